@@ -1,0 +1,132 @@
+/* What an op is told, on every backend: tensors, attributes, one call.
+ *
+ * Plain C11 that is also C++ and CUDA. Activations are NHWC and contiguous; a vector of C
+ * values is [1,1,1,C]. "real" is the backend's number: double on `ref`, float on all others.
+ * An op reads its inputs and writes (=, never +=) its outputs unless its row in ops.def says
+ * io; inputs and outputs do not overlap. Sums have a fixed order: the same call gives the
+ * same bits again on the same backend and number of threads. */
+#ifndef QV_OP_H
+#define QV_OP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { QV_MAX_IN = 10, QV_MAX_OUT = 3 };
+
+typedef enum qv_dtype { QV_REAL, QV_F32, QV_I32, QV_BYTES } qv_dtype;
+
+/* data is NULL for an optional operand that is absent. */
+typedef struct qv_tensor {
+    void *data;
+    int32_t n, h, w, c;
+} qv_tensor;
+
+static inline size_t qv_tensor_len(const qv_tensor *t)
+{
+    return (size_t)t->n * (size_t)t->h * (size_t)t->w * (size_t)t->c;
+}
+
+/* Square kernel, zero padding. Weights are [Cout][kernel][kernel][Cin / groups]; the
+ * outputs of group 0 come first. */
+typedef struct qv_conv_attr {
+    int32_t kernel, stride, pad, groups;
+} qv_conv_attr;
+
+typedef struct qv_bn_attr {
+    float eps;
+    float momentum; /* running = (1 - momentum) running + momentum batch */
+    int32_t relu;   /* the apply is followed by max(0, .) */
+    int32_t repeat; /* 1, or 2: one input of C channels, two sets of scale and shift, output 2C */
+    int32_t eval;   /* finalize: rstd of the running variance; nothing is updated */
+    int64_t count;  /* N*H*W behind a mean: for the unbiased running variance */
+} qv_bn_attr;
+
+typedef enum qv_shake_mode { QV_SHAKE_EVEN, QV_SHAKE_SHAKE, QV_SHAKE_KEEP } qv_shake_mode;
+typedef enum qv_shake_level { QV_LEVEL_BATCH, QV_LEVEL_SAMPLE } qv_shake_level;
+
+typedef struct qv_shake_attr {
+    int32_t forward;  /* EVEN or SHAKE */
+    int32_t backward; /* EVEN, SHAKE or KEEP (= the forward draw) */
+    int32_t level;
+    int32_t layer; /* which block: part of the counter */
+} qv_shake_attr;
+
+typedef struct qv_sgd_attr {
+    float momentum, weight_decay;
+    int32_t nesterov;
+    int64_t decayed; /* weight decay holds for the first so many elements */
+} qv_sgd_attr;
+
+typedef struct qv_loss_attr {
+    float smoothing; /* label smoothing, 0: none */
+} qv_loss_attr;
+
+typedef struct qv_gather_attr {
+    int32_t windows; /* 0: the sampler's order and random crops; 1: the windows given */
+} qv_gather_attr;
+
+typedef struct qv_op {
+    int32_t kind; /* qv_op_kind */
+    int32_t in[QV_MAX_IN], out[QV_MAX_OUT]; /* buffer ids, -1: absent */
+    int32_t layer;                          /* for messages and profiles: index into the program's layer names */
+    union {
+        qv_conv_attr conv;
+        qv_bn_attr bn;
+        qv_shake_attr shake;
+        qv_sgd_attr sgd;
+        qv_loss_attr loss;
+        qv_gather_attr gather;
+    } a;
+} qv_op;
+
+/* What changes from step to step; lives where the backend's buffers live, so that a
+ * captured step draws anew when it is replayed. */
+typedef struct qv_step_state {
+    uint32_t key[2];   /* hash(seed, fold) */
+    uint64_t step;     /* from 0 */
+    uint64_t set_size; /* recordings in the training set, >= 1 */
+    uint32_t batch;    /* rows of the whole batch, over all ranks */
+    uint32_t first;    /* this rank's first row in it */
+    float lr;
+    uint32_t reserved;
+} qv_step_state;
+
+/* One recording among the features. */
+typedef struct qv_utterance {
+    int64_t first_frame; /* in the feature matrix, rows of `mels` floats */
+    int32_t frames;      /* >= 1 */
+    int32_t label;       /* class, or -1: unknown */
+    int32_t norm;        /* row of the normalization table */
+    int32_t reserved;
+} qv_utterance;
+
+/* One evaluation window; utterance -1 pads the batch: zeros, label -1. */
+typedef struct qv_window {
+    int32_t utterance, start;
+} qv_window;
+
+/* Purposes of random draws: bits 24.. of the counter's third word; band in 16..23, layer below. */
+typedef enum qv_purpose { QV_DRAW_SHAKE = 1, QV_DRAW_CROP = 2, QV_DRAW_ORDER = 3, QV_DRAW_INIT = 4 } qv_purpose;
+
+typedef struct qv_call {
+    const qv_op *op;
+    const qv_tensor *in, *out;
+    void *scratch; /* as many bytes as the op asked for, 64-byte aligned */
+    void *pool;    /* CPU: qv_pool, or NULL for one thread */
+    void *stream;  /* CUDA: cudaStream_t */
+    void *plan;    /* what the backend prepared for this op, or NULL */
+} qv_call;
+
+/* Runs (on CUDA: enqueues) one op; 0, or an error code of the backend. With `need` not NULL it
+ * only stores there how many bytes of scratch the call will want; tensors then need no data,
+ * but a NULL data still means "absent". */
+typedef int (*qv_op_fn)(const qv_call *call, size_t *need);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

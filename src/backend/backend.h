@@ -1,0 +1,43 @@
+/* The interface between a program and what runs it. */
+#ifndef QV_BACKEND_H
+#define QV_BACKEND_H
+
+#include "base/status.h"
+#include "kernels/op.h"
+
+typedef enum qv_op_kind {
+#define QV_OP(NAME, name, cpu, cuda, in, out) QV_OP_##NAME,
+#include "backend/ops.def"
+#undef QV_OP
+    QV_OP_COUNT
+} qv_op_kind;
+
+/* A row of the op list. */
+typedef struct qv_op_info {
+    const char *name, *in, *out; /* operands as written in ops.def */
+    bool cpu_own, cuda;          /* the cpu table overrides the reference; CUDA has it */
+    int n_in, n_out;
+} qv_op_info;
+
+qv_op_info qv_op_info_of(qv_op_kind kind);
+
+/* The reference ops, compiled in double and in float. */
+extern const qv_op_fn qv_ref_ops[QV_OP_COUNT];
+extern const qv_op_fn qv_ref32_ops[QV_OP_COUNT];
+/* The reference in float with the rows of the CPU's own versions replaced: those for the
+ * best instruction set that this processor has, of "avx512", "avx2", "base"; the name of
+ * the set chosen is stored in *isa. max_isa: NULL, or the best set allowed. */
+void qv_cpu_ops(qv_op_fn table[QV_OP_COUNT], const char *max_isa, const char **isa);
+
+/* Prepared state of convolutions on the CPU (src/backend/cpu/conv_*.c): made once per op,
+ * NULL plan for every other kind. `need` gets the scratch bytes of the op. */
+qv_status qv_cpu_plan(qv_ctx *ctx, const qv_op *op, const qv_tensor *in, const qv_tensor *out, int threads, void **plan,
+                      size_t *need);
+void qv_cpu_plan_free(void *plan);
+/* "oneDNN 2.6.3", or "own im2col (built without oneDNN: slow)". */
+const char *qv_cpu_conv_name(void);
+
+/* What runs a program. */
+typedef enum qv_device { QV_DEVICE_CPU, QV_DEVICE_REF, QV_DEVICE_REF32, QV_DEVICE_CUDA } qv_device;
+
+#endif

@@ -1,0 +1,22 @@
+/* A growing byte buffer: text under construction. */
+#ifndef QV_BASE_BUF_H
+#define QV_BASE_BUF_H
+
+#include "base/status.h"
+
+/* Zero-initialized is empty. `data` is always NUL-terminated once something was added.
+ * After a failed addition `failed` stays set and further additions do nothing, so that
+ * a long run of qv_buf_printf needs one check at its end: qv_buf_check. */
+typedef struct qv_buf {
+    char *data;
+    size_t len, cap;
+    bool failed;
+} qv_buf;
+
+void qv_buf_add(qv_buf *b, const void *bytes, size_t n);
+void qv_buf_puts(qv_buf *b, const char *s);
+void qv_buf_printf(qv_buf *b, const char *fmt, ...) QV_PRINTF(2, 3);
+qv_status qv_buf_check(qv_ctx *ctx, const qv_buf *b);
+void qv_buf_free(qv_buf *b);
+
+#endif

@@ -1,0 +1,225 @@
+#define _GNU_SOURCE /* realpath(NULL), scandir */
+#include "base/io.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+qv_status qv_read_file(qv_ctx *ctx, const char *path, size_t limit, char **data, size_t *size)
+{
+    qv_status status = QV_OK;
+    qv_buf b = {0};
+    FILE *f = fopen(path, "rb");
+    *data = NULL;
+    *size = 0;
+    if (!f) return qv_fail_errno(ctx, "cannot open %s", path);
+    struct stat st;
+    if (fstat(fileno(f), &st) != 0) {
+        status = qv_fail_errno(ctx, "cannot examine %s", path);
+        goto done;
+    }
+    if (S_ISDIR(st.st_mode)) {
+        status = qv_fail(ctx, QV_ERR_DATA, "%s is a folder, a file was expected", path);
+        goto done;
+    }
+    char chunk[65536];
+    size_t n;
+    while ((n = fread(chunk, 1, sizeof chunk, f)) > 0) {
+        if (b.len + n > limit) {
+            status = qv_fail(ctx, QV_ERR_DATA, "%s is larger than the %zu bytes that such a file may have", path, limit);
+            goto done;
+        }
+        qv_buf_add(&b, chunk, n);
+    }
+    if (ferror(f)) {
+        status = qv_fail_errno(ctx, "cannot read %s", path);
+        goto done;
+    }
+    qv_buf_add(&b, "", 0);
+    QV_TRY(qv_buf_check(ctx, &b));
+    *data = b.data;
+    *size = b.len;
+    b = (qv_buf){0};
+done:
+    qv_buf_free(&b);
+    fclose(f);
+    return status;
+}
+
+qv_status qv_out_open(qv_ctx *ctx, qv_out *o, const char *path)
+{
+    qv_status status = QV_OK;
+    qv_buf tmp = {0};
+    *o = (qv_out){0};
+    QV_TRY(qv_strdup(ctx, &o->path, path));
+    qv_buf_printf(&tmp, "%s.tmp-%ld", path, (long)getpid());
+    QV_TRY(qv_buf_check(ctx, &tmp));
+    o->tmp = tmp.data;
+    tmp = (qv_buf){0};
+    o->f = fopen(o->tmp, "wb");
+    if (!o->f) status = qv_fail_errno(ctx, "cannot write %s", o->tmp);
+done:
+    qv_buf_free(&tmp);
+    if (status != QV_OK) qv_out_close(o);
+    return status;
+}
+
+/* So that the new name itself survives a power cut. */
+static void sync_parent(qv_ctx *ctx, const char *path)
+{
+    char *dir = NULL;
+    if (qv_path_dir(ctx, &dir, path) != QV_OK) return;
+    int fd = open(dir, O_RDONLY | O_DIRECTORY);
+    if (fd >= 0) {
+        fsync(fd);
+        close(fd);
+    }
+    free(dir);
+}
+
+qv_status qv_out_commit(qv_ctx *ctx, qv_out *o)
+{
+    qv_status status = QV_OK;
+    if (fflush(o->f) != 0 || ferror(o->f) || fsync(fileno(o->f)) != 0) {
+        status = qv_fail_errno(ctx, "cannot write %s", o->tmp);
+        goto done;
+    }
+    FILE *f = o->f;
+    o->f = NULL;
+    if (fclose(f) != 0) {
+        status = qv_fail_errno(ctx, "cannot write %s", o->tmp);
+        goto done;
+    }
+    if (rename(o->tmp, o->path) != 0) {
+        status = qv_fail_errno(ctx, "cannot rename %s to %s", o->tmp, o->path);
+        goto done;
+    }
+    sync_parent(ctx, o->path);
+    free(o->tmp);
+    o->tmp = NULL;
+done:
+    qv_out_close(o);
+    return status;
+}
+
+void qv_out_close(qv_out *o)
+{
+    if (o->f) fclose(o->f);
+    if (o->tmp) unlink(o->tmp);
+    free(o->tmp);
+    free(o->path);
+    *o = (qv_out){0};
+}
+
+qv_status qv_write_file(qv_ctx *ctx, const char *path, const void *data, size_t size)
+{
+    qv_out o;
+    qv_status status = qv_out_open(ctx, &o, path);
+    if (status != QV_OK) return status;
+    if (fwrite(data, 1, size, o.f) != size) {
+        status = qv_fail_errno(ctx, "cannot write %s", o.tmp);
+        qv_out_close(&o);
+        return status;
+    }
+    return qv_out_commit(ctx, &o);
+}
+
+qv_status qv_path_join(qv_ctx *ctx, char **out, const char *dir, const char *name)
+{
+    *out = NULL;
+    if (name[0] == '/' || dir[0] == '\0' || strcmp(dir, ".") == 0) return qv_strdup(ctx, out, name);
+    qv_buf b = {0};
+    bool slash = dir[strlen(dir) - 1] == '/';
+    qv_buf_printf(&b, "%s%s%s", dir, slash ? "" : "/", name);
+    qv_status status = qv_buf_check(ctx, &b);
+    if (status != QV_OK) {
+        qv_buf_free(&b);
+        return status;
+    }
+    *out = b.data;
+    return QV_OK;
+}
+
+qv_status qv_path_dir(qv_ctx *ctx, char **out, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    if (!slash) return qv_strdup(ctx, out, ".");
+    if (slash == path) return qv_strdup(ctx, out, "/");
+    qv_status status = qv_strdup(ctx, out, path);
+    if (status == QV_OK) (*out)[slash - path] = '\0';
+    return status;
+}
+
+const char *qv_path_base(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+qv_status qv_path_absolute(qv_ctx *ctx, char **out, const char *path)
+{
+    *out = realpath(path, NULL);
+    return *out ? QV_OK : qv_fail_errno(ctx, "cannot find %s", path);
+}
+
+bool qv_path_exists(const char *path) { return access(path, F_OK) == 0; }
+
+bool qv_is_dir(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+qv_status qv_make_dirs(qv_ctx *ctx, const char *path)
+{
+    char *p = NULL;
+    qv_status status = qv_strdup(ctx, &p, path);
+    if (status != QV_OK) return status;
+    for (char *s = p + 1; *p; s++) {
+        if (*s != '/' && *s != '\0') continue;
+        char end = *s;
+        *s = '\0';
+        if (mkdir(p, 0777) != 0 && !(errno == EEXIST && qv_is_dir(p))) {
+            status = qv_fail_errno(ctx, "cannot make the folder %s", p);
+            break;
+        }
+        *s = end;
+        if (end == '\0') break;
+    }
+    free(p);
+    return status;
+}
+
+static int keep_entry(const struct dirent *e) { return e->d_name[0] != '.' && strcmp(e->d_name, "__MACOSX") != 0; }
+
+static int by_name(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
+
+static qv_status walk_entry(qv_ctx *ctx, const char *path, qv_walk_fn fn, void *user)
+{
+    struct stat link_st, st;
+    if (lstat(path, &link_st) != 0 || stat(path, &st) != 0) return qv_fail_errno(ctx, "cannot examine %s", path);
+    if (S_ISREG(st.st_mode)) return fn(ctx, user, path);
+    if (S_ISDIR(link_st.st_mode)) return qv_walk(ctx, path, fn, user);
+    return QV_OK;
+}
+
+qv_status qv_walk(qv_ctx *ctx, const char *dir, qv_walk_fn fn, void *user)
+{
+    struct dirent **entries = NULL;
+    int n = scandir(dir, &entries, keep_entry, by_name);
+    if (n < 0) return qv_fail_errno(ctx, "cannot list the folder %s", dir);
+    qv_status status = QV_OK;
+    for (int i = 0; i < n; i++) {
+        char *path = NULL;
+        if (status == QV_OK) status = qv_path_join(ctx, &path, dir, entries[i]->d_name);
+        if (status == QV_OK) status = walk_entry(ctx, path, fn, user);
+        free(path);
+        free(entries[i]);
+    }
+    free(entries);
+    return status;
+}

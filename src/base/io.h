@@ -1,0 +1,46 @@
+/* Files: whole reads with a limit, atomic writes, paths, folders. */
+#ifndef QV_BASE_IO_H
+#define QV_BASE_IO_H
+
+#include <stdio.h>
+
+#include "base/buf.h"
+
+/* Reads a whole regular file of at most `limit` bytes; appends a NUL that `size` does not count. */
+qv_status qv_read_file(qv_ctx *ctx, const char *path, size_t limit, char **data, size_t *size);
+
+/* An output file that appears under its name complete or not at all: written beside
+ * (PATH.tmp-PID), flushed, fsynced and renamed by commit. */
+typedef struct qv_out {
+    FILE *f;
+    char *path, *tmp;
+} qv_out;
+
+qv_status qv_out_open(qv_ctx *ctx, qv_out *o, const char *path);
+qv_status qv_out_commit(qv_ctx *ctx, qv_out *o);
+/* Removes what was not committed; harmless after commit and on a zeroed qv_out. */
+void qv_out_close(qv_out *o);
+
+/* The whole buffer as one atomic file. */
+qv_status qv_write_file(qv_ctx *ctx, const char *path, const void *data, size_t size);
+
+/* "dir/name", or name alone where it is absolute or dir is empty or ".". Release with free(). */
+qv_status qv_path_join(qv_ctx *ctx, char **out, const char *dir, const char *name);
+/* The folder of a path, "." if it has none. */
+qv_status qv_path_dir(qv_ctx *ctx, char **out, const char *path);
+/* Last component, inside `path`. */
+const char *qv_path_base(const char *path);
+/* Real absolute path of something that exists. */
+qv_status qv_path_absolute(qv_ctx *ctx, char **out, const char *path);
+
+bool qv_path_exists(const char *path);
+bool qv_is_dir(const char *path);
+/* mkdir -p, mode 0777 less umask. */
+qv_status qv_make_dirs(qv_ctx *ctx, const char *path);
+
+/* Calls fn for every regular file below dir (links to files count, links to folders are not
+ * followed), in byte order of the paths; names that start with "." and __MACOSX are passed over. */
+typedef qv_status (*qv_walk_fn)(qv_ctx *ctx, void *user, const char *path);
+qv_status qv_walk(qv_ctx *ctx, const char *dir, qv_walk_fn fn, void *user);
+
+#endif

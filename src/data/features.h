@@ -1,0 +1,86 @@
+/* From recordings to log-mel frames, cached in one mapped file. */
+#ifndef QV_DATA_FEATURES_H
+#define QV_DATA_FEATURES_H
+
+#include "base/parallel.h"
+#include "data/manifest.h"
+
+typedef enum qv_loudness { QV_LOUDNESS_NONE, QV_LOUDNESS_RMS } qv_loudness;
+
+/* All that decides the numbers. */
+typedef struct qv_feature_config {
+    int rate;          /* Hz; everything is resampled to it (16000) */
+    double window, hop; /* seconds (0.025, 0.020) */
+    int fft;           /* points (512) */
+    int mels;          /* (64) */
+    double low, high;  /* Hz (0, 8000) */
+    double floor;      /* log(max(x, floor)) (1e-10) */
+    double trim;       /* dB under the recording's peak; edges quieter are cut; 0: no trimming (40) */
+    qv_loudness loudness;
+} qv_feature_config;
+
+qv_feature_config qv_feature_defaults(void);
+/* QV_ERR_USAGE that names the setting which makes no sense. */
+qv_status qv_feature_check(qv_ctx *ctx, const qv_feature_config *c);
+
+/* One recording: why it was left out, or where its frames are. */
+typedef struct qv_feature_entry {
+    int64_t first_frame;
+    int32_t frames;      /* 0: skipped */
+    int32_t source_rate; /* Hz of the file */
+    int32_t channels;
+    float seconds; /* before trimming */
+    char *skipped; /* NULL, or the reason in words */
+} qv_feature_entry;
+
+/* Frames of all items of a manifest, row-major [frames][mels], read-only mapped memory. */
+typedef struct qv_features {
+    qv_feature_config config;
+    const float *data;
+    int64_t frames;
+    qv_feature_entry *entries; /* [n], as the manifest's items */
+    size_t n, skipped;
+    bool from_cache;
+    void *map; /* owned by features.c */
+    size_t map_size;
+} qv_features;
+
+typedef struct qv_feature_options {
+    const char *cache_dir; /* NULL: $XDG_CACHE_HOME/quaver, else ~/.cache/quaver */
+    bool no_cache;         /* keep them in memory only */
+    int threads;
+} qv_feature_options;
+
+/* Features of every item: from the cache when nothing that made it has changed (settings,
+ * program's feature version, each file's path, size, time stamp, start and end), else computed by
+ * a pool of threads with progress, written to the cache and mapped. A recording that cannot be
+ * read, is empty, all zeros or holds NaN is skipped with its reason in the entry; all of them
+ * skipped is QV_ERR_DATA. A damaged cache file is made again. */
+qv_status qv_features_open(qv_ctx *ctx, qv_features **out, const qv_manifest *m, const qv_feature_config *c,
+                           const qv_feature_options *o);
+void qv_features_close(qv_features *f);
+
+/* Samples of a file (or its part from start to end seconds, end < 0: all) as mono floats at
+ * `rate`, channels averaged. */
+typedef struct qv_audio {
+    float *samples;
+    size_t n;
+    int source_rate, channels;
+} qv_audio;
+qv_status qv_audio_read(qv_ctx *ctx, qv_audio *out, const char *path, double start, double end, int rate);
+void qv_audio_free(qv_audio *a);
+
+/* The front end alone: trims, sets loudness and computes log-mel frames of samples at
+ * config.rate. An extractor holds window, filters and work space; one a thread. */
+typedef struct qv_extractor qv_extractor;
+qv_status qv_extractor_new(qv_ctx *ctx, qv_extractor **out, const qv_feature_config *c);
+void qv_extractor_free(qv_extractor *e);
+/* 1 + (n - window) / hop for n >= window samples; shorter input is padded with zeros to one frame. */
+int64_t qv_extractor_frames(const qv_extractor *e, size_t n);
+/* out: [frames][mels]; mel energies before the logarithm when log is false (tests compare these). */
+void qv_extractor_run(qv_extractor *e, const float *samples, size_t n, float *out, bool log);
+/* The trimmed range [*begin, *end) of the samples, and the loudness gain applied in place. */
+void qv_extractor_trim(const qv_extractor *e, const float *samples, size_t n, size_t *begin, size_t *end);
+void qv_extractor_loudness(const qv_extractor *e, float *samples, size_t n);
+
+#endif

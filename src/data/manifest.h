@@ -1,0 +1,53 @@
+/* A corpus as the rest of the program sees it: one row a recording. */
+#ifndef QV_DATA_MANIFEST_H
+#define QV_DATA_MANIFEST_H
+
+#include "base/status.h"
+
+typedef struct qv_item {
+    char *file;    /* path that can be opened: relative ones were joined to the manifest's folder */
+    char *name;    /* as written in the manifest; what predictions and messages show */
+    char *speaker; /* "" never: unknown speakers are refused where speakers matter */
+    char *emotion; /* after --labels; NULL in a manifest made for prediction */
+    char *gender, *session, *split, *fold, *corpus; /* NULL where there is no such column or cell */
+    double start, end; /* seconds; end < 0: to the end of the file */
+    int label;         /* index into qv_manifest.classes, -1: none */
+    int speaker_id;    /* index into qv_manifest.speakers */
+    int line;          /* of the manifest, for messages */
+    char **extra;      /* cells of the other columns, as many as qv_manifest.n_extra */
+} qv_item;
+
+typedef struct qv_manifest {
+    char *path;
+    qv_item *items;
+    size_t n;
+    char **classes; /* sorted by name, or in the order of --labels where that names them */
+    int n_classes;
+    char **speakers; /* sorted by name */
+    int n_speakers;
+    char **extra; /* names of columns that are kept but not understood */
+    int n_extra;
+    uint64_t hash; /* XXH3 of the file's bytes and the label map */
+} qv_manifest;
+
+typedef struct qv_manifest_options {
+    const char *labels;  /* "anger,joy=happiness,...", or NULL: every emotion is a class */
+    bool need_emotion;   /* training and evaluation; else the column may be absent */
+    bool keep_unlisted;  /* recordings whose emotion `labels` does not name: kept with label -1, else dropped and counted */
+} qv_manifest_options;
+
+/* Reads and checks a manifest: columns, quotes, duplicate rows, times, that each emotion is
+ * known to `labels`. Files are not opened, but must exist. Messages name file and line. */
+qv_status qv_manifest_read(qv_ctx *ctx, qv_manifest **out, const char *path, const qv_manifest_options *options);
+/* Writes it as CSV; paths relative to the manifest's folder (path != NULL) or absolute (NULL: to `f`). */
+qv_status qv_manifest_write(qv_ctx *ctx, const qv_manifest *m, const char *path, void *f);
+void qv_manifest_free(qv_manifest *m);
+
+/* For `predict` and recipes: an empty manifest that rows are added to. Speaker may be NULL ("?"). */
+qv_status qv_manifest_new(qv_ctx *ctx, qv_manifest **out);
+qv_status qv_manifest_add(qv_ctx *ctx, qv_manifest *m, const char *file, const char *name, const char *speaker,
+                          const char *emotion, const char *gender);
+/* Sorts classes and speakers and numbers the items; after the last add. */
+qv_status qv_manifest_finish(qv_ctx *ctx, qv_manifest *m, const char *labels);
+
+#endif

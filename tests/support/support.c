@@ -1,0 +1,88 @@
+#define _XOPEN_SOURCE 700 /* nftw */
+#include "support/support.h"
+
+#include <ftw.h>
+#include <math.h>
+#include <unistd.h>
+
+uint64_t qv_test_seed(void)
+{
+    const char *s = getenv("QV_SEED");
+    return s ? strtoull(s, NULL, 10) : 1;
+}
+
+uint64_t qv_test_next(uint64_t *state)
+{
+    uint64_t z = (*state += 0x9E3779B97F4A7C15u);
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    return z ^ (z >> 31);
+}
+
+double qv_test_uniform(uint64_t *state, double low, double high)
+{
+    return low + (high - low) * (double)(qv_test_next(state) >> 11) * 0x1p-53;
+}
+
+double qv_test_normal(uint64_t *state)
+{
+    double u = 1.0 - qv_test_uniform(state, 0, 1);
+    double v = qv_test_uniform(state, 0, 1);
+    return sqrt(-2 * log(u)) * cos(6.283185307179586 * v);
+}
+
+char *qv_test_tmpdir(void)
+{
+    const char *base = getenv("TMPDIR");
+    char path[4096];
+    snprintf(path, sizeof path, "%s/quaver-test-XXXXXX", base ? base : "/tmp");
+    if (!mkdtemp(path)) {
+        perror(path);
+        exit(1);
+    }
+    return strdup(path);
+}
+
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st, (void)type, (void)ftw;
+    return remove(path);
+}
+
+void qv_test_rmdir(char *dir)
+{
+    nftw(dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    free(dir);
+}
+
+static void log_line(void *user, qv_log_level level, const char *text)
+{
+    (void)user;
+    if (level != QV_LOG_DEBUG) fprintf(stderr, "  %s%s\n", level == QV_LOG_WARNING ? "warning: " : "", text);
+}
+
+qv_ctx *qv_test_ctx(void)
+{
+    qv_ctx *ctx = qv_ctx_new();
+    if (!ctx) abort();
+    qv_ctx_on_log(ctx, log_line, NULL);
+    return ctx;
+}
+
+void qv_test_ok(qv_ctx *ctx, qv_status s, const char *file, int line)
+{
+    if (s == QV_OK) return;
+    print_error("%s:%d: %s: %s (seed %llu)\n", file, line, qv_status_name(s), qv_ctx_message(ctx),
+                (unsigned long long)qv_test_seed());
+    fail();
+}
+
+const char *qv_test_corpus(const char *name)
+{
+    static char path[4096];
+    const char *root = getenv("QV_CORPORA");
+    snprintf(path, sizeof path, "%s/%s", root ? root : QV_SOURCE_DIR "/../shared/corpora", name);
+    if (qv_is_dir(path)) return path;
+    fprintf(stderr, "SKIPPED: no corpus at %s (set QV_CORPORA to the folder that holds it)\n", path);
+    return NULL;
+}

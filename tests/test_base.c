@@ -1,0 +1,157 @@
+/* Buffers, atomic files, folders, the pool, Philox. */
+#include <errno.h>
+#include <unistd.h>
+
+#include "base/parallel.h"
+#include "base/philox.h"
+#include "support/support.h"
+
+static void buf_grows_and_keeps_text(void **state)
+{
+    (void)state;
+    qv_buf b = {0};
+    for (int i = 0; i < 1000; i++) qv_buf_printf(&b, "%d,", i);
+    assert_int_equal(b.len, 10 * 2 + 90 * 3 + 900 * 4);
+    assert_int_equal(strlen(b.data), b.len);
+    assert_memory_equal(b.data + b.len - 4, "999,", 4);
+    qv_buf_free(&b);
+}
+
+static void message_may_quote_itself(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_ctx_new();
+    qv_fail(ctx, QV_ERR_DATA, "quote not closed");
+    qv_fail_prefix(ctx, QV_ERR_DATA, "%s:%d", "a.csv", 3);
+    assert_string_equal(qv_ctx_message(ctx), "a.csv:3: quote not closed");
+    qv_fail(ctx, QV_ERR_DATA, "again: %s", qv_ctx_message(ctx));
+    assert_string_equal(qv_ctx_message(ctx), "again: a.csv:3: quote not closed");
+    qv_ctx_free(ctx);
+}
+
+static void nth_allocation_fails_once(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_ctx_new();
+    qv_ctx_fail_alloc(ctx, 2);
+    char *a = NULL, *b = NULL, *c = NULL;
+    assert_int_equal(qv_alloc(ctx, &a, 3, 4), QV_OK);
+    assert_int_equal(qv_alloc(ctx, &b, 3, 4), QV_ERR_MEMORY);
+    assert_null(b);
+    assert_int_equal(qv_alloc(ctx, &c, SIZE_MAX, 4), QV_ERR_MEMORY);
+    free(a);
+    qv_ctx_free(ctx);
+}
+
+static void uncommitted_file_leaves_nothing(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_test_ctx();
+    char *dir = qv_test_tmpdir(), *path, *data;
+    size_t size;
+    qv_assert_ok(ctx, qv_path_join(ctx, &path, dir, "x.txt"));
+    qv_assert_ok(ctx, qv_write_file(ctx, path, "old", 3));
+    qv_out o;
+    qv_assert_ok(ctx, qv_out_open(ctx, &o, path));
+    fputs("new but not finished", o.f);
+    qv_out_close(&o);
+    qv_assert_ok(ctx, qv_read_file(ctx, path, 100, &data, &size));
+    assert_string_equal(data, "old");
+    free(data);
+    assert_int_equal(qv_read_file(ctx, path, 2, &data, &size), QV_ERR_DATA);
+    assert_int_equal(qv_read_file(ctx, dir, 100, &data, &size), QV_ERR_DATA);
+    free(path);
+    qv_test_rmdir(dir);
+    qv_ctx_free(ctx);
+}
+
+static qv_status collect(qv_ctx *ctx, void *user, const char *path)
+{
+    (void)ctx;
+    qv_buf_printf(user, "%s ", qv_path_base(path));
+    return QV_OK;
+}
+
+static void walk_is_sorted_and_passes_over_hidden(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_test_ctx();
+    char *dir = qv_test_tmpdir();
+    static const char *const names[] = {"b/2", "b/1", "a/9", ".hidden/1", "c", "__MACOSX/1", "a/._x"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char *path, *parent;
+        qv_assert_ok(ctx, qv_path_join(ctx, &path, dir, names[i]));
+        qv_assert_ok(ctx, qv_path_dir(ctx, &parent, path));
+        qv_assert_ok(ctx, qv_make_dirs(ctx, parent));
+        qv_assert_ok(ctx, qv_write_file(ctx, path, "", 0));
+        free(path), free(parent);
+    }
+    qv_buf b = {0};
+    qv_assert_ok(ctx, qv_walk(ctx, dir, collect, &b));
+    assert_string_equal(b.data, "9 1 2 c ");
+    qv_buf_free(&b);
+    qv_test_rmdir(dir);
+    qv_ctx_free(ctx);
+}
+
+static void count_range(void *user, int chunk, size_t begin, size_t end)
+{
+    (void)chunk;
+    unsigned char *seen = user;
+    for (size_t i = begin; i < end; i++) seen[i]++;
+}
+
+static void parallel_covers_every_index_once(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_test_ctx();
+    static const size_t sizes[] = {0, 1, 15, 16, 17, 1000};
+    for (int threads = 1; threads <= 5; threads++) {
+        qv_pool *pool;
+        qv_assert_ok(ctx, qv_pool_new(ctx, &pool, threads));
+        for (int round = 0; round < 200; round++) {
+            size_t n = sizes[round % 6];
+            unsigned char seen[1000] = {0};
+            qv_parallel(pool, n, 16, count_range, seen);
+            for (size_t i = 0; i < sizeof seen; i++) assert_int_equal(seen[i], i < n);
+        }
+        qv_pool_free(pool);
+    }
+    qv_ctx_free(ctx);
+}
+
+/* Known answers of the authors' own test file (kat_vectors, philox4x32 10). */
+static void philox_known_answers(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t ctr[4], key[2], out[4];
+    } cases[] = {
+        {{0, 0, 0, 0}, {0, 0}, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
+        {{0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff},
+         {0xffffffff, 0xffffffff},
+         {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
+        {{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344},
+         {0xa4093822, 0x299f31d0},
+         {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        qv_philox4 r = qv_philox(cases[i].ctr, cases[i].key);
+        assert_memory_equal(r.v, cases[i].out, sizeof r.v);
+    }
+    assert_true(qv_uniform(0) == 0.0f && qv_uniform(0xffffffffu) == 1.0f - 0x1p-24f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(buf_grows_and_keeps_text),
+        cmocka_unit_test(message_may_quote_itself),
+        cmocka_unit_test(nth_allocation_fails_once),
+        cmocka_unit_test(uncommitted_file_leaves_nothing),
+        cmocka_unit_test(walk_is_sorted_and_passes_over_hidden),
+        cmocka_unit_test(parallel_covers_every_index_once),
+        cmocka_unit_test(philox_known_answers),
+    };
+    return cmocka_run_group_tests_name("base", tests, NULL, NULL);
+}
