@@ -53,6 +53,16 @@ void qv_buf_printf(qv_buf *b, const char *fmt, ...)
     va_end(ap);
 }
 
+void qv_buf_real(qv_buf *b, double x)
+{
+    char text[32];
+    for (int digits = 6; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, x);
+        if (strtod(text, NULL) == x) break;
+    }
+    qv_buf_puts(b, text);
+}
+
 qv_status qv_buf_check(qv_ctx *ctx, const qv_buf *b)
 {
     return b->failed ? qv_fail(ctx, QV_ERR_MEMORY, "no memory for a text of more than %zu bytes", b->len) : QV_OK;
