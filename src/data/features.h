@@ -5,13 +5,14 @@
 #include "base/parallel.h"
 #include "data/manifest.h"
 
+/* RMS: the trimmed recording is brought to a root mean square of -26 dB of full scale. */
 typedef enum qv_loudness { QV_LOUDNESS_NONE, QV_LOUDNESS_RMS } qv_loudness;
 
 /* All that decides the numbers. */
 typedef struct qv_feature_config {
     int rate;          /* Hz; everything is resampled to it (16000) */
     double window, hop; /* seconds (0.025, 0.020) */
-    int fft;           /* points (512) */
+    int fft;           /* points (512): a power of two that holds the window */
     int mels;          /* (64) */
     double low, high;  /* Hz (0, 8000) */
     double floor;      /* log(max(x, floor)) (1e-10) */
@@ -30,7 +31,7 @@ typedef struct qv_feature_entry {
     int32_t source_rate; /* Hz of the file */
     int32_t channels;
     float seconds; /* before trimming */
-    char *skipped; /* NULL, or the reason in words */
+    char *skipped; /* NULL, or the reason in words, which begins with the file's path */
 } qv_feature_entry;
 
 /* Frames of all items of a manifest, row-major [frames][mels], read-only mapped memory. */
@@ -60,8 +61,9 @@ qv_status qv_features_open(qv_ctx *ctx, qv_features **out, const qv_manifest *m,
                            const qv_feature_options *o);
 void qv_features_close(qv_features *f);
 
-/* Samples of a file (or its part from start to end seconds, end < 0: all) as mono floats at
- * `rate`, channels averaged. */
+/* Samples of a file (or its part from start to end seconds, end < 0 or past its end: to the end)
+ * as mono floats at `rate`, channels averaged; full scale is 1. QV_ERR_DATA or QV_ERR_IO, with a
+ * message that names the file, for what is no recording, truncated, silent or not finite. */
 typedef struct qv_audio {
     float *samples;
     size_t n;
@@ -79,8 +81,11 @@ void qv_extractor_free(qv_extractor *e);
 int64_t qv_extractor_frames(const qv_extractor *e, size_t n);
 /* out: [frames][mels]; mel energies before the logarithm when log is false (tests compare these). */
 void qv_extractor_run(qv_extractor *e, const float *samples, size_t n, float *out, bool log);
-/* The trimmed range [*begin, *end) of the samples, and the loudness gain applied in place. */
+/* The range [*begin, *end) left by trimming: from the first to the end of the last of the frames
+ * (`window` long, every `hop`, the last ones cut short by the end) whose mean square is at most
+ * config.trim dB below the largest one's. Silence is left as it is. */
 void qv_extractor_trim(const qv_extractor *e, const float *samples, size_t n, size_t *begin, size_t *end);
+/* Applies config.loudness in place. */
 void qv_extractor_loudness(const qv_extractor *e, float *samples, size_t n);
 
 #endif

@@ -34,6 +34,7 @@ typedef struct qv_manifest_options {
     const char *labels;  /* "anger,joy=happiness,...", or NULL: every emotion is a class */
     bool need_emotion;   /* training and evaluation; else the column may be absent */
     bool keep_unlisted;  /* recordings whose emotion `labels` does not name: kept with label -1, else dropped and counted */
+    bool allow_absent;   /* a name in `labels` that no recording has is fine (a checkpoint's classes) */
 } qv_manifest_options;
 
 /* Reads and checks a manifest: columns, quotes, duplicate rows, times, that each emotion is

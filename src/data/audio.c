@@ -1,0 +1,271 @@
+/* Recordings of any format libsndfile reads, as mono samples at one rate. */
+#include <math.h>
+#include <sndfile.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "data/features.h"
+#include "data/resample.h"
+
+/* Limits on what a header may claim; hours bound the memory that a small compressed file can ask for. */
+enum { SOURCE_RATE_MIN = 1000, SOURCE_RATE_MAX = 768000, CHANNELS_MAX = 64, HOURS_MAX = 4 };
+
+enum { BLOCK = 16384, HEAD = 64 };
+
+/* Samples beyond this are not sound (full scale is 1); their squares would leave the range of float. */
+static const float sample_max = 1e10f;
+
+static uint32_t get_u32(const unsigned char *p, bool big)
+{
+    return big ? (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]
+               : (uint32_t)p[3] << 24 | (uint32_t)p[2] << 16 | (uint32_t)p[1] << 8 | p[0];
+}
+
+/* The chunk of samples of a RIFF or AIFF file: how many bytes its header promises and how many
+ * are there. libsndfile passes silently over the difference. Lengths near the type's end are what
+ * programs write that did not know the length. */
+static qv_status check_chunks(qv_ctx *ctx, FILE *f, uint64_t size)
+{
+    unsigned char h[12];
+    if (fseek(f, 0, SEEK_SET) != 0 || fread(h, 1, 12, f) != 12) return QV_OK;
+    bool riff = memcmp(h, "RIFF", 4) == 0 && memcmp(h + 8, "WAVE", 4) == 0;
+    bool aiff = memcmp(h, "FORM", 4) == 0 && memcmp(h + 8, "AIF", 3) == 0;
+    if (!riff && !aiff) return QV_OK;
+    uint64_t at = 12;
+    while (at + 8 <= size && fseek(f, (long)at, SEEK_SET) == 0 && fread(h, 1, 8, f) == 8) {
+        uint64_t length = get_u32(h + 4, aiff), there = size - at - 8;
+        if (memcmp(h, riff ? "data" : "SSND", 4) == 0) {
+            if (length <= there || length >= 0x7fff0000u) return QV_OK;
+            return qv_fail(ctx, QV_ERR_DATA, "truncated: %llu of %llu bytes of samples are there",
+                           (unsigned long long)there, (unsigned long long)length);
+        }
+        at += 8 + length + length % 2;
+    }
+    return QV_OK;
+}
+
+/* What the file seems to be, for a message about one that is no audio. */
+static const char *describe_head(const unsigned char *head, size_t n)
+{
+    static const char lfs[] = "version https://git-lfs";
+    if (n >= sizeof lfs - 1 && memcmp(head, lfs, sizeof lfs - 1) == 0)
+        return "it is a git-lfs pointer, not the recording: run \"git lfs pull\" where it came from";
+    if (n >= 4 && (memcmp(head, "RIFF", 4) == 0 || memcmp(head, "fLaC", 4) == 0 || memcmp(head, "OggS", 4) == 0 ||
+                   memcmp(head, "FORM", 4) == 0))
+        return "its header is damaged, or its coding is unknown to libsndfile";
+    size_t text = 0;
+    while (text < n && (head[text] >= 0x20 || (head[text] >= '\t' && head[text] <= '\r')) && head[text] != 0x7f) text++;
+    if (text == n) return "it is text, not audio";
+    return "it is not audio in a format that libsndfile knows";
+}
+
+/* Refuses what is no regular file, is empty or shorter than its header says. */
+static qv_status check_file(qv_ctx *ctx, const char *path, unsigned char *head, size_t *n)
+{
+    qv_status status = QV_OK;
+    struct stat st;
+    FILE *f = NULL;
+    if (stat(path, &st) != 0) return qv_fail_errno(ctx, "cannot open it");
+    if (!S_ISREG(st.st_mode)) return qv_fail(ctx, QV_ERR_DATA, "not a regular file");
+    if (st.st_size == 0) return qv_fail(ctx, QV_ERR_DATA, "the file is empty (0 bytes)");
+    f = fopen(path, "rb");
+    if (!f) return qv_fail_errno(ctx, "cannot open it");
+    *n = fread(head, 1, HEAD, f);
+    if (*n == 0) {
+        status = qv_fail_errno(ctx, "cannot read it");
+        goto done;
+    }
+    status = check_chunks(ctx, f, (uint64_t)st.st_size);
+done:
+    fclose(f);
+    return status;
+}
+
+/* The state of one reading. */
+typedef struct reader {
+    SNDFILE *file;
+    SF_INFO info;
+    sf_count_t left;     /* frames still wanted; those of the whole rest when the end is open */
+    sf_count_t position; /* frames read or passed over */
+    bool open_end;
+    float *interleaved; /* [BLOCK][channels] */
+    float *mono;        /* [BLOCK] */
+    qv_resampler *resampler; /* NULL: rates are equal */
+    qv_samples out;
+    bool sound; /* a sample other than 0 was seen */
+} reader;
+
+static qv_status open_file(qv_ctx *ctx, reader *r, const char *path)
+{
+    unsigned char head[HEAD];
+    size_t n = 0;
+    qv_status status = check_file(ctx, path, head, &n);
+    if (status != QV_OK) return status;
+    r->file = sf_open(path, SFM_READ, &r->info);
+    if (!r->file) return qv_fail(ctx, QV_ERR_DATA, "%s", describe_head(head, n));
+    if (r->info.samplerate < SOURCE_RATE_MIN || r->info.samplerate > SOURCE_RATE_MAX)
+        return qv_fail(ctx, QV_ERR_DATA, "a sampling rate of %d Hz; %d to %d are supported", r->info.samplerate,
+                       SOURCE_RATE_MIN, SOURCE_RATE_MAX);
+    if (r->info.channels < 1 || r->info.channels > CHANNELS_MAX)
+        return qv_fail(ctx, QV_ERR_DATA, "%d channels; 1 to %d are supported", r->info.channels, CHANNELS_MAX);
+    return QV_OK;
+}
+
+/* Average of the channels; refuses what is not a number. */
+static qv_status mix(qv_ctx *ctx, reader *r, size_t n)
+{
+    size_t channels = (size_t)r->info.channels;
+    float scale = 1.0f / (float)channels;
+    const float *x = r->interleaved;
+    for (size_t i = 0; i < n * channels; i++)
+        if (!(fabsf(x[i]) <= sample_max))
+            return qv_fail(ctx, QV_ERR_DATA, "the sample at %.3f s is %g; numbers near [-1, 1] were expected",
+                           (double)(r->position + (sf_count_t)(i / channels)) / r->info.samplerate, (double)x[i]);
+    for (size_t i = 0; i < n; i++) {
+        float sum = 0;
+        for (size_t c = 0; c < channels; c++) sum += *x++;
+        r->mono[i] = sum * scale;
+    }
+    for (size_t i = 0; i < n && !r->sound; i++) r->sound = r->mono[i] != 0;
+    return QV_OK;
+}
+
+/* Reads one block of at most `most` frames; *got = 0 at the end of the file. */
+static qv_status read_block(qv_ctx *ctx, reader *r, sf_count_t most, size_t *got)
+{
+    sf_count_t n = sf_readf_float(r->file, r->interleaved, most < BLOCK ? most : BLOCK);
+    *got = n > 0 ? (size_t)n : 0;
+    qv_status status = mix(ctx, r, *got);
+    r->position += n > 0 ? n : 0;
+    return status;
+}
+
+/* To the start: by seeking where that is exact, else by reading. */
+static qv_status skip_to(qv_ctx *ctx, reader *r, sf_count_t start)
+{
+    int coding = r->info.format & SF_FORMAT_TYPEMASK;
+    bool exact = coding == SF_FORMAT_WAV || coding == SF_FORMAT_AIFF || coding == SF_FORMAT_FLAC;
+    if (exact && r->info.seekable && sf_seek(r->file, start, SEEK_SET) == start) {
+        r->position = start;
+        return QV_OK;
+    }
+    while (r->position < start) {
+        size_t got;
+        qv_status status = read_block(ctx, r, start - r->position, &got);
+        if (status != QV_OK) return status;
+        if (got == 0) break;
+    }
+    return QV_OK;
+}
+
+static qv_status select_part(qv_ctx *ctx, reader *r, double start, double end)
+{
+    double rate = r->info.samplerate, length = (double)r->info.frames / rate;
+    if (!(start >= 0) || (end >= 0 && !(end > start)))
+        return qv_fail(ctx, QV_ERR_DATA, "the part from %g s to %g s is empty", start, end);
+    if (r->info.frames <= 0) return qv_fail(ctx, QV_ERR_DATA, "it holds no samples");
+    if (start >= length)
+        return qv_fail(ctx, QV_ERR_DATA, "the part begins at %g s, but the recording ends at %g s", start, length);
+    r->open_end = end < 0 || end >= length;
+    double last = r->open_end ? length : end;
+    if (last - start > HOURS_MAX * 3600.0)
+        return qv_fail(ctx, QV_ERR_DATA, "%.1f hours long, %d are supported: give it as parts with start and end",
+                       (last - start) / 3600, HOURS_MAX);
+    sf_count_t first = (sf_count_t)llround(start * rate);
+    r->left = (r->open_end ? r->info.frames : (sf_count_t)llround(end * rate)) - first;
+    return first > 0 ? skip_to(ctx, r, first) : QV_OK;
+}
+
+static qv_status append(qv_ctx *ctx, qv_samples *out, const float *x, size_t n)
+{
+    qv_status status = qv_grow(ctx, &out->data, &out->cap, out->n + n, sizeof *out->data);
+    if (status != QV_OK) return status;
+    memcpy(out->data + out->n, x, n * sizeof *x);
+    out->n += n;
+    return QV_OK;
+}
+
+static qv_status read_samples(qv_ctx *ctx, reader *r)
+{
+    qv_status status = QV_OK;
+    sf_count_t wanted = r->left;
+    while (r->left > 0) {
+        size_t got;
+        QV_TRY(read_block(ctx, r, r->left, &got));
+        if (got == 0) break;
+        r->left -= (sf_count_t)got;
+        QV_TRY(r->resampler ? qv_resampler_push(ctx, r->resampler, r->mono, got, &r->out)
+                            : append(ctx, &r->out, r->mono, got));
+    }
+    /* MP3 knows its length only roughly before it is decoded. */
+    bool rough = (r->info.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_MPEG;
+    if (r->left > 0 && !(rough && r->left < wanted)) {
+        status = qv_fail(ctx, QV_ERR_DATA, "truncated or damaged: %lld of %lld samples could be read",
+                         (long long)(wanted - r->left), (long long)wanted);
+        goto done;
+    }
+    if (r->resampler) QV_TRY(qv_resampler_end(ctx, r->resampler, &r->out));
+done:
+    return status;
+}
+
+/* As many samples as the rates' ratio gives, whatever the filter's delay made of it. */
+static qv_status fix_length(qv_ctx *ctx, qv_samples *out, double frames, double ratio)
+{
+    size_t n = (size_t)llround(frames * ratio);
+    if (n == 0) n = 1;
+    qv_status status = qv_grow(ctx, &out->data, &out->cap, n, sizeof *out->data);
+    if (status != QV_OK) return status;
+    if (out->n < n) memset(out->data + out->n, 0, (n - out->n) * sizeof *out->data);
+    out->n = n;
+    return QV_OK;
+}
+
+static void close_reader(reader *r)
+{
+    if (r->file) sf_close(r->file);
+    qv_resampler_free(r->resampler);
+    free(r->interleaved);
+    free(r->mono);
+    free(r->out.data);
+}
+
+static qv_status read_audio(qv_ctx *ctx, qv_audio *out, const char *path, double start, double end, int rate)
+{
+    qv_status status = QV_OK;
+    reader r = {0};
+    QV_TRY(open_file(ctx, &r, path));
+    QV_TRY(qv_alloc(ctx, &r.interleaved, BLOCK * (size_t)r.info.channels, sizeof *r.interleaved));
+    QV_TRY(qv_alloc(ctx, &r.mono, BLOCK, sizeof *r.mono));
+    QV_TRY(select_part(ctx, &r, start, end));
+    r.sound = false;
+    if (r.info.samplerate != rate) QV_TRY(qv_resampler_new(ctx, &r.resampler, r.info.samplerate, rate));
+    sf_count_t wanted = r.left;
+    QV_TRY(read_samples(ctx, &r));
+    if (!r.sound) {
+        status = qv_fail(ctx, QV_ERR_DATA, r.info.channels > 1 ? "all samples are zero once the channels are averaged"
+                                                               : "all samples are zero");
+        goto done;
+    }
+    QV_TRY(fix_length(ctx, &r.out, (double)(wanted - r.left), (double)rate / r.info.samplerate));
+    *out = (qv_audio){r.out.data, r.out.n, r.info.samplerate, r.info.channels};
+    r.out = (qv_samples){0};
+done:
+    close_reader(&r);
+    return status;
+}
+
+qv_status qv_audio_read(qv_ctx *ctx, qv_audio *out, const char *path, double start, double end, int rate)
+{
+    *out = (qv_audio){0};
+    qv_status status = read_audio(ctx, out, path, start, end, rate);
+    return status == QV_OK ? QV_OK : qv_fail_prefix(ctx, status, "%s", path);
+}
+
+void qv_audio_free(qv_audio *a)
+{
+    free(a->samples);
+    *a = (qv_audio){0};
+}

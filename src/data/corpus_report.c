@@ -1,0 +1,311 @@
+#include "data/corpus_report.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <xxhash.h>
+
+#include "data/manifest_own.h"
+
+enum { QV_LIST_MAX = 20, QV_TABLE_MAX = 100, QV_LFS_MAX = 1024 };
+
+static size_t count_emotion(const qv_manifest *m, const char *name, size_t n)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < m->n; i++) {
+        const char *emotion = m->items[i].emotion;
+        count += emotion && strlen(emotion) == n && memcmp(emotion, name, n) == 0;
+    }
+    return count;
+}
+
+static bool names_word(const char *words, const char *word, size_t n)
+{
+    for (const char *s = words; s && *s; s += strspn(s, " ")) {
+        size_t length = strcspn(s, " ");
+        if (length == n && memcmp(s, word, n) == 0) return true;
+        s += length;
+    }
+    return false;
+}
+
+/* Adds "anger 120 of 127" for each emotion that differs; true where none does. Without `part` all emotions count. */
+static bool compare_emotions(const qv_recipe *recipe, const qv_manifest *m, const char *part, qv_buf *differences,
+                             size_t *total)
+{
+    bool same = true;
+    *total = 0;
+    for (const char *s = recipe->expected; *s; s += strspn(s, " ")) {
+        size_t n = strcspn(s, "="), expected = strtoul(s + n + 1, NULL, 10), found = count_emotion(m, s, n);
+        if (part && !names_word(part, s, n)) expected = 0;
+        *total += expected;
+        if (found != expected) {
+            qv_buf_printf(differences, "%s%.*s %zu of %zu", same ? "" : ", ", (int)n, s, found, expected);
+            same = false;
+        }
+        s += strcspn(s, " ");
+    }
+    return same;
+}
+
+static void say_unknown(qv_corpus_report *r)
+{
+    if (r->n_unknown == 0) return;
+    qv_buf_printf(&r->text, "not understood: %zu names\n", r->n_unknown);
+    for (size_t i = 0; i < r->n_unknown && i < QV_LIST_MAX; i++) qv_buf_printf(&r->text, "  %s\n", r->unknown[i]);
+    if (r->n_unknown > QV_LIST_MAX) qv_buf_printf(&r->text, "  and %zu more\n", r->n_unknown - QV_LIST_MAX);
+}
+
+static void say_expected(qv_corpus_report *r, const qv_recipe *recipe, const qv_manifest *m)
+{
+    qv_buf differences = {0};
+    size_t total, part_total;
+    bool speakers = recipe->speakers == 0 || recipe->speakers == m->n_speakers;
+    bool all = compare_emotions(recipe, m, NULL, &differences, &total);
+    r->complete = all && speakers;
+    if (r->complete) {
+        qv_buf_printf(&r->text, "as expected: all %zu recordings of %d speakers\n", total, m->n_speakers);
+    } else if (recipe->part && speakers) {
+        qv_buf rest = {0};
+        r->complete = compare_emotions(recipe, m, recipe->part, &rest, &part_total);
+        qv_buf_free(&rest);
+        if (r->complete) {
+            qv_buf_printf(&r->text, "as expected: the %zu recordings of %s, out of %zu\n", part_total, recipe->part, total);
+        }
+    }
+    if (!r->complete) {
+        qv_buf_printf(&r->text, "NOT AS EXPECTED: %zu recordings of %d speakers, the corpus has %zu of %d%s%s\n", r->found,
+                      m->n_speakers, total, recipe->speakers, all ? "" : ": ", all ? "" : differences.data);
+    }
+    r->text.failed |= differences.failed;
+    qv_buf_free(&differences);
+}
+
+qv_status qv_corpus_compare(qv_ctx *ctx, qv_corpus_report *r, const qv_recipe *recipe, const qv_manifest *m,
+                            const char *dir)
+{
+    qv_buf_printf(&r->text, "%s\n%zu recordings in %s", recipe->title, r->found, dir);
+    if (r->other_part) qv_buf_printf(&r->text, ", %zu of other parts left out (taken: %s)", r->other_part, recipe->keep);
+    if (r->no_audio) qv_buf_printf(&r->text, ", %zu files of other kinds", r->no_audio);
+    qv_buf_puts(&r->text, "\n");
+    if (recipe->expected) say_expected(r, recipe, m);
+    say_unknown(r);
+    return qv_buf_check(ctx, &r->text);
+}
+
+/* A recording's content, as far as it had to be looked at. */
+typedef struct content {
+    size_t item;
+    off_t size;
+    XXH128_hash_t hash;
+} content;
+
+static int by_size(const void *a, const void *b)
+{
+    const content *x = a, *y = b;
+    if (x->size != y->size) return x->size < y->size ? -1 : 1;
+    return x->item < y->item ? -1 : x->item > y->item;
+}
+
+static int by_content(const void *a, const void *b)
+{
+    const content *x = a, *y = b;
+    if (x->size != y->size) return x->size < y->size ? -1 : 1;
+    int order = XXH128_cmp(&x->hash, &y->hash);
+    if (order != 0) return order;
+    return x->item < y->item ? -1 : x->item > y->item;
+}
+
+static qv_status hash_file(qv_ctx *ctx, const char *path, XXH128_hash_t *hash)
+{
+    qv_status status = QV_OK;
+    XXH3_state_t *state = NULL;
+    char *chunk = NULL;
+    const size_t size = 1 << 16;
+    size_t n;
+    FILE *f = fopen(path, "rb");
+    if (!f) return qv_fail_errno(ctx, "cannot open %s", path);
+    QV_TRY(qv_alloc(ctx, &chunk, size, 1));
+    state = XXH3_createState();
+    if (!state) {
+        status = qv_fail(ctx, QV_ERR_MEMORY, "no memory for a hash");
+        goto done;
+    }
+    XXH3_128bits_reset(state);
+    while ((n = fread(chunk, 1, size, f)) > 0) XXH3_128bits_update(state, chunk, n);
+    if (ferror(f)) {
+        status = qv_fail_errno(ctx, "cannot read %s", path);
+        goto done;
+    }
+    *hash = XXH3_128bits_digest(state);
+done:
+    XXH3_freeState(state);
+    free(chunk);
+    fclose(f);
+    return status;
+}
+
+/* Only files of the same size can be equal; the others are never read. */
+static qv_status hash_contents(qv_ctx *ctx, const qv_manifest *m, content *c)
+{
+    qv_status status = QV_OK;
+    for (size_t i = 0; i < m->n; i++) {
+        struct stat st;
+        if (stat(m->items[i].file, &st) != 0) return qv_fail_errno(ctx, "cannot examine %s", m->items[i].file);
+        c[i] = (content){.item = i, .size = st.st_size};
+    }
+    qsort(c, m->n, sizeof *c, by_size);
+    for (size_t i = 0; i < m->n; i++) {
+        bool before = i > 0 && c[i - 1].size == c[i].size, after = i + 1 < m->n && c[i + 1].size == c[i].size;
+        if ((before || after) && c[i].size > 0) QV_TRY(hash_file(ctx, m->items[c[i].item].file, &c[i].hash));
+        QV_TRY(qv_poll(ctx));
+        qv_report(ctx, "duplicates", "files", (double)(i + 1), (double)m->n);
+    }
+    qsort(c, m->n, sizeof *c, by_content);
+done:
+    return status;
+}
+
+static bool is_lfs_pointer(const char *path, off_t size)
+{
+    static const char first[] = "version https://git-lfs";
+    char text[sizeof first] = "";
+    FILE *f = size > QV_LFS_MAX ? NULL : fopen(path, "rb");
+    if (!f) return false;
+    size_t n = fread(text, 1, sizeof first - 1, f);
+    fclose(f);
+    return n == sizeof first - 1 && memcmp(text, first, n) == 0;
+}
+
+static void say_broken(qv_corpus_report *r, const qv_manifest *m, const content *c)
+{
+    size_t empty = 0, pointers = 0;
+    const char *name = "";
+    for (size_t i = 0; i < m->n; i++) {
+        const qv_item *item = &m->items[c[i].item];
+        bool none = c[i].size == 0, pointer = !none && is_lfs_pointer(item->file, c[i].size);
+        empty += none;
+        pointers += pointer;
+        if (none || pointer) name = item->name;
+    }
+    if (empty) qv_buf_printf(&r->text, "warning: %zu files are empty, such as %s\n", empty, name);
+    if (pointers) {
+        qv_buf_printf(&r->text, "warning: %zu files are Git LFS pointers, not recordings, such as %s; run `git lfs pull`\n",
+                      pointers, name);
+    }
+}
+
+static const char *how_they_differ(const qv_item *a, const qv_item *b)
+{
+    if (strcmp(a->emotion, b->emotion) != 0) return " (but not of the same emotion)";
+    return strcmp(a->speaker, b->speaker) != 0 ? " (but not of the same speaker)" : "";
+}
+
+static void drop_marked(qv_manifest *m, const unsigned char *later)
+{
+    size_t n = m->n, kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (later[i]) continue;
+        qv_item item = m->items[kept];
+        m->items[kept++] = m->items[i];
+        m->items[i] = item;
+    }
+    while (m->n > kept) qv_manifest_drop_last(m);
+}
+
+qv_status qv_corpus_twins(qv_ctx *ctx, qv_corpus_report *r, qv_manifest *m, bool unique)
+{
+    qv_status status = QV_OK;
+    content *c = NULL;
+    unsigned char *later = NULL;
+    size_t first = 0;
+    QV_TRY(qv_alloc(ctx, &c, m->n, sizeof *c));
+    QV_TRY(qv_alloc(ctx, &later, m->n, 1));
+    QV_TRY(hash_contents(ctx, m, c));
+    say_broken(r, m, c);
+    for (size_t i = 1; i < m->n; i++) {
+        bool same = c[i].size == c[first].size && c[i].size > 0 && XXH128_isEqual(c[i].hash, c[first].hash);
+        if (!same) {
+            first = i;
+            continue;
+        }
+        const qv_item *a = &m->items[c[first].item], *b = &m->items[c[i].item];
+        later[c[i].item] = 1;
+        if (r->duplicates++ < QV_LIST_MAX) {
+            qv_buf_printf(&r->text, "same content: %s = %s%s\n", a->name, b->name, how_they_differ(a, b));
+        }
+    }
+    if (r->duplicates > QV_LIST_MAX) qv_buf_printf(&r->text, "same content: and %zu more\n", r->duplicates - QV_LIST_MAX);
+    if (r->duplicates) {
+        qv_buf_printf(&r->text, "%zu recordings repeat another: %s\n", r->duplicates,
+                      unique ? "left out" : "results may be too good; --unique leaves them out");
+    }
+    if (unique) drop_marked(m, later);
+    QV_TRY(qv_buf_check(ctx, &r->text));
+done:
+    free(c);
+    free(later);
+    return status;
+}
+
+static int longest(char *const *names, int n, int least)
+{
+    for (int i = 0; i < n; i++) {
+        if ((int)strlen(names[i]) > least) least = (int)strlen(names[i]);
+    }
+    return least;
+}
+
+static void table_row(qv_buf *b, const qv_manifest *m, const char *name, int width, const char *gender, const size_t *counts)
+{
+    size_t total = 0;
+    qv_buf_printf(b, "  %-*s %-6s", width, name, gender ? gender : "");
+    for (int c = 0; c < m->n_classes; c++) {
+        int cell = (int)strlen(m->classes[c]);
+        qv_buf_printf(b, "  %*zu", cell > 5 ? cell : 5, counts[c]);
+        total += counts[c];
+    }
+    qv_buf_printf(b, "  %5zu\n", total);
+}
+
+static void table_head(qv_buf *b, const qv_manifest *m, int width)
+{
+    qv_buf_printf(b, "  %-*s %-6s", width, "speaker", "gender");
+    for (int c = 0; c < m->n_classes; c++) qv_buf_printf(b, "  %5s", m->classes[c]);
+    qv_buf_printf(b, "  %5s\n", "all");
+}
+
+qv_status qv_corpus_table(qv_ctx *ctx, qv_corpus_report *r, const qv_recipe *recipe, const qv_manifest *m)
+{
+    qv_status status = QV_OK;
+    size_t *counts = NULL, classes = (size_t)m->n_classes;
+    const char **genders = NULL;
+    size_t speakers = (size_t)m->n_speakers;
+    int width = longest(m->speakers, m->n_speakers, 7);
+    QV_TRY(qv_alloc(ctx, &counts, (speakers + 1) * classes, sizeof *counts));
+    QV_TRY(qv_alloc(ctx, &genders, speakers, sizeof *genders));
+    for (size_t i = 0; i < m->n; i++) {
+        const qv_item *item = &m->items[i];
+        if (item->label < 0) continue;
+        counts[(size_t)item->speaker_id * classes + (size_t)item->label]++;
+        counts[speakers * classes + (size_t)item->label]++;
+        genders[item->speaker_id] = item->gender;
+    }
+    table_head(&r->text, m, width);
+    for (size_t s = 0; s < speakers && s < QV_TABLE_MAX; s++) {
+        table_row(&r->text, m, m->speakers[s], width, genders[s], counts + s * classes);
+    }
+    if (speakers > QV_TABLE_MAX) qv_buf_printf(&r->text, "  and %zu more speakers\n", speakers - QV_TABLE_MAX);
+    table_row(&r->text, m, "all", width, "", counts + speakers * classes);
+    if (speakers == 1 && strcmp(m->speakers[0], QV_NO_SPEAKER) == 0) {
+        qv_buf_puts(&r->text, "warning: nothing tells the speakers; without them only random splits are possible\n");
+    }
+    if (recipe->notes) qv_buf_printf(&r->text, "note: %s\n", recipe->notes);
+    QV_TRY(qv_buf_check(ctx, &r->text));
+done:
+    free(counts);
+    free(genders);
+    return status;
+}

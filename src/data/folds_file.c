@@ -1,0 +1,141 @@
+/* Fold files: lines `name: speaker speaker ...`. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/csv.h"
+#include "base/io.h"
+#include "base/nearest.h"
+#include "data/folds_own.h"
+
+enum { QV_FOLD_FILE_MAX = 1 << 20 };
+
+static const char blanks[] = " \t\r\v\f";
+
+typedef struct fold_file {
+    const char *path;
+    const qv_manifest *m;
+    int *group;   /* [speakers] */
+    int *line_of; /* [speakers] where each is named, 0: nowhere */
+    int *lines;   /* [groups] where each begins */
+    size_t cap;
+    int line;
+} fold_file;
+
+static char *trim(char *s)
+{
+    s += strspn(s, blanks);
+    size_t n = strlen(s);
+    while (n > 0 && strchr(blanks, s[n - 1])) s[--n] = '\0';
+    return s;
+}
+
+static int find_speaker(const qv_manifest *m, const char *name)
+{
+    for (int s = 0; s < m->n_speakers; s++) {
+        if (strcmp(m->speakers[s], name) == 0) return s;
+    }
+    return -1;
+}
+
+static qv_status name_speaker(qv_ctx *ctx, fold_file *f, const char *name, int group)
+{
+    const qv_manifest *m = f->m;
+    int s = find_speaker(m, name);
+    if (s < 0) {
+        const char *near = qv_nearest(name, (const char *const *)m->speakers, (size_t)m->n_speakers);
+        return qv_fail(ctx, QV_ERR_DATA, "%s:%d: the manifest has no speaker '%s'%s%s%s", f->path, f->line, name,
+                       near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    }
+    if (f->line_of[s]) {
+        return qv_fail(ctx, QV_ERR_DATA, "%s:%d: speaker '%s' stands already in line %d", f->path, f->line, name,
+                       f->line_of[s]);
+    }
+    f->line_of[s] = f->line;
+    f->group[s] = group;
+    return QV_OK;
+}
+
+/* Number of the group that a line opens. */
+static qv_status open_group(qv_ctx *ctx, fold_file *f, qv_grouping *g, const char *name, int *group)
+{
+    qv_status status = QV_OK;
+    *group = QV_GROUP_TRAIN;
+    if (strcmp(name, "train") == 0) return QV_OK;
+    for (size_t i = 0; i < g->n; i++) {
+        if (strcmp(g->names[i], name) != 0) continue;
+        return qv_fail(ctx, QV_ERR_DATA, "%s:%d: fold '%s' stands already in line %d", f->path, f->line, name,
+                       f->lines[i]);
+    }
+    *group = (int)g->n;
+    QV_TRY(qv_grow(ctx, &f->lines, &f->cap, g->n + 1, sizeof *f->lines));
+    f->lines[g->n] = f->line;
+    QV_TRY(qv_group_add(ctx, g, name));
+done:
+    return status;
+}
+
+static qv_status read_line(qv_ctx *ctx, fold_file *f, qv_grouping *g, char *text)
+{
+    qv_status status = QV_OK;
+    int group;
+    text[strcspn(text, "#")] = '\0';
+    text = trim(text);
+    if (!*text) return QV_OK;
+    char *colon = strchr(text, ':');
+    if (colon) *colon = '\0';
+    char *name = trim(text);
+    if (!colon || !*name) {
+        return qv_fail(ctx, QV_ERR_DATA, "%s:%d: a fold is a line such as `1: anna bert`", f->path, f->line);
+    }
+    QV_TRY(open_group(ctx, f, g, name, &group));
+    size_t n = 0;
+    for (char *word = colon + 1 + strspn(colon + 1, blanks); *word; n++) {
+        char *end = word + strcspn(word, blanks), *next = end + strspn(end, blanks);
+        *end = '\0';
+        QV_TRY(name_speaker(ctx, f, word, group));
+        word = next;
+    }
+    if (n == 0) status = qv_fail(ctx, QV_ERR_DATA, "%s:%d: fold '%s' names no speaker", f->path, f->line, name);
+done:
+    return status;
+}
+
+static qv_status read_lines(qv_ctx *ctx, fold_file *f, qv_grouping *g, char *text, size_t size)
+{
+    size_t bad = qv_utf8_check(text, size);
+    if (bad < size || strlen(text) < size) return qv_fail(ctx, QV_ERR_DATA, "%s: this is not a text file", f->path);
+    for (char *line = text; line;) {
+        char *next = strchr(line, '\n');
+        if (next) *next++ = '\0';
+        f->line++;
+        qv_status status = read_line(ctx, f, g, line);
+        if (status != QV_OK) return status;
+        line = next;
+    }
+    if (g->n == 0) return qv_fail(ctx, QV_ERR_DATA, "%s: no fold in it; write lines such as `1: anna bert`", f->path);
+    return QV_OK;
+}
+
+qv_status qv_group_by_file(qv_ctx *ctx, qv_grouping *g, const qv_manifest *m, const char *path)
+{
+    qv_status status = QV_OK;
+    fold_file f = {.path = path, .m = m};
+    char *text = NULL;
+    size_t size;
+    if (!qv_path_exists(path)) {
+        return qv_fail(ctx, QV_ERR_USAGE,
+                       "folds '%s': neither a file nor one of speaker, session, column, split, random or a number", path);
+    }
+    QV_TRY(qv_read_file(ctx, path, QV_FOLD_FILE_MAX, &text, &size));
+    QV_TRY(qv_alloc(ctx, &f.group, (size_t)m->n_speakers, sizeof *f.group));
+    QV_TRY(qv_alloc(ctx, &f.line_of, (size_t)m->n_speakers, sizeof *f.line_of));
+    for (int s = 0; s < m->n_speakers; s++) f.group[s] = QV_GROUP_OUT;
+    QV_TRY(read_lines(ctx, &f, g, text, size));
+    for (size_t i = 0; i < m->n; i++) g->group[i] = f.group[m->items[i].speaker_id];
+done:
+    free(text);
+    free(f.group);
+    free(f.line_of);
+    free(f.lines);
+    return status;
+}

@@ -1,0 +1,22 @@
+/* --labels: which emotions are classes, which are merged, in which order they stand. */
+#ifndef QV_DATA_LABELS_H
+#define QV_DATA_LABELS_H
+
+#include "base/status.h"
+
+/* "anger,joy=happiness": rows of `joy` become `happiness`. Classes keep the order of their first mention. */
+typedef struct qv_label_map {
+    char **from;
+    int *to; /* [n] index into classes */
+    size_t n;
+    char **classes;
+    int n_classes;
+} qv_label_map;
+
+/* QV_ERR_USAGE for an empty name, and for a name that is mapped twice. Zeroes *map first. */
+qv_status qv_label_map_parse(qv_ctx *ctx, qv_label_map *map, const char *labels);
+void qv_label_map_free(qv_label_map *map);
+/* Index of the class, -1 where the emotion is not named. */
+int qv_label_map_find(const qv_label_map *map, const char *emotion);
+
+#endif

@@ -1,0 +1,385 @@
+#include "data/manifest.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/csv.h"
+#include "base/io.h"
+#include "base/nearest.h"
+#include "data/labels.h"
+#include "data/manifest_own.h"
+
+const char *const qv_manifest_columns[QV_COLUMNS] = {
+    [QV_COLUMN_FILE] = "file",     [QV_COLUMN_SPEAKER] = "speaker", [QV_COLUMN_EMOTION] = "emotion",
+    [QV_COLUMN_GENDER] = "gender", [QV_COLUMN_SESSION] = "session", [QV_COLUMN_START] = "start",
+    [QV_COLUMN_END] = "end",       [QV_COLUMN_SPLIT] = "split",     [QV_COLUMN_FOLD] = "fold",
+    [QV_COLUMN_CORPUS] = "corpus",
+};
+
+/* The manifest and the capacity of its list of items. */
+typedef struct manifest_store {
+    qv_manifest m;
+    size_t cap;
+} manifest_store;
+
+char **qv_item_text(qv_item *item, int column)
+{
+    switch (column) {
+    case QV_COLUMN_FILE: return &item->name;
+    case QV_COLUMN_SPEAKER: return &item->speaker;
+    case QV_COLUMN_EMOTION: return &item->emotion;
+    case QV_COLUMN_GENDER: return &item->gender;
+    case QV_COLUMN_SESSION: return &item->session;
+    case QV_COLUMN_SPLIT: return &item->split;
+    case QV_COLUMN_FOLD: return &item->fold;
+    case QV_COLUMN_CORPUS: return &item->corpus;
+    default: return NULL;
+    }
+}
+
+static void free_list(char **list, size_t n)
+{
+    for (size_t i = 0; list && i < n; i++) free(list[i]);
+    free(list);
+}
+
+static void free_item(qv_item *item, int n_extra)
+{
+    free(item->file);
+    for (int c = 0; c < QV_COLUMNS; c++) {
+        char **text = qv_item_text(item, c);
+        if (text) free(*text);
+    }
+    free_list(item->extra, (size_t)n_extra);
+}
+
+static void forget_numbers(qv_manifest *m)
+{
+    free_list(m->classes, (size_t)m->n_classes);
+    free_list(m->speakers, (size_t)m->n_speakers);
+    m->classes = m->speakers = NULL;
+    m->n_classes = m->n_speakers = 0;
+}
+
+void qv_manifest_free(qv_manifest *m)
+{
+    if (!m) return;
+    for (size_t i = 0; i < m->n; i++) free_item(&m->items[i], m->n_extra);
+    forget_numbers(m);
+    free_list(m->extra, (size_t)m->n_extra);
+    free(m->items);
+    free(m->path);
+    free(m);
+}
+
+qv_status qv_manifest_new(qv_ctx *ctx, qv_manifest **out)
+{
+    manifest_store *store;
+    qv_status status = qv_alloc(ctx, &store, 1, sizeof *store);
+    *out = status == QV_OK ? &store->m : NULL;
+    return status;
+}
+
+qv_status qv_manifest_append(qv_ctx *ctx, qv_manifest *m, qv_item **item)
+{
+    manifest_store *store = (manifest_store *)m;
+    qv_status status = qv_grow(ctx, &m->items, &store->cap, m->n + 1, sizeof *m->items);
+    if (status != QV_OK) return status;
+    *item = &m->items[m->n++];
+    **item = (qv_item){.end = -1, .label = -1, .speaker_id = -1};
+    return QV_OK;
+}
+
+void qv_manifest_drop_last(qv_manifest *m) { free_item(&m->items[--m->n], m->n_extra); }
+
+static qv_status copy_text(qv_ctx *ctx, char **out, const char *text)
+{
+    return text && text[0] ? qv_strdup(ctx, out, text) : QV_OK;
+}
+
+qv_status qv_manifest_add(qv_ctx *ctx, qv_manifest *m, const char *file, const char *name, const char *speaker,
+                          const char *emotion, const char *gender)
+{
+    qv_status status = QV_OK;
+    qv_item *item;
+    QV_TRY(qv_manifest_append(ctx, m, &item));
+    QV_TRY(qv_strdup(ctx, &item->file, file));
+    QV_TRY(qv_strdup(ctx, &item->name, name));
+    QV_TRY(qv_strdup(ctx, &item->speaker, speaker && speaker[0] ? speaker : QV_NO_SPEAKER));
+    QV_TRY(copy_text(ctx, &item->emotion, emotion));
+    QV_TRY(copy_text(ctx, &item->gender, gender));
+done:
+    return status;
+}
+
+static int by_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+static int find_text(char *const *list, int n, const char *text)
+{
+    char *const *hit = n > 0 ? bsearch(&text, list, (size_t)n, sizeof *list, by_text) : NULL;
+    return hit ? (int)(hit - list) : -1;
+}
+
+/* Sorted distinct values of a column; items without a value are passed over. */
+static qv_status distinct(qv_ctx *ctx, const qv_manifest *m, int column, char ***out, int *n_out)
+{
+    qv_status status = QV_OK;
+    char **texts = NULL, **names = NULL;
+    size_t n = 0, n_names = 0;
+    QV_TRY(qv_alloc(ctx, &texts, m->n, sizeof *texts));
+    QV_TRY(qv_alloc(ctx, &names, m->n, sizeof *names));
+    for (size_t i = 0; i < m->n; i++) {
+        char *text = *qv_item_text(&m->items[i], column);
+        if (text) texts[n++] = text;
+    }
+    qsort(texts, n, sizeof *texts, by_text);
+    for (size_t i = 0; i < n; i++) {
+        if (i > 0 && strcmp(texts[i], texts[i - 1]) == 0) continue;
+        QV_TRY(qv_strdup(ctx, &names[n_names], texts[i]));
+        n_names++;
+    }
+    *out = names;
+    *n_out = (int)n_names;
+    names = NULL;
+done:
+    free_list(names, n_names);
+    free(texts);
+    return status;
+}
+
+/* Every name of the map must be an emotion of the manifest. */
+static qv_status check_names(qv_ctx *ctx, const qv_label_map *map, char *const *emotions, int n)
+{
+    qv_status status = QV_OK;
+    qv_buf found = {0};
+    for (size_t i = 0; i < map->n; i++) {
+        if (find_text(emotions, n, map->from[i]) >= 0) continue;
+        const char *near = qv_nearest(map->from[i], (const char *const *)emotions, (size_t)n);
+        for (int j = 0; j < n; j++) qv_buf_printf(&found, "%s%s", j ? ", " : "", emotions[j]);
+        QV_TRY(qv_buf_check(ctx, &found));
+        status = qv_fail(ctx, QV_ERR_USAGE, "labels: no recording has the emotion '%s'%s%s%s; found: %s", map->from[i],
+                         near ? ", did you mean '" : "", near ? near : "", near ? "'?" : "", n ? found.data : "none");
+        goto done;
+    }
+done:
+    qv_buf_free(&found);
+    return status;
+}
+
+static void say_dropped(qv_ctx *ctx, const qv_manifest *m, size_t dropped, const qv_label_map *map,
+                        char *const *emotions, int n)
+{
+    qv_buf names = {0};
+    for (int i = 0; i < n; i++) {
+        if (qv_label_map_find(map, emotions[i]) < 0) qv_buf_printf(&names, "%s%s", names.len ? ", " : "", emotions[i]);
+    }
+    if (!names.failed && names.len) {
+        qv_info(ctx, "%s: %zu recordings of other emotions left out (%s)", m->path ? m->path : "labels", dropped,
+                names.data);
+    }
+    qv_buf_free(&names);
+}
+
+/* Renames emotions to their classes; drops what has none unless the options keep it. */
+static qv_status relabel(qv_ctx *ctx, qv_manifest *m, const qv_label_map *map, bool keep, size_t *dropped)
+{
+    size_t kept = 0;
+    *dropped = 0;
+    for (size_t i = 0; i < m->n; i++) {
+        qv_item *item = &m->items[i];
+        int label = item->emotion ? qv_label_map_find(map, item->emotion) : -1;
+        if (label < 0 && !keep) {
+            free_item(item, m->n_extra);
+            *item = (qv_item){0};
+            (*dropped)++;
+            continue;
+        }
+        m->items[kept] = *item;
+        if (kept != i) *item = (qv_item){0};
+        item = &m->items[kept++];
+        item->label = label;
+        if (label < 0) continue;
+        char *name;
+        qv_status status = qv_strdup(ctx, &name, map->classes[label]);
+        if (status != QV_OK) return status;
+        free(item->emotion);
+        item->emotion = name;
+    }
+    m->n = kept;
+    return QV_OK;
+}
+
+static qv_status number_by_map(qv_ctx *ctx, qv_manifest *m, const qv_manifest_options *options)
+{
+    qv_status status = QV_OK;
+    qv_label_map map = {0};
+    char **emotions = NULL;
+    int n = 0;
+    size_t dropped;
+    QV_TRY(qv_label_map_parse(ctx, &map, options->labels));
+    QV_TRY(distinct(ctx, m, QV_COLUMN_EMOTION, &emotions, &n));
+    if (!options->allow_absent) QV_TRY(check_names(ctx, &map, emotions, n));
+    QV_TRY(relabel(ctx, m, &map, options->keep_unlisted, &dropped));
+    if (dropped) say_dropped(ctx, m, dropped, &map, emotions, n);
+    m->classes = map.classes;
+    m->n_classes = map.n_classes;
+    map.classes = NULL;
+done:
+    free_list(emotions, (size_t)n);
+    qv_label_map_free(&map);
+    return status;
+}
+
+static qv_status number_all(qv_ctx *ctx, qv_manifest *m)
+{
+    qv_status status = distinct(ctx, m, QV_COLUMN_EMOTION, &m->classes, &m->n_classes);
+    if (status != QV_OK) return status;
+    for (size_t i = 0; i < m->n; i++) {
+        const char *emotion = m->items[i].emotion;
+        m->items[i].label = emotion ? find_text(m->classes, m->n_classes, emotion) : -1;
+    }
+    return QV_OK;
+}
+
+qv_status qv_manifest_number(qv_ctx *ctx, qv_manifest *m, const qv_manifest_options *options)
+{
+    qv_status status = QV_OK;
+    forget_numbers(m);
+    QV_TRY(options->labels ? number_by_map(ctx, m, options) : number_all(ctx, m));
+    QV_TRY(distinct(ctx, m, QV_COLUMN_SPEAKER, &m->speakers, &m->n_speakers));
+    for (size_t i = 0; i < m->n; i++) {
+        m->items[i].speaker_id = find_text(m->speakers, m->n_speakers, m->items[i].speaker);
+    }
+done:
+    return status;
+}
+
+qv_status qv_manifest_finish(qv_ctx *ctx, qv_manifest *m, const char *labels)
+{
+    qv_manifest_options options = {.labels = labels};
+    return qv_manifest_number(ctx, m, &options);
+}
+
+/* Real folder and own name: a link keeps its name. */
+static qv_status absolute_path(qv_ctx *ctx, char **out, const char *file)
+{
+    qv_status status = QV_OK;
+    char *dir = NULL, *real = NULL;
+    QV_TRY(qv_path_dir(ctx, &dir, file));
+    QV_TRY(qv_path_absolute(ctx, &real, dir));
+    QV_TRY(qv_path_join(ctx, out, real, qv_path_base(file)));
+done:
+    free(dir);
+    free(real);
+    return status;
+}
+
+/* The way from the folder `from` to `to`, both absolute and without "..". */
+static qv_status relative_path(qv_ctx *ctx, char **out, const char *from, const char *to)
+{
+    size_t common = 0, i = 0;
+    qv_buf b = {0};
+    for (; from[i] && from[i] == to[i]; i++) {
+        if (from[i] == '/') common = i + 1;
+    }
+    if (from[i] == '\0' && to[i] == '/') common = i + 1;
+    const char *rest = common <= i ? from + common : "";
+    if (rest[0]) qv_buf_puts(&b, "../");
+    for (; *rest; rest++) {
+        if (*rest == '/') qv_buf_puts(&b, "../");
+    }
+    qv_buf_puts(&b, to + common);
+    qv_status status = qv_buf_check(ctx, &b);
+    if (status != QV_OK) qv_buf_free(&b);
+    *out = b.data;
+    return status;
+}
+
+/* Seconds to the nanosecond, as any locale reads them. */
+static void format_time(char out[32], double seconds)
+{
+    long long ns = (long long)(seconds * 1e9 + 0.5);
+    int n = snprintf(out, 32, "%lld.%09lld", ns / 1000000000, ns % 1000000000);
+    while (n > 0 && out[n - 1] == '0') out[--n] = '\0';
+    if (n > 0 && out[n - 1] == '.') out[n - 1] = '\0';
+}
+
+static bool column_used(const qv_manifest *m, int column)
+{
+    if (column <= QV_COLUMN_EMOTION) return true;
+    for (size_t i = 0; i < m->n; i++) {
+        qv_item *item = &m->items[i];
+        char **text = qv_item_text(item, column);
+        if (text ? *text != NULL : column == QV_COLUMN_START ? item->start > 0 : item->end >= 0) return true;
+    }
+    return false;
+}
+
+static qv_status write_row(qv_ctx *ctx, qv_buf *b, const qv_manifest *m, qv_item *item, const char *base,
+                           const bool *used)
+{
+    const char *cells[QV_CSV_MAX_CELLS + QV_COLUMNS];
+    char times[2][32] = {"", ""};
+    char *absolute = NULL, *relative = NULL;
+    size_t n = 0;
+    qv_status status = QV_OK;
+    QV_TRY(absolute_path(ctx, &absolute, item->file));
+    if (base) QV_TRY(relative_path(ctx, &relative, base, absolute));
+    if (item->start > 0) format_time(times[0], item->start);
+    if (item->end >= 0) format_time(times[1], item->end);
+    for (int c = 0; c < QV_COLUMNS; c++) {
+        if (!used[c]) continue;
+        char **text = qv_item_text(item, c);
+        cells[n++] = text ? *text : times[c == QV_COLUMN_END];
+    }
+    cells[QV_COLUMN_FILE] = base ? relative : absolute;
+    if (strcmp(item->speaker, QV_NO_SPEAKER) == 0) cells[QV_COLUMN_SPEAKER] = "";
+    for (int i = 0; i < m->n_extra; i++) cells[n++] = item->extra ? item->extra[i] : NULL;
+    qv_csv_write(b, cells, n);
+done:
+    free(absolute);
+    free(relative);
+    return status;
+}
+
+static qv_status format_manifest(qv_ctx *ctx, qv_buf *b, const qv_manifest *m, const char *base)
+{
+    const char *header[QV_CSV_MAX_CELLS + QV_COLUMNS];
+    bool used[QV_COLUMNS];
+    size_t n = 0;
+    qv_status status = QV_OK;
+    for (int c = 0; c < QV_COLUMNS; c++) {
+        used[c] = column_used(m, c);
+        if (used[c]) header[n++] = qv_manifest_columns[c];
+    }
+    for (int i = 0; i < m->n_extra; i++) header[n++] = m->extra[i];
+    qv_csv_write(b, header, n);
+    for (size_t i = 0; i < m->n; i++) QV_TRY(write_row(ctx, b, m, &m->items[i], base, used));
+    QV_TRY(qv_buf_check(ctx, b));
+done:
+    return status;
+}
+
+qv_status qv_manifest_write(qv_ctx *ctx, const qv_manifest *m, const char *path, void *f)
+{
+    qv_status status = QV_OK;
+    qv_buf b = {0};
+    char *dir = NULL, *base = NULL;
+    if (path) {
+        QV_TRY(qv_path_dir(ctx, &dir, path));
+        QV_TRY(qv_path_absolute(ctx, &base, dir));
+    }
+    QV_TRY(format_manifest(ctx, &b, m, base));
+    if (path) {
+        status = qv_write_file(ctx, path, b.data, b.len);
+    } else if (fwrite(b.data, 1, b.len, f) != b.len || fflush(f) != 0) {
+        status = qv_fail_errno(ctx, "cannot write the manifest");
+    }
+done:
+    qv_buf_free(&b);
+    free(dir);
+    free(base);
+    return status;
+}

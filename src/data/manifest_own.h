@@ -1,0 +1,37 @@
+/* What the files that make manifests share; everybody else uses manifest.h. */
+#ifndef QV_DATA_MANIFEST_OWN_H
+#define QV_DATA_MANIFEST_OWN_H
+
+#include "data/manifest.h"
+
+/* Speaker of a recording that names none. */
+#define QV_NO_SPEAKER "?"
+
+/* One more zeroed item (end -1, label -1) at the end of m; what is put into it is the manifest's. */
+qv_status qv_manifest_append(qv_ctx *ctx, qv_manifest *m, qv_item **item);
+/* Takes the last item out again. */
+void qv_manifest_drop_last(qv_manifest *m);
+
+/* Applies the options' labels and numbers classes and speakers. options->labels may be NULL. */
+qv_status qv_manifest_number(qv_ctx *ctx, qv_manifest *m, const qv_manifest_options *options);
+
+/* Names of the columns that have a meaning, in the order in which they are written. */
+enum {
+    QV_COLUMN_FILE,
+    QV_COLUMN_SPEAKER,
+    QV_COLUMN_EMOTION,
+    QV_COLUMN_GENDER,
+    QV_COLUMN_SESSION,
+    QV_COLUMN_START,
+    QV_COLUMN_END,
+    QV_COLUMN_SPLIT,
+    QV_COLUMN_FOLD,
+    QV_COLUMN_CORPUS,
+    QV_COLUMNS
+};
+extern const char *const qv_manifest_columns[QV_COLUMNS];
+
+/* Where the text of a column lives in an item; NULL for start and end. */
+char **qv_item_text(qv_item *item, int column);
+
+#endif

@@ -1,0 +1,285 @@
+/* A manifest from its file: every complaint names the line. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <xxhash.h>
+
+#include "base/buf.h"
+#include "base/csv.h"
+#include "base/io.h"
+#include "base/nearest.h"
+#include "data/manifest_own.h"
+
+enum { QV_MANIFEST_MAX_BYTES = 1 << 28 };
+
+static const double QV_TIME_MAX = 1e9; /* seconds; what nanoseconds in 64 bits can hold */
+
+/* Which recording a row means, whatever its path looks like. */
+typedef struct identity {
+    dev_t device;
+    ino_t inode;
+    double start, end;
+    int line;
+} identity;
+
+typedef struct reader {
+    qv_csv csv;
+    const char *path;
+    char *dir;
+    const qv_manifest_options *options;
+    size_t n_cells;
+    int column[QV_CSV_MAX_CELLS]; /* meaning of each cell, -1: an extra one */
+    int cell_of[QV_COLUMNS]; /* cell of each meaning, -1: absent */
+    identity *seen;
+    size_t n_seen, cap_seen;
+} reader;
+
+static qv_status fail_at(qv_ctx *ctx, const reader *r, const char *what, const char *text)
+{
+    return qv_fail(ctx, QV_ERR_DATA, "%s:%d: %s%s%s%s", r->path, r->csv.row_line, what, text ? " '" : "", text ? text : "",
+                   text ? "'" : "");
+}
+
+static int column_named(const char *name)
+{
+    for (int c = 0; c < QV_COLUMNS; c++) {
+        if (strcmp(name, qv_manifest_columns[c]) == 0) return c;
+    }
+    return -1;
+}
+
+static qv_status fail_missing(qv_ctx *ctx, const reader *r, const char *name)
+{
+    const char *near = qv_nearest(name, (const char *const *)r->csv.cells, r->csv.n);
+    const char *separators = r->csv.n == 1 && strpbrk(r->csv.cells[0], ";\t") ? "; cells are separated by commas" : "";
+    return qv_fail(ctx, QV_ERR_DATA, "%s:%d: no column '%s'%s%s%s; the first line must name %s%s", r->path,
+                   r->csv.row_line, name, near ? " (is '" : "", near ? near : "", near ? "' meant?)" : "",
+                   r->options->need_emotion ? "file,speaker,emotion" : "file", separators);
+}
+
+static qv_status keep_extra(qv_ctx *ctx, qv_manifest *m, const char *name)
+{
+    qv_status status = qv_strdup(ctx, &m->extra[m->n_extra], name);
+    if (status == QV_OK) m->n_extra++;
+    return status;
+}
+
+static qv_status read_header(qv_ctx *ctx, reader *r, qv_manifest *m)
+{
+    qv_status status = QV_OK;
+    bool more;
+    QV_TRY(qv_csv_next(ctx, &r->csv, &more));
+    if (!more) {
+        status = qv_fail(ctx, QV_ERR_DATA, "%s: empty; the first line must name file,speaker,emotion", r->path);
+        goto done;
+    }
+    for (int c = 0; c < QV_COLUMNS; c++) r->cell_of[c] = -1;
+    r->n_cells = r->csv.n;
+    QV_TRY(qv_alloc(ctx, &m->extra, r->n_cells, sizeof *m->extra));
+    for (size_t i = 0; i < r->n_cells; i++) {
+        const char *name = r->csv.cells[i];
+        for (size_t j = 0; j < i; j++) {
+            if (name[0] && strcmp(name, r->csv.cells[j]) == 0) {
+                status = fail_at(ctx, r, "two columns have the name", name);
+                goto done;
+            }
+        }
+        r->column[i] = column_named(name);
+        if (r->column[i] >= 0) r->cell_of[r->column[i]] = (int)i;
+        else QV_TRY(keep_extra(ctx, m, name));
+    }
+    int required = r->options->need_emotion ? QV_COLUMN_EMOTION : QV_COLUMN_FILE;
+    for (int c = QV_COLUMN_FILE; c <= required; c++) {
+        if (r->cell_of[c] < 0) {
+            status = fail_missing(ctx, r, qv_manifest_columns[c]);
+            goto done;
+        }
+    }
+done:
+    return status;
+}
+
+/* Digits with at most one point among them. The quotient of two exactly held numbers is rounded
+ * once, so that 15 digits are read as well as strtod reads them, and in every locale. */
+static bool parse_time(const char *s, double *out)
+{
+    double digits = 0, scale = 1;
+    int kept = 0, seen = 0;
+    bool fraction = false;
+    for (; *s; s++) {
+        if (*s == '.' && !fraction) {
+            fraction = true;
+            continue;
+        }
+        if (*s < '0' || *s > '9' || ++seen > 64) return false;
+        if (kept >= 15) {
+            if (!fraction) return false;
+            continue;
+        }
+        digits = digits * 10 + (*s - '0');
+        if (digits > 0) kept++;
+        if (fraction) scale *= 10;
+    }
+    *out = digits / scale;
+    return seen > 0 && *out <= QV_TIME_MAX;
+}
+
+static qv_status read_times(qv_ctx *ctx, const reader *r, qv_item *item)
+{
+    int start = r->cell_of[QV_COLUMN_START], end = r->cell_of[QV_COLUMN_END];
+    const char *start_text = start >= 0 ? r->csv.cells[start] : "";
+    const char *end_text = end >= 0 ? r->csv.cells[end] : "";
+    if (start_text[0] && !parse_time(start_text, &item->start)) {
+        return fail_at(ctx, r, "start must be seconds, such as 1.25, not", start_text);
+    }
+    if (end_text[0] && !parse_time(end_text, &item->end)) {
+        return fail_at(ctx, r, "end must be seconds, such as 1.25, or empty, not", end_text);
+    }
+    if (item->end >= 0 && item->end <= item->start) return fail_at(ctx, r, "the end is not after the start:", end_text);
+    return QV_OK;
+}
+
+/* Opens nothing, but the file must be there. */
+static qv_status find_recording(qv_ctx *ctx, reader *r, qv_item *item)
+{
+    struct stat st;
+    if (stat(item->file, &st) != 0) {
+        return qv_fail(ctx, QV_ERR_DATA, "%s:%d: cannot find %s: %s", r->path, r->csv.row_line, item->file,
+                       strerror(errno));
+    }
+    if (S_ISDIR(st.st_mode)) return fail_at(ctx, r, "a folder, a recording was expected:", item->file);
+    qv_status status = qv_grow(ctx, &r->seen, &r->cap_seen, r->n_seen + 1, sizeof *r->seen);
+    if (status != QV_OK) return status;
+    r->seen[r->n_seen++] = (identity){st.st_dev, st.st_ino, item->start, item->end, r->csv.row_line};
+    return QV_OK;
+}
+
+static qv_status fill_item(qv_ctx *ctx, reader *r, const qv_manifest *m, qv_item *item)
+{
+    qv_status status = QV_OK;
+    int extra = 0;
+    item->line = r->csv.row_line;
+    QV_TRY(qv_alloc(ctx, &item->extra, (size_t)m->n_extra, sizeof *item->extra));
+    for (size_t i = 0; i < r->n_cells; i++) {
+        const char *cell = r->csv.cells[i];
+        char **text = r->column[i] < 0 ? &item->extra[extra++] : qv_item_text(item, r->column[i]);
+        if (text && (cell[0] || r->column[i] < 0)) QV_TRY(qv_strdup(ctx, text, cell));
+    }
+    if (!item->speaker) QV_TRY(qv_strdup(ctx, &item->speaker, QV_NO_SPEAKER));
+    if (!item->name) {
+        status = fail_at(ctx, r, "the file cell is empty", NULL);
+        goto done;
+    }
+    if (!item->emotion && r->options->need_emotion) {
+        status = fail_at(ctx, r, "the emotion cell is empty", NULL);
+        goto done;
+    }
+    QV_TRY(read_times(ctx, r, item));
+    QV_TRY(qv_path_join(ctx, &item->file, r->dir, item->name));
+    QV_TRY(find_recording(ctx, r, item));
+done:
+    return status;
+}
+
+static qv_status read_rows(qv_ctx *ctx, reader *r, qv_manifest *m)
+{
+    qv_status status = QV_OK;
+    for (;;) {
+        bool more;
+        qv_item *item;
+        QV_TRY(qv_csv_next(ctx, &r->csv, &more));
+        if (!more) break;
+        if (r->csv.n != r->n_cells) {
+            status = qv_fail(ctx, QV_ERR_DATA, "%s:%d: %zu cells where the header has %zu", r->path, r->csv.row_line,
+                             r->csv.n, r->n_cells);
+            goto done;
+        }
+        QV_TRY(qv_manifest_append(ctx, m, &item));
+        QV_TRY(fill_item(ctx, r, m, item));
+    }
+    if (m->n == 0) status = qv_fail(ctx, QV_ERR_DATA, "%s: a header and no recordings", r->path);
+done:
+    return status;
+}
+
+static int by_recording(const void *a, const void *b)
+{
+    const identity *x = a, *y = b;
+    if (x->device != y->device) return x->device < y->device ? -1 : 1;
+    if (x->inode != y->inode) return x->inode < y->inode ? -1 : 1;
+    if (x->start < y->start || x->start > y->start) return x->start < y->start ? -1 : 1;
+    if (x->end < y->end || x->end > y->end) return x->end < y->end ? -1 : 1;
+    return x->line - y->line;
+}
+
+static bool same_recording(const identity *x, const identity *y)
+{
+    identity z = *y;
+    z.line = x->line;
+    return by_recording(x, &z) == 0;
+}
+
+/* The first row, in the order of the file, that repeats another. */
+static qv_status refuse_duplicates(qv_ctx *ctx, reader *r, const qv_manifest *m)
+{
+    const identity *first = NULL, *again = NULL;
+    qsort(r->seen, r->n_seen, sizeof *r->seen, by_recording);
+    for (size_t i = 1; i < r->n_seen; i++) {
+        if (!same_recording(&r->seen[i - 1], &r->seen[i])) continue;
+        if (again && again->line < r->seen[i].line) continue;
+        first = &r->seen[i - 1];
+        again = &r->seen[i];
+    }
+    if (!again) return QV_OK;
+    const char *name = "";
+    for (size_t i = 0; i < m->n; i++) {
+        if (m->items[i].line == again->line) name = m->items[i].name;
+    }
+    return qv_fail(ctx, QV_ERR_DATA, "%s:%d: %s stands already in line %d; delete one of the two", r->path, again->line,
+                   name, first->line);
+}
+
+static qv_status read_table(qv_ctx *ctx, reader *r, qv_manifest *m)
+{
+    qv_status status = QV_OK;
+    char *text;
+    size_t size;
+    QV_TRY(qv_strdup(ctx, &m->path, r->path));
+    QV_TRY(qv_path_dir(ctx, &r->dir, r->path));
+    QV_TRY(qv_read_file(ctx, r->path, QV_MANIFEST_MAX_BYTES, &text, &size));
+    m->hash = XXH3_64bits(text, size);
+    QV_TRY(qv_csv_open(ctx, &r->csv, r->path, text, size));
+    QV_TRY(read_header(ctx, r, m));
+    QV_TRY(read_rows(ctx, r, m));
+    QV_TRY(refuse_duplicates(ctx, r, m));
+done:
+    return status;
+}
+
+qv_status qv_manifest_read(qv_ctx *ctx, qv_manifest **out, const char *path, const qv_manifest_options *options)
+{
+    qv_status status = QV_OK;
+    qv_manifest *m = NULL;
+    reader *r = NULL;
+    *out = NULL;
+    QV_TRY(qv_alloc(ctx, &r, 1, sizeof *r));
+    r->path = path;
+    r->options = options;
+    QV_TRY(qv_manifest_new(ctx, &m));
+    QV_TRY(read_table(ctx, r, m));
+    QV_TRY(qv_manifest_number(ctx, m, options));
+    if (options->labels) m->hash = XXH3_64bits_withSeed(options->labels, strlen(options->labels), m->hash);
+    *out = m;
+    m = NULL;
+done:
+    qv_manifest_free(m);
+    if (r) {
+        qv_csv_close(&r->csv);
+        free(r->seen);
+        free(r->dir);
+    }
+    free(r);
+    return status;
+}

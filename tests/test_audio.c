@@ -1,0 +1,470 @@
+/* Recordings: formats, rates, channels, parts; the resampler; files that are not what they claim. */
+#include <math.h>
+#include <sndfile.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "data/features.h"
+#include "data/resample.h"
+#include "support/support.h"
+
+static const double pi = 3.14159265358979323846;
+enum { RATE = 16000 };
+
+static char *dir; /* of the test at hand */
+
+static int set_up(void **state)
+{
+    (void)state;
+    dir = qv_test_tmpdir();
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    qv_test_rmdir(dir);
+    return 0;
+}
+
+static const char *in_dir(const char *name)
+{
+    static char path[4096];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    return path;
+}
+
+/* A tone of amplitude 1/2; channel c is louder than the first by the factor 1 + c, and the channels'
+ * sum is divided by that of the factors, so that their average is the tone divided by `channels`. */
+static bool write_tone(const char *path, int format, int rate, int channels, int frames, double hz)
+{
+    SF_INFO info = {.samplerate = rate, .channels = channels, .format = format};
+    if (!sf_format_check(&info)) return false;
+    SNDFILE *f = sf_open(path, SFM_WRITE, &info);
+    if (!f) return false;
+    double weights = channels * (channels + 1) / 2.0;
+    for (int i = 0; i < frames; i++) {
+        float x[64];
+        for (int c = 0; c < channels; c++)
+            x[c] = (float)(0.5 * sin(2 * pi * hz * i / rate) * (1 + c) / weights * channels);
+        assert_int_equal(sf_writef_float(f, x, 1), 1);
+    }
+    sf_close(f);
+    return true;
+}
+
+/* Amplitude of the tone in the middle of x, and the root mean square of the rest. The span is a
+ * multiple of 1/20 s: whole periods of tones that are multiples of 20 Hz, so that sine and cosine
+ * are orthogonal. */
+static void measure(const float *x, size_t n, double hz, double *amplitude, double *rest)
+{
+    size_t edge = n / 4, count = (n - 2 * edge) / (RATE / 20) * (RATE / 20);
+    double s = 0, c = 0, power = 0;
+    assert_true(count > 0);
+    for (size_t i = edge; i < edge + count; i++) {
+        double turn = 2 * pi * hz * (double)i / RATE;
+        s += x[i] * sin(turn), c += x[i] * cos(turn), power += (double)x[i] * (double)x[i];
+    }
+    *amplitude = 2 * hypot(s, c) / (double)count;
+    *rest = sqrt(fmax(0, power / (double)count - *amplitude * *amplitude / 2));
+}
+
+static void check_tone(qv_ctx *ctx, const char *path, int rate, int channels, int frames, double hz, double error)
+{
+    qv_audio a;
+    double amplitude, rest;
+    qv_assert_ok(ctx, qv_audio_read(ctx, &a, path, 0, -1, RATE));
+    assert_int_equal(a.source_rate, rate);
+    assert_int_equal(a.channels, channels);
+    assert_int_equal(a.n, (size_t)llround((double)frames * RATE / rate));
+    measure(a.samples, a.n, hz, &amplitude, &rest);
+    if (!(fabs(amplitude - 0.5) <= error) || !(rest <= error))
+        fail_msg("%s at %d Hz, %d channels: amplitude %.7f, rest %.3g, allowed %.3g", path, rate, channels, amplitude,
+                 rest, error);
+    qv_audio_free(&a);
+}
+
+/* `error` is half a step of the coding; lossy ones: a twentieth of the amplitude. */
+static const struct format_case {
+    const char *name;
+    int format;
+    double error;
+} formats[] = {
+    {"u8.wav", SF_FORMAT_WAV | SF_FORMAT_PCM_U8, 0x1p-8},
+    {"s16.wav", SF_FORMAT_WAV | SF_FORMAT_PCM_16, 0x1p-16},
+    {"s24.wav", SF_FORMAT_WAV | SF_FORMAT_PCM_24, 0x1p-24},
+    {"s32.wav", SF_FORMAT_WAV | SF_FORMAT_PCM_32, 0x1p-24},
+    {"float.wav", SF_FORMAT_WAV | SF_FORMAT_FLOAT, 0x1p-24},
+    {"double.wav", SF_FORMAT_WAV | SF_FORMAT_DOUBLE, 0x1p-24},
+    {"extensible.wav", SF_FORMAT_WAVEX | SF_FORMAT_PCM_24, 0x1p-24},
+    {"rifx.wav", SF_FORMAT_WAV | SF_ENDIAN_BIG | SF_FORMAT_PCM_16, 0x1p-16},
+    {"rf64.wav", SF_FORMAT_RF64 | SF_FORMAT_PCM_16, 0x1p-16},
+    {"s16.aiff", SF_FORMAT_AIFF | SF_FORMAT_PCM_16, 0x1p-16},
+    {"s16.au", SF_FORMAT_AU | SF_FORMAT_PCM_16, 0x1p-16},
+    {"s16.caf", SF_FORMAT_CAF | SF_FORMAT_PCM_16, 0x1p-16},
+    {"s16.flac", SF_FORMAT_FLAC | SF_FORMAT_PCM_16, 0x1p-16},
+    {"s24.flac", SF_FORMAT_FLAC | SF_FORMAT_PCM_24, 0x1p-24},
+    {"vorbis.ogg", SF_FORMAT_OGG | SF_FORMAT_VORBIS, 0.025},
+    {"opus.ogg", SF_FORMAT_OGG | SF_FORMAT_OPUS, 0.025},
+    {"layer3.mp3", SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III, 0.025},
+};
+
+static void every_format_keeps_the_tone(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_test_ctx();
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
+        for (int channels = 1; channels <= 2; channels++) {
+            const struct format_case *c = &formats[i];
+            int rate = strstr(c->name, "opus") ? 48000 : RATE;
+            const char *path = in_dir(c->name);
+            if (!write_tone(path, c->format, rate, channels, rate / 2, 440)) {
+                fprintf(stderr, "SKIPPED: this libsndfile does not write %s\n", c->name);
+                continue;
+            }
+            /* Each channel is off by the coding, and float rounding of a value below 1 adds to it. */
+            check_tone(ctx, path, rate, channels, rate / 2, 440, c->error * 2 + 0x1p-23);
+        }
+    }
+    qv_ctx_free(ctx);
+}
+
+/* 24-bit input leaves the resampler's own error: soxr's "high quality" is 20 bit, 2^-20 of the
+ * amplitude in each of passband ripple and rejection; the own filter is designed for 100 dB. */
+static void every_rate_keeps_tones(void **state)
+{
+    (void)state;
+    static const int rates[] = {8000, 11025, 16000, 22050, 24414, 32000, 44100, 48000, 96000, 192000, 1000, 767999};
+    qv_ctx *ctx = qv_test_ctx();
+    for (size_t i = 0; i < sizeof rates / sizeof *rates; i++) {
+        int channels = 1 + (int)i % 6, frames = rates[i] / 2;
+        static const double tones[] = {100, 400, 3200};
+        for (int t = 0; t < 3 && tones[t] < 0.45 * rates[i]; t++) {
+            const char *path = in_dir("tone.wav");
+            assert_true(write_tone(path, SF_FORMAT_WAV | SF_FORMAT_PCM_24, rates[i], channels, frames, tones[t]));
+            check_tone(ctx, path, rates[i], channels, frames, tones[t], 1e-5);
+        }
+    }
+    qv_ctx_free(ctx);
+}
+
+static void resample(qv_ctx *ctx, const float *x, size_t n, int from, int to, size_t block, qv_samples *out)
+{
+    qv_resampler *r;
+    *out = (qv_samples){0};
+    qv_assert_ok(ctx, qv_resampler_new(ctx, &r, from, to));
+    for (size_t i = 0; i < n; i += block)
+        qv_assert_ok(ctx, qv_resampler_push(ctx, r, x + i, n - i < block ? n - i : block, out));
+    qv_assert_ok(ctx, qv_resampler_end(ctx, r, out));
+    qv_resampler_free(r);
+}
+
+static void resampling_does_not_depend_on_blocks(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_test_ctx();
+    uint64_t seed = qv_test_seed();
+    static const int rates[] = {24414, 48000, 8000, 44100};
+    enum { N = 9000 };
+    static float x[N];
+    for (int i = 0; i < N; i++) x[i] = (float)(0.1 * qv_test_normal(&seed));
+    for (int i = 0; i < 4; i++) {
+        qv_samples whole, parts;
+        resample(ctx, x, N, rates[i], RATE, N, &whole);
+        static const size_t blocks[] = {1, 7, 1000};
+        for (int b = 0; b < 3; b++) {
+            resample(ctx, x, N, rates[i], RATE, blocks[b], &parts);
+            assert_int_equal(parts.n, whole.n);
+            assert_memory_equal(parts.data, whole.data, whole.n * sizeof(float));
+            free(parts.data);
+        }
+        assert_true(fabs((double)whole.n - (double)N * RATE / rates[i]) <= 1);
+        free(whole.data);
+    }
+    qv_ctx_free(ctx);
+}
+
+/* A tone above half the new rate must vanish (100 dB), and a click must stay where it was. */
+static void resampling_rejects_aliases_and_keeps_time(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_test_ctx();
+    enum { N = 48000 };
+    static float x[N];
+    qv_samples y;
+    for (int i = 0; i < N; i++) x[i] = (float)sin(2 * pi * 11000 * i / N);
+    resample(ctx, x, N, 48000, RATE, 5000, &y);
+    for (size_t i = 400; i + 400 < y.n; i++)
+        if (!(fabs((double)y.data[i]) <= 1e-5)) fail_msg("alias of %g at sample %zu", (double)y.data[i], i);
+    free(y.data);
+    memset(x, 0, sizeof x);
+    x[24000] = 1;
+    resample(ctx, x, N, 48000, RATE, 5000, &y);
+    size_t top = 0;
+    for (size_t i = 0; i < y.n; i++)
+        if (fabsf(y.data[i]) > fabsf(y.data[top])) top = i;
+    assert_int_equal(top, 8000);
+    assert_true(fabs((double)(y.data[7999] - y.data[8001])) <= 1e-5);
+    free(y.data);
+    qv_ctx_free(ctx);
+}
+
+static void parts_are_cut_exactly(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_test_ctx();
+    static const char *const names[] = {"ramp.wav", "ramp.flac", "ramp.au"};
+    static const int kinds[] = {SF_FORMAT_WAV, SF_FORMAT_FLAC, SF_FORMAT_AU};
+    for (int k = 0; k < 3; k++) {
+        SF_INFO info = {.samplerate = RATE, .channels = 1, .format = kinds[k] | SF_FORMAT_PCM_16};
+        SNDFILE *f = sf_open(in_dir(names[k]), SFM_WRITE, &info);
+        for (int i = 0; i < 32000; i++) sf_write_short(f, &(short){(short)(i + 1)}, 1);
+        sf_close(f);
+        qv_audio a;
+        qv_assert_ok(ctx, qv_audio_read(ctx, &a, in_dir(names[k]), 0.5, 1.25, RATE));
+        assert_int_equal(a.n, 12000);
+        for (size_t i = 0; i < a.n; i++) assert_true(a.samples[i] == (float)(8000 + i + 1) / 32768);
+        qv_audio_free(&a);
+        /* One sample; the end is beyond the file's. */
+        qv_assert_ok(ctx, qv_audio_read(ctx, &a, in_dir(names[k]), 1.9999375, 9, RATE));
+        assert_true(a.n == 1 && a.samples[0] == 32000.0f / 32768);
+        qv_audio_free(&a);
+        assert_int_equal(qv_audio_read(ctx, &a, in_dir(names[k]), 2, -1, RATE), QV_ERR_DATA);
+        assert_non_null(strstr(qv_ctx_message(ctx), "ends at 2 s"));
+        assert_int_equal(qv_audio_read(ctx, &a, in_dir(names[k]), 1, 1, RATE), QV_ERR_DATA);
+        assert_int_equal(qv_audio_read(ctx, &a, in_dir(names[k]), NAN, 1, RATE), QV_ERR_DATA);
+        assert_int_equal(qv_audio_read(ctx, &a, in_dir(names[k]), -1, 1, RATE), QV_ERR_DATA);
+        assert_true(a.samples == NULL && a.n == 0);
+    }
+    qv_ctx_free(ctx);
+}
+
+static void short_recordings_work(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_test_ctx();
+    static const int frames[] = {1, 2, 100, 9600};
+    for (int i = 0; i < 4; i++) {
+        SF_INFO info = {.samplerate = 48000, .channels = 1, .format = SF_FORMAT_WAV | SF_FORMAT_PCM_16};
+        SNDFILE *f = sf_open(in_dir("short.wav"), SFM_WRITE, &info);
+        for (int j = 0; j < frames[i]; j++) sf_write_short(f, &(short){1000}, 1);
+        sf_close(f);
+        qv_audio a;
+        qv_assert_ok(ctx, qv_audio_read(ctx, &a, in_dir("short.wav"), 0, -1, RATE));
+        assert_int_equal(a.n, frames[i] < 3 ? 1 : (size_t)lround(frames[i] / 3.0));
+        for (size_t j = 0; j < a.n; j++) assert_true(isfinite(a.samples[j]));
+        qv_audio_free(&a);
+    }
+    qv_ctx_free(ctx);
+}
+
+static void put(const char *name, const void *bytes, size_t n)
+{
+    FILE *f = fopen(in_dir(name), "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(bytes, 1, n, f), n);
+    fclose(f);
+}
+
+/* Reads must fail with a message that names the file and holds `reason`. */
+static void expect_refusal(qv_ctx *ctx, const char *name, const char *reason)
+{
+    qv_audio a;
+    qv_status s = qv_audio_read(ctx, &a, in_dir(name), 0, -1, RATE);
+    if (s != QV_ERR_DATA && s != QV_ERR_IO) fail_msg("%s: %s", name, qv_status_name(s));
+    const char *text = qv_ctx_message(ctx);
+    if (!strstr(text, name) || !strstr(text, reason)) fail_msg("%s: \"%s\" does not say \"%s\"", name, text, reason);
+    assert_true(a.samples == NULL && a.n == 0);
+}
+
+static void cut_file(const char *from, const char *to, double share)
+{
+    char *data;
+    size_t size;
+    qv_ctx *ctx = qv_test_ctx();
+    qv_assert_ok(ctx, qv_read_file(ctx, in_dir(from), 1 << 28, &data, &size));
+    put(to, data, (size_t)((double)size * share));
+    free(data);
+    qv_ctx_free(ctx);
+}
+
+static void what_is_no_recording_is_refused_by_name(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_ctx_new();
+    static const char lfs[] = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n";
+    expect_refusal(ctx, "missing.wav", "No such file");
+    expect_refusal(ctx, "", "not a regular file");
+    put("empty.wav", "", 0);
+    expect_refusal(ctx, "empty.wav", "empty (0 bytes)");
+    put("text.wav", "I am not a recording.\n", 22);
+    expect_refusal(ctx, "text.wav", "text, not audio");
+    put("pointer.wav", lfs, sizeof lfs - 1);
+    expect_refusal(ctx, "pointer.wav", "git lfs pull");
+    put("noise.wav", "\x00\xff\x13\x07\x80\x81\x00\x00\x01\x02", 10);
+    expect_refusal(ctx, "noise.wav", "not audio");
+    put("riff.wav", "RIFF\xff\xff\xff\xffWAVEjunk", 16);
+    expect_refusal(ctx, "riff.wav", "header is damaged");
+    assert_int_equal(mkfifo(in_dir("pipe.wav"), 0600), 0);
+    expect_refusal(ctx, "pipe.wav", "not a regular file");
+    qv_ctx_free(ctx);
+}
+
+static void truncated_files_are_refused(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_ctx_new();
+    static const struct {
+        const char *whole, *cut;
+        int format;
+    } cases[] = {
+        {"whole.wav", "cut.wav", SF_FORMAT_WAV | SF_FORMAT_PCM_16},
+        {"whole.aiff", "cut.aiff", SF_FORMAT_AIFF | SF_FORMAT_PCM_16},
+        {"whole.flac", "cut.flac", SF_FORMAT_FLAC | SF_FORMAT_PCM_16},
+    };
+    for (int i = 0; i < 3; i++) {
+        assert_true(write_tone(in_dir(cases[i].whole), cases[i].format, RATE, 1, 16000, 440));
+        cut_file(cases[i].whole, cases[i].cut, 0.5);
+        expect_refusal(ctx, cases[i].cut, "truncated");
+        qv_audio a;
+        qv_assert_ok(ctx, qv_audio_read(ctx, &a, in_dir(cases[i].whole), 0, -1, RATE));
+        qv_audio_free(&a);
+    }
+    struct stat whole, cut;
+    char want[64];
+    assert_int_equal(stat(in_dir("whole.wav"), &whole), 0);
+    assert_int_equal(stat(in_dir("cut.wav"), &cut), 0);
+    snprintf(want, sizeof want, "truncated: %lld of 32000 bytes", (long long)(cut.st_size - whole.st_size + 32000));
+    expect_refusal(ctx, "cut.wav", want);
+    cut_file("whole.wav", "header.wav", 44.0 / 32044);
+    expect_refusal(ctx, "header.wav", "");
+    qv_ctx_free(ctx);
+}
+
+/* What a program writes that streams to a pipe: lengths unknown, samples all there. */
+static void unknown_lengths_are_accepted(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_test_ctx();
+    static const unsigned char unknown[][4] = {{0xff, 0xff, 0xff, 0xff}, {0xff, 0xff, 0xff, 0x7f}};
+    char *data;
+    size_t size;
+    assert_true(write_tone(in_dir("x.wav"), SF_FORMAT_WAV | SF_FORMAT_PCM_16, RATE, 1, 8000, 440));
+    qv_assert_ok(ctx, qv_read_file(ctx, in_dir("x.wav"), 1 << 20, &data, &size));
+    for (int i = 0; i < 2; i++) {
+        memcpy(data + size - 16000 - 4, unknown[i], 4);
+        put("stream.wav", data, size);
+        check_tone(ctx, in_dir("stream.wav"), RATE, 1, 8000, 440, 0x1p-15);
+    }
+    free(data);
+    qv_ctx_free(ctx);
+}
+
+static void write_values(const char *name, int rate, int channels, int frames, const float *values)
+{
+    SF_INFO info = {.samplerate = rate, .channels = channels, .format = SF_FORMAT_WAV | SF_FORMAT_FLOAT};
+    SNDFILE *f = sf_open(in_dir(name), SFM_WRITE, &info);
+    assert_non_null(f);
+    for (int i = 0; i < frames; i++) sf_writef_float(f, values, 1);
+    sf_close(f);
+}
+
+static void senseless_content_is_refused(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_ctx_new();
+    static const float zeros[65] = {0}, opposite[2] = {0.5f, -0.5f}, huge[1] = {1e20f};
+    write_values("nan.wav", RATE, 1, 10, &(float){NAN});
+    expect_refusal(ctx, "nan.wav", "nan");
+    write_values("inf.wav", RATE, 1, 10, &(float){-INFINITY});
+    expect_refusal(ctx, "inf.wav", "-inf");
+    write_values("huge.wav", RATE, 1, 10, huge);
+    expect_refusal(ctx, "huge.wav", "1e+20");
+    write_values("zeros.wav", RATE, 1, 1000, zeros);
+    expect_refusal(ctx, "zeros.wav", "all samples are zero");
+    write_values("opposite.wav", RATE, 2, 1000, opposite);
+    expect_refusal(ctx, "opposite.wav", "channels are averaged");
+    write_values("slow.wav", 999, 1, 1000, huge);
+    expect_refusal(ctx, "slow.wav", "999 Hz");
+    write_values("fast.wav", 768001, 1, 1000, huge);
+    expect_refusal(ctx, "fast.wav", "768001 Hz");
+    write_values("many.wav", RATE, 65, 10, zeros);
+    expect_refusal(ctx, "many.wav", "65 channels");
+    write_values("none.wav", RATE, 1, 0, zeros);
+    expect_refusal(ctx, "none.wav", "holds no samples");
+    qv_ctx_free(ctx);
+}
+
+/* Damaged bytes anywhere: an error or samples that are numbers, never a crash. */
+static void damaged_bytes_never_crash(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_ctx_new();
+    uint64_t seed = qv_test_seed();
+    static const int chosen[] = {0, 4, 8, 9, 12, 14, 16};
+    for (size_t k = 0; k < sizeof chosen / sizeof *chosen; k++) {
+        const struct format_case *c = &formats[chosen[k]];
+        char *data;
+        size_t size;
+        if (!write_tone(in_dir(c->name), c->format, 22050, 2, 4000, 440)) continue;
+        qv_assert_ok(ctx, qv_read_file(ctx, in_dir(c->name), 1 << 24, &data, &size));
+        for (int round = 0; round < 60; round++) {
+            char *copy = malloc(size);
+            memcpy(copy, data, size);
+            size_t reach = round % 2 ? size : size < 128 ? size : 128; /* headers break more */
+            for (int j = 0; j <= round % 5; j++) copy[qv_test_next(&seed) % reach] = (char)qv_test_next(&seed);
+            put("damaged", copy, round % 7 ? size : (size_t)(qv_test_next(&seed) % size) + 1);
+            free(copy);
+            qv_audio a;
+            if (qv_audio_read(ctx, &a, in_dir("damaged"), 0, -1, RATE) != QV_OK) continue;
+            for (size_t i = 0; i < a.n; i++) assert_true(isfinite(a.samples[i]));
+            qv_audio_free(&a);
+        }
+        free(data);
+    }
+    qv_ctx_free(ctx);
+}
+
+#if defined(__SANITIZE_ADDRESS__)
+/* libsndfile does not free what libvorbis gave it when a damaged file cannot be opened. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void) { return "leak:vorbis_info_init"; }
+#endif
+
+static void every_allocation_may_fail(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_ctx_new();
+    qv_audio a;
+    qv_status s;
+    size_t nth = 0;
+    assert_true(write_tone(in_dir("x.wav"), SF_FORMAT_WAV | SF_FORMAT_PCM_16, 24414, 2, 30000, 440));
+    do {
+        qv_ctx_fail_alloc(ctx, ++nth);
+        s = qv_audio_read(ctx, &a, in_dir("x.wav"), 0, -1, RATE);
+        assert_true(s == QV_OK || s == QV_ERR_MEMORY);
+    } while (s != QV_OK && nth < 100);
+    qv_ctx_fail_alloc(ctx, 0);
+    assert_true(nth > 3 && s == QV_OK);
+    qv_audio_free(&a);
+    qv_ctx_free(ctx);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(every_format_keeps_the_tone, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(every_rate_keeps_tones, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(resampling_does_not_depend_on_blocks, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(resampling_rejects_aliases_and_keeps_time, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(parts_are_cut_exactly, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(short_recordings_work, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_no_recording_is_refused_by_name, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(truncated_files_are_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(unknown_lengths_are_accepted, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(senseless_content_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(damaged_bytes_never_crash, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(every_allocation_may_fail, set_up, tear_down),
+    };
+    return cmocka_run_group_tests_name("audio", tests, NULL, NULL);
+}
