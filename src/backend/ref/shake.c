@@ -1,0 +1,87 @@
+#include "backend/ref/ref.h"
+#include "base/philox.h"
+
+/* The draw of row n of this rank's part of the batch, and of one band. */
+static qv_philox4 draw(const qv_step_state *s, const qv_shake_attr *a, uint32_t n, uint32_t band)
+{
+    uint64_t row = s->step * s->batch + s->first + n;
+    uint32_t position = (uint32_t)(row % s->set_size), epoch = (uint32_t)(row / s->set_size);
+    if (a->level == QV_LEVEL_BATCH) position = UINT32_MAX, epoch = 0;
+    uint32_t where = (uint32_t)QV_DRAW_SHAKE << 24 | band << 16 | (uint32_t)a->layer;
+    uint32_t counter[4] = {(uint32_t)s->step, position, where, epoch};
+    return qv_philox(counter, s->key);
+}
+
+int QV_REF(shake_coef)(const qv_call *call, size_t *need)
+{
+    if (need) return *need = 0, QV_OK;
+    const qv_shake_attr *a = &call->op->a.shake;
+    const qv_step_state *s = call->in[0].data;
+    qv_real *alpha = call->out[0].data, *beta = call->out[1].data;
+    uint32_t samples = (uint32_t)call->out[0].n, bands = (uint32_t)call->out[0].c;
+    for (uint32_t n = 0; n < samples; n++) {
+        for (uint32_t b = 0; b < bands; b++) {
+            qv_philox4 r = draw(s, a, n, b);
+            size_t i = (size_t)n * bands + b;
+            alpha[i] = a->forward == QV_SHAKE_EVEN ? (qv_real)0.5 : (qv_real)qv_uniform(r.v[0]);
+            if (a->backward == QV_SHAKE_KEEP)
+                beta[i] = alpha[i];
+            else
+                beta[i] = a->backward == QV_SHAKE_EVEN ? (qv_real)0.5 : (qv_real)qv_uniform(r.v[1]);
+        }
+    }
+    return QV_OK;
+}
+
+int QV_REF(shake_add)(const qv_call *call, size_t *need)
+{
+    if (need) return *need = 0, QV_OK;
+    const qv_tensor *alpha = &call->in[1], *shape = &call->out[0];
+    const qv_real *z = call->in[0].data, *s = call->in[2].data;
+    qv_real *y = shape->data;
+    size_t rows = qv_ref_rows(shape), channels = (size_t)shape->c, h = (size_t)shape->h, w = (size_t)shape->w;
+    for (size_t m = 0; m < rows; m++) {
+        qv_real a = qv_ref_coef(alpha, m / (h * w), m % w, w);
+        const qv_real *z1 = z + 2 * m * channels, *z2 = z1 + channels;
+        for (size_t c = 0; c < channels; c++) y[m * channels + c] = s[m * channels + c] + a * z1[c] + (1 - a) * z2[c];
+    }
+    return QV_OK;
+}
+
+int QV_REF(shake_grad)(const qv_call *call, size_t *need)
+{
+    if (need) return *need = 0, QV_OK;
+    const qv_tensor *shape = &call->in[0], *beta = &call->in[1];
+    const qv_real *g = shape->data;
+    qv_real *dz = call->out[0].data;
+    size_t rows = qv_ref_rows(shape), channels = (size_t)shape->c, h = (size_t)shape->h, w = (size_t)shape->w;
+    for (size_t m = 0; m < rows; m++) {
+        qv_real b = qv_ref_coef(beta, m / (h * w), m % w, w);
+        qv_real *dz1 = dz + 2 * m * channels, *dz2 = dz1 + channels;
+        for (size_t c = 0; c < channels; c++) {
+            dz1[c] = b * g[m * channels + c];
+            dz2[c] = (1 - b) * g[m * channels + c];
+        }
+    }
+    return QV_OK;
+}
+
+int QV_REF(bn_shake_add)(const qv_call *call, size_t *need)
+{
+    if (need) return *need = 0, QV_OK;
+    const qv_tensor *alpha = &call->in[5], *shape = &call->out[0];
+    const qv_real *u = call->in[0].data, *mean = call->in[1].data, *rstd = call->in[2].data;
+    const qv_real *gamma = call->in[3].data, *beta = call->in[4].data, *s = call->in[6].data;
+    qv_real *y = shape->data;
+    size_t rows = qv_ref_rows(shape), channels = (size_t)shape->c, h = (size_t)shape->h, w = (size_t)shape->w;
+    for (size_t m = 0; m < rows; m++) {
+        qv_real a = qv_ref_coef(alpha, m / (h * w), m % w, w);
+        const qv_real *u1 = u + 2 * m * channels;
+        for (size_t c = 0, d = channels; c < channels; c++, d++) {
+            qv_real z1 = qv_ref_normalize(u1[c], mean[c], rstd[c], gamma[c], beta[c]);
+            qv_real z2 = qv_ref_normalize(u1[d], mean[d], rstd[d], gamma[d], beta[d]);
+            y[m * channels + c] = s[m * channels + c] + a * z1 + (1 - a) * z2;
+        }
+    }
+    return QV_OK;
+}

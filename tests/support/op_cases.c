@@ -1,0 +1,38 @@
+/* The table of cases, one row an op. */
+#include <stdlib.h>
+
+#include "support/op_maker.h"
+
+/* A row of ops.def without its case and bound here does not link. */
+static const struct {
+    void (*make)(qv_maker *m);
+    void (*bound)(const qv_problem *p, const qv_tensor *expect, double *const *bound);
+} tests[QV_OP_COUNT] = {
+#define QV_OP(NAME, name, cpu, cuda, in, out) [QV_OP_##NAME] = {qv_make_##name, qv_bound_##name},
+#include "backend/ops.def"
+#undef QV_OP
+};
+
+bool qv_problem_make(qv_problem *p, qv_op_kind kind, size_t i, uint64_t seed)
+{
+    *p = (qv_problem){.op = {.kind = (int32_t)kind}};
+    bool large = i == QV_PROBLEM_LARGE;
+    qv_maker m = {.p = p, .index = large ? 0 : i, .large = large};
+    m.rng = (seed << 20) ^ ((uint64_t)kind << 12) ^ i;
+    tests[kind].make(&m);
+    if (large ? m.shaped : m.index == 0) return true;
+    qv_problem_free(p);
+    return false;
+}
+
+void qv_problem_free(qv_problem *p)
+{
+    for (int i = 0; i < QV_MAX_IN; i++) free(p->in[i].data);
+    for (int i = 0; i < QV_MAX_OUT; i++) free(p->out[i].data);
+    *p = (qv_problem){0};
+}
+
+void qv_problem_bound(const qv_problem *p, const qv_tensor *expect, double *const *bound)
+{
+    tests[p->op.kind].bound(p, expect, bound);
+}

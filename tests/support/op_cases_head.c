@@ -1,0 +1,220 @@
+/* Cases and bounds of pooling, the linear layer, the loss, the optimizer and the batches. */
+#include <math.h>
+
+#include "support/op_maker.h"
+#include "support/support.h"
+
+void qv_make_pool(qv_maker *m)
+{
+    qv_tensor of = qv_pick_shape(m);
+    qv_pick_exact(m);
+    qv_numbers(m, &m->p->in[0], of, 1);
+    m->p->out[0] = qv_shape(of.n, 1, 1, of.c);
+}
+
+/* Sum of HW terms and a quotient, or the product with a rounded inverse; the division is exact by a power of two. */
+void qv_bound_pool(const qv_problem *p, const qv_tensor *expect, double *const *bound)
+{
+    size_t area = (size_t)p->in[0].h * (size_t)p->in[0].w;
+    if (p->exact && !qv_power_of_two(area))
+        qv_bound_rounded(&expect[0], bound[0], 2);
+    else
+        qv_bound_by_magnitude(p, expect, bound, (double[]){qv_chain(area) + 2});
+}
+
+void qv_make_pool_grad(qv_maker *m)
+{
+    qv_tensor of = qv_pick_shape(m);
+    qv_pick_exact(m);
+    qv_numbers(m, &m->p->in[0], qv_shape(of.n, 1, 1, of.c), 1);
+    m->p->out[0] = of;
+}
+
+void qv_bound_pool_grad(const qv_problem *p, const qv_tensor *expect, double *const *bound)
+{
+    size_t area = (size_t)expect[0].h * (size_t)expect[0].w;
+    if (!(p->exact && qv_power_of_two(area))) qv_bound_rounded(&expect[0], bound[0], 2);
+}
+
+static const struct {
+    int n, c, k;
+} heads[] = {{1, 1, 1}, {1, 3, 2}, {5, 16, 4}, {64, 64, 8}, {3, 33, 7}, {64, 128, 33}, {300, 16, 4}};
+
+static void pick_head(qv_maker *m, int *n, int *c, int *k)
+{
+    int i = qv_pick(m, sizeof heads / sizeof *heads);
+    *n = heads[i].n, *c = heads[i].c, *k = heads[i].k;
+    qv_describe(m, "%d samples %d channels %d classes", *n, *c, *k);
+}
+
+void qv_make_linear(qv_maker *m)
+{
+    int n, c, k;
+    pick_head(m, &n, &c, &k);
+    qv_pick_exact(m);
+    qv_numbers(m, &m->p->in[0], qv_shape(n, 1, 1, c), 1);
+    qv_numbers(m, &m->p->in[1], qv_shape(k, 1, 1, c), 1);
+    qv_numbers(m, &m->p->in[2], qv_vector(k), 1);
+    m->p->out[0] = qv_shape(n, 1, 1, k);
+}
+
+void qv_bound_linear(const qv_problem *p, const qv_tensor *expect, double *const *bound)
+{
+    qv_bound_by_magnitude(p, expect, bound, (double[]){qv_chain((size_t)p->in[0].c + 1) + 2});
+}
+
+void qv_make_linear_grad(qv_maker *m)
+{
+    int n, c, k;
+    pick_head(m, &n, &c, &k);
+    qv_pick_exact(m);
+    qv_numbers(m, &m->p->in[0], qv_shape(n, 1, 1, c), 1);
+    qv_numbers(m, &m->p->in[1], qv_shape(k, 1, 1, c), 1);
+    qv_numbers(m, &m->p->in[2], qv_shape(n, 1, 1, k), 1);
+    m->p->out[0] = qv_shape(n, 1, 1, c);
+    m->p->out[1] = qv_shape(k, 1, 1, c);
+    m->p->out[2] = qv_vector(k);
+}
+
+void qv_bound_linear_grad(const qv_problem *p, const qv_tensor *expect, double *const *bound)
+{
+    size_t n = (size_t)p->in[0].n, k = (size_t)p->in[1].n;
+    qv_bound_by_magnitude(p, expect, bound, (double[]){qv_chain(k) + 2, qv_chain(n) + 2, qv_chain(n) + 2});
+}
+
+void qv_make_loss(qv_maker *m)
+{
+    qv_problem *p = m->p;
+    int n, unused, k;
+    pick_head(m, &n, &unused, &k);
+    p->op.a.loss.smoothing = qv_pick(m, 2) ? 0.1f : 0;
+    int labels = qv_pick(m, 3), logits = qv_pick(m, 3);
+    qv_describe(m, " smoothing %g %s %s", (double)p->op.a.loss.smoothing,
+                (const char *[]){"all labelled", "some labelled", "none labelled"}[labels],
+                (const char *[]){"", "far logits", "large logits"}[logits]);
+    double *x = qv_numbers(m, &p->in[0], qv_shape(n, 1, 1, k), logits == 1 ? 60 : 2);
+    for (size_t i = 0; i < qv_tensor_len(&p->in[0]) && logits == 2; i++) x[i] = qv_as_float(x[i] + 5000);
+    p->in[1] = qv_shape(n, 1, 1, 1);
+    int32_t *label = qv_room(&p->in[1], sizeof *label);
+    for (int i = 0; i < n; i++) {
+        bool known = labels == 0 || (labels == 1 && i % 3 != 1);
+        label[i] = known ? (int32_t)(qv_test_next(&m->rng) % (uint64_t)k) : -1;
+    }
+    double *weight = qv_numbers(m, &p->in[2], qv_vector(k), 1);
+    for (int i = 0; i < k; i++) weight[i] = qv_as_float(fabs(weight[i]) + 0.1);
+    p->out[0] = qv_vector(2);
+    p->out[1] = p->out[2] = qv_shape(n, 1, 1, k);
+}
+
+/* Of one row: d = logit - max is rounded once, which moves exp(d) by u |d| of itself; exp itself errs by 2 ulp (4 u);
+ * the sum of K of them by qv_chain(K). So a probability errs by u p (2 D + qv_chain(K) + 12), D the span of the logits,
+ * and the logarithm of the sum by as much in absolute terms; a log probability is then at most D + log K and takes
+ * three more roundings of that, or of the largest logit where the maximum is added back first. */
+void qv_bound_loss(const qv_problem *p, const qv_tensor *expect, double *const *bound)
+{
+    size_t samples = (size_t)p->in[0].n, classes = (size_t)p->in[0].c;
+    const double *x = p->in[0].data, *weight = p->in[2].data, *probs = expect[2].data, *loss = expect[0].data;
+    const int32_t *label = p->in[1].data;
+    double smoothing = (double)p->op.a.loss.smoothing;
+    for (size_t n = 0; n < samples; n++) {
+        double low = INFINITY, high = -INFINITY;
+        for (size_t k = 0; k < classes; k++) low = fmin(low, x[n * classes + k]), high = fmax(high, x[n * classes + k]);
+        double span = high - low, large = fmax(fabs(low), fabs(high)), w = label[n] >= 0 ? weight[label[n]] : 0;
+        double relative = QV_U * (2 * span + qv_chain(classes) + 12);
+        bound[0][0] +=
+            w * (relative + 3 * QV_U * (span + log((double)classes) + large) + qv_chain(classes) * QV_U * span);
+        for (size_t k = 0; k < classes; k++) {
+            size_t i = n * classes + k;
+            double t = (k == (size_t)label[n] ? 1 - smoothing : 0) + smoothing / (double)classes;
+            bound[2][i] = relative * probs[i] + QV_TINY;
+            if (w > 0)
+                bound[1][i] = w / loss[1] * (bound[2][i] + (qv_chain(samples) + 8) * QV_U * (probs[i] + t)) + QV_TINY;
+        }
+    }
+    bound[0][0] += (qv_chain(samples) + 2) * QV_U * loss[0];
+    bound[0][1] = qv_chain(samples) * QV_U * loss[1];
+}
+
+void qv_make_sgd(qv_maker *m)
+{
+    static const int lengths[] = {1, 7, 64, 1003, 40001};
+    qv_problem *p = m->p;
+    int len = lengths[qv_pick(m, 5)], decayed = qv_pick(m, 3);
+    qv_pick_exact(m);
+    p->op.a.sgd = (qv_sgd_attr){.momentum = p->exact ? 0.5f : 0.9f,
+                                .weight_decay = p->exact ? 0.25f : 0.01f,
+                                .nesterov = qv_pick(m, 2),
+                                .decayed = (int[]){0, len / 2, len}[decayed]};
+    qv_describe(m, " %d elements, %lld decayed, nesterov %d", len, (long long)p->op.a.sgd.decayed,
+                p->op.a.sgd.nesterov);
+    p->in[0] = qv_vector(1);
+    qv_step_state *state = qv_room(&p->in[0], sizeof *state);
+    *state = (qv_step_state){.set_size = 1, .batch = 1, .lr = p->exact ? 0.5f : 0.05f};
+    qv_numbers(m, &p->in[1], qv_vector(len), 1);
+    qv_numbers(m, &p->out[0], qv_vector(len), 1);
+    qv_numbers(m, &p->out[1], qv_vector(len), 1);
+}
+
+void qv_bound_sgd(const qv_problem *p, const qv_tensor *expect, double *const *bound)
+{
+    const qv_sgd_attr *a = &p->op.a.sgd;
+    const qv_step_state *state = p->in[0].data;
+    const double *grad = p->in[1].data, *param = p->out[0].data, *moment = p->out[1].data, *after = expect[0].data;
+    double mu = (double)a->momentum;
+    for (size_t i = 0; i < qv_tensor_len(&p->in[1]) && !p->exact; i++) {
+        double d = fabs(grad[i]) + ((int64_t)i < a->decayed ? (double)a->weight_decay * fabs(param[i]) : 0);
+        double m = mu * fabs(moment[i]) + d, step = (double)state->lr * (a->nesterov ? d + mu * m : m);
+        bound[1][i] = 4 * QV_U * m;
+        bound[0][i] = QV_U * fabs(after[i]) + 8 * QV_U * step;
+    }
+}
+
+/* Recordings shorter than the patch, as long, longer by one, and much longer. */
+void qv_make_gather(qv_maker *m)
+{
+    static const int patches[][2] = {{1, 1}, {8, 3}, {16, 16}, {64, 33}, {20, 64}};
+    enum { RECORDINGS = 11, SET = 7, NORMS = 3, BATCH = 9 };
+    qv_problem *p = m->p;
+    int i = qv_pick(m, 5), t = patches[i][0], mels = patches[i][1], mode = qv_pick(m, 3);
+    qv_pick_exact(m);
+    qv_describe(m, " %d frames x %d mels %s", t, mels,
+                (const char *[]){"drawn", "drawn at a later step", "windows"}[mode]);
+    p->op.a.gather.windows = mode == 2;
+    p->in[0] = qv_vector(1);
+    *(qv_step_state *)qv_room(&p->in[0], sizeof(qv_step_state)) =
+        (qv_step_state){.key = {3, 4},
+                        .step = mode ? ((uint64_t)1 << 32) + 1 : 0,
+                        .set_size = SET,
+                        .batch = 2 * BATCH,
+                        .first = mode ? BATCH : 0};
+    p->in[2] = qv_vector(RECORDINGS);
+    qv_utterance *u = qv_room(&p->in[2], sizeof *u);
+    int frames = 0;
+    for (int k = 0; k < RECORDINGS; k++) {
+        int lengths[] = {1, t, t + 1, 3 * t + 2, (t + 1) / 2};
+        u[k] = (qv_utterance){frames, lengths[k % 5], k % 4 - 1, k % NORMS, 0};
+        frames += u[k].frames;
+    }
+    p->in[1] = qv_shape(1, 1, frames, mels);
+    float *feats = qv_room(&p->in[1], sizeof *feats);
+    for (size_t k = 0; k < qv_tensor_len(&p->in[1]); k++) feats[k] = (float)qv_number(m, 5);
+    p->in[3] = qv_shape(NORMS, 1, 2, mels);
+    float *norm = qv_room(&p->in[3], sizeof *norm);
+    for (size_t k = 0; k < qv_tensor_len(&p->in[3]); k++) norm[k] = (float)qv_number(m, 1);
+    if (mode == 2) {
+        p->in[5] = qv_vector(BATCH);
+        qv_window *w = qv_room(&p->in[5], sizeof *w);
+        for (int k = 0; k < BATCH; k++) w[k] = (qv_window){k % 4 == 3 ? -1 : k + 2, k * 2 % u[k + 2].frames};
+    } else {
+        p->in[4] = qv_vector(2 * SET);
+        int32_t *order = qv_room(&p->in[4], sizeof *order);
+        for (int k = 0; k < 2 * SET; k++) order[k] = (k * 3 + k / SET) % RECORDINGS;
+    }
+    p->out[0] = qv_shape(BATCH, t, mels, 1);
+    p->out[1] = qv_vector(BATCH);
+}
+
+void qv_bound_gather(const qv_problem *p, const qv_tensor *expect, double *const *bound)
+{
+    if (!p->exact) qv_bound_rounded(&expect[0], bound[0], 2);
+}

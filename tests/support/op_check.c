@@ -1,0 +1,353 @@
+#include "support/op_check.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { GUARD = 256, GUARD_BYTE = 0xA5, PRINTED = 3 };
+
+static void *must(void *p)
+{
+    if (p) return p;
+    fputs("op_check: no memory\n", stderr);
+    abort();
+}
+
+size_t qv_operand_size(qv_op_kind kind, bool output, int i, bool *io)
+{
+    qv_op_info info = qv_op_info_of(kind);
+    const char *s = output ? info.out : info.in;
+    for (; i > 0; i--) s = strchr(s, ' ') + 1;
+    const char *end = s + strcspn(s, " "), *colon = memchr(s, ':', (size_t)(end - s));
+    if (io) *io = memchr(s, '!', (size_t)(end - s)) != NULL;
+    switch (colon ? colon[1] : 'r') {
+    case 'i':
+        return sizeof(int32_t);
+    case 'f':
+        return sizeof(float);
+    case 's':
+        return sizeof(qv_step_state);
+    case 'u':
+        return sizeof(qv_utterance);
+    case 'w':
+        return sizeof(qv_window);
+    default:
+        return 0;
+    }
+}
+
+int qv_reference(const qv_op *op, const qv_tensor *in, const qv_tensor *out)
+{
+    qv_call call = {.op = op, .in = in, .out = out};
+    size_t need = 0;
+    int status = qv_ref_ops[op->kind](&call, &need);
+    if (status) return status;
+    call.scratch = must(malloc(need + 1));
+    status = qv_ref_ops[op->kind](&call, NULL);
+    free(call.scratch);
+    return status;
+}
+
+/* --- operands on the backend --- */
+
+/* One operand: its image in the host's memory, guards included, and its home on the backend. */
+struct operand {
+    unsigned char *image, *after; /* before and after the run */
+    unsigned char *home;
+    size_t bytes;
+};
+
+static void *runner_alloc(const qv_op_runner *r, size_t bytes)
+{
+    return must(r->alloc ? r->alloc(bytes) : aligned_alloc(64, (bytes + 63) / 64 * 64));
+}
+
+static void runner_free(const qv_op_runner *r, void *p)
+{
+    if (r->release)
+        r->release(p);
+    else
+        free(p);
+}
+
+static void runner_copy(const qv_op_runner *r, void *to, const void *from, size_t bytes)
+{
+    if (!r->copy) {
+        memcpy(to, from, bytes);
+    } else if (r->copy(to, from, bytes)) {
+        fputs("op_check: the device does not copy\n", stderr);
+        abort();
+    }
+}
+
+static struct operand operand_new(const qv_op_runner *r, size_t bytes)
+{
+    struct operand o = {.bytes = bytes};
+    o.image = must(malloc(bytes + 2 * GUARD));
+    o.after = must(malloc(bytes + 2 * GUARD));
+    o.home = runner_alloc(r, bytes + 2 * GUARD);
+    memset(o.image, GUARD_BYTE, bytes + 2 * GUARD);
+    return o;
+}
+
+static void operand_free(const qv_op_runner *r, struct operand *o)
+{
+    free(o->image), free(o->after);
+    runner_free(r, o->home);
+}
+
+static void operand_send(const qv_op_runner *r, struct operand *o)
+{
+    runner_copy(r, o->home, o->image, o->bytes + 2 * GUARD);
+}
+
+static void operand_fetch(const qv_op_runner *r, struct operand *o)
+{
+    runner_copy(r, o->after, o->home, o->bytes + 2 * GUARD);
+}
+
+static bool guards_whole(const struct operand *o)
+{
+    bool whole = true;
+    for (size_t i = 0; i < GUARD; i++)
+        whole = whole && o->after[i] == GUARD_BYTE && o->after[GUARD + o->bytes + i] == GUARD_BYTE;
+    return whole;
+}
+
+/* A problem's numbers as the backend's reals, or as they are. */
+static void operand_fill(const qv_op_runner *r, struct operand *o, const qv_tensor *t, size_t size)
+{
+    unsigned char *dst = o->image + GUARD;
+    if (size || r->f64) {
+        memcpy(dst, t->data, o->bytes);
+        return;
+    }
+    const double *src = t->data;
+    for (size_t i = 0; i < qv_tensor_len(t); i++) {
+        float v = (float)src[i];
+        memcpy(dst + i * sizeof v, &v, sizeof v);
+    }
+}
+
+/* --- one case on one backend --- */
+
+struct trial {
+    const qv_op_runner *r;
+    const qv_problem *p;
+    struct operand in[QV_MAX_IN], out[QV_MAX_OUT], scratch;
+    unsigned char *first[QV_MAX_OUT]; /* what the first run wrote */
+    qv_tensor tin[QV_MAX_IN], tout[QV_MAX_OUT];
+    void *plan;
+    int n_in, n_out, bad;
+    size_t index;
+    uint64_t seed;
+};
+
+static void complain(struct trial *t, const char *text)
+{
+    if (t->bad++ >= PRINTED || t->r->quiet) return;
+    fprintf(stderr, "FAILED %s, %s case %zu (%s; QV_SEED=%llu): %s\n", t->r->name,
+            qv_op_info_of((qv_op_kind)t->p->op.kind).name, t->index, t->p->what, (unsigned long long)t->seed, text);
+}
+
+static size_t element(const struct trial *t, bool output, int i)
+{
+    size_t size = qv_operand_size((qv_op_kind)t->p->op.kind, output, i, NULL);
+    return size ? size : t->r->f64 ? sizeof(double) : sizeof(float);
+}
+
+static void make_operand(struct trial *t, bool output, int i)
+{
+    const qv_tensor *src = output ? &t->p->out[i] : &t->p->in[i];
+    struct operand *o = output ? &t->out[i] : &t->in[i];
+    qv_tensor *dst = output ? &t->tout[i] : &t->tin[i];
+    *dst = (qv_tensor){NULL, src->n, src->h, src->w, src->c};
+    if (!src->n) return;
+    *o = operand_new(t->r, qv_tensor_len(src) * element(t, output, i));
+    if (src->data) operand_fill(t->r, o, src, qv_operand_size((qv_op_kind)t->p->op.kind, output, i, NULL));
+    dst->data = o->home + GUARD;
+}
+
+/* Operands and scratch on the backend; false when it refuses the op. */
+static bool trial_begin(struct trial *t, qv_ctx *ctx)
+{
+    qv_op_info info = qv_op_info_of((qv_op_kind)t->p->op.kind);
+    t->n_in = info.n_in, t->n_out = info.n_out;
+    for (int i = 0; i < t->n_in; i++) make_operand(t, false, i);
+    for (int i = 0; i < t->n_out; i++) make_operand(t, true, i);
+    size_t need = 0;
+    qv_call call = {.op = &t->p->op, .in = t->tin, .out = t->tout, .pool = t->r->pool};
+    bool refused = false;
+    if (t->r->plan)
+        refused = t->r->plan(ctx, &t->p->op, t->tin, t->tout, qv_pool_threads(t->r->pool), &t->plan, &need) != QV_OK;
+    if (!refused && !t->plan) refused = t->r->table[t->p->op.kind](&call, &need) != 0;
+    t->scratch = operand_new(t->r, need);
+    if (refused) complain(t, qv_ctx_message(ctx)[0] ? qv_ctx_message(ctx) : "the op refuses to say what it needs");
+    return !refused;
+}
+
+static void trial_end(struct trial *t)
+{
+    for (int i = 0; i < t->n_in; i++)
+        if (t->in[i].home) operand_free(t->r, &t->in[i]);
+    for (int i = 0; i < t->n_out; i++) {
+        if (t->out[i].home) operand_free(t->r, &t->out[i]);
+        free(t->first[i]);
+    }
+    operand_free(t->r, &t->scratch);
+    if (t->plan) t->r->plan_free(t->plan);
+}
+
+/* Runs once, with `garbage` in the scratch and in outputs that are not io. 0xFF.. is a NaN. */
+static void trial_run(struct trial *t, int garbage)
+{
+    memset(t->scratch.image + GUARD, garbage, t->scratch.bytes);
+    operand_send(t->r, &t->scratch);
+    for (int i = 0; i < t->n_in; i++)
+        if (t->tin[i].data) operand_send(t->r, &t->in[i]);
+    for (int i = 0; i < t->n_out; i++) {
+        if (!t->tout[i].data) continue;
+        if (!t->p->out[i].data) memset(t->out[i].image + GUARD, garbage, t->out[i].bytes);
+        operand_send(t->r, &t->out[i]);
+    }
+    qv_call call = {.op = &t->p->op,
+                    .in = t->tin,
+                    .out = t->tout,
+                    .scratch = t->scratch.home + GUARD,
+                    .pool = t->r->pool,
+                    .plan = t->plan};
+    if (t->r->table[t->p->op.kind](&call, NULL)) complain(t, "the op returns an error");
+    operand_fetch(t->r, &t->scratch);
+    if (!guards_whole(&t->scratch)) complain(t, "writes outside its scratch");
+    for (int i = 0; i < t->n_in; i++) {
+        if (!t->tin[i].data) continue;
+        operand_fetch(t->r, &t->in[i]);
+        if (memcmp(t->in[i].after, t->in[i].image, t->in[i].bytes + 2 * GUARD)) complain(t, "changes an input");
+    }
+    for (int i = 0; i < t->n_out; i++) {
+        if (!t->tout[i].data) continue;
+        operand_fetch(t->r, &t->out[i]);
+        if (!guards_whole(&t->out[i])) complain(t, "writes outside an output");
+    }
+}
+
+static double value(const struct trial *t, int k, size_t i)
+{
+    const unsigned char *data = t->out[k].after + GUARD;
+    size_t size = qv_operand_size((qv_op_kind)t->p->op.kind, true, k, NULL);
+    if (size) {
+        int32_t v;
+        memcpy(&v, data + i * sizeof v, sizeof v);
+        return v;
+    }
+    if (t->r->f64) {
+        double v;
+        memcpy(&v, data + i * sizeof v, sizeof v);
+        return v;
+    }
+    float v;
+    memcpy(&v, data + i * sizeof v, sizeof v);
+    return (double)v;
+}
+
+/* Worst element of output k against what the reference wrote, in shares of its bound. */
+static void compare(struct trial *t, int k, const qv_tensor *expect, const double *bound)
+{
+    bool integer = qv_operand_size((qv_op_kind)t->p->op.kind, true, k, NULL) != 0;
+    const double *reals = expect->data;
+    const int32_t *ints = expect->data;
+    size_t worst = 0, wrong = 0;
+    double worst_excess = -1;
+    for (size_t i = 0; i < qv_tensor_len(expect); i++) {
+        double want = integer ? (double)ints[i] : reals[i], diff = fabs(value(t, k, i) - want);
+        double allowed = t->r->f64 || integer ? 0 : bound[i];
+        if (diff <= allowed) continue;
+        double excess = diff - allowed;
+        if (isnan(diff)) excess = INFINITY;
+        if (excess > worst_excess) worst = i, worst_excess = excess;
+        wrong++;
+    }
+    if (!wrong) return;
+    char text[256];
+    snprintf(text, sizeof text,
+             "output %d, %zu of %zu elements wrong; worst at %zu: got %.9g, reference %.17g, allowed +-%.3g", k, wrong,
+             qv_tensor_len(expect), worst, value(t, k, worst), integer ? (double)ints[worst] : reals[worst],
+             integer ? 0 : bound[worst]);
+    complain(t, text);
+}
+
+/* Memory for what the reference writes, with the start values of io operands. */
+static void expect_new(const qv_problem *p, qv_tensor expect[QV_MAX_OUT], double *bound[QV_MAX_OUT])
+{
+    qv_op_info info = qv_op_info_of((qv_op_kind)p->op.kind);
+    for (int k = 0; k < info.n_out; k++) {
+        expect[k] = p->out[k];
+        size_t len = qv_tensor_len(&p->out[k]);
+        if (!len) continue;
+        expect[k].data = must(calloc(len, sizeof(double)));
+        bound[k] = must(calloc(len, sizeof(double)));
+        if (p->out[k].data) memcpy(expect[k].data, p->out[k].data, len * sizeof(double));
+    }
+}
+
+static bool run_case(const qv_op_runner *r, const qv_problem *p, size_t index, uint64_t seed)
+{
+    qv_tensor expect[QV_MAX_OUT] = {0};
+    double *bound[QV_MAX_OUT] = {0};
+    struct trial t = {.r = r, .p = p, .index = index, .seed = seed};
+    qv_ctx *ctx = must(qv_ctx_new());
+    expect_new(p, expect, bound);
+    if (qv_reference(&p->op, p->in, expect)) complain(&t, "the reference refuses this case");
+    qv_problem_bound(p, expect, bound);
+    if (!t.bad && trial_begin(&t, ctx)) {
+        trial_run(&t, 0xFF);
+        for (int k = 0; k < t.n_out; k++)
+            if (t.tout[k].data)
+                memcpy(t.first[k] = must(malloc(t.out[k].bytes + 1)), t.out[k].after + GUARD, t.out[k].bytes);
+        trial_run(&t, 0x3C);
+        for (int k = 0; k < t.n_out; k++) {
+            if (!t.tout[k].data) continue;
+            if (memcmp(t.first[k], t.out[k].after + GUARD, t.out[k].bytes))
+                complain(&t, "two runs differ, or something was not written");
+            compare(&t, k, &expect[k], bound[k]);
+        }
+    }
+    if (t.scratch.home) trial_end(&t);
+    for (int k = 0; k < QV_MAX_OUT; k++) free(expect[k].data), free(bound[k]);
+    qv_ctx_free(ctx);
+    return t.bad == 0;
+}
+
+static bool small_enough(const qv_op_runner *r, const qv_problem *p)
+{
+    size_t longest = 0;
+    for (int i = 0; i < QV_MAX_IN; i++)
+        if (qv_tensor_len(&p->in[i]) > longest) longest = qv_tensor_len(&p->in[i]);
+    for (int i = 0; i < QV_MAX_OUT; i++)
+        if (qv_tensor_len(&p->out[i]) > longest) longest = qv_tensor_len(&p->out[i]);
+    return !r->limit || longest <= r->limit;
+}
+
+/* Counts the case in; false when there is none with this number. */
+static bool check_case(const qv_op_runner *r, qv_op_kind kind, size_t i, uint64_t seed, int *cases, int *failed)
+{
+    qv_problem p;
+    if (!qv_problem_make(&p, kind, i, seed)) return false;
+    if (small_enough(r, &p)) {
+        *failed += !run_case(r, &p, i, seed);
+        ++*cases;
+    }
+    qv_problem_free(&p);
+    return true;
+}
+
+int qv_op_check(const qv_op_runner *r, qv_op_kind kind, uint64_t seed, int *cases)
+{
+    int failed = 0;
+    *cases = 0;
+    if (!r->table[kind]) return 0;
+    for (size_t i = 0; check_case(r, kind, i, seed, cases, &failed);) i++;
+    if (r->large) check_case(r, kind, QV_PROBLEM_LARGE, seed, cases, &failed);
+    return failed;
+}

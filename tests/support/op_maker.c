@@ -1,0 +1,129 @@
+#include "support/op_maker.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support/support.h"
+
+int qv_pick(qv_maker *m, size_t count)
+{
+    size_t number = m->large ? (size_t)(qv_test_next(&m->rng) >> 32) : m->index;
+    m->index /= count;
+    return (int)(number % count);
+}
+
+void qv_describe(qv_maker *m, const char *fmt, ...)
+{
+    size_t used = strlen(m->p->what);
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(m->p->what + used, sizeof m->p->what - used, fmt, args);
+    va_end(args);
+}
+
+void *qv_room(qv_tensor *t, size_t size)
+{
+    t->data = calloc(qv_tensor_len(t) + 1, size);
+    if (!t->data) abort();
+    return t->data;
+}
+
+double qv_exact_value(qv_maker *m)
+{
+    static const double values[] = {-2, -1, -0.5, 0, 0.5, 1, 2, 1};
+    return values[qv_test_next(&m->rng) % 8];
+}
+
+double qv_number(qv_maker *m, double scale)
+{
+    return m->p->exact ? qv_exact_value(m) : qv_as_float(scale * qv_test_normal(&m->rng));
+}
+
+double *qv_numbers(qv_maker *m, qv_tensor *t, qv_tensor of, double scale)
+{
+    *t = of;
+    double *v = qv_room(t, sizeof *v);
+    for (size_t i = 0; i < qv_tensor_len(t); i++) v[i] = qv_number(m, scale);
+    return v;
+}
+
+void qv_coefficients(qv_maker *m, qv_tensor *t, qv_tensor of)
+{
+    *t = of;
+    double *v = qv_room(t, sizeof *v);
+    for (size_t i = 0; i < qv_tensor_len(t); i++) {
+        uint64_t bits = qv_test_next(&m->rng);
+        v[i] = m->p->exact ? (double)(bits % 5) / 4 : (double)(bits >> 40) * QV_U;
+    }
+}
+
+/* Shapes round the edges of vector code: one channel, tails of 4, 8 and 16, whole blocks; one position, one
+ * sample; more rows than a block of threads. */
+static const struct {
+    int n, h, w, c;
+} shapes[] = {
+    {1, 1, 1, 1},  {2, 1, 1, 1},  {1, 1, 2, 3},  {2, 3, 5, 3},   {2, 1, 1, 33},  {3, 7, 5, 16},   {2, 5, 8, 33},
+    {2, 8, 8, 64}, {4, 1, 1, 16}, {1, 9, 4, 17}, {5, 16, 4, 32}, {1, 64, 64, 1}, {1, 64, 64, 16}, {7, 13, 12, 8},
+};
+enum { SHAPES = sizeof shapes / sizeof *shapes };
+
+/* 16.5 MiB of floats: more than the caches, where stores may go past them; no channel starts on a border of 16. */
+static const qv_tensor large_shape = {NULL, 2, 128, 512, 33};
+
+qv_tensor qv_pick_shape(qv_maker *m)
+{
+    int i = qv_pick(m, SHAPES);
+    qv_tensor t = m->large ? large_shape : qv_shape(shapes[i].n, shapes[i].h, shapes[i].w, shapes[i].c);
+    qv_describe(m, "%dx%dx%dx%d", t.n, t.h, t.w, t.c);
+    m->shaped = true;
+    return t;
+}
+
+void qv_pick_exact(qv_maker *m)
+{
+    m->p->exact = qv_pick(m, 2);
+    if (m->p->exact) qv_describe(m, " exact");
+}
+
+/* The op on the magnitudes of its inputs: for each output element the sum of the magnitudes of its terms. */
+static void magnitudes(const qv_problem *p, const qv_tensor *expect, qv_tensor sums[QV_MAX_OUT])
+{
+    qv_op_info info = qv_op_info_of((qv_op_kind)p->op.kind);
+    qv_tensor in[QV_MAX_IN] = {0};
+    for (int i = 0; i < info.n_in; i++) {
+        in[i] = p->in[i];
+        if (!p->in[i].data) continue;
+        const double *src = p->in[i].data;
+        double *dst = qv_room(&in[i], sizeof *dst);
+        for (size_t j = 0; j < qv_tensor_len(&in[i]); j++) dst[j] = fabs(src[j]);
+    }
+    for (int k = 0; k < info.n_out; k++) {
+        sums[k] = expect[k];
+        qv_room(&sums[k], sizeof(double));
+    }
+    if (qv_reference(&p->op, in, sums)) abort();
+    for (int i = 0; i < info.n_in; i++) free(in[i].data);
+}
+
+double qv_chain(size_t n) { return fmin((double)n, 7 * sqrt((double)n)); }
+
+void qv_bound_by_magnitude(const qv_problem *p, const qv_tensor *expect, double *const *bound, const double *factors)
+{
+    qv_tensor sums[QV_MAX_OUT];
+    if (p->exact) return;
+    magnitudes(p, expect, sums);
+    for (int k = 0; k < qv_op_info_of((qv_op_kind)p->op.kind).n_out; k++) {
+        const double *s = sums[k].data;
+        for (size_t i = 0; i < qv_tensor_len(&sums[k]); i++) bound[k][i] = factors[k] * QV_U * s[i] + QV_TINY;
+        free(sums[k].data);
+    }
+}
+
+void qv_bound_rounded(const qv_tensor *expect, double *bound, double roundings)
+{
+    const double *want = expect->data;
+    for (size_t i = 0; i < qv_tensor_len(expect); i++) bound[i] = roundings * QV_U * fabs(want[i]) + QV_TINY;
+}

@@ -1,0 +1,291 @@
+/* Random draws of the reference: coefficients of the shake, order and crops of the sampler. */
+#include <math.h>
+
+#include "base/philox.h"
+#include "support/op_check.h"
+#include "support/support.h"
+
+enum { N = 64, MAX = 4096 };
+
+/* Coefficients of one call. */
+struct draws {
+    double alpha[MAX], beta[MAX];
+};
+
+static qv_step_state step_state(uint64_t step)
+{
+    return (qv_step_state){.key = {11, 22}, .step = step, .set_size = 1000, .batch = N, .first = 0};
+}
+
+static void draw(struct draws *d, qv_shake_attr a, qv_step_state s, int n, int bands)
+{
+    qv_op op = {.kind = QV_OP_SHAKE_COEF, .a.shake = a};
+    qv_tensor state = {&s, 1, 1, 1, 1};
+    qv_tensor out[] = {{d->alpha, n, 1, 1, bands}, {d->beta, n, 1, 1, bands}};
+    assert_true(n * bands <= MAX);
+    assert_int_equal(qv_reference(&op, &state, out), QV_OK);
+}
+
+static const qv_shake_attr shaken = {QV_SHAKE_SHAKE, QV_SHAKE_SHAKE, QV_LEVEL_SAMPLE, 3};
+
+/* A mean of `count` independent terms of the given variance stays within 5 deviations but once in two million times. */
+static double five_deviations(double variance, int count) { return 5 * sqrt(variance / count); }
+
+static void coefficients_are_uniform_and_independent(void **state)
+{
+    (void)state;
+    struct draws d;
+    double alpha = 0, square = 0, beta = 0, product = 0;
+    int count = 0, cells[16] = {0};
+    for (uint64_t step = 0; step < 100; step++) {
+        draw(&d, shaken, step_state(step), N, 4);
+        for (int i = 0; i < N * 4; i++, count++) {
+            double a = d.alpha[i], b = d.beta[i];
+            assert_true(a >= 0 && a < 1 && b >= 0 && b < 1);
+            assert_true(a * 0x1p24 == floor(a * 0x1p24));
+            alpha += a - 0.5, beta += b - 0.5, product += (a - 0.5) * (b - 0.5), square += (a - 0.5) * (a - 0.5);
+            cells[(int)(a * 4) * 4 + (int)(b * 4)]++;
+        }
+    }
+    assert_true(fabs(alpha / count) <= five_deviations(1.0 / 12, count));
+    assert_true(fabs(beta / count) <= five_deviations(1.0 / 12, count));
+    assert_true(fabs(product / count) <= five_deviations(1.0 / 144, count));
+    assert_true(fabs(square / count - 1.0 / 12) <= five_deviations(1.0 / 180, count));
+    double chi = 0, expected = count / 16.0; /* of the joint distribution, 15 degrees of freedom */
+    for (int i = 0; i < 16; i++) chi += (cells[i] - expected) * (cells[i] - expected) / expected;
+    assert_true(chi < 15 + 5 * sqrt(30));
+}
+
+/* The counter of the design, written out once more. */
+static void coefficients_are_philox_of_the_design(void **state)
+{
+    (void)state;
+    struct draws d;
+    qv_step_state s = {.key = {5, 6}, .step = 1234567, .set_size = 37, .batch = 20, .first = 8};
+    draw(&d, shaken, s, 12, 2);
+    for (uint32_t n = 0; n < 12; n++) {
+        for (uint32_t band = 0; band < 2; band++) {
+            uint64_t row = (uint64_t)1234567 * 20 + 8 + n;
+            qv_philox4 r =
+                qv_philox((uint32_t[]){1234567, (uint32_t)(row % 37), 1u << 24 | band << 16 | 3, (uint32_t)(row / 37)},
+                          (uint32_t[]){5, 6});
+            assert_true(d.alpha[n * 2 + band] == (r.v[0] >> 8) / 16777216.0);
+            assert_true(d.beta[n * 2 + band] == (r.v[1] >> 8) / 16777216.0);
+        }
+    }
+}
+
+/* Rows 0..N of one call are those of two calls with half the batch each, as two ranks would make them. */
+static void split_of_the_batch_does_not_matter(void **state)
+{
+    (void)state;
+    struct draws whole, part;
+    for (int level = QV_LEVEL_BATCH; level <= QV_LEVEL_SAMPLE; level++) {
+        qv_shake_attr a = shaken;
+        a.level = level;
+        qv_step_state s = step_state(77);
+        draw(&whole, a, s, N, 2);
+        for (int rank = 0; rank < 2; rank++) {
+            s.first = (uint32_t)rank * N / 2;
+            draw(&part, a, s, N / 2, 2);
+            assert_memory_equal(part.alpha, whole.alpha + rank * N, N * sizeof(double));
+            assert_memory_equal(part.beta, whole.beta + rank * N, N * sizeof(double));
+        }
+    }
+}
+
+static int equal_numbers(const double *a, const double *b, int n)
+{
+    int equal = 0;
+    for (int i = 0; i < n; i++) equal += a[i] == b[i];
+    return equal;
+}
+
+/* Two independent numbers of 24 bits agree once in 16 million times: among N pairs none may. */
+static void draws_differ_where_they_should(void **state)
+{
+    (void)state;
+    struct draws d, other;
+    draw(&d, shaken, step_state(5), N, 1);
+    assert_int_equal(equal_numbers(d.alpha, d.beta, N), 0);
+    for (int i = 1; i < N; i++) assert_true(d.alpha[i] != d.alpha[0]);
+    qv_shake_attr layer = shaken;
+    layer.layer = 4;
+    draw(&other, layer, step_state(5), N, 1);
+    assert_int_equal(equal_numbers(d.alpha, other.alpha, N), 0);
+    draw(&other, shaken, step_state(6), N, 1);
+    assert_int_equal(equal_numbers(d.alpha, other.alpha, N), 0);
+    qv_step_state s = step_state(5);
+    s.key[1]++;
+    draw(&other, shaken, s, N, 1);
+    assert_int_equal(equal_numbers(d.alpha, other.alpha, N), 0);
+    draw(&other, shaken, step_state(5), N, 2);
+    for (int i = 0; i < N; i++) {
+        assert_true(other.alpha[2 * i] == d.alpha[i]); /* band 0 is there whatever the number of bands */
+        assert_true(other.alpha[2 * i + 1] != d.alpha[i]);
+    }
+}
+
+static void modes_and_levels(void **state)
+{
+    (void)state;
+    struct draws d, plain;
+    draw(&plain, shaken, step_state(9), N, 2);
+    draw(&d, (qv_shake_attr){QV_SHAKE_EVEN, QV_SHAKE_EVEN, QV_LEVEL_SAMPLE, 3}, step_state(9), N, 2);
+    for (int i = 0; i < 2 * N; i++) assert_true(d.alpha[i] == 0.5 && d.beta[i] == 0.5);
+    draw(&d, (qv_shake_attr){QV_SHAKE_SHAKE, QV_SHAKE_KEEP, QV_LEVEL_SAMPLE, 3}, step_state(9), N, 2);
+    assert_memory_equal(d.alpha, plain.alpha, 2 * N * sizeof(double));
+    assert_memory_equal(d.beta, plain.alpha, 2 * N * sizeof(double));
+    draw(&d, (qv_shake_attr){QV_SHAKE_EVEN, QV_SHAKE_KEEP, QV_LEVEL_SAMPLE, 3}, step_state(9), N, 2);
+    for (int i = 0; i < 2 * N; i++) assert_true(d.beta[i] == 0.5);
+    draw(&d, (qv_shake_attr){QV_SHAKE_EVEN, QV_SHAKE_SHAKE, QV_LEVEL_SAMPLE, 3}, step_state(9), N, 2);
+    assert_memory_equal(d.beta, plain.beta, 2 * N * sizeof(double)); /* even forward does not change the other draw */
+    draw(&d, (qv_shake_attr){QV_SHAKE_SHAKE, QV_SHAKE_SHAKE, QV_LEVEL_BATCH, 3}, step_state(9), N, 2);
+    for (int i = 2; i < 2 * N; i++) assert_true(d.alpha[i] == d.alpha[i % 2] && d.beta[i] == d.beta[i % 2]);
+    assert_true(d.alpha[0] != d.alpha[1]);
+}
+
+/* --- batches --- */
+
+enum { SET = 5, MELS = 2, PATCH = 4, ROWS = 6 };
+
+/* Recording r has 3 + 2 r frames; frame f of it holds 100 r + f and its negative. */
+struct set {
+    qv_step_state state;
+    float feats[MELS * 100], norm[2 * 2 * MELS];
+    qv_utterance utts[SET];
+    int32_t order[2 * SET], labels[ROWS];
+    qv_window windows[ROWS];
+    double x[ROWS * PATCH * MELS];
+};
+
+static void set_init(struct set *s)
+{
+    static const float norm[] = {0, 0, 1, 1, 1, -1, 0.5f, 2};
+    static const int32_t order[] = {4, 3, 2, 1, 0, 0, 2, 4, 1, 3};
+    *s = (struct set){.state = {.key = {1, 2}, .set_size = SET, .batch = ROWS}};
+    memcpy(s->norm, norm, sizeof norm);
+    memcpy(s->order, order, sizeof order);
+    int64_t frame = 0;
+    for (int r = 0; r < SET; r++) {
+        s->utts[r] = (qv_utterance){frame, 3 + 2 * r, 10 + r, 0, 0};
+        for (int f = 0; f < s->utts[r].frames; f++, frame++) {
+            s->feats[frame * MELS] = (float)(100 * r + f);
+            s->feats[frame * MELS + 1] = -s->feats[frame * MELS];
+        }
+    }
+}
+
+static void gather(struct set *s, bool windows)
+{
+    qv_op op = {.kind = QV_OP_GATHER, .a.gather = {windows}};
+    qv_tensor in[] = {{&s->state, 1, 1, 1, 1},
+                      {s->feats, 1, 1, 100, MELS},
+                      {s->utts, 1, 1, 1, SET},
+                      {s->norm, 2, 1, 2, MELS},
+                      {windows ? NULL : s->order, windows ? 0 : 1, 1, 1, 2 * SET},
+                      {windows ? s->windows : NULL, windows ? 1 : 0, 1, 1, ROWS}};
+    qv_tensor out[] = {{s->x, ROWS, PATCH, MELS, 1}, {s->labels, 1, 1, 1, ROWS}};
+    assert_int_equal(qv_reference(&op, in, out), QV_OK);
+}
+
+static double at(const struct set *s, int row, int frame, int mel) { return s->x[(row * PATCH + frame) * MELS + mel]; }
+
+static void windows_wrap_pad_and_normalize(void **state)
+{
+    (void)state;
+    struct set s;
+    set_init(&s);
+    static const qv_window windows[] = {{0, 0}, {0, 2}, {4, 9}, {-1, 0}, {1, 1}, {3, 0}};
+    memcpy(s.windows, windows, sizeof windows);
+    s.utts[1].norm = 1;
+    gather(&s, true);
+    static const double first[ROWS][PATCH] = {{0, 1, 2, 0}, {2, 0, 1, 2},         {409, 410, 400, 401},
+                                              {0, 0, 0, 0}, {50, 50.5, 51, 51.5}, {300, 301, 302, 303}};
+    for (int n = 0; n < ROWS; n++)
+        for (int t = 0; t < PATCH; t++) assert_true(at(&s, n, t, 0) == first[n][t]);
+    assert_true(at(&s, 4, 0, 1) == (-101.0 + 1) * 2);
+    static const int32_t labels[] = {10, 10, 14, -1, 11, 13};
+    assert_memory_equal(s.labels, labels, sizeof labels);
+}
+
+/* One endless sequence of epochs: their orders stand in turn in the two halves of the table. */
+static void rows_follow_the_order_over_the_end_of_an_epoch(void **state)
+{
+    (void)state;
+    static const int32_t sequence[] = {4, 3, 2, 1, 0, 0, 2, 4, 1, 3, 4, 3};
+    struct set s, half;
+    for (uint64_t step = 0; step < 2; step++) {
+        set_init(&s);
+        s.state.step = step;
+        gather(&s, false);
+        for (int n = 0; n < ROWS; n++) assert_int_equal(s.labels[n], 10 + sequence[step * ROWS + (uint64_t)n]);
+        set_init(&half);
+        half.state = s.state, half.state.first = ROWS / 2;
+        gather(&half, false);
+        assert_memory_equal(half.x, s.x + ROWS / 2 * PATCH * MELS, sizeof half.x / 2);
+    }
+}
+
+/* The counter of a crop, written out once more: purpose 2, no band, no layer. */
+static void crops_are_philox_of_the_design(void **state)
+{
+    (void)state;
+    struct set s;
+    set_init(&s);
+    s.state.step = 41;
+    gather(&s, false);
+    for (uint32_t n = 0; n < ROWS; n++) {
+        uint32_t row = 41 * ROWS + n;
+        qv_philox4 r = qv_philox((uint32_t[]){41, row % SET, 2u << 24, row / SET}, s.state.key);
+        int utterance = s.labels[n] - 10, choices = s.utts[utterance].frames - PATCH + 1;
+        double start = choices > 1 ? floor((r.v[0] >> 8) / 16777216.0 * choices) : 0;
+        assert_true(at(&s, (int)n, 0, 0) == 100 * utterance + start);
+    }
+}
+
+/* Starts 0 to frames - patch, each as often as the others; a recording shorter than the patch starts at 0. */
+static void crops_are_uniform(void **state)
+{
+    (void)state;
+    enum { STEPS = 2000 };
+    int starts[SET][16] = {0}, seen[SET] = {0};
+    struct set s;
+    set_init(&s);
+    for (s.state.step = 0; s.state.step < STEPS; s.state.step++) {
+        gather(&s, false);
+        for (int n = 0; n < ROWS; n++) {
+            int r = s.labels[n] - 10, start = (int)at(&s, n, 0, 0) - 100 * r;
+            assert_true(start >= 0 && start < 16);
+            starts[r][start]++, seen[r]++;
+        }
+    }
+    for (int r = 0; r < SET; r++) {
+        int choices = s.utts[r].frames > PATCH ? s.utts[r].frames - PATCH + 1 : 1;
+        double share = 1.0 / choices;
+        assert_true(seen[r] > STEPS);
+        for (int k = 0; k < 16; k++) {
+            if (k >= choices)
+                assert_int_equal(starts[r][k], 0);
+            else
+                assert_true(fabs((double)starts[r][k] / seen[r] - share) <=
+                            five_deviations(share * (1 - share), seen[r]));
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(coefficients_are_uniform_and_independent),
+        cmocka_unit_test(coefficients_are_philox_of_the_design),
+        cmocka_unit_test(split_of_the_batch_does_not_matter),
+        cmocka_unit_test(draws_differ_where_they_should),
+        cmocka_unit_test(modes_and_levels),
+        cmocka_unit_test(windows_wrap_pad_and_normalize),
+        cmocka_unit_test(rows_follow_the_order_over_the_end_of_an_epoch),
+        cmocka_unit_test(crops_are_philox_of_the_design),
+        cmocka_unit_test(crops_are_uniform),
+    };
+    return cmocka_run_group_tests_name("draws", tests, NULL, NULL);
+}
