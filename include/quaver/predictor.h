@@ -1,0 +1,39 @@
+/* Classifying recordings with a trained checkpoint. */
+#ifndef QUAVER_PREDICTOR_H
+#define QUAVER_PREDICTOR_H
+
+#include <stddef.h>
+
+#include "quaver/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct qv_predictor qv_predictor;
+
+/* Version of the library, "0.1.0". */
+const char *qv_version(void);
+
+/* Loads a checkpoint for the CPU; threads 0: one a processor. QV_ERR_DATA: the file is no sound checkpoint.
+ * QV_ERR_UNSUPPORTED: it was trained with speaker normalization, which needs more than one recording. */
+qv_status qv_predictor_open(qv_ctx *ctx, qv_predictor **out, const char *checkpoint, int threads);
+void qv_predictor_close(qv_predictor *p);
+
+/* Number of classes, and the name of class i (NULL outside). */
+int qv_predictor_classes(const qv_predictor *p);
+const char *qv_predictor_class(const qv_predictor *p, int i);
+
+/* Probabilities [classes] of one recording: any format that libsndfile reads, any rate and channels.
+ * QV_ERR_DATA where it cannot be read or holds no signal. */
+qv_status qv_predictor_file(qv_ctx *ctx, qv_predictor *p, const char *path, double *probs);
+
+/* The same for n mono samples in [-1, 1] at `rate` Hz; the rate must be the one the checkpoint was
+ * trained at, as qv_predictor_rate tells. */
+int qv_predictor_rate(const qv_predictor *p);
+qv_status qv_predictor_samples(qv_ctx *ctx, qv_predictor *p, const float *samples, size_t n, double *probs);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,238 @@
+/* Runs programs on the host: backends ref, ref32 and cpu differ in their table of ops alone. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/exec.h"
+
+enum { ALIGN = 64 };
+
+/* An op bound to memory. */
+typedef struct bound_op {
+    qv_op_fn fn;
+    qv_tensor in[QV_MAX_IN], out[QV_MAX_OUT];
+    void *plan;
+    double seconds;
+} bound_op;
+
+struct qv_exec {
+    qv_program *p;
+    qv_exec_options o;
+    qv_op_fn table[QV_OP_COUNT];
+    size_t real_size;
+    void *regions[QV_ROLE_COUNT];
+    const void **bound; /* [n_buffers]: memory of EXTERN buffers */
+    void *scratch;
+    size_t bytes;
+    bound_op *ops[QV_LIST_COUNT];
+    int32_t *first[QV_LIST_COUNT], *last[QV_LIST_COUNT];
+    char description[96];
+};
+
+static void *buffer_data(const qv_exec *e, int id)
+{
+    const qv_buffer *b = &e->p->buffers[id];
+    if (b->role == QV_ROLE_EXTERN) {
+        void *p;
+        memcpy(&p, &e->bound[id], sizeof p); /* a const that ops only read */
+        return p;
+    }
+    if (b->alias >= 0) return e->regions[b->alias];
+    return (char *)e->regions[b->role] + b->offset;
+}
+
+static qv_tensor tensor_of(const qv_exec *e, int32_t id)
+{
+    if (id < 0) return (qv_tensor){0};
+    const qv_buffer *b = &e->p->buffers[id];
+    return (qv_tensor){buffer_data(e, id), b->n, b->h, b->w, b->c};
+}
+
+static qv_status choose_table(qv_ctx *ctx, qv_exec *e)
+{
+    int threads = qv_pool_threads(e->o.pool);
+    const char *isa = NULL;
+    switch (e->o.device) {
+    case QV_DEVICE_REF:
+        memcpy(e->table, qv_ref_ops, sizeof e->table);
+        e->real_size = sizeof(double);
+        snprintf(e->description, sizeof e->description, "ref (double, 1 thread)");
+        return QV_OK;
+    case QV_DEVICE_REF32:
+        memcpy(e->table, qv_ref32_ops, sizeof e->table);
+        e->real_size = sizeof(float);
+        snprintf(e->description, sizeof e->description, "ref32 (float, 1 thread)");
+        return QV_OK;
+    case QV_DEVICE_CPU:
+        qv_cpu_ops(e->table, e->o.isa, &isa);
+        e->real_size = sizeof(float);
+        snprintf(e->description, sizeof e->description, "cpu (%s, %s, %d thread%s)", isa, qv_cpu_conv_name(), threads,
+                 threads == 1 ? "" : "s");
+        return QV_OK;
+    case QV_DEVICE_CUDA:
+        break;
+    }
+    return qv_fail(ctx, QV_ERR_DEVICE, "this program was built without the CUDA backend; use --device cpu");
+}
+
+static qv_status allocate(qv_ctx *ctx, qv_exec *e, void **out, size_t bytes)
+{
+    size_t whole = (bytes / ALIGN + 1) * ALIGN;
+    *out = aligned_alloc(ALIGN, whole);
+    if (!*out) return qv_fail(ctx, QV_ERR_MEMORY, "no memory for %zu MiB of buffers; a smaller --batch needs less", whole >> 20);
+    memset(*out, 0, whole);
+    e->bytes += whole;
+    return QV_OK;
+}
+
+/* Resolves operands and prepares one op; *need grows to the scratch that it wants. */
+static qv_status bind_op(qv_ctx *ctx, qv_exec *e, const qv_op *op, bound_op *b, size_t *need)
+{
+    size_t bytes = 0;
+    b->fn = e->table[op->kind];
+    for (int k = 0; k < QV_MAX_IN; k++) b->in[k] = tensor_of(e, op->in[k]);
+    for (int k = 0; k < QV_MAX_OUT; k++) b->out[k] = tensor_of(e, op->out[k]);
+    bool conv = op->kind == QV_OP_CONV || op->kind == QV_OP_CONV_GRAD_X || op->kind == QV_OP_CONV_GRAD_W;
+    if (conv && e->o.device == QV_DEVICE_CPU) {
+        qv_status status = qv_cpu_plan(ctx, op, b->in, b->out, qv_pool_threads(e->o.pool), &b->plan, &bytes);
+        if (status != QV_OK) return status;
+    } else {
+        qv_call call = {.op = op, .in = b->in, .out = b->out, .pool = e->o.pool};
+        if (b->fn(&call, &bytes) != 0)
+            return qv_fail(ctx, QV_ERR_UNSUPPORTED, "%s cannot run %s with these shapes", e->description,
+                           qv_op_info_of((qv_op_kind)op->kind).name);
+    }
+    if (bytes > *need) *need = bytes;
+    return QV_OK;
+}
+
+static qv_status bind_lists(qv_ctx *ctx, qv_exec *e)
+{
+    qv_status status = QV_OK;
+    size_t need = 0;
+    for (int k = 0; k < QV_LIST_COUNT; k++) {
+        const qv_op_list *l = &e->p->lists[k];
+        QV_TRY(qv_alloc(ctx, &e->ops[k], l->n, sizeof *e->ops[k]));
+        for (size_t i = 0; i < l->n; i++) QV_TRY(bind_op(ctx, e, &l->ops[i], &e->ops[k][i], &need));
+        if (e->o.poison) QV_TRY(qv_program_lifetimes(ctx, e->p, (qv_list)k, &e->first[k], &e->last[k]));
+    }
+    QV_TRY(allocate(ctx, e, &e->scratch, need));
+done:
+    return status;
+}
+
+qv_status qv_exec_new(qv_ctx *ctx, qv_exec **out, qv_program *p, const qv_exec_options *o)
+{
+    qv_status status = QV_OK;
+    qv_exec *e = NULL;
+    *out = NULL;
+    QV_TRY(qv_alloc(ctx, &e, 1, sizeof *e));
+    e->p = p;
+    e->o = *o;
+    QV_TRY(choose_table(ctx, e));
+    if (o->device == QV_DEVICE_CPU && !o->no_fuse) qv_program_fuse(p);
+    QV_TRY(qv_program_plan(ctx, p, e->real_size, o->keep_buffers));
+    for (int r = 0; r < QV_ROLE_COUNT; r++) QV_TRY(allocate(ctx, e, &e->regions[r], p->region_bytes[r]));
+    QV_TRY(qv_alloc(ctx, &e->bound, p->n_buffers, sizeof *e->bound));
+    QV_TRY(bind_lists(ctx, e));
+    *out = e;
+    e = NULL;
+done:
+    qv_exec_free(e);
+    return status;
+}
+
+void qv_exec_free(qv_exec *e)
+{
+    if (!e) return;
+    for (int k = 0; k < QV_LIST_COUNT; k++) {
+        if (e->ops[k])
+            for (size_t i = 0; i < e->p->lists[k].n; i++) qv_cpu_plan_free(e->ops[k][i].plan);
+        free(e->ops[k]);
+        free(e->first[k]);
+        free(e->last[k]);
+    }
+    for (int r = 0; r < QV_ROLE_COUNT; r++) free(e->regions[r]);
+    free(e->bound);
+    free(e->scratch);
+    free(e);
+}
+
+static void fill_nan(qv_exec *e, int id)
+{
+    memset(buffer_data(e, id), 0xFF, qv_buffer_bytes(&e->p->buffers[id], e->real_size));
+}
+
+/* After op i: what nobody reads any more becomes NaN. */
+static void poison_dead(qv_exec *e, qv_list list, size_t i)
+{
+    for (size_t id = 0; id < e->p->n_buffers; id++)
+        if (e->last[list][id] == (int32_t)i) fill_nan(e, (int)id);
+}
+
+qv_status qv_exec_run(qv_ctx *ctx, qv_exec *e, qv_list list)
+{
+    const qv_op_list *l = &e->p->lists[list];
+    for (size_t i = 0; i < l->n; i++) {
+        bound_op *b = &e->ops[list][i];
+        qv_call call = {.op = &l->ops[i], .in = b->in, .out = b->out, .scratch = e->scratch, .pool = e->o.pool, .plan = b->plan};
+        double start = e->o.profile ? qv_now() : 0;
+        int error = b->fn(&call, NULL);
+        if (error)
+            return qv_fail(ctx, QV_ERR_INTERNAL, "%s of %s failed with code %d on %s",
+                           qv_op_info_of((qv_op_kind)l->ops[i].kind).name, e->p->layers[l->ops[i].layer], error,
+                           e->description);
+        if (e->o.profile) b->seconds += qv_now() - start;
+        if (e->o.poison) poison_dead(e, list, i);
+    }
+    return QV_OK;
+}
+
+void qv_exec_read(qv_exec *e, int buffer, size_t at, size_t n, double *dst)
+{
+    const void *data = buffer_data(e, buffer);
+    if (e->real_size == sizeof(double)) {
+        memcpy(dst, (const double *)data + at, n * sizeof *dst);
+        return;
+    }
+    const float *src = (const float *)data + at;
+    for (size_t i = 0; i < n; i++) dst[i] = src[i];
+}
+
+void qv_exec_write(qv_exec *e, int buffer, size_t at, size_t n, const double *src)
+{
+    void *data = buffer_data(e, buffer);
+    if (e->real_size == sizeof(double)) {
+        memcpy((double *)data + at, src, n * sizeof *src);
+        return;
+    }
+    float *dst = (float *)data + at;
+    for (size_t i = 0; i < n; i++) dst[i] = (float)src[i];
+}
+
+void qv_exec_read_bytes(qv_exec *e, int buffer, size_t at, size_t n, void *dst)
+{
+    memcpy(dst, (const char *)buffer_data(e, buffer) + at, n);
+}
+
+void qv_exec_write_bytes(qv_exec *e, int buffer, size_t at, size_t n, const void *src)
+{
+    memcpy((char *)buffer_data(e, buffer) + at, src, n);
+}
+
+void qv_exec_bind(qv_exec *e, int buffer, const void *data)
+{
+    e->bound[buffer] = data;
+    void *p = buffer_data(e, buffer);
+    for (int k = 0; k < QV_LIST_COUNT; k++)
+        for (size_t i = 0; i < e->p->lists[k].n; i++)
+            for (int j = 0; j < QV_MAX_IN; j++)
+                if (e->p->lists[k].ops[i].in[j] == buffer) e->ops[k][i].in[j].data = p;
+}
+
+const char *qv_exec_describe(const qv_exec *e) { return e->description; }
+
+size_t qv_exec_bytes(const qv_exec *e) { return e->bytes; }
+
+double qv_exec_seconds(const qv_exec *e, qv_list list, size_t i) { return e->ops[list][i].seconds; }

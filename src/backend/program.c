@@ -1,0 +1,89 @@
+#include "backend/program.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+
+void qv_program_free(qv_program *p)
+{
+    if (!p) return;
+    for (int i = 0; i < QV_LIST_COUNT; i++) free(p->lists[i].ops);
+    free(p->buffers);
+    free(p->layers);
+    free(p);
+}
+
+int qv_add_buffer(qv_builder *b, qv_buffer buffer, const char *fmt, ...)
+{
+    qv_program *p = b->p;
+    if (b->status == QV_OK)
+        b->status = qv_grow(b->ctx, &p->buffers, &p->cap_buffers, p->n_buffers + 1, sizeof *p->buffers);
+    if (b->status != QV_OK) return -1;
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(buffer.name, sizeof buffer.name, fmt, ap);
+    va_end(ap);
+    p->buffers[p->n_buffers] = buffer;
+    return (int)p->n_buffers++;
+}
+
+void qv_add_layer(qv_builder *b, const char *fmt, ...)
+{
+    qv_program *p = b->p;
+    if (b->status == QV_OK)
+        b->status = qv_grow(b->ctx, &p->layers, &p->cap_layers, p->n_layers + 1, sizeof *p->layers);
+    if (b->status != QV_OK) return;
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(p->layers[p->n_layers], sizeof p->layers[0], fmt, ap);
+    va_end(ap);
+    b->layer = (int)p->n_layers++;
+}
+
+qv_op *qv_add_op(qv_builder *b, qv_op_kind kind, const int *in, const int *out)
+{
+    qv_op_list *l = &b->p->lists[b->list];
+    if (b->status == QV_OK) b->status = qv_grow(b->ctx, &l->ops, &l->cap, l->n + 1, sizeof *l->ops);
+    if (b->status != QV_OK) return &b->nothing;
+    qv_op_info info = qv_op_info_of(kind);
+    qv_op *op = &l->ops[l->n++];
+    memset(op, 0, sizeof *op);
+    op->kind = (int32_t)kind;
+    op->layer = b->layer;
+    for (int i = 0; i < QV_MAX_IN; i++) op->in[i] = i < info.n_in ? in[i] : -1;
+    for (int i = 0; i < QV_MAX_OUT; i++) op->out[i] = i < info.n_out ? out[i] : -1;
+    return op;
+}
+
+size_t qv_buffer_len(const qv_buffer *b) { return (size_t)b->n * (size_t)b->h * (size_t)b->w * (size_t)b->c; }
+
+size_t qv_buffer_bytes(const qv_buffer *b, size_t real_size)
+{
+    static const size_t sizes[] = {[QV_F32] = 4, [QV_I32] = 4, [QV_BYTES] = 1};
+    return qv_buffer_len(b) * (b->dtype == QV_REAL ? real_size : sizes[b->dtype]);
+}
+
+static void print_operands(const qv_program *p, const int32_t *ids, int n, qv_buf *out)
+{
+    for (int i = 0; i < n; i++) {
+        if (ids[i] < 0) continue;
+        const qv_buffer *b = &p->buffers[ids[i]];
+        qv_buf_printf(out, " %s[%d,%d,%d,%d]", b->name, b->n, b->h, b->w, b->c);
+    }
+}
+
+void qv_program_print(const qv_program *p, qv_list list, qv_buf *out)
+{
+    const qv_op_list *l = &p->lists[list];
+    for (size_t i = 0; i < l->n; i++) {
+        qv_op_info info = qv_op_info_of((qv_op_kind)l->ops[i].kind);
+        qv_buf_printf(out, "%3zu %-24s %-14s", i, p->layers[l->ops[i].layer], info.name);
+        print_operands(p, l->ops[i].in, info.n_in, out);
+        qv_buf_puts(out, " ->");
+        print_operands(p, l->ops[i].out, info.n_out, out);
+        qv_buf_puts(out, "\n");
+    }
+}

@@ -1,0 +1,115 @@
+#include "net/block.h"
+
+#include <stdio.h>
+
+bool qv_order_preact(qv_block_order o) { return o == QV_ORDER_PREACT || o == QV_ORDER_PREACT_BN; }
+
+bool qv_order_norm_before_shake(qv_block_order o) { return o == QV_ORDER_PREACT_BN || o == QV_ORDER_RELU_BN; }
+
+static bool downsamples(const qv_block *k) { return k->stride != 1 || k->cin != k->cout; }
+
+void qv_block_make(qv_lowering *l, qv_block *k, int index, int stage, int place, int cin, int cout, int stride)
+{
+    const qv_net_config *c = &l->net->config;
+    bool preact = qv_order_preact(c->order);
+    *k = (qv_block){.index = index, .cin = cin, .cout = cout, .stride = stride};
+    snprintf(k->scope, sizeof k->scope, "stage%d.block%d.", stage, place);
+    l->scope = k->scope;
+    if (preact) qv_norm_make(l, &k->bn1, "bn1", cin, 2, true, 1);
+    int in = preact ? 2 * cin : cin;
+    qv_conv_make(l, &k->conv1, "conv1", in, 2 * cout, 3, stride, preact ? 2 * c->groups : 1, cout);
+    qv_norm_make(l, &k->bn2, "bn2", 2 * cout, 1, true, 1);
+    qv_conv_make(l, &k->conv2, "conv2", 2 * cout, 2 * cout, 3, 1, 2 * c->groups, cout);
+    if (qv_order_norm_before_shake(c->order)) qv_norm_make(l, &k->bn3, "bn3", 2 * cout, 1, false, c->gamma0);
+    if (downsamples(k)) {
+        qv_conv_make(l, &k->shortcut, "shortcut.conv", cin, cout, 1, stride, 1, cout);
+        qv_norm_make(l, &k->shortcut_bn, "shortcut.bn", cout, 1, false, 1);
+    }
+    l->scope = "";
+    l->net->batch_norms += (preact ? 2 : 0) + 2 + (qv_order_norm_before_shake(c->order) ? 2 : 0) + (downsamples(k) ? 1 : 0);
+}
+
+/* The coefficients of this block; even ones in evaluation. */
+static void draw(qv_lowering *l, qv_block *k)
+{
+    const qv_net_config *c = &l->net->config;
+    k->alpha = qv_work(l, c->batch, 1, 1, c->bands, "alpha");
+    k->beta = qv_work(l, c->batch, 1, 1, c->bands, "beta");
+    qv_op *op = qv_add_op(&l->b, QV_OP_SHAKE_COEF, (int[]){l->net->state}, (int[]){k->alpha, k->beta});
+    op->a.shake = (qv_shake_attr){.forward = l->train ? (int32_t)c->forward : QV_SHAKE_EVEN,
+                                  .backward = l->train ? (int32_t)c->backward : QV_SHAKE_EVEN,
+                                  .level = (int32_t)c->level,
+                                  .layer = k->index};
+}
+
+int qv_block_forward(qv_lowering *l, qv_block *k, int x)
+{
+    qv_block_order order = l->net->config.order;
+    qv_add_layer(&l->b, "%s", k->scope);
+    l->scope = k->scope;
+    k->x = x;
+    k->relu_x = -1;
+    int a;
+    if (qv_order_preact(order)) {
+        a = qv_norm_forward(l, &k->bn1, x);
+    } else {
+        a = k->relu_x = qv_work_like(l, x, 0, "relu");
+        qv_add_op(&l->b, QV_OP_RELU, (int[]){x}, (int[]){a});
+    }
+    a = qv_conv_forward(l, &k->conv1, a);
+    a = qv_norm_forward(l, &k->bn2, a);
+    a = qv_conv_forward(l, &k->conv2, a);
+    if (qv_order_norm_before_shake(order)) a = qv_norm_forward(l, &k->bn3, a);
+    k->z = a;
+    int s = x;
+    if (downsamples(k)) {
+        s = qv_conv_forward(l, &k->shortcut, qv_order_preact(order) ? x : k->relu_x);
+        s = qv_norm_forward(l, &k->shortcut_bn, s);
+    }
+    draw(l, k);
+    k->y = qv_work_like(l, k->z, k->cout, "out");
+    qv_add_op(&l->b, QV_OP_SHAKE_ADD, (int[]){k->z, k->alpha, s}, (int[]){k->y});
+    l->scope = "";
+    return k->y;
+}
+
+/* Gradient at the shortcut's input; g itself where the shortcut is the identity. */
+static int shortcut_backward(qv_lowering *l, qv_block *k, int g)
+{
+    if (!downsamples(k)) return g;
+    int d = qv_norm_backward(l, &k->shortcut_bn, g, -1);
+    return qv_conv_backward(l, &k->shortcut, d, true);
+}
+
+/* Gradient at x of the relu orders: da arrives behind the ReLU, ds at the shortcut's input, which lies
+ * behind the ReLU too where the block downsamples. */
+static int relu_backward(qv_lowering *l, qv_block *k, int da, int ds)
+{
+    int addend = ds;
+    if (downsamples(k)) {
+        int sum = qv_work_like(l, da, 0, "relu.dy");
+        qv_add_op(&l->b, QV_OP_ADD, (int[]){da, ds}, (int[]){sum});
+        da = sum;
+        addend = -1;
+    }
+    int dx = qv_work_like(l, k->x, 0, "relu.dx");
+    qv_add_op(&l->b, QV_OP_RELU_GRAD, (int[]){da, k->relu_x, addend}, (int[]){dx});
+    return dx;
+}
+
+int qv_block_backward(qv_lowering *l, qv_block *k, int g)
+{
+    qv_block_order order = l->net->config.order;
+    qv_add_layer(&l->b, "%sbackward", k->scope);
+    l->scope = k->scope;
+    int d = qv_work_like(l, k->z, 0, "dz");
+    qv_add_op(&l->b, QV_OP_SHAKE_GRAD, (int[]){g, k->beta}, (int[]){d});
+    if (qv_order_norm_before_shake(order)) d = qv_norm_backward(l, &k->bn3, d, -1);
+    d = qv_conv_backward(l, &k->conv2, d, true);
+    d = qv_norm_backward(l, &k->bn2, d, -1);
+    d = qv_conv_backward(l, &k->conv1, d, true);
+    int ds = shortcut_backward(l, k, g);
+    d = qv_order_preact(order) ? qv_norm_backward(l, &k->bn1, d, ds) : relu_backward(l, k, d, ds);
+    l->scope = "";
+    return d;
+}

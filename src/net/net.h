@@ -1,0 +1,69 @@
+/* Networks of two-branch residual blocks, described once and lowered to a program. */
+#ifndef QV_NET_H
+#define QV_NET_H
+
+#include "backend/program.h"
+
+/* Where the normalization stands in a branch; each branch is shaken at its end (the design's table). */
+typedef enum qv_block_order {
+    QV_ORDER_PREACT,    /* BN ReLU conv BN ReLU conv */
+    QV_ORDER_PREACT_BN, /* BN ReLU conv BN ReLU conv BN */
+    QV_ORDER_RELU,      /* ReLU conv BN ReLU conv */
+    QV_ORDER_RELU_BN    /* ReLU conv BN ReLU conv BN */
+} qv_block_order;
+
+enum { QV_STAGES = 3 };
+
+typedef struct qv_net_config {
+    qv_block_order order;
+    int width;  /* channels of the first stage; doubles from stage to stage */
+    int blocks; /* a stage; depth is 6 * blocks + 2 */
+    int groups; /* of each branch's convolutions */
+    qv_shake_mode forward, backward;
+    qv_shake_level level;
+    int bands;   /* sub-bands with coefficients of their own */
+    float gamma0; /* start of the scale of the normalization before the shake */
+    float bn_eps, bn_momentum;
+    int frames, mels; /* one patch */
+    int classes;
+    int batch;
+    float smoothing;
+    float momentum, weight_decay;
+    bool nesterov;
+    int set_size;    /* recordings in the training set */
+    int norms;       /* rows of the normalization table */
+    int utterances;  /* in the feature matrix */
+} qv_net_config;
+
+/* A lowered network: the program and the buffers that the host deals with. */
+typedef struct qv_net {
+    qv_net_config config;
+    qv_program *program;
+    int state, feats, utts, norm, order, windows, labels, class_weights; /* host -> program */
+    int input, logits, loss, probs;                                       /* TRAIN: program -> host */
+    int eval_input, eval_logits, eval_probs, eval_labels;                 /* EVAL */
+    int input_grad; /* dL/d input when asked for, else -1 */
+    int64_t parameters;
+    int batch_norms; /* with scale and shift of their own */
+} qv_net;
+
+/* QV_ERR_USAGE naming the setting that makes no sense: sizes, channels that groups do not
+ * divide, a batch norm over fewer than two values, a batch larger than the training set. */
+qv_status qv_net_check(qv_ctx *ctx, const qv_net_config *c);
+
+typedef struct qv_net_options {
+    bool input_grad; /* also the gradient of the patches (tests) */
+    bool no_gather;  /* the patches and labels are written by the host (tests, benches) */
+} qv_net_options;
+
+qv_status qv_net_new(qv_ctx *ctx, qv_net **out, const qv_net_config *c, const qv_net_options *options);
+void qv_net_free(qv_net *net);
+
+/* "preact-bn" and so on; -1 and a message for an unknown name. */
+const char *qv_order_name(qv_block_order order);
+
+/* Values of a parameter at the start, in double: He normal (fan-out of one branch), uniform,
+ * constants; drawn by Philox from the seed and the parameter's place among all. values: [len]. */
+void qv_init_values(const qv_program *p, int buffer, const uint32_t key[2], double *values);
+
+#endif
