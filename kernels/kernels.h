@@ -1,0 +1,31 @@
+/* Launchers of the hand-written kernels, one for each row of the op list that says CUDA.
+ *
+ * Operands as in backend/ops.def, activations NHWC, real = float. A launcher checks, chooses
+ * the geometry, enqueues on call->stream and returns the CUDA error of the launch (0: none);
+ * it allocates nothing and waits for nothing, so it can be captured into a graph. Scratch is
+ * asked for by `need` (kernels/op.h). Channels that are a multiple of 4 with pointers on 16
+ * bytes move in 16-byte pieces, all others one by one. No float atomics: the same call gives
+ * the same bits. */
+#ifndef QV_KERNELS_H
+#define QV_KERNELS_H
+
+#include "kernels/op.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define QV_KERNEL_CUDA(name) int qv_cuda_##name(const qv_call *call, size_t *need);
+#define QV_KERNEL_DNN(name)
+#define QV_KERNEL_NONE(name)
+#define QV_OP(NAME, name, cpu, cuda, in, out) QV_KERNEL_##cuda(name)
+#include "backend/ops.def"
+#undef QV_OP
+#undef QV_KERNEL_CUDA
+#undef QV_KERNEL_DNN
+#undef QV_KERNEL_NONE
+
+#ifdef __cplusplus
+}
+#endif
+#endif

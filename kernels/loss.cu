@@ -1,0 +1,97 @@
+/* loss: weighted cross entropy with label smoothing, its gradient and the probabilities.
+ *
+ * Bytes: 12 a logit. A batch is a few thousand numbers and the gradient needs the weight of the
+ * whole batch first, so one block does all of it: a second launch would cost more than the work. */
+#include "kernels/device.cuh"
+
+namespace {
+
+struct loss_operands {
+    const float *logits;
+    const int32_t *labels;
+    const float *weight;
+    float *loss, *dlogits, *probs;
+    uint32_t samples, classes;
+    float smoothing;
+};
+
+/* A label that names no class is as good as none. */
+__device__ inline bool labelled(const loss_operands &o, uint32_t n)
+{
+    return o.labels[n] >= 0 && (uint32_t)o.labels[n] < o.classes;
+}
+
+__device__ inline float target(const loss_operands &o, uint32_t n, uint32_t k)
+{
+    return (k == (uint32_t)o.labels[n] ? 1.0f - o.smoothing : 0.0f) + o.smoothing / (float)o.classes;
+}
+
+/* Writes the probabilities of row n; returns log(sum of exp(logit - max)) + max - logit averaged over
+ * the target. */
+__device__ inline float row_loss(const loss_operands &o, uint32_t n)
+{
+    const float *x = o.logits + (size_t)n * o.classes;
+    float *p = o.probs + (size_t)n * o.classes;
+    float max = x[0], sum = 0, loss = 0;
+    for (uint32_t k = 1; k < o.classes; k++) max = fmaxf(max, x[k]);
+    for (uint32_t k = 0; k < o.classes; k++) {
+        p[k] = expf(x[k] - max);
+        sum += p[k];
+    }
+    const float log_sum = logf(sum);
+    for (uint32_t k = 0; k < o.classes; k++) {
+        p[k] /= sum;
+        if (labelled(o, n)) loss += target(o, n, k) * (log_sum - (x[k] - max));
+    }
+    return loss;
+}
+
+/* Each thread comes back to the rows whose probabilities it wrote itself. */
+__global__ void __launch_bounds__(QV_BLOCK) cross_entropy(loss_operands o, qv_rows g)
+{
+    const qv_place at = qv_place_of(g, 0);
+    QV_SHARED(float, whole, [1]);
+    float sum[2] = {};
+    for (uint64_t n = at.row; n < at.end; n += g.lanes) {
+        const float loss = row_loss(o, (uint32_t)n);
+        if (!labelled(o, (uint32_t)n)) continue;
+        const float w = o.weight[o.labels[n]];
+        if (w > 0) sum[0] += w * loss;
+        sum[1] += w;
+    }
+    qv_join_lanes<qv_sum>(sum, g, at);
+    if (at.slot == 0) {
+        o.loss[0] = sum[0];
+        o.loss[1] = whole[0] = sum[1];
+    }
+    __syncthreads();
+    for (uint64_t n = at.row; n < at.end; n += g.lanes) {
+        const bool counts = labelled(o, (uint32_t)n) && whole[0] > 0;
+        const float scale = counts ? o.weight[o.labels[n]] / whole[0] : 0.0f;
+        for (uint32_t k = 0; k < o.classes; k++) {
+            const size_t i = n * o.classes + k;
+            o.dlogits[i] = counts ? scale * (o.probs[i] - target(o, (uint32_t)n, k)) : 0.0f;
+        }
+    }
+}
+
+} // namespace
+
+extern "C" int qv_cuda_loss(const qv_call *c, size_t *need)
+{
+    if (need) return (*need = 0), 0;
+    const qv_tensor &logits = c->in[0];
+    if (qv_tensor_len(&logits) == 0 || logits.h != 1 || logits.w != 1) return QV_REFUSED;
+    const loss_operands o = {qv_data(logits),
+                             qv_data<const int32_t>(c->in[1]),
+                             qv_data(c->in[2]),
+                             qv_data<float>(c->out[0]),
+                             qv_data<float>(c->out[1]),
+                             qv_data<float>(c->out[2]),
+                             (uint32_t)logits.n,
+                             (uint32_t)logits.c,
+                             c->op->a.loss.smoothing};
+    const qv_rows g = qv_rows_of(o.samples, 1, 1, 1, 1);
+    QV_LAUNCH(cross_entropy, dim3(1), dim3(g.threads), 0, c->stream, o, g);
+    return qv_launch_error();
+}

@@ -1,0 +1,39 @@
+/* sgd: momentum, Nesterov or not, over all parameters in one launch, since they lie behind each
+ * other. Bytes an element: reads 12 (gradient, parameter, momentum), writes 8: the minimum. The
+ * learning rate comes from device memory, so that a captured step follows its schedule. */
+#include "kernels/flat.cuh"
+
+namespace {
+
+struct sgd_of {
+    const qv_step_state *state;
+    const float *grad;
+    float *param, *moment;
+    qv_sgd_attr a;
+
+    template <int V> __device__ void run(size_t i) const
+    {
+        const float rate = state->lr;
+        const qv_pack<V> g = qv_load<V>(grad + i);
+        qv_pack<V> p = qv_load<V>(param + i), m = qv_load<V>(moment + i);
+#pragma unroll
+        for (int k = 0; k < V; k++) {
+            const float d = i + (size_t)k < (size_t)a.decayed ? fmaf(a.weight_decay, p.v[k], g.v[k]) : g.v[k];
+            m.v[k] = fmaf(a.momentum, m.v[k], d);
+            p.v[k] = fmaf(-rate, a.nesterov ? fmaf(a.momentum, m.v[k], d) : m.v[k], p.v[k]);
+        }
+        qv_store<V>(param + i, p);
+        qv_store<V>(moment + i, m);
+    }
+};
+
+} // namespace
+
+extern "C" int qv_cuda_sgd(const qv_call *c, size_t *need)
+{
+    if (need) return (*need = 0), 0;
+    const sgd_of f = {qv_data<const qv_step_state>(c->in[0]), qv_data(c->in[1]), qv_data<float>(c->out[0]),
+                      qv_data<float>(c->out[1]), c->op->a.sgd};
+    if (f.a.decayed < 0) return QV_REFUSED;
+    return qv_flat_run(f, qv_tensor_len(&c->out[0]), qv_wide(4, f.grad, f.param, f.moment), c->stream);
+}

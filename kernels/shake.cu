@@ -1,0 +1,126 @@
+/* shake_coef, shake_add, shake_grad: the coefficients of a step and the two unfused passes.
+ *
+ * Bytes: shake_coef writes 8 a sample and band and reads nothing that grows; it is exact integer
+ * code, bit for bit the reference. shake_add reads 8 (both branches) and 4 (shortcut) and
+ * writes 4 an element of y; shake_grad reads 4 and writes 8 an element of g: the minimum. */
+#include "base/philox.h"
+#include "kernels/device.cuh"
+
+namespace {
+
+__global__ void __launch_bounds__(QV_BLOCK)
+    coefficients(const qv_step_state *state, float *alpha, float *beta, uint32_t count, uint32_t bands, qv_shake_attr a)
+{
+    const uint32_t i = blockIdx.x * QV_BLOCK + threadIdx.x;
+    if (i >= count) return;
+    const qv_step_state s = *state;
+    const uint64_t row = s.step * s.batch + s.first + i / bands;
+    uint32_t position = (uint32_t)(row % s.set_size), epoch = (uint32_t)(row / s.set_size);
+    if (a.level == QV_LEVEL_BATCH) position = UINT32_MAX, epoch = 0;
+    const uint32_t where = (uint32_t)QV_DRAW_SHAKE << 24 | (i % bands) << 16 | (uint32_t)a.layer;
+    const uint32_t counter[4] = {(uint32_t)s.step, position, where, epoch};
+    const qv_philox4 r = qv_philox(counter, s.key);
+    const float forward = a.forward == QV_SHAKE_EVEN ? 0.5f : qv_uniform(r.v[0]);
+    const float backward = a.backward == QV_SHAKE_EVEN ? 0.5f : qv_uniform(r.v[1]);
+    alpha[i] = forward;
+    beta[i] = a.backward == QV_SHAKE_KEEP ? forward : backward;
+}
+
+/* channels: of y and s; z has twice as many. */
+template <int V>
+__global__ void __launch_bounds__(QV_BLOCK) combine(const float *z, const float *alpha, const float *s, float *y, qv_rows g,
+                                                    qv_plane plane, uint32_t channels)
+{
+    const qv_place at = qv_place_of(g, blockIdx.x);
+    if (at.row >= at.end) return;
+    qv_spot spot = qv_spot_of(&plane, at.row);
+    for (uint64_t row = at.row; row < at.end; row += g.lanes) {
+        const float *from = z + qv_offset(row, 2 * channels, at.column, V);
+        const size_t to = qv_offset(row, channels, at.column, V);
+        const qv_pack<V> z1 = qv_load<V>(from), z2 = qv_load<V>(from + channels);
+        qv_pack<V> r = qv_load<V>(s + to);
+        const float a = alpha[qv_spot_band(&plane, &spot)];
+#pragma unroll
+        for (int i = 0; i < V; i++) r.v[i] = fmaf(a, z1.v[i], fmaf(1.0f - a, z2.v[i], r.v[i]));
+        qv_store<V>(y + to, r);
+        qv_spot_step(&plane, &spot);
+    }
+}
+
+/* channels: of dy; dz has twice as many. */
+template <int V>
+__global__ void __launch_bounds__(QV_BLOCK)
+    distribute(const float *dy, const float *beta, float *dz, qv_rows g, qv_plane plane, uint32_t channels)
+{
+    const qv_place at = qv_place_of(g, blockIdx.x);
+    if (at.row >= at.end) return;
+    qv_spot spot = qv_spot_of(&plane, at.row);
+    for (uint64_t row = at.row; row < at.end; row += g.lanes) {
+        const qv_pack<V> d = qv_load<V>(dy + qv_offset(row, channels, at.column, V));
+        const float b = beta[qv_spot_band(&plane, &spot)];
+        qv_pack<V> d1, d2;
+#pragma unroll
+        for (int i = 0; i < V; i++) d1.v[i] = b * d.v[i], d2.v[i] = (1.0f - b) * d.v[i];
+        float *to = dz + qv_offset(row, 2 * channels, at.column, V);
+        qv_store<V>(to, d1);
+        qv_store<V>(to + channels, d2);
+        qv_spot_step(&plane, &spot);
+    }
+}
+
+template <int V> int run_add(const qv_call *c)
+{
+    const qv_tensor &y = c->out[0], &alpha = c->in[1];
+    const qv_rows g = qv_pass_rows(qv_positions(y), (uint32_t)y.c / V);
+    if (g.columns == 0) return QV_REFUSED;
+    QV_LAUNCH((combine<V>), dim3(g.blocks, g.columns), dim3(g.threads), 0, c->stream, qv_data(c->in[0]), qv_data(alpha),
+              qv_data(c->in[2]), qv_data<float>(y), g, qv_plane_of(y.h, y.w, alpha.c, g.lanes), (uint32_t)y.c);
+    return qv_launch_error();
+}
+
+template <int V> int run_grad(const qv_call *c)
+{
+    const qv_tensor &dy = c->in[0], &beta = c->in[1];
+    const qv_rows g = qv_pass_rows(qv_positions(dy), (uint32_t)dy.c / V);
+    if (g.columns == 0) return QV_REFUSED;
+    QV_LAUNCH((distribute<V>), dim3(g.blocks, g.columns), dim3(g.threads), 0, c->stream, qv_data(dy), qv_data(beta),
+              qv_data<float>(c->out[0]), g, qv_plane_of(dy.h, dy.w, beta.c, g.lanes), (uint32_t)dy.c);
+    return qv_launch_error();
+}
+
+bool fits(const qv_tensor &narrow, const qv_tensor &wide, const qv_tensor &coef)
+{
+    return qv_tensor_len(&narrow) > 0 && wide.c == 2 * narrow.c && qv_plane_fits(narrow.h, narrow.w, coef.c);
+}
+
+} // namespace
+
+extern "C" int qv_cuda_shake_coef(const qv_call *c, size_t *need)
+{
+    if (need) return (*need = 0), 0;
+    const qv_tensor &alpha = c->out[0], &beta = c->out[1];
+    const size_t count = qv_tensor_len(&alpha);
+    const qv_shake_attr &a = c->op->a.shake;
+    /* The band has 8 bits of the counter, the layer 16. */
+    if (count == 0 || count > INT32_MAX || alpha.c > 256 || a.layer < 0 || a.layer > 65535) return QV_REFUSED;
+    QV_LAUNCH(coefficients, dim3(((uint32_t)count + QV_BLOCK - 1) / QV_BLOCK), dim3(QV_BLOCK), 0, c->stream,
+              qv_data<const qv_step_state>(c->in[0]), qv_data<float>(alpha), qv_data<float>(beta), (uint32_t)count,
+              (uint32_t)alpha.c, a);
+    return qv_launch_error();
+}
+
+extern "C" int qv_cuda_shake_add(const qv_call *c, size_t *need)
+{
+    if (need) return (*need = 0), 0;
+    const qv_tensor &y = c->out[0];
+    if (!fits(y, c->in[0], c->in[1])) return QV_REFUSED;
+    return qv_wide((uint32_t)y.c, c->in[0].data, c->in[2].data, y.data) ? run_add<4>(c) : run_add<1>(c);
+}
+
+extern "C" int qv_cuda_shake_grad(const qv_call *c, size_t *need)
+{
+    if (need) return (*need = 0), 0;
+    const qv_tensor &dy = c->in[0], &dz = c->out[0];
+    if (!fits(dy, dz, c->in[1])) return QV_REFUSED;
+    return qv_wide((uint32_t)dy.c, dy.data, dz.data) ? run_grad<4>(c) : run_grad<1>(c);
+}

@@ -1,0 +1,542 @@
+/* The hand-written kernels against the reference in double, on whatever implements the CUDA runtime: a GPU, or
+ * the emulation of tests/simt.
+ *
+ * All cases of op_check, three times: operands between guard bands; operands in allocations of exactly
+ * their size, so that an address sanitizer sees a read outside; operands 4 bytes off, which bars 16-byte
+ * accesses. Then shapes round the edges of the kernels' own geometry, and calls that must be refused.
+ *
+ * test_kernels [--small] [--op NAME]: only cases of up to SMALL elements; only this op. Under the emulation all
+ * orders of threads but the first (SIMT_SEED 0, or unset) see the small cases alone: they take every path. */
+#include <cuda_runtime_api.h>
+#include <math.h>
+
+#include "kernels/geometry.h"
+#include "kernels/kernels.h"
+#include "support/op_check.h"
+#include "support/support.h"
+
+#define ROW_CUDA(NAME, name) [QV_OP_##NAME] = qv_cuda_##name,
+#define ROW_DNN(NAME, name)
+#define ROW_NONE(NAME, name)
+static const qv_op_fn kernels[QV_OP_COUNT] = {
+#define QV_OP(NAME, name, cpu, cuda, in, out) ROW_##cuda(NAME, name)
+#include "backend/ops.def"
+#undef QV_OP
+};
+
+enum { SMALL = 8192 };
+
+static struct {
+    size_t limit;
+    const char *op;
+} choice;
+
+static bool chosen(qv_op_kind kind)
+{
+    return kernels[kind] && (!choice.op || !strcmp(choice.op, qv_op_info_of(kind).name));
+}
+
+/* --- memory --- */
+
+static void check(cudaError_t e)
+{
+    if (e == cudaSuccess) return;
+    print_error("CUDA: %s\n", cudaGetErrorString(e));
+    exit(1);
+}
+
+static void *device_alloc(size_t bytes)
+{
+    void *p = NULL;
+    check(cudaMalloc(&p, bytes ? bytes : 1));
+    return p;
+}
+
+static void device_free(void *p) { check(cudaFree(p)); }
+
+static int device_copy(void *to, const void *from, size_t bytes)
+{
+    if (bytes == 0) return 0;
+    return cudaMemcpy(to, from, bytes, cudaMemcpyDefault) != cudaSuccess || cudaDeviceSynchronize() != cudaSuccess;
+}
+
+/* --- the same kernels on other addresses --- */
+
+/* A copy of an operand in an allocation of its own. */
+struct moved {
+    void *base, *original;
+    size_t bytes;
+};
+
+static struct moved move(qv_tensor *t, size_t element, size_t skew)
+{
+    struct moved m = {NULL, t->data, qv_tensor_len(t) * element};
+    if (!t->data) return m;
+    m.base = device_alloc(skew + m.bytes);
+    t->data = (char *)m.base + skew;
+    check((cudaError_t)device_copy(t->data, m.original, m.bytes));
+    return m;
+}
+
+/* Runs the kernel on copies of all operands, each real of them `skew` bytes off, and copies the outputs back. */
+static int run_moved(const qv_call *c, size_t *need, size_t skew)
+{
+    qv_op_kind kind = (qv_op_kind)c->op->kind;
+    qv_op_info info = qv_op_info_of(kind);
+    if (need) return kernels[kind](c, need);
+    qv_tensor in[QV_MAX_IN], out[QV_MAX_OUT];
+    struct moved min[QV_MAX_IN], mout[QV_MAX_OUT];
+    qv_call call = *c;
+    call.in = in, call.out = out;
+    for (int i = 0; i < info.n_in; i++) {
+        size_t size = qv_operand_size(kind, false, i, NULL);
+        in[i] = c->in[i];
+        min[i] = move(&in[i], size ? size : sizeof(float), size == 0 ? skew : 0);
+    }
+    for (int i = 0; i < info.n_out; i++) {
+        size_t size = qv_operand_size(kind, true, i, NULL);
+        out[i] = c->out[i];
+        mout[i] = move(&out[i], size ? size : sizeof(float), size == 0 ? skew : 0);
+    }
+    size_t scratch = 0;
+    int error = kernels[kind](&call, &scratch);
+    call.scratch = device_alloc(scratch);
+    if (!error) error = kernels[kind](&call, NULL);
+    for (int i = 0; i < info.n_out; i++) {
+        if (!mout[i].base) continue;
+        check((cudaError_t)device_copy(mout[i].original, out[i].data, mout[i].bytes));
+        device_free(mout[i].base);
+    }
+    for (int i = 0; i < info.n_in; i++)
+        if (min[i].base) device_free(min[i].base);
+    device_free(call.scratch);
+    return error;
+}
+
+static int run_tight(const qv_call *c, size_t *need) { return run_moved(c, need, 0); }
+static int run_skewed(const qv_call *c, size_t *need) { return run_moved(c, need, sizeof(float)); }
+
+/* --- all ops, all cases --- */
+
+static qv_op_runner runner(const char *name, const qv_op_fn *table)
+{
+    return (qv_op_runner){.name = name,
+                          .table = table,
+                          .limit = choice.limit,
+                          .alloc = device_alloc,
+                          .release = device_free,
+                          .copy = device_copy};
+}
+
+static void check_cases(const char *name, const qv_op_fn *table)
+{
+    int failed = 0;
+    qv_op_runner r = runner(name, table);
+    for (int kind = 0; kind < QV_OP_COUNT; kind++) {
+        int cases;
+        if (!chosen((qv_op_kind)kind)) continue;
+        failed += qv_op_check(&r, (qv_op_kind)kind, qv_test_seed(), &cases);
+        assert_true(cases > 0);
+    }
+    assert_int_equal(failed, 0);
+}
+
+static void check_moved(const char *name, qv_op_fn fn)
+{
+    qv_op_fn table[QV_OP_COUNT];
+    for (int kind = 0; kind < QV_OP_COUNT; kind++) table[kind] = kernels[kind] ? fn : NULL;
+    check_cases(name, table);
+}
+
+static void between_guard_bands(void **state)
+{
+    (void)state;
+    check_cases("kernels", kernels);
+}
+
+static void in_tight_memory(void **state)
+{
+    (void)state;
+    check_moved("kernels, tight memory", run_tight);
+}
+
+static void off_sixteen_bytes(void **state)
+{
+    (void)state;
+    check_moved("kernels, 4 bytes off", run_skewed);
+}
+
+/* --- the edges of the geometry --- */
+
+/* What a shape is for, seen from kernels/geometry.h. */
+static const struct edge {
+    int n, h, w, c;
+    bool sums; /* only for what sums over all rows */
+    const char *why;
+} edges[] = {
+    {40, 8, 8, 64, false, "several blocks, merged by one pass of lanes"},
+    {1, 300, 256, 3, false, "odd channels, 85 lanes; more blocks than the merge has lanes"},
+    {7, 4, 5, 132, false, "33 vectors: 7 lanes and idle threads"},
+    {3, 1, 1, 1030, false, "scalars in five columns of blocks, the last one short"},
+    {2, 3, 3, 2052, false, "vectors in three columns of blocks, the last one short"},
+    {500, 1, 1, 8, false, "one position a sample: every row another sample"},
+    {2, 1, 257, 4, false, "one vector a row: 256 lanes, two of which have a row more"},
+    {1, 2100, 1024, 1, true, "as many blocks as there may be: more rows a thread"},
+};
+
+enum { EDGES = sizeof edges / sizeof *edges };
+
+static qv_tensor shape(int n, int h, int w, int c) { return (qv_tensor){NULL, n, h, w, c}; }
+
+/* Floats around `mean`, a deviation of `scale`. */
+static void fill(qv_tensor *t, qv_tensor of, double mean, double scale, uint64_t *rng)
+{
+    *t = of;
+    double *v = calloc(qv_tensor_len(t), sizeof *v);
+    if (!v) abort();
+    t->data = v;
+    for (size_t i = 0; i < qv_tensor_len(t); i++) v[i] = (double)(float)(mean + scale * qv_test_normal(rng));
+}
+
+static void fill_coefficients(qv_tensor *t, int n, uint64_t *rng)
+{
+    *t = shape(n, 1, 1, 1);
+    double *v = calloc((size_t)n, sizeof *v);
+    if (!v) abort();
+    t->data = v;
+    for (int i = 0; i < n; i++) v[i] = (double)(qv_test_next(rng) >> 40) * 0x1p-24;
+}
+
+/* Operands 1..5 of a batch norm whose operand 0 or 1 is x. */
+static void fill_norm(qv_problem *p, int first, int channels, int sets, double mean, uint64_t *rng)
+{
+    const double around[4] = {mean, 1, 0, 0}, scale[4] = {1, 0.1, 1, 1};
+    for (int i = 0; i < 4; i++)
+        fill(&p->in[first + i], shape(1, 1, 1, channels * (i < 2 ? 1 : sets)), around[i], scale[i], rng);
+}
+
+static void make_grad(qv_problem *p, const struct edge *e, uint64_t *rng)
+{
+    bool sums = p->op.kind == QV_OP_BN_GRAD_SUMS;
+    int sides = p->what[0] == 'c' ? 2 : 1, sets = p->op.a.bn.repeat;
+    fill(&p->in[0], shape(e->n, e->h, e->w, e->c * sets), 0, 1, rng);
+    fill(&p->in[1], shape(e->n, e->h, e->w, e->c * sides), 1000, 1, rng);
+    fill_norm(p, 2, e->c * sides, sets, 1000, rng);
+    qv_tensor of = shape(1, 1, 1, e->c * sides * sets);
+    if (sides == 2) fill_coefficients(&p->in[sums ? 6 : 8], e->n, rng);
+    if (sums) {
+        p->out[0] = p->out[1] = of;
+    } else {
+        fill(&p->in[6], of, 0, 10, rng);
+        fill(&p->in[7], of, 0, 10, rng);
+        fill(&p->in[9], p->in[1], 0, 1, rng);
+        p->out[0] = shape(e->n, e->h, e->w, e->c * sides);
+    }
+}
+
+static qv_problem problem(qv_op_kind kind, const char *what, int repeat)
+{
+    qv_problem p = {.op = {.kind = (int32_t)kind}};
+    snprintf(p.what, sizeof p.what, "%s", what);
+    if (kind >= QV_OP_BN_STATS && kind <= QV_OP_BN_SHAKE_ADD) p.op.a.bn = (qv_bn_attr){.eps = 1e-5f, .repeat = repeat};
+    return p;
+}
+
+static float *device_floats(const qv_tensor *t, qv_tensor *on_device)
+{
+    size_t len = qv_tensor_len(t);
+    float *host = malloc(len * sizeof *host);
+    if (!host) abort();
+    for (size_t i = 0; i < len; i++) host[i] = (float)((const double *)t->data)[i];
+    *on_device = *t;
+    on_device->data = device_alloc(len * sizeof *host);
+    check((cudaError_t)device_copy(on_device->data, host, len * sizeof *host));
+    return host;
+}
+
+/* Worst element of one output in shares of its bound; NaN counts as infinite. */
+static double worst_share(const float *got, const qv_tensor *expect, const double *bound)
+{
+    const double *want = expect->data;
+    double worst = 0;
+    for (size_t i = 0; i < qv_tensor_len(expect); i++) {
+        double diff = fabs((double)got[i] - want[i]);
+        if (diff == 0) continue;
+        double share = diff / bound[i];
+        if (!(share <= worst)) worst = isnan(share) ? INFINITY : share;
+    }
+    return worst;
+}
+
+/* Runs a problem of reals alone, compares and releases it. Outputs start as NaN, the scratch too. */
+static bool passes(qv_problem *p, const char *why)
+{
+    qv_op_kind kind = (qv_op_kind)p->op.kind;
+    qv_op_info info = qv_op_info_of(kind);
+    qv_tensor in[QV_MAX_IN] = {0}, out[QV_MAX_OUT] = {0}, expect[QV_MAX_OUT] = {0};
+    double *bound[QV_MAX_OUT] = {0}, worst = 0;
+    size_t need = 0;
+    for (int i = 0; i < info.n_in; i++)
+        if (p->in[i].data) free(device_floats(&p->in[i], &in[i]));
+    for (int k = 0; k < info.n_out; k++) {
+        expect[k] = out[k] = p->out[k];
+        size_t len = qv_tensor_len(&out[k]);
+        out[k].data = device_alloc(len * sizeof(float));
+        check(cudaMemset(out[k].data, 0xFF, len * sizeof(float)));
+        expect[k].data = calloc(len, sizeof(double));
+        bound[k] = calloc(len, sizeof(double));
+        if (!expect[k].data || !bound[k]) abort();
+    }
+    qv_call call = {.op = &p->op, .in = in, .out = out};
+    int error = kernels[kind](&call, &need) || qv_reference(&p->op, p->in, expect);
+    call.scratch = device_alloc(need);
+    check(cudaMemset(call.scratch, 0xFF, need));
+    error = error || kernels[kind](&call, NULL);
+    qv_problem_bound(p, expect, bound);
+    for (int k = 0; k < info.n_out; k++) {
+        size_t bytes = qv_tensor_len(&out[k]) * sizeof(float);
+        float *got = malloc(bytes);
+        if (!got || device_copy(got, out[k].data, bytes)) abort();
+        double share = worst_share(got, &expect[k], bound[k]);
+        if (!(share <= worst)) worst = share;
+        free(got), free(expect[k].data), free(bound[k]);
+        device_free(out[k].data);
+    }
+    for (int i = 0; i < info.n_in; i++)
+        if (in[i].data) device_free(in[i].data);
+    device_free(call.scratch);
+    bool good = !error && worst <= 1;
+    if (!good)
+        print_error("FAILED %s %s at %dx%dx%dx%d (%s; QV_SEED=%llu): error %d, worst element %g of its bound\n", info.name,
+                    p->what, p->in[0].n, p->in[0].h, p->in[0].w, p->in[0].c, why, (unsigned long long)qv_test_seed(),
+                    error, worst);
+    qv_problem_free(p);
+    return good;
+}
+
+static bool within_limit(const struct edge *e)
+{
+    return !choice.limit || (size_t)e->n * (size_t)e->h * (size_t)e->w * (size_t)e->c <= choice.limit;
+}
+
+static void statistics_at_the_edges(void **state)
+{
+    (void)state;
+    int bad = 0;
+    uint64_t rng = qv_test_seed();
+    for (int i = 0; i < EDGES && chosen(QV_OP_BN_STATS); i++) {
+        const struct edge *e = &edges[i];
+        if (!within_limit(e)) continue;
+        for (int mean = 0; mean <= 1000; mean += 1000) {
+            qv_problem p = problem(QV_OP_BN_STATS, mean ? "offset" : "centred", 1);
+            fill(&p.in[0], shape(e->n, e->h, e->w, e->c), mean, 1, &rng);
+            p.out[0] = p.out[1] = shape(1, 1, 1, e->c);
+            bad += !passes(&p, e->why);
+        }
+    }
+    assert_int_equal(bad, 0);
+}
+
+static void gradients_at_the_edges(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *what;
+        int repeat;
+    } modes[] = {{"plain", 1}, {"repeat", 2}, {"coef", 1}};
+    const qv_op_kind kinds[] = {QV_OP_BN_GRAD_SUMS, QV_OP_BN_GRAD_APPLY};
+    int bad = 0;
+    uint64_t rng = qv_test_seed();
+    for (int i = 0; i < EDGES; i++) {
+        for (int k = 0; k < 2; k++) {
+            if (!chosen(kinds[k]) || !within_limit(&edges[i]) || (k == 1 && edges[i].sums)) continue;
+            for (int mode = 0; mode < 3; mode++) {
+                qv_problem p = problem(kinds[k], modes[mode].what, modes[mode].repeat);
+                make_grad(&p, &edges[i], &rng);
+                bad += !passes(&p, edges[i].why);
+            }
+        }
+    }
+    assert_int_equal(bad, 0);
+}
+
+/* Operands of the ops that move rows without summing over all of them. */
+static void make_pass(qv_problem *p, const struct edge *e, uint64_t *rng)
+{
+    qv_tensor one = shape(e->n, e->h, e->w, e->c), two = shape(e->n, e->h, e->w, 2 * e->c);
+    qv_tensor point = shape(e->n, 1, 1, e->c);
+    switch (p->op.kind) {
+    case QV_OP_BN_APPLY:
+        fill(&p->in[0], one, 1000, 1, rng);
+        fill_norm(p, 1, e->c, 2, 1000, rng);
+        p->out[0] = two;
+        break;
+    case QV_OP_BN_SHAKE_ADD:
+        fill(&p->in[0], two, 1000, 1, rng);
+        fill_norm(p, 1, 2 * e->c, 1, 1000, rng);
+        fill_coefficients(&p->in[5], e->n, rng);
+        fill(&p->in[6], one, 0, 1, rng);
+        p->out[0] = one;
+        break;
+    case QV_OP_SHAKE_ADD:
+        fill(&p->in[0], two, 0, 1, rng);
+        fill_coefficients(&p->in[1], e->n, rng);
+        fill(&p->in[2], one, 0, 1, rng);
+        p->out[0] = one;
+        break;
+    case QV_OP_SHAKE_GRAD:
+        fill(&p->in[0], one, 0, 1, rng);
+        fill_coefficients(&p->in[1], e->n, rng);
+        p->out[0] = two;
+        break;
+    case QV_OP_POOL:
+        fill(&p->in[0], one, 0, 1, rng);
+        p->out[0] = point;
+        break;
+    default:
+        fill(&p->in[0], point, 0, 1, rng);
+        p->out[0] = one;
+    }
+}
+
+static void passes_at_the_edges(void **state)
+{
+    (void)state;
+    const qv_op_kind kinds[] = {QV_OP_BN_APPLY,   QV_OP_BN_SHAKE_ADD, QV_OP_SHAKE_ADD,
+                                QV_OP_SHAKE_GRAD, QV_OP_POOL,         QV_OP_POOL_GRAD};
+    int bad = 0;
+    uint64_t rng = qv_test_seed();
+    for (int i = 0; i < EDGES; i++) {
+        for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+            if (!chosen(kinds[k]) || !within_limit(&edges[i]) || edges[i].sums) continue;
+            qv_problem p = problem(kinds[k], "", 2);
+            make_pass(&p, &edges[i], &rng);
+            bad += !passes(&p, edges[i].why);
+        }
+    }
+    assert_int_equal(bad, 0);
+}
+
+/* --- labels --- */
+
+enum { ROWS = 4, CLASSES = 3 };
+
+struct loss_result {
+    float loss[2], dlogits[ROWS][CLASSES], probs[ROWS][CLASSES];
+};
+
+static struct loss_result loss_of(const int32_t labels[ROWS], const float weight[CLASSES])
+{
+    static const float logits[ROWS][CLASSES] = {{1, 2, 3}, {0, 0, 0}, {-5, 5, 1}, {2, 1, 0}};
+    struct loss_result r;
+    const void *from[3] = {logits, labels, weight};
+    void *to[3] = {r.loss, r.dlogits, r.probs};
+    const size_t in_bytes[3] = {sizeof logits, ROWS * sizeof *labels, CLASSES * sizeof *weight};
+    const size_t out_bytes[3] = {sizeof r.loss, sizeof r.dlogits, sizeof r.probs};
+    qv_tensor in[3] = {shape(ROWS, 1, 1, CLASSES), shape(ROWS, 1, 1, 1), shape(1, 1, 1, CLASSES)};
+    qv_tensor out[3] = {shape(1, 1, 1, 2), shape(ROWS, 1, 1, CLASSES), shape(ROWS, 1, 1, CLASSES)};
+    for (int i = 0; i < 3; i++) {
+        in[i].data = device_alloc(in_bytes[i]);
+        check((cudaError_t)device_copy(in[i].data, from[i], in_bytes[i]));
+        out[i].data = device_alloc(out_bytes[i]);
+    }
+    qv_op op = {.kind = QV_OP_LOSS};
+    qv_call call = {.op = &op, .in = in, .out = out};
+    assert_int_equal(qv_cuda_loss(&call, NULL), 0);
+    for (int i = 0; i < 3; i++) {
+        check((cudaError_t)device_copy(to[i], out[i].data, out_bytes[i]));
+        device_free(in[i].data);
+        device_free(out[i].data);
+    }
+    return r;
+}
+
+/* Labels whose classes weigh nothing leave no gradient, and not 0/0. */
+static void weightless_labels_leave_no_gradient(void **state)
+{
+    (void)state;
+    struct loss_result r = loss_of((const int32_t[]){0, 1, 2, 0}, (const float[]){0, 0, 0});
+    assert_true(r.loss[0] == 0 && r.loss[1] == 0);
+    for (int i = 0; i < ROWS * CLASSES; i++) assert_true(r.dlogits[0][i] == 0);
+}
+
+/* A label beyond the classes is never used as an index. */
+static void unknown_class_counts_as_no_label(void **state)
+{
+    (void)state;
+    const float weight[CLASSES] = {1, 2, 0.5f};
+    struct loss_result none = loss_of((const int32_t[]){0, -1, 2, 1}, weight);
+    struct loss_result beyond = loss_of((const int32_t[]){0, CLASSES, 2, 1}, weight);
+    assert_true(none.loss[1] == 3.5f);
+    assert_memory_equal(&none, &beyond, sizeof none);
+}
+
+/* --- refusals --- */
+
+static int answer(qv_op_kind kind, const qv_tensor *in, const qv_tensor *out, qv_op op)
+{
+    op.kind = (int32_t)kind;
+    qv_call call = {.op = &op, .in = in, .out = out};
+    size_t need;
+    int error = kernels[kind](&call, &need);
+    return error ? error : kernels[kind](&call, NULL);
+}
+
+/* What does not belong together is refused before anything is launched. */
+static void wrong_shapes_are_refused(void **state)
+{
+    (void)state;
+    float *d = device_alloc(4096);
+    qv_tensor in[QV_MAX_IN], out[QV_MAX_OUT];
+    qv_op bn = {.a.bn = {.eps = 1e-5f, .repeat = 1, .count = 8}};
+    for (int i = 0; i < QV_MAX_IN; i++) in[i] = (qv_tensor){d, 2, 2, 2, 4};
+    for (int i = 0; i < QV_MAX_OUT; i++) out[i] = (qv_tensor){d, 2, 2, 2, 4};
+    assert_int_equal(answer(QV_OP_SHAKE_ADD, in, out, (qv_op){0}), QV_REFUSED);
+    assert_int_equal(answer(QV_OP_SHAKE_GRAD, in, out, (qv_op){0}), QV_REFUSED);
+    assert_int_equal(answer(QV_OP_BN_SHAKE_ADD, in, out, bn), QV_REFUSED);
+    assert_int_equal(answer(QV_OP_BN_GRAD_SUMS, in, out, bn), QV_REFUSED);
+    assert_int_equal(answer(QV_OP_BN_GRAD_APPLY, in, out, bn), QV_REFUSED);
+    bn.a.bn.repeat = 2;
+    assert_int_equal(answer(QV_OP_BN_APPLY, in, out, bn), QV_REFUSED);
+    bn.a.bn.count = 1;
+    assert_int_equal(answer(QV_OP_BN_FINALIZE, in, out, bn), QV_REFUSED);
+    assert_int_equal(answer(QV_OP_LOSS, in, out, (qv_op){0}), QV_REFUSED);
+    assert_int_equal(answer(QV_OP_GATHER, in, out, (qv_op){0}), QV_REFUSED);
+    out[0].c = 257;
+    assert_int_equal(answer(QV_OP_SHAKE_COEF, in, out, (qv_op){0}), QV_REFUSED);
+    in[0].n = out[0].n = 0;
+    assert_int_equal(answer(QV_OP_RELU, in, out, (qv_op){0}), QV_REFUSED);
+    assert_int_equal(answer(QV_OP_BN_STATS, in, out, bn), QV_REFUSED);
+    assert_int_equal(answer(QV_OP_POOL, in, out, (qv_op){0}), QV_REFUSED);
+    assert_int_equal(cudaDeviceSynchronize(), cudaSuccess);
+    device_free(d);
+}
+
+int main(int argc, char **argv)
+{
+    const char *order = getenv("SIMT_SEED");
+    if (order && strcmp(order, "0")) choice.limit = SMALL;
+    for (int i = 1; i < argc; i++) {
+        if (!strcmp(argv[i], "--small")) {
+            choice.limit = SMALL;
+        } else if (!strcmp(argv[i], "--op") && i + 1 < argc) {
+            choice.op = argv[++i];
+        } else {
+            fprintf(stderr, "usage: %s [--small] [--op NAME]\n", argv[0]);
+            return 2;
+        }
+    }
+    int devices = 0;
+    if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
+        fprintf(stderr, "ALL TESTS SKIPPED: no CUDA device\n");
+        return 0;
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(between_guard_bands),     cmocka_unit_test(in_tight_memory),
+        cmocka_unit_test(off_sixteen_bytes),       cmocka_unit_test(statistics_at_the_edges),
+        cmocka_unit_test(gradients_at_the_edges),  cmocka_unit_test(passes_at_the_edges),
+        cmocka_unit_test(wrong_shapes_are_refused), cmocka_unit_test(weightless_labels_leave_no_gradient),
+        cmocka_unit_test(unknown_class_counts_as_no_label),
+    };
+    return cmocka_run_group_tests_name("kernels", tests, NULL, NULL);
+}

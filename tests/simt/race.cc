@@ -1,0 +1,302 @@
+/* The race shim: kernels are compiled with -fsanitize=thread, and the functions that this calls
+ * at every load and store are here instead of in libtsan.
+ *
+ * For each word of device and shared memory the last two writers and two readers are kept. Two
+ * accesses of different threads to the same byte, one of them a write, not both atomic, with no
+ * barrier between, are a race, in whatever order they happened to come. Time is cut into eras:
+ * one begins with each block and at each of its barriers, so an era names block and generation.
+ * Within an era the lanes of a warp are ordered by __syncwarp alone, through vector clocks. */
+#include "tests/simt/race.h"
+
+#include <algorithm>
+#include <climits>
+#include <cstdint>
+#include <cstdio>
+#include <string>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <vector>
+
+#include "tests/simt/fail.h"
+#include "tests/simt/memory.h"
+#include "tests/simt/sched.h"
+
+namespace simt {
+
+namespace {
+
+constexpr unsigned EPOCHS = 1u << 17;
+
+struct Access {
+    uint32_t era; /* 0: none */
+    uint32_t thread : 10, bytes : 4, atomic : 1, epoch : 17;
+    uint32_t pc; /* the program is linked below 4 GiB */
+};
+struct Cell {
+    Access writer[2], reader[2];
+};
+struct Era {
+    uint32_t first, fenced; /* of a block; the last era in which one of its threads fenced */
+};
+
+Cell *shadow;
+uintptr_t base, shared_bytes, total_bytes;
+uint32_t era, launch_first, block_first;
+std::vector<Era> blocks; /* of this launch, in the order they ran */
+uint32_t clocks[MAX_THREADS][WARP]; /* what a thread knows of each lane of its warp */
+bool acquired[MAX_THREADS], any_acquired;
+unsigned thread_count;
+
+void next_era()
+{
+    if (++era == UINT32_MAX) fail("too many barriers for the race shim");
+    for (unsigned t = 0; t < thread_count; t++) {
+        std::fill(clocks[t], clocks[t] + WARP, 0u);
+        clocks[t][t % WARP] = 1;
+    }
+}
+
+void reserve_shadow()
+{
+    const Arena &a = arena();
+    base = reinterpret_cast<uintptr_t>(a.base);
+    shared_bytes = static_cast<size_t>(a.device - a.base);
+    total_bytes = static_cast<size_t>(a.end - a.base);
+    void *p = mmap(nullptr, total_bytes / 4 * sizeof(Cell), PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED) fail("cannot reserve the shadow of device memory");
+    shadow = static_cast<Cell *>(p);
+}
+
+bool fenced(const Access &a)
+{
+    const auto later = [](uint32_t when, const Era &e) { return when < e.first; };
+    const auto it = std::upper_bound(blocks.begin(), blocks.end(), a.era, later);
+    return it != blocks.begin() && a.era <= (it - 1)->fenced;
+}
+
+/* Did `a` happen before what the running thread does now, by the program's own order? */
+bool ordered(const Access &a, const Access &now, bool in_shared)
+{
+    if (a.era < launch_first) return true;
+    if (a.era == now.era) {
+        if (a.thread == now.thread) return true;
+        return a.thread / WARP == now.thread / WARP && clocks[now.thread][a.thread % WARP] >= a.epoch;
+    }
+    return a.era >= block_first || in_shared || (acquired[now.thread] && fenced(a));
+}
+
+std::string place(uint32_t pc)
+{
+    char command[PATH_MAX + 64], exe[PATH_MAX], line[512] = "";
+    const ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
+    exe[n > 0 ? n : 0] = 0;
+    std::snprintf(command, sizeof command, "addr2line -Csfpe '%s' 0x%x 2>/dev/null", exe, pc - 1);
+    if (FILE *f = popen(command, "r")) {
+        if (!std::fgets(line, sizeof line, f)) line[0] = 0;
+        pclose(f);
+    }
+    char number[32];
+    std::snprintf(number, sizeof number, " [0x%x]", pc);
+    std::string s = line;
+    return s.substr(0, s.find('\n')) + number;
+}
+
+std::string describe(const Access &a, bool write)
+{
+    return std::string(a.atomic ? "atomic " : "") + (write ? "write" : "read") + " by thread " + std::to_string(a.thread) +
+           (a.era >= block_first ? "" : " of another block") + ", " + place(a.pc);
+}
+
+[[noreturn]] void report(const Access &before, bool before_write, const Access &now, bool write, size_t offset)
+{
+    const std::string a = describe(before, before_write), b = describe(now, write);
+    std::fprintf(stderr, "race on %s memory\n  %s\n  %s\n", offset < shared_bytes ? "shared" : "global", a.c_str(), b.c_str());
+    fail("data race");
+}
+
+bool conflict(const Access &a, const Access &now, bool in_shared)
+{
+    return a.era && (a.bytes & now.bytes) && !(a.atomic && now.atomic) && !ordered(a, now, in_shared);
+}
+
+bool same_moment(const Access &a, const Access &now)
+{
+    return a.era == now.era && a.thread == now.thread && a.epoch == now.epoch && a.atomic == now.atomic;
+}
+
+void note_write(Cell &c, const Access &now)
+{
+    for (Access &r : c.reader)
+        if (!(r.bytes & ~now.bytes)) r.era = 0;
+    for (Access &w : c.writer) {
+        if (!w.era || !same_moment(w, now)) continue;
+        w.bytes |= now.bytes;
+        w.pc = now.pc;
+        return;
+    }
+    for (Access &w : c.writer)
+        if (w.era && !(w.bytes & ~now.bytes)) w.era = 0;
+    const bool first = !c.writer[0].era || (c.writer[1].era && c.writer[0].era < c.writer[1].era);
+    c.writer[!first] = now;
+}
+
+/* The first reader that is not ordered before now stays, so that of many at least two remain. */
+void note_read(Cell &c, const Access &now, bool in_shared)
+{
+    for (Access &r : c.reader) {
+        if (!r.era || !same_moment(r, now)) continue;
+        r.bytes |= now.bytes;
+        return;
+    }
+    const Access &r = c.reader[0];
+    c.reader[r.era && !ordered(r, now, in_shared)] = now;
+}
+
+void access(uintptr_t offset, size_t bytes, bool write, bool atomic, const void *pc)
+{
+    const Thread *t = running();
+    if (!t) return;
+    Access now = {};
+    now.era = era;
+    now.thread = t->linear & (MAX_THREADS - 1);
+    now.atomic = atomic;
+    now.epoch = clocks[t->linear][t->linear % WARP] & (EPOCHS - 1);
+    now.pc = static_cast<uint32_t>(reinterpret_cast<uintptr_t>(pc));
+    const bool in_shared = offset < shared_bytes;
+    for (size_t end = offset + bytes; offset < end;) {
+        const size_t skip = offset % 4, take = std::min(4 - skip, end - offset);
+        now.bytes = (((1u << take) - 1) << skip) & 15;
+        Cell &c = shadow[offset / 4];
+        for (const Access &w : c.writer)
+            if (conflict(w, now, in_shared)) report(w, true, now, write, offset);
+        if (write) {
+            for (const Access &r : c.reader)
+                if (conflict(r, now, in_shared)) report(r, false, now, true, offset);
+            note_write(c, now);
+        } else {
+            if (in_shared && c.writer[0].era < block_first && c.writer[1].era < block_first)
+                fail("%s: shared memory that this block has not written", describe(now, false).c_str());
+            note_read(c, now, in_shared);
+        }
+        offset += take;
+    }
+}
+
+inline void see(const void *p, size_t bytes, bool write, const void *pc)
+{
+    const uintptr_t offset = reinterpret_cast<uintptr_t>(p) - base;
+    if (offset < total_bytes) access(offset, bytes, write, false, pc);
+}
+
+} // namespace
+
+void race_launch()
+{
+    if (!shadow) reserve_shadow();
+    thread_count = 0;
+    next_era();
+    launch_first = era;
+    blocks.clear();
+}
+
+void race_block(unsigned threads)
+{
+    thread_count = threads;
+    next_era();
+    block_first = era;
+    blocks.push_back({era, 0});
+    std::fill(acquired, acquired + threads, false);
+    any_acquired = false;
+}
+
+void race_barrier()
+{
+    next_era();
+    if (any_acquired) std::fill(acquired, acquired + thread_count, true);
+}
+
+void race_syncwarp(unsigned first, unsigned mask)
+{
+    uint32_t joined[WARP] = {};
+    for (unsigned lane = 0; lane < WARP; lane++)
+        if (mask >> lane & 1)
+            for (unsigned i = 0; i < WARP; i++) joined[i] = std::max(joined[i], clocks[first + lane][i]);
+    for (unsigned lane = 0; lane < WARP; lane++) {
+        if (!(mask >> lane & 1)) continue;
+        std::copy(joined, joined + WARP, clocks[first + lane]);
+        if (++clocks[first + lane][lane] >= EPOCHS) fail("too many __syncwarp between two barriers for the race shim");
+    }
+}
+
+void race_fence() { blocks.back().fenced = era; }
+
+void race_acquire() { acquired[running()->linear] = any_acquired = true; }
+
+void race_atomic(const void *p, size_t bytes, const void *pc)
+{
+    const uintptr_t offset = reinterpret_cast<uintptr_t>(p) - base;
+    if (offset < total_bytes) access(offset, bytes, true, true, pc);
+}
+
+void race_forget(const void *p, size_t bytes)
+{
+    if (!shadow) return;
+    const uintptr_t page = 4096, first = reinterpret_cast<uintptr_t>(shadow + (reinterpret_cast<uintptr_t>(p) - base) / 4);
+    const uintptr_t from = (first + page - 1) / page * page, to = (first + bytes / 4 * sizeof(Cell)) / page * page;
+    if (from < to) madvise(reinterpret_cast<void *>(from), to - from, MADV_DONTNEED);
+}
+
+} // namespace simt
+
+#define CALLER __builtin_return_address(0)
+
+/* The names and signatures that compilers call: LLVM's ThreadSanitizer interface. */
+extern "C" {
+
+void __tsan_init(void) {}
+void __tsan_func_entry(void *) {}
+void __tsan_func_exit(void) {}
+void __tsan_vptr_update(void **, void *) {}
+void __tsan_vptr_read(void **) {}
+
+void __tsan_read1(void *p) { simt::see(p, 1, false, CALLER); }
+void __tsan_read2(void *p) { simt::see(p, 2, false, CALLER); }
+void __tsan_read4(void *p) { simt::see(p, 4, false, CALLER); }
+void __tsan_read8(void *p) { simt::see(p, 8, false, CALLER); }
+void __tsan_read16(void *p) { simt::see(p, 16, false, CALLER); }
+void __tsan_write1(void *p) { simt::see(p, 1, true, CALLER); }
+void __tsan_write2(void *p) { simt::see(p, 2, true, CALLER); }
+void __tsan_write4(void *p) { simt::see(p, 4, true, CALLER); }
+void __tsan_write8(void *p) { simt::see(p, 8, true, CALLER); }
+void __tsan_write16(void *p) { simt::see(p, 16, true, CALLER); }
+void __tsan_unaligned_read2(void *p) { simt::see(p, 2, false, CALLER); }
+void __tsan_unaligned_read4(void *p) { simt::see(p, 4, false, CALLER); }
+void __tsan_unaligned_read8(void *p) { simt::see(p, 8, false, CALLER); }
+void __tsan_unaligned_read16(void *p) { simt::see(p, 16, false, CALLER); }
+void __tsan_unaligned_write2(void *p) { simt::see(p, 2, true, CALLER); }
+void __tsan_unaligned_write4(void *p) { simt::see(p, 4, true, CALLER); }
+void __tsan_unaligned_write8(void *p) { simt::see(p, 8, true, CALLER); }
+void __tsan_unaligned_write16(void *p) { simt::see(p, 16, true, CALLER); }
+void __tsan_read_range(void *p, unsigned long bytes) { simt::see(p, bytes, false, CALLER); }
+void __tsan_write_range(void *p, unsigned long bytes) { simt::see(p, bytes, true, CALLER); }
+
+void *__tsan_memcpy(void *to, const void *from, unsigned long bytes)
+{
+    simt::see(from, bytes, false, CALLER);
+    simt::see(to, bytes, true, CALLER);
+    return __builtin_memcpy(to, from, bytes);
+}
+void *__tsan_memmove(void *to, const void *from, unsigned long bytes)
+{
+    simt::see(from, bytes, false, CALLER);
+    simt::see(to, bytes, true, CALLER);
+    return __builtin_memmove(to, from, bytes);
+}
+void *__tsan_memset(void *to, int value, unsigned long bytes)
+{
+    simt::see(to, bytes, true, CALLER);
+    return __builtin_memset(to, value, bytes);
+}
+
+} // extern "C"
