@@ -1,0 +1,323 @@
+#include "study/fold.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/io.h"
+#include "train/checkpoint.h"
+
+enum { PARTS = 3 };
+static const qv_part parts[PARTS] = {QV_PART_TRAIN, QV_PART_VAL, QV_PART_TEST};
+
+/* The recordings of one part, and room for their probabilities. */
+typedef struct part_items {
+    size_t *items;
+    size_t n;
+    double *probs;
+} part_items;
+
+typedef struct fold_state {
+    const qv_fold_job *job;
+    qv_dataset *data;
+    qv_trainer *trainer;
+    part_items part[PARTS];
+    size_t *confusion;
+    int classes;
+    qv_checkpoint_info info;
+    char *last, *best; /* paths */
+    double seconds_before; /* of the epochs that an earlier process did */
+    double start;
+} fold_state;
+
+static qv_status collect_part(qv_ctx *ctx, fold_state *s, int k)
+{
+    const qv_fold_job *job = s->job;
+    part_items *p = &s->part[k];
+    qv_status status = QV_OK;
+    QV_TRY(qv_alloc(ctx, &p->items, job->manifest->n, sizeof *p->items));
+    for (size_t i = 0; i < job->manifest->n; i++)
+        if (job->fold->part[i] == parts[k] && job->features->entries[i].frames > 0) p->items[p->n++] = i;
+    QV_TRY(qv_alloc(ctx, &p->probs, p->n * (size_t)s->classes, sizeof *p->probs));
+done:
+    return status;
+}
+
+/* The folds are made before recordings are read; those that cannot be may have been all of a class. */
+static qv_status check_training(qv_ctx *ctx, const fold_state *s)
+{
+    const qv_manifest *m = s->job->manifest;
+    const part_items *p = &s->part[0];
+    for (int class = 0; class < s->classes; class++) {
+        size_t i = 0;
+        while (i < p->n && m->items[p->items[i]].label != class) i++;
+        if (i == p->n)
+            return qv_fail(ctx, QV_ERR_DATA, "fold %s: no recording of the class %s that could be read is left to train on",
+                           s->job->fold->name, m->classes[class]);
+    }
+    return QV_OK;
+}
+
+static qv_status make_dataset(qv_ctx *ctx, fold_state *s)
+{
+    const qv_fold_job *job = s->job;
+    bool *in_training;
+    qv_status status = qv_alloc(ctx, &in_training, job->manifest->n, sizeof *in_training);
+    if (status != QV_OK) return status;
+    for (size_t i = 0; i < job->manifest->n; i++) in_training[i] = job->fold->part[i] == QV_PART_TRAIN;
+    status = qv_dataset_new(ctx, &s->data, job->manifest, job->features, (qv_normalization)job->settings->normalize,
+                            in_training, NULL);
+    free(in_training);
+    return status;
+}
+
+static qv_status open_fold(qv_ctx *ctx, fold_state *s)
+{
+    const qv_fold_job *job = s->job;
+    qv_status status = QV_OK;
+    s->classes = job->manifest->n_classes;
+    s->info.best_ua = -1;
+    QV_TRY(qv_alloc(ctx, &s->confusion, (size_t)s->classes * (size_t)s->classes, sizeof *s->confusion));
+    for (int k = 0; k < PARTS; k++) QV_TRY(collect_part(ctx, s, k));
+    QV_TRY(check_training(ctx, s));
+    QV_TRY(make_dataset(ctx, s));
+    qv_trainer_options o = {.items = s->part[0].items, .n_items = s->part[0].n, .fold = (uint64_t)job->index, .pool = job->pool};
+    QV_TRY(qv_trainer_new(ctx, &s->trainer, job->settings, s->data, &o, s->classes));
+    QV_TRY(qv_path_join(ctx, &s->last, job->folder, "last.safetensors"));
+    QV_TRY(qv_path_join(ctx, &s->best, job->folder, "best.safetensors"));
+done:
+    return status;
+}
+
+static void close_fold(fold_state *s)
+{
+    for (int k = 0; k < PARTS; k++) {
+        free(s->part[k].items);
+        free(s->part[k].probs);
+    }
+    qv_trainer_free(s->trainer);
+    qv_dataset_free(s->data);
+    free(s->confusion);
+    free(s->last);
+    free(s->best);
+}
+
+static qv_status resume_fold(qv_ctx *ctx, fold_state *s)
+{
+    const qv_fold_job *job = s->job;
+    qv_checkpoint *c = NULL;
+    qv_status status = QV_OK;
+    qv_buf values = {0};
+    if (!job->resume || !qv_path_exists(s->last)) {
+        qv_records_drop(job->records, job->fold->name, 0);
+        return QV_OK;
+    }
+    QV_TRY(qv_checkpoint_open(ctx, &c, s->last));
+    const char *differs = qv_settings_differ(&c->settings, job->settings, &values);
+    if (differs) {
+        status = qv_fail(ctx, QV_ERR_USAGE, "%s was trained with another %s (%s); --force starts anew", s->last, differs,
+                         values.failed ? "" : values.data);
+        goto done;
+    }
+    QV_TRY(qv_checkpoint_load(ctx, c, s->trainer, true));
+    s->info = c->info;
+    qv_records_drop(job->records, job->fold->name, s->info.epoch);
+    for (size_t i = 0; i < job->records->n_rows; i++)
+        if (strcmp(job->records->rows[i].fold, job->fold->name) == 0) s->seconds_before = job->records->rows[i].seconds;
+    qv_info(ctx, "fold %s: going on after epoch %d", job->fold->name, s->info.epoch);
+done:
+    qv_buf_free(&values);
+    qv_checkpoint_close(c);
+    return status;
+}
+
+static int largest(const double *probs, int n)
+{
+    int best = 0;
+    for (int k = 1; k < n; k++)
+        if (probs[k] > probs[best]) best = k;
+    return best;
+}
+
+/* UA and WA of one part; NaN where it is empty. */
+static qv_status score_part(qv_ctx *ctx, fold_state *s, int k, bool full, double *ua, double *wa)
+{
+    part_items *p = &s->part[k];
+    *ua = *wa = NAN;
+    if (p->n == 0) return QV_OK;
+    qv_status status = qv_trainer_predict(ctx, s->trainer, p->items, p->n, full, p->probs);
+    if (status != QV_OK) return status;
+    memset(s->confusion, 0, (size_t)s->classes * (size_t)s->classes * sizeof *s->confusion);
+    for (size_t i = 0; i < p->n; i++) {
+        int truth = s->job->manifest->items[p->items[i]].label;
+        s->confusion[truth * s->classes + largest(p->probs + i * (size_t)s->classes, s->classes)]++;
+    }
+    *ua = qv_confusion_ua(s->confusion, s->classes);
+    *wa = qv_confusion_wa(s->confusion, s->classes);
+    return QV_OK;
+}
+
+static qv_status save(qv_ctx *ctx, fold_state *s, const char *path)
+{
+    s->info.step = qv_trainer_step(s->trainer);
+    return qv_checkpoint_save(ctx, s->trainer, s->job->settings, s->data, s->job->fold->name, &s->info, path);
+}
+
+static void print_ua(qv_buf *b, const char *name, double ua)
+{
+    if (isfinite(ua)) qv_buf_printf(b, "  %s %.3f", name, ua);
+}
+
+/* One line an epoch. The figure for test is drawn, never used: it stands in brackets. */
+static void print_epoch(qv_ctx *ctx, const fold_state *s, const qv_epoch_row *row)
+{
+    const qv_fold_job *job = s->job;
+    qv_buf b = {0};
+    int epochs = job->settings->epochs;
+    qv_buf_printf(&b, "fold %s (%d/%d)  epoch %3d/%d  loss %.4f", job->fold->name, job->index + 1, job->count, row->epoch,
+                  epochs, row->loss);
+    print_ua(&b, "UA train", row->train_ua);
+    print_ua(&b, "val", row->val_ua);
+    if (isfinite(row->val_ua)) qv_buf_printf(&b, "  gap %.1f", 100 * (row->train_ua - row->val_ua));
+    if (isfinite(row->test_ua))
+        qv_buf_printf(&b, "  [test %.3f, gap %.1f]", row->test_ua, 100 * (row->train_ua - row->test_ua));
+    qv_buf_printf(&b, "  lr %.4f  %.0f/s", row->lr, row->rate);
+    double left = row->seconds / row->epoch * (epochs - row->epoch);
+    if (row->epoch < epochs) qv_buf_printf(&b, "  %.0f s left", left);
+    bool evaluated = isfinite(row->train_ua);
+    if (!b.failed) evaluated ? qv_info(ctx, "%s", b.data) : qv_debug(ctx, "%s", b.data);
+    qv_buf_free(&b);
+}
+
+/* To so many parts of one: clocks do not know more, and files are easier to read. */
+static double rounded(double x, double parts_of_one) { return round(x * parts_of_one) / parts_of_one; }
+
+static bool better(const fold_state *s, double val_ua) { return isfinite(val_ua) && val_ua > s->info.best_ua; }
+
+/* After an epoch whose number asks for it: quick evaluation, checkpoints, records. */
+static qv_status evaluate_epoch(qv_ctx *ctx, fold_state *s, qv_epoch_row *row)
+{
+    const qv_fold_job *job = s->job;
+    qv_status status = QV_OK;
+    double wa;
+    QV_TRY(score_part(ctx, s, 0, false, &row->train_ua, &wa));
+    QV_TRY(score_part(ctx, s, 1, false, &row->val_ua, &wa));
+    QV_TRY(score_part(ctx, s, 2, false, &row->test_ua, &wa));
+    if (job->settings->epoch_rule == QV_EPOCH_BEST && better(s, row->val_ua)) {
+        s->info.best_ua = row->val_ua;
+        s->info.best_epoch = row->epoch;
+        QV_TRY(save(ctx, s, s->best));
+    }
+done:
+    return status;
+}
+
+static qv_status one_epoch(qv_ctx *ctx, fold_state *s, int epoch)
+{
+    const qv_fold_job *job = s->job;
+    qv_status status = QV_OK;
+    uint64_t first = qv_trainer_step(s->trainer);
+    qv_epoch_row row = {.epoch = epoch, .lr = qv_trainer_rate(s->trainer), .train_ua = NAN, .val_ua = NAN, .test_ua = NAN};
+    snprintf(row.fold, sizeof row.fold, "%s", job->fold->name);
+    double begin = qv_now();
+    QV_TRY(qv_trainer_run(ctx, s->trainer, (uint64_t)epoch, &row.loss));
+    row.step = qv_trainer_step(s->trainer);
+    row.rate = rounded((double)(row.step - first) * job->settings->batch / fmax(qv_now() - begin, 1e-9), 10);
+    s->info.epoch = epoch;
+    bool evaluate = epoch % job->settings->eval_every == 0 || epoch == job->settings->epochs;
+    if (evaluate) QV_TRY(evaluate_epoch(ctx, s, &row));
+    row.seconds = rounded(s->seconds_before + qv_now() - s->start, 1000);
+    QV_TRY(qv_records_add_row(ctx, job->records, &row));
+    if (evaluate) {
+        QV_TRY(qv_records_write(ctx, job->records, job->run));
+        QV_TRY(save(ctx, s, s->last));
+    }
+    print_epoch(ctx, s, &row);
+done:
+    return status;
+}
+
+/* The weights that count, in the trainer and in best.safetensors. */
+static qv_status choose_weights(qv_ctx *ctx, fold_state *s)
+{
+    qv_status status = QV_OK;
+    qv_checkpoint *c = NULL;
+    if (s->job->settings->epoch_rule == QV_EPOCH_LAST || s->info.best_epoch == 0) {
+        s->info.best_epoch = s->info.epoch;
+        return save(ctx, s, s->best);
+    }
+    QV_TRY(qv_checkpoint_open(ctx, &c, s->best));
+    QV_TRY(qv_checkpoint_load(ctx, c, s->trainer, false));
+done:
+    qv_checkpoint_close(c);
+    return status;
+}
+
+static qv_status record_predictions(qv_ctx *ctx, fold_state *s, int k)
+{
+    const qv_manifest *m = s->job->manifest;
+    const part_items *p = &s->part[k];
+    for (size_t i = 0; i < p->n; i++) {
+        const qv_item *item = &m->items[p->items[i]];
+        double *probs = p->probs + i * (size_t)s->classes;
+        qv_prediction row = {.file = item->name, .speaker = item->speaker, .truth = item->label, .predicted = largest(probs, s->classes), .probs = probs};
+        snprintf(row.fold, sizeof row.fold, "%s", s->job->fold->name);
+        snprintf(row.part, sizeof row.part, "%s", parts[k] == QV_PART_VAL ? "val" : "test");
+        qv_status status = qv_records_add_prediction(ctx, s->job->records, &row);
+        if (status != QV_OK) return status;
+    }
+    return QV_OK;
+}
+
+static int count_speakers(const fold_state *s, int k)
+{
+    const qv_manifest *m = s->job->manifest;
+    int n = 0;
+    for (int speaker = 0; speaker < m->n_speakers; speaker++)
+        for (size_t i = 0; i < s->part[k].n; i++)
+            if (m->items[s->part[k].items[i]].speaker_id == speaker) {
+                n++;
+                break;
+            }
+    return n;
+}
+
+static qv_status final_scores(qv_ctx *ctx, fold_state *s, qv_fold_summary *out)
+{
+    qv_status status = QV_OK;
+    qv_part_score *scores[PARTS] = {&out->train, &out->val, &out->test};
+    for (int k = 0; k < PARTS; k++) {
+        scores[k]->n = s->part[k].n;
+        scores[k]->speakers = count_speakers(s, k);
+        QV_TRY(score_part(ctx, s, k, true, &scores[k]->ua, &scores[k]->wa));
+        if (k > 0) QV_TRY(record_predictions(ctx, s, k));
+    }
+    out->epoch = s->info.best_epoch;
+    out->overlap = s->job->fold->overlap;
+    out->seconds = s->seconds_before + qv_now() - s->start;
+done:
+    return status;
+}
+
+qv_status qv_fold_train(qv_ctx *ctx, const qv_fold_job *job, qv_fold_summary *out)
+{
+    qv_status status = QV_OK;
+    fold_state s = {.job = job, .start = qv_now()};
+    QV_TRY(open_fold(ctx, &s));
+    QV_TRY(resume_fold(ctx, &s));
+    *job->parameters = (size_t)qv_trainer_net(s.trainer)->parameters;
+    if (job->index == 0) qv_info(ctx, "network with %lld parameters on %s", (long long)qv_trainer_net(s.trainer)->parameters,
+                                 qv_exec_describe(qv_trainer_exec(s.trainer)));
+    for (int epoch = s.info.epoch + 1; epoch <= job->settings->epochs; epoch++) {
+        status = one_epoch(ctx, &s, epoch);
+        if (status == QV_ERR_INTERRUPTED)
+            qv_info(ctx, "interrupted in fold %s, epoch %d; --resume goes on after epoch %d", job->fold->name, epoch,
+                    (epoch - 1) / job->settings->eval_every * job->settings->eval_every);
+        if (status != QV_OK) goto done;
+    }
+    QV_TRY(choose_weights(ctx, &s));
+    QV_TRY(final_scores(ctx, &s, out));
+done:
+    close_fold(&s);
+    return status;
+}

@@ -1,0 +1,28 @@
+/* The training of one fold: epochs, evaluation, checkpoints, its records. */
+#ifndef QV_STUDY_FOLD_H
+#define QV_STUDY_FOLD_H
+
+#include "data/folds.h"
+#include "study/record.h"
+#include "study/report.h"
+#include "train/trainer.h"
+
+typedef struct qv_fold_job {
+    const qv_settings *settings;
+    const qv_manifest *manifest;
+    const qv_features *features;
+    const qv_fold *fold;
+    int index, count;   /* 0-based place among the folds */
+    const char *run;    /* the run folder: records */
+    const char *folder; /* the fold's checkpoints */
+    qv_records *records;
+    qv_pool *pool;
+    bool resume; /* go on from last.safetensors, if it is there */
+    size_t *parameters; /* gets how many the network has */
+} qv_fold_job;
+
+/* Trains, keeping RUN's records and the fold's last.safetensors up to date, then evaluates the chosen weights
+ * (best.safetensors) over full windows and adds their predictions to the records. */
+qv_status qv_fold_train(qv_ctx *ctx, const qv_fold_job *job, qv_fold_summary *out);
+
+#endif

@@ -1,0 +1,429 @@
+#include "study/run.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "base/io.h"
+#include "data/folds.h"
+#include "quaver_build.h"
+#include "study/fold.h"
+
+/* All that a run holds while it goes on. */
+typedef struct run_state {
+    const qv_settings *s;
+    const qv_run_options *o;
+    qv_manifest *manifest;
+    qv_folds *folds;
+    qv_features *features;
+    qv_pool *pool;
+    qv_records records;
+    qv_summary *summary;
+} run_state;
+
+qv_status qv_program_hash(qv_ctx *ctx, char **out)
+{
+    char *data, text[32];
+    size_t size;
+    qv_status status = qv_read_file(ctx, "/proc/self/exe", (size_t)1 << 30, &data, &size);
+    if (status != QV_OK) return status;
+    snprintf(text, sizeof text, "%016llx", (unsigned long long)XXH3_64bits(data, size));
+    free(data);
+    return qv_strdup(ctx, out, text);
+}
+
+static qv_status run_path(qv_ctx *ctx, const char *out, const char *name, bool *there)
+{
+    char *path;
+    qv_status status = qv_path_join(ctx, &path, out, name);
+    if (status != QV_OK) return status;
+    *there = qv_path_exists(path);
+    free(path);
+    return QV_OK;
+}
+
+qv_status qv_run_settings(qv_ctx *ctx, qv_settings *s, const char *out)
+{
+    char *path;
+    qv_status status = qv_path_join(ctx, &path, out, "config.ini");
+    if (status == QV_OK && !qv_path_exists(path))
+        status = qv_fail(ctx, QV_ERR_USAGE, "%s holds no run to go on with (no config.ini)", out);
+    if (status == QV_OK) status = qv_settings_read(ctx, s, path);
+    free(path);
+    return status;
+}
+
+/* With resume: the folder's settings must be these. */
+static qv_status check_same_settings(qv_ctx *ctx, const run_state *r)
+{
+    qv_settings then;
+    qv_buf values = {0};
+    qv_status status = qv_settings_init(ctx, &then);
+    if (status != QV_OK) return status;
+    QV_TRY(qv_run_settings(ctx, &then, r->o->out));
+    const char *differs = qv_settings_differ(&then, r->s, &values);
+    if (differs)
+        status = qv_fail(ctx, QV_ERR_USAGE, "%s was begun with another %s (%s); resume without it, or --force starts anew",
+                         r->o->out, differs, values.failed ? "" : values.data);
+done:
+    qv_buf_free(&values);
+    qv_settings_free(&then);
+    return status;
+}
+
+/* The run folder itself where there is one split, else a folder a fold. */
+static qv_status fold_folder(qv_ctx *ctx, const run_state *r, const qv_fold *fold, char **path)
+{
+    qv_status status = QV_OK;
+    qv_buf name = {0};
+    qv_buf_printf(&name, "fold-%s", fold->name);
+    QV_TRY(qv_buf_check(ctx, &name));
+    if (r->folds->n == 1)
+        QV_TRY(qv_strdup(ctx, path, r->o->out));
+    else
+        QV_TRY(qv_path_join(ctx, path, r->o->out, name.data));
+done:
+    qv_buf_free(&name);
+    return status;
+}
+
+/* Before hours are spent: is this folder ours to write to? *anew: nothing of it is gone on with. */
+static qv_status check_folder(qv_ctx *ctx, const run_state *r, bool *anew)
+{
+    qv_status status = QV_OK;
+    const char *out = r->o->out;
+    bool begun;
+    QV_TRY(qv_make_dirs(ctx, out));
+    if (access(out, W_OK) != 0) return qv_fail_errno(ctx, "cannot write to the run folder %s", out);
+    QV_TRY(run_path(ctx, out, "config.ini", &begun));
+    *anew = !begun || r->o->force;
+    if (begun && r->o->resume && !r->o->force) return check_same_settings(ctx, r);
+    if (begun && !r->o->force)
+        return qv_fail(ctx, QV_ERR_USAGE, "%s holds a run already; --resume finishes it, --force starts anew, another --out keeps both", out);
+done:
+    return status;
+}
+
+static qv_status remove_file(qv_ctx *ctx, const char *folder, const char *name)
+{
+    char *path;
+    qv_status status = qv_path_join(ctx, &path, folder, name);
+    if (status != QV_OK) return status;
+    if (remove(path) != 0 && errno != ENOENT && errno != ENOTDIR) status = qv_fail_errno(ctx, "cannot remove %s", path);
+    free(path);
+    return status;
+}
+
+/* Removes what --force gives up, checkpoints too: a resume must not find those of another run. */
+static qv_status clear_folder(qv_ctx *ctx, const run_state *r)
+{
+    static const char *const files[] = {"config.ini", "summary.json", "results.csv", "results.jsonl", "predictions.csv", "report.html"};
+    qv_status status = QV_OK;
+    char *folder = NULL;
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) QV_TRY(remove_file(ctx, r->o->out, files[i]));
+    for (size_t i = 0; i < r->folds->n; i++) {
+        QV_TRY(fold_folder(ctx, r, &r->folds->folds[i], &folder));
+        QV_TRY(remove_file(ctx, folder, "last.safetensors"));
+        QV_TRY(remove_file(ctx, folder, "best.safetensors"));
+        free(folder);
+        folder = NULL;
+    }
+done:
+    free(folder);
+    return status;
+}
+
+static qv_status start_folder(qv_ctx *ctx, const run_state *r)
+{
+    qv_status status = QV_OK;
+    qv_buf text = {0};
+    char *path = NULL;
+    QV_TRY(clear_folder(ctx, r));
+    qv_settings_print(r->s, &text);
+    QV_TRY(qv_buf_check(ctx, &text));
+    QV_TRY(qv_path_join(ctx, &path, r->o->out, "config.ini"));
+    QV_TRY(qv_write_file(ctx, path, text.data, text.len));
+done:
+    free(path);
+    qv_buf_free(&text);
+    return status;
+}
+
+static qv_status now_text(qv_ctx *ctx, char **field)
+{
+    char text[32];
+    time_t t = time(NULL);
+    struct tm tm;
+    gmtime_r(&t, &tm);
+    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    return qv_summary_set(ctx, field, "%s", text);
+}
+
+/* " anger 24, joy 13": the classes of one part. */
+static void print_classes(const run_state *r, const qv_fold *fold, qv_part part, size_t *per_class, qv_buf *b)
+{
+    const qv_manifest *m = r->manifest;
+    memset(per_class, 0, (size_t)m->n_classes * sizeof *per_class);
+    for (size_t i = 0; i < m->n; i++)
+        if (fold->part[i] == part) per_class[m->items[i].label]++;
+    for (int c = 0; c < m->n_classes; c++) qv_buf_printf(b, "%s%s %zu", c ? ", " : " (", m->classes[c], per_class[c]);
+    qv_buf_puts(b, ")");
+}
+
+/* Who is in which part of each fold, before anything is trained. */
+static qv_status print_parts(qv_ctx *ctx, const run_state *r)
+{
+    static const char *const names[] = {"train", "val", "test"};
+    static const qv_part parts[] = {QV_PART_TRAIN, QV_PART_VAL, QV_PART_TEST};
+    size_t *per_class;
+    qv_status status = qv_alloc(ctx, &per_class, (size_t)r->manifest->n_classes, sizeof *per_class);
+    if (status != QV_OK) return status;
+    for (size_t f = 0; f < r->folds->n; f++) {
+        const qv_fold *fold = &r->folds->folds[f];
+        qv_buf b = {0};
+        qv_buf_printf(&b, "fold %s:", fold->name);
+        for (int k = 0; k < 3; k++) {
+            if (fold->items[parts[k]] == 0) continue;
+            qv_buf_printf(&b, "%s %s %zu of %d speakers", k ? ";" : "", names[k], fold->items[parts[k]], fold->speakers[parts[k]]);
+            print_classes(r, fold, parts[k], per_class, &b);
+        }
+        qv_buf_printf(&b, "; speakers on both sides: %d", fold->overlap);
+        if (!b.failed) qv_info(ctx, "%s", b.data);
+        qv_buf_free(&b);
+    }
+    free(per_class);
+    return QV_OK;
+}
+
+static qv_status load_folds(qv_ctx *ctx, run_state *r)
+{
+    const qv_settings *s = r->s;
+    qv_status status = QV_OK;
+    qv_manifest_options mo = {.labels = *s->labels ? s->labels : NULL, .need_emotion = true};
+    QV_TRY(qv_manifest_read(ctx, &r->manifest, s->manifest, &mo));
+    qv_fold_options folds = {.test_fraction = s->test_fraction, .val_speakers = s->val_speakers,
+                             .random = s->split == QV_SPLIT_RANDOM, .seed = s->seed};
+    QV_TRY(qv_folds_make(ctx, &r->folds, r->manifest, s->folds, &folds));
+    QV_TRY(print_parts(ctx, r));
+done:
+    return status;
+}
+
+static qv_status load_features(qv_ctx *ctx, run_state *r)
+{
+    const qv_settings *s = r->s;
+    qv_status status = QV_OK;
+    int threads = s->threads ? s->threads : qv_cpu_count();
+    QV_TRY(qv_pool_new(ctx, &r->pool, threads));
+    qv_feature_config c = qv_settings_features(s);
+    qv_feature_options fo = {.cache_dir = r->o->cache_dir, .no_cache = r->o->no_cache, .threads = threads};
+    QV_TRY(qv_features_open(ctx, &r->features, r->manifest, &c, &fo));
+    if (r->features->skipped) qv_warn(ctx, "%zu of %zu recordings were left out:", r->features->skipped, r->features->n);
+    for (size_t i = 0; i < r->features->n; i++)
+        if (r->features->entries[i].skipped)
+            qv_warn(ctx, "  %s: %s", r->manifest->items[i].name, r->features->entries[i].skipped);
+done:
+    return status;
+}
+
+static qv_status describe_protocol(qv_ctx *ctx, run_state *r)
+{
+    const qv_settings *s = r->s;
+    qv_summary *m = r->summary;
+    qv_status status = QV_OK;
+    bool random = s->split == QV_SPLIT_RANDOM;
+    QV_TRY(qv_summary_set(ctx, &m->split, "%s", random ? "random" : "speaker-disjoint"));
+    QV_TRY(qv_summary_set(ctx, &m->fold_spec, "%s", *s->folds ? s->folds : "one split"));
+    QV_TRY(qv_summary_set(ctx, &m->labels, "%s", s->labels));
+    QV_TRY(qv_summary_set(ctx, &m->normalization, "%s", qv_normalization_name(s->normalize)));
+    QV_TRY(qv_summary_set(ctx, &m->loudness, "%s", s->loudness == QV_LOUDNESS_RMS ? "rms" : "none"));
+    QV_TRY(qv_summary_set(ctx, &m->bn_eval, "running"));
+    QV_TRY(qv_summary_set(ctx, &m->validation, s->val_speakers ? "%d training speakers held out" : "none", s->val_speakers));
+    QV_TRY(qv_summary_set(ctx, &m->epoch_rule, "%s", s->epoch_rule == QV_EPOCH_BEST ? "best UA on the validation speakers" : "last epoch"));
+    m->transductive = s->normalize == QV_NORM_SPEAKER;
+    m->folds_planned = (int)r->folds->n;
+    if (random)
+        QV_TRY(qv_summary_note(ctx, m, "The split is random: the same speakers train and test, so these figures say little about new voices."));
+done:
+    return status;
+}
+
+/* Replaces a text of the summary. A resume where it was another is no longer the same to the bit, and says so. */
+static qv_status note_maker(qv_ctx *ctx, const run_state *r, char **field, const char *what, const char *now)
+{
+    if (*field && strcmp(*field, now) != 0)
+        qv_warn(ctx, "%s was begun with another %s (%s, now %s): the rest may differ in the last bits", r->o->out, what,
+                *field, now);
+    return qv_summary_set(ctx, field, "%s", now);
+}
+
+/* What the bits of a record depend on beside settings and recordings. */
+static qv_status note_makers(qv_ctx *ctx, run_state *r)
+{
+    qv_summary *m = r->summary;
+    qv_status status = QV_OK;
+    qv_op_fn ops[QV_OP_COUNT];
+    const char *isa;
+    char *program = NULL;
+    int threads = qv_pool_threads(r->pool);
+    QV_TRY(qv_program_hash(ctx, &program));
+    QV_TRY(note_maker(ctx, r, &m->program, "program", program));
+    QV_TRY(note_maker(ctx, r, &m->libraries, "library", qv_cpu_conv_name()));
+    qv_cpu_ops(ops, qv_settings_isa(r->s), &isa);
+    if (r->s->device == QV_DEVICE_CPU) QV_TRY(note_maker(ctx, r, &m->isa, "instruction set", isa));
+    if (m->threads && m->threads != threads)
+        qv_warn(ctx, "%s was begun with %d threads, now %d: the rest may differ in the last bits", r->o->out, m->threads, threads);
+    m->threads = threads;
+done:
+    free(program);
+    return status;
+}
+
+static qv_status start_summary(qv_ctx *ctx, run_state *r)
+{
+    const qv_settings *s = r->s;
+    qv_summary *m = r->summary;
+    qv_status status = QV_OK;
+    QV_TRY(qv_summary_set(ctx, &m->version, "%s", QV_VERSION));
+    QV_TRY(note_makers(ctx, r));
+    if (r->o->command) QV_TRY(qv_summary_set(ctx, &m->command, "%s", r->o->command));
+    QV_TRY(qv_summary_set(ctx, &m->manifest, "%s", s->manifest));
+    QV_TRY(qv_summary_set(ctx, &m->manifest_hash, "%016llx", (unsigned long long)r->manifest->hash));
+    m->recordings = r->manifest->n;
+    m->skipped = r->features->skipped;
+    m->speakers = r->manifest->n_speakers;
+    QV_TRY(qv_summary_classes(ctx, m, r->manifest->classes, r->manifest->n_classes));
+    m->seed = s->seed;
+    QV_TRY(qv_summary_set(ctx, &m->device, "%s", qv_device_name(s->device)));
+    QV_TRY(qv_summary_set(ctx, &m->network, "%s, width %d, %d block%s a stage, %d groups, gamma0 %g", qv_order_name((qv_block_order)s->order),
+                          s->width, s->blocks, s->blocks == 1 ? "" : "s", s->groups, s->gamma0));
+    if (!m->started) QV_TRY(now_text(ctx, &m->started));
+    QV_TRY(describe_protocol(ctx, r));
+done:
+    return status;
+}
+
+static bool is_finished(const qv_summary *m, const char *fold)
+{
+    for (size_t i = 0; i < m->n_folds; i++)
+        if (strcmp(m->folds[i].name, fold) == 0) return true;
+    return false;
+}
+
+/* What an earlier process left: its finished folds and their records. */
+static qv_status load_progress(qv_ctx *ctx, run_state *r)
+{
+    qv_status status = QV_OK;
+    bool there;
+    r->records.classes = r->manifest->classes;
+    r->records.n_classes = r->manifest->n_classes;
+    QV_TRY(run_path(ctx, r->o->out, "summary.json", &there));
+    if (there) {
+        QV_TRY(qv_summary_read(ctx, r->summary, r->o->out));
+        char hash[32];
+        snprintf(hash, sizeof hash, "%016llx", (unsigned long long)r->manifest->hash);
+        if (r->summary->manifest_hash && strcmp(hash, r->summary->manifest_hash) != 0)
+            return qv_fail(ctx, QV_ERR_USAGE, "%s has changed since %s was begun; --force starts anew", r->s->manifest, r->o->out);
+    }
+    QV_TRY(qv_records_read(ctx, &r->records, r->o->out));
+done:
+    return status;
+}
+
+/* All test answers of finished folds, scored together. */
+static qv_status pool_answers(qv_ctx *ctx, run_state *r)
+{
+    const qv_records *rec = &r->records;
+    qv_status status = QV_OK;
+    int *truth = NULL, *predicted = NULL, *speaker = NULL;
+    size_t n = 0;
+    QV_TRY(qv_alloc(ctx, &truth, rec->n_predictions, sizeof *truth));
+    QV_TRY(qv_alloc(ctx, &predicted, rec->n_predictions, sizeof *predicted));
+    QV_TRY(qv_alloc(ctx, &speaker, rec->n_predictions, sizeof *speaker));
+    for (size_t i = 0; i < rec->n_predictions; i++) {
+        const qv_prediction *p = &rec->predictions[i];
+        if (strcmp(p->part, "test") != 0 || !is_finished(r->summary, p->fold)) continue;
+        int id = 0;
+        while (id < r->manifest->n_speakers && strcmp(r->manifest->speakers[id], p->speaker) != 0) id++;
+        if (id == r->manifest->n_speakers) continue;
+        truth[n] = p->truth;
+        predicted[n] = p->predicted;
+        speaker[n++] = id;
+    }
+    qv_answers a = {truth, predicted, speaker, n, rec->n_classes, r->manifest->n_speakers};
+    QV_TRY(qv_summary_pool(ctx, r->summary, &a));
+done:
+    free(truth);
+    free(predicted);
+    free(speaker);
+    return status;
+}
+
+static qv_status write_summary(qv_ctx *ctx, run_state *r)
+{
+    qv_status status = QV_OK;
+    QV_TRY(pool_answers(ctx, r));
+    qv_summary_finish(r->summary);
+    QV_TRY(qv_records_write(ctx, &r->records, r->o->out));
+    if (r->summary->n_folds == r->folds->n && !r->summary->finished) QV_TRY(now_text(ctx, &r->summary->finished));
+    QV_TRY(qv_summary_write(ctx, r->summary, r->o->out));
+done:
+    return status;
+}
+
+static qv_status train_fold(qv_ctx *ctx, run_state *r, size_t index)
+{
+    const qv_fold *fold = &r->folds->folds[index];
+    qv_status status = QV_OK;
+    char *folder = NULL;
+    qv_fold_summary result = {0}, *slot;
+    if (is_finished(r->summary, fold->name)) {
+        qv_info(ctx, "fold %s is finished already", fold->name);
+        return QV_OK;
+    }
+    QV_TRY(fold_folder(ctx, r, fold, &folder));
+    QV_TRY(qv_make_dirs(ctx, folder));
+    qv_fold_job job = {.settings = r->s, .manifest = r->manifest, .features = r->features, .fold = fold,
+                       .index = (int)index, .count = (int)r->folds->n, .run = r->o->out, .folder = folder,
+                       .records = &r->records, .pool = r->pool, .resume = r->o->resume && !r->o->force,
+                       .parameters = &r->summary->parameters};
+    QV_TRY(qv_fold_train(ctx, &job, &result));
+    QV_TRY(qv_summary_fold(ctx, r->summary, fold->name, &slot));
+    result.name = slot->name;
+    *slot = result;
+    QV_TRY(write_summary(ctx, r));
+done:
+    free(folder);
+    return status;
+}
+
+qv_status qv_run(qv_ctx *ctx, const qv_settings *s, const qv_run_options *o, qv_summary *summary)
+{
+    qv_status status = QV_OK;
+    run_state r = {.s = s, .o = o, .summary = summary};
+    bool anew;
+    *summary = (qv_summary){0};
+    if (!*s->manifest) return qv_fail(ctx, QV_ERR_USAGE, "no manifest: --manifest FILE names the recordings");
+    QV_TRY(load_folds(ctx, &r));
+    QV_TRY(check_folder(ctx, &r, &anew));
+    QV_TRY(load_features(ctx, &r));
+    if (anew) QV_TRY(start_folder(ctx, &r));
+    QV_TRY(load_progress(ctx, &r));
+    QV_TRY(start_summary(ctx, &r));
+    QV_TRY(write_summary(ctx, &r));
+    for (size_t i = 0; i < r.folds->n; i++) {
+        QV_TRY(qv_poll(ctx));
+        QV_TRY(train_fold(ctx, &r, i));
+    }
+    QV_TRY(qv_report_write(ctx, o->out, NULL));
+done:
+    qv_records_free(&r.records);
+    qv_features_close(r.features);
+    qv_pool_free(r.pool);
+    qv_folds_free(r.folds);
+    qv_manifest_free(r.manifest);
+    return status;
+}

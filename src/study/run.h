@@ -1,0 +1,31 @@
+/* A training over folds, from manifest to report: the run folder. */
+#ifndef QV_STUDY_RUN_H
+#define QV_STUDY_RUN_H
+
+#include "study/report.h"
+#include "train/settings.h"
+
+typedef struct qv_run_options {
+    const char *out;       /* the run folder */
+    const char *command;   /* what repeats the run, for the report; may be NULL */
+    const char *cache_dir; /* of the features; NULL: the user's */
+    bool no_cache;
+    bool force;  /* start anew over what the folder holds */
+    bool resume; /* go on with what it holds */
+} qv_run_options;
+
+/* Trains every fold that is not finished, then writes summary and report. The folder holds config.ini,
+ * results.csv and .jsonl, predictions.csv, summary.json, report.html, and a folder a fold with
+ * best.safetensors and last.safetensors (in the run folder itself where there is one split).
+ *
+ * A folder with a finished run is refused without force, an unfinished one without resume or force; with
+ * resume, settings that differ from the folder's are refused by name. *summary is the caller's to free. */
+qv_status qv_run(qv_ctx *ctx, const qv_settings *s, const qv_run_options *o, qv_summary *summary);
+
+/* Settings of the run in a folder, for a resume that is told nothing else. */
+qv_status qv_run_settings(qv_ctx *ctx, qv_settings *s, const char *out);
+
+/* Hash of the program file that runs, in hexadecimal. */
+qv_status qv_program_hash(qv_ctx *ctx, char **out);
+
+#endif

@@ -1,0 +1,328 @@
+#include "train/checkpoint.h"
+
+#include <errno.h>
+#include <float.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/safetensors.h"
+#include "quaver_build.h"
+
+static const char format_name[] = "quaver-checkpoint";
+enum { FORMAT = 1 };
+
+static bool is_saved(const qv_buffer *b)
+{
+    return b->alias < 0 && (b->role == QV_ROLE_PARAM || b->role == QV_ROLE_RUNNING || b->role == QV_ROLE_MOMENT);
+}
+
+/* Four dimensions, or one where the first three are 1: vectors. */
+static int shape_of(const qv_buffer *b, size_t shape[4])
+{
+    const int32_t dims[4] = {b->n, b->h, b->w, b->c};
+    int n = 0;
+    bool vector = b->n == 1 && b->h == 1 && b->w == 1;
+    for (int i = vector ? 3 : 0; i < 4; i++) shape[n++] = (size_t)dims[i];
+    return n;
+}
+
+/* Memory of all tensors, converted to the file's number. */
+typedef struct staging {
+    char *data;
+    size_t used;
+} staging;
+
+static void stage(staging *st, qv_exec *e, int id, size_t n, bool wide, double *scratch)
+{
+    qv_exec_read(e, id, 0, n, scratch);
+    if (wide) {
+        memcpy(st->data + st->used, scratch, n * sizeof(double));
+        return;
+    }
+    float *f = (float *)(void *)(st->data + st->used);
+    for (size_t i = 0; i < n; i++) f[i] = (float)scratch[i];
+}
+
+static qv_status add_buffers(qv_ctx *ctx, qv_st_writer *w, staging *st, qv_trainer *t, bool wide)
+{
+    const qv_program *p = qv_trainer_net(t)->program;
+    size_t total = 0, largest = 0, size = wide ? sizeof(double) : sizeof(float);
+    for (size_t i = 0; i < p->n_buffers; i++) {
+        size_t n = qv_buffer_len(&p->buffers[i]);
+        if (!is_saved(&p->buffers[i])) continue;
+        total += n;
+        if (n > largest) largest = n;
+    }
+    double *scratch = NULL;
+    qv_status status = QV_OK;
+    QV_TRY(qv_alloc(ctx, &st->data, total, size));
+    QV_TRY(qv_alloc(ctx, &scratch, largest, sizeof *scratch));
+    for (size_t i = 0; i < p->n_buffers; i++) {
+        const qv_buffer *b = &p->buffers[i];
+        if (!is_saved(b)) continue;
+        size_t n = qv_buffer_len(b), shape[4];
+        int dims = shape_of(b, shape);
+        stage(st, qv_trainer_exec(t), (int)i, n, wide, scratch);
+        QV_TRY(qv_st_add(ctx, w, b->name, wide ? QV_ST_F64 : QV_ST_F32, dims, shape, st->data + st->used));
+        st->used += n * size;
+    }
+done:
+    free(scratch);
+    return status;
+}
+
+static qv_status meta_printf(qv_ctx *ctx, qv_st_writer *w, const char *key, const char *fmt, ...) QV_PRINTF(4, 5);
+static qv_status meta_printf(qv_ctx *ctx, qv_st_writer *w, const char *key, const char *fmt, ...)
+{
+    char text[128];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    return qv_st_add_meta(ctx, w, key, text);
+}
+
+static qv_status add_classes(qv_ctx *ctx, qv_st_writer *w, const qv_manifest *m)
+{
+    qv_status status = QV_ERR_MEMORY;
+    json_t *list = json_array();
+    char *text = NULL;
+    for (int i = 0; list && i < m->n_classes; i++)
+        if (json_array_append_new(list, json_string(m->classes[i])) != 0) break;
+    if (list && json_array_size(list) == (size_t)m->n_classes) text = json_dumps(list, JSON_COMPACT);
+    status = text ? qv_st_add_meta(ctx, w, "classes", text) : qv_fail(ctx, QV_ERR_MEMORY, "no memory for class names");
+    free(text);
+    json_decref(list);
+    return status;
+}
+
+static qv_status add_metadata(qv_ctx *ctx, qv_st_writer *w, const qv_settings *s, const qv_manifest *m,
+                              const char *fold, const qv_checkpoint_info *info)
+{
+    qv_status status = QV_OK;
+    qv_buf settings = {0};
+    qv_settings_print(s, &settings);
+    QV_TRY(qv_buf_check(ctx, &settings));
+    QV_TRY(qv_st_add_meta(ctx, w, "format", format_name));
+    QV_TRY(meta_printf(ctx, w, "format_version", "%d", FORMAT));
+    QV_TRY(qv_st_add_meta(ctx, w, "quaver", QV_VERSION));
+    QV_TRY(qv_st_add_meta(ctx, w, "settings", settings.data));
+    QV_TRY(add_classes(ctx, w, m));
+    QV_TRY(qv_st_add_meta(ctx, w, "fold", fold));
+    QV_TRY(meta_printf(ctx, w, "step", "%llu", (unsigned long long)info->step));
+    QV_TRY(meta_printf(ctx, w, "epoch", "%d", info->epoch));
+    QV_TRY(meta_printf(ctx, w, "best_epoch", "%d", info->best_epoch));
+    QV_TRY(meta_printf(ctx, w, "best_ua", "%.17g", info->best_ua));
+done:
+    qv_buf_free(&settings);
+    return status;
+}
+
+qv_status qv_checkpoint_save(qv_ctx *ctx, qv_trainer *t, const qv_settings *s, const qv_dataset *d, const char *fold,
+                             const qv_checkpoint_info *info, const char *path)
+{
+    qv_status status = QV_OK;
+    qv_st_writer *w = NULL;
+    staging st = {0};
+    QV_TRY(qv_st_writer_new(ctx, &w));
+    QV_TRY(add_buffers(ctx, w, &st, t, s->device == QV_DEVICE_REF));
+    if (s->normalize == QV_NORM_CORPUS)
+        QV_TRY(qv_st_add(ctx, w, "norm", QV_ST_F32, 2, (size_t[]){2, (size_t)s->mels}, d->norm));
+    QV_TRY(add_metadata(ctx, w, s, d->manifest, fold, info));
+    status = qv_st_write(ctx, w, path);
+done:
+    qv_st_writer_free(w);
+    free(st.data);
+    return status;
+}
+
+static qv_status damaged(qv_ctx *ctx, const qv_checkpoint *c, const char *what)
+{
+    return qv_fail(ctx, QV_ERR_DATA, "%s: %s", c->path, what);
+}
+
+/* Metadata that must be there. */
+static qv_status need_meta(qv_ctx *ctx, const qv_checkpoint *c, const char *key, const char **value)
+{
+    *value = qv_st_meta(c->file, key);
+    if (*value) return QV_OK;
+    return qv_fail(ctx, QV_ERR_DATA, "%s: no metadata \"%s\": not a checkpoint of this program", c->path, key);
+}
+
+static qv_status read_count(qv_ctx *ctx, const qv_checkpoint *c, const char *key, uint64_t max, uint64_t *out)
+{
+    const char *text;
+    char *end;
+    qv_status status = need_meta(ctx, c, key, &text);
+    if (status != QV_OK) return status;
+    errno = 0;
+    unsigned long long x = strtoull(text, &end, 10);
+    if (end == text || *end || errno || *text == '-' || x > max)
+        return qv_fail(ctx, QV_ERR_DATA, "%s: metadata \"%s\" is \"%.40s\", a whole number up to %llu was expected",
+                       c->path, key, text, (unsigned long long)max);
+    *out = x;
+    return QV_OK;
+}
+
+static qv_status check_format(qv_ctx *ctx, const qv_checkpoint *c)
+{
+    qv_status status = QV_OK;
+    const char *format;
+    uint64_t version;
+    QV_TRY(need_meta(ctx, c, "format", &format));
+    if (strcmp(format, format_name) != 0) return damaged(ctx, c, "not a checkpoint of this program");
+    QV_TRY(read_count(ctx, c, "format_version", UINT64_MAX, &version));
+    if (version > FORMAT)
+        return qv_fail(ctx, QV_ERR_DATA, "%s: checkpoint format %llu is newer than the %d that this program reads; use a newer quaver",
+                       c->path, (unsigned long long)version, FORMAT);
+done:
+    return status;
+}
+
+/* The text of settings as it was printed: one "key = value" a line under its [section]. */
+static qv_status read_settings(qv_ctx *ctx, qv_checkpoint *c)
+{
+    const char *text;
+    qv_status status = need_meta(ctx, c, "settings", &text);
+    if (status != QV_OK) return status;
+    status = qv_settings_parse(ctx, &c->settings, c->path, text);
+    return status == QV_ERR_USAGE ? QV_ERR_DATA : status; /* what a file says is nobody's wrong word */
+}
+
+static qv_status read_classes(qv_ctx *ctx, qv_checkpoint *c)
+{
+    qv_status status = QV_OK;
+    const char *text;
+    json_t *list = NULL;
+    QV_TRY(need_meta(ctx, c, "classes", &text));
+    list = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+    size_t n = json_is_array(list) ? json_array_size(list) : 0;
+    if (n < 2 || n > 10000) {
+        status = damaged(ctx, c, "metadata \"classes\" is not a list of two or more names");
+        goto done;
+    }
+    QV_TRY(qv_alloc(ctx, &c->classes, n, sizeof *c->classes));
+    for (size_t i = 0; i < n; i++) {
+        const char *name = json_string_value(json_array_get(list, i));
+        if (!name || !*name) {
+            status = damaged(ctx, c, "metadata \"classes\" holds something that is not a name");
+            goto done;
+        }
+        QV_TRY(qv_strdup(ctx, &c->classes[i], name));
+        c->n_classes = (int)i + 1;
+    }
+done:
+    json_decref(list);
+    return status;
+}
+
+static qv_status read_norm(qv_ctx *ctx, qv_checkpoint *c)
+{
+    if (c->settings.normalize != QV_NORM_CORPUS) return QV_OK;
+    const qv_st_tensor *t;
+    size_t mels = (size_t)c->settings.mels;
+    qv_status status = qv_st_need(ctx, c->file, "norm", QV_ST_F32, 2, (size_t[]){2, mels}, &t);
+    if (status != QV_OK) return status;
+    status = qv_alloc(ctx, &c->norm, 2 * mels, sizeof *c->norm);
+    if (status != QV_OK) return status;
+    memcpy(c->norm, t->data, t->bytes);
+    for (size_t i = 0; i < 2 * mels; i++)
+        if (!isfinite(c->norm[i])) return damaged(ctx, c, "tensor \"norm\" holds a value that is not finite");
+    return QV_OK;
+}
+
+static qv_status read_info(qv_ctx *ctx, qv_checkpoint *c)
+{
+    qv_status status = QV_OK;
+    const char *fold, *best;
+    char *end;
+    uint64_t epoch, best_epoch;
+    QV_TRY(need_meta(ctx, c, "fold", &fold));
+    QV_TRY(qv_strdup(ctx, &c->fold, fold));
+    QV_TRY(read_count(ctx, c, "step", (uint64_t)1 << 62, &c->info.step));
+    QV_TRY(read_count(ctx, c, "epoch", (uint64_t)c->settings.epochs, &epoch));
+    QV_TRY(read_count(ctx, c, "best_epoch", epoch, &best_epoch));
+    QV_TRY(need_meta(ctx, c, "best_ua", &best));
+    c->info.epoch = (int)epoch;
+    c->info.best_epoch = (int)best_epoch;
+    c->info.best_ua = strtod(best, &end);
+    if (end == best || *end || !isfinite(c->info.best_ua)) status = damaged(ctx, c, "metadata \"best_ua\" is no number");
+done:
+    return status;
+}
+
+qv_status qv_checkpoint_open(qv_ctx *ctx, qv_checkpoint **out, const char *path)
+{
+    qv_status status = QV_OK;
+    qv_checkpoint *c = NULL;
+    *out = NULL;
+    QV_TRY(qv_alloc(ctx, &c, 1, sizeof *c));
+    QV_TRY(qv_strdup(ctx, &c->path, path));
+    QV_TRY(qv_settings_init(ctx, &c->settings));
+    QV_TRY(qv_st_open(ctx, &c->file, path));
+    QV_TRY(check_format(ctx, c));
+    QV_TRY(read_settings(ctx, c));
+    QV_TRY(read_classes(ctx, c));
+    QV_TRY(read_norm(ctx, c));
+    QV_TRY(read_info(ctx, c));
+    *out = c;
+    c = NULL;
+done:
+    qv_checkpoint_close(c);
+    return status;
+}
+
+void qv_checkpoint_close(qv_checkpoint *c)
+{
+    if (!c) return;
+    qv_settings_free(&c->settings);
+    for (int i = 0; i < c->n_classes; i++) free(c->classes[i]);
+    free(c->classes);
+    free(c->fold);
+    free(c->norm);
+    qv_st_close(c->file);
+    free(c->path);
+    free(c);
+}
+
+/* A tensor of the file as doubles, whichever of the two float types it has. */
+static qv_status read_tensor(qv_ctx *ctx, const qv_checkpoint *c, const qv_buffer *b, double *values)
+{
+    size_t shape[4];
+    int dims = shape_of(b, shape);
+    const qv_st_tensor *t = qv_st_find(c->file, b->name);
+    bool wide = t && t->dtype == QV_ST_F64;
+    qv_status status = qv_st_need(ctx, c->file, b->name, wide ? QV_ST_F64 : QV_ST_F32, dims, shape, &t);
+    if (status != QV_OK) return status;
+    for (size_t i = 0; i < t->count; i++) {
+        values[i] = wide ? ((const double *)t->data)[i] : ((const float *)t->data)[i];
+        if (!(fabs(values[i]) <= FLT_MAX)) /* any device must be able to hold it */
+            return qv_fail(ctx, QV_ERR_DATA, "%s: element %zu of tensor \"%s\" is %g; a finite float was expected", c->path,
+                           i, b->name, values[i]);
+    }
+    return QV_OK;
+}
+
+qv_status qv_checkpoint_load(qv_ctx *ctx, const qv_checkpoint *c, qv_trainer *t, bool resume)
+{
+    qv_status status = QV_OK;
+    const qv_program *p = qv_trainer_net(t)->program;
+    double *values = NULL;
+    for (size_t i = 0; i < p->n_buffers; i++) {
+        const qv_buffer *b = &p->buffers[i];
+        if (!is_saved(b) || (b->role == QV_ROLE_MOMENT && !resume)) continue;
+        QV_TRY(qv_alloc(ctx, &values, qv_buffer_len(b), sizeof *values));
+        QV_TRY(read_tensor(ctx, c, b, values));
+        qv_exec_write(qv_trainer_exec(t), (int)i, 0, qv_buffer_len(b), values);
+        free(values);
+        values = NULL;
+    }
+    if (resume) qv_trainer_set_step(t, c->info.step);
+done:
+    free(values);
+    return status;
+}

@@ -1,0 +1,43 @@
+/* Checkpoints: safetensors files with weights, running statistics, the optimizer's moments and,
+ * as metadata, everything needed to predict or to go on.
+ *
+ * Tensors: each parameter and running statistic by its name in the program ("stage1.block0.conv1",
+ * convolutions [out][kernel][kernel][in / groups], both branches side by side), "NAME.moment" for the
+ * optimizer, "norm" [2][mels] (mean, 1 / deviation) for corpus normalization. F64 from the device
+ * `ref`, else F32. */
+#ifndef QV_TRAIN_CHECKPOINT_H
+#define QV_TRAIN_CHECKPOINT_H
+
+#include "train/trainer.h"
+
+typedef struct qv_checkpoint_info {
+    uint64_t step;
+    int epoch;       /* passes done */
+    int best_epoch;  /* 0: none yet */
+    double best_ua;  /* on val, of best_epoch */
+} qv_checkpoint_info;
+
+/* Writes the file whole or not at all. `fold` names what it was trained on. */
+qv_status qv_checkpoint_save(qv_ctx *ctx, qv_trainer *t, const qv_settings *s, const qv_dataset *d, const char *fold,
+                             const qv_checkpoint_info *info, const char *path);
+
+typedef struct qv_checkpoint {
+    char *path;
+    qv_settings settings; /* of its training */
+    char **classes;
+    int n_classes;
+    char *fold;
+    qv_checkpoint_info info;
+    float *norm; /* [2][mels], or NULL where the normalization is not over the corpus */
+    struct qv_st_file *file;
+} qv_checkpoint;
+
+/* Reads and checks everything but the weights. QV_ERR_DATA says what is wrong with which file. */
+qv_status qv_checkpoint_open(qv_ctx *ctx, qv_checkpoint **out, const char *path);
+void qv_checkpoint_close(qv_checkpoint *c);
+
+/* Weights and running statistics into a trainer built with the checkpoint's settings; with `resume` also the
+ * moments and the step. Missing tensors, other shapes and weights that are not finite are refused. */
+qv_status qv_checkpoint_load(qv_ctx *ctx, const qv_checkpoint *c, qv_trainer *t, bool resume);
+
+#endif

@@ -1,0 +1,135 @@
+#include "train/dataset.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* Deviations below this (in nepers of energy) are those of a constant band; dividing by them would
+ * only blow up rounding. */
+static const double least_deviation = 1e-3;
+
+typedef struct moments {
+    double *sum, *square; /* [rows][mels] */
+    int64_t *count;       /* [rows] */
+} moments;
+
+/* Adds a recording's frames to a row. The first pass sums values, the second squares about the mean. */
+static void add_frames(moments *s, int row, const float *frames, int64_t n, int mels, const float *norm)
+{
+    double *sum = s->sum + (size_t)row * (size_t)mels, *square = s->square + (size_t)row * (size_t)mels;
+    for (int64_t t = 0; t < n; t++)
+        for (int j = 0; j < mels; j++) {
+            double x = frames[t * mels + j];
+            if (!norm) {
+                sum[j] += x;
+            } else {
+                double d = x - norm[(size_t)row * 2 * (size_t)mels + (size_t)j];
+                square[j] += d * d;
+            }
+        }
+    if (!norm) s->count[row] += n;
+}
+
+static void each_recording(qv_dataset *d, const bool *in_training, bool corpus, moments *s, const float *norm)
+{
+    int mels = d->features->config.mels;
+    for (size_t i = 0; i < d->n; i++) {
+        const qv_utterance *u = &d->utterances[i];
+        if (u->frames == 0 || (corpus && !in_training[i])) continue;
+        add_frames(s, u->norm, d->features->data + u->first_frame * mels, u->frames, mels, norm);
+    }
+}
+
+static qv_status compute_norm(qv_ctx *ctx, qv_dataset *d, const bool *in_training, bool corpus)
+{
+    qv_status status = QV_OK;
+    size_t mels = (size_t)d->features->config.mels, rows = (size_t)d->norms;
+    moments s = {0};
+    QV_TRY(qv_alloc(ctx, &s.sum, rows * mels, sizeof *s.sum));
+    QV_TRY(qv_alloc(ctx, &s.square, rows * mels, sizeof *s.square));
+    QV_TRY(qv_alloc(ctx, &s.count, rows, sizeof *s.count));
+    each_recording(d, in_training, corpus, &s, NULL);
+    for (size_t r = 0; r < rows; r++)
+        for (size_t j = 0; j < mels; j++)
+            d->norm[r * 2 * mels + j] = (float)(s.count[r] ? s.sum[r * mels + j] / (double)s.count[r] : 0);
+    each_recording(d, in_training, corpus, &s, d->norm);
+    for (size_t r = 0; r < rows; r++)
+        for (size_t j = 0; j < mels; j++) {
+            double deviation = s.count[r] ? sqrt(s.square[r * mels + j] / (double)s.count[r]) : 1;
+            d->norm[(r * 2 + 1) * mels + j] = (float)(1 / fmax(deviation, least_deviation));
+        }
+done:
+    free(s.sum);
+    free(s.square);
+    free(s.count);
+    return status;
+}
+
+static void fill_utterances(qv_dataset *d, qv_normalization normalization)
+{
+    for (size_t i = 0; i < d->n; i++) {
+        const qv_feature_entry *e = &d->features->entries[i];
+        const qv_item *item = &d->manifest->items[i];
+        int norm = normalization == QV_NORM_SPEAKER ? item->speaker_id : normalization == QV_NORM_UTTERANCE ? (int)i : 0;
+        d->utterances[i] =
+            (qv_utterance){.first_frame = e->first_frame, .frames = e->frames, .label = item->label, .norm = norm};
+    }
+}
+
+qv_status qv_dataset_new(qv_ctx *ctx, qv_dataset **out, const qv_manifest *m, const qv_features *f,
+                         qv_normalization normalization, const bool *in_training, const float *corpus_norm)
+{
+    qv_status status = QV_OK;
+    qv_dataset *d = NULL;
+    size_t mels = (size_t)f->config.mels;
+    *out = NULL;
+    QV_TRY(qv_alloc(ctx, &d, 1, sizeof *d));
+    d->manifest = m;
+    d->features = f;
+    d->n = m->n;
+    d->norms = normalization == QV_NORM_SPEAKER ? m->n_speakers : normalization == QV_NORM_UTTERANCE ? (int)m->n : 1;
+    QV_TRY(qv_alloc(ctx, &d->utterances, d->n, sizeof *d->utterances));
+    QV_TRY(qv_alloc(ctx, &d->norm, (size_t)d->norms * 2 * mels, sizeof *d->norm));
+    fill_utterances(d, normalization);
+    if (normalization == QV_NORM_NONE || corpus_norm) {
+        for (size_t j = 0; j < 2 * mels; j++) d->norm[j] = corpus_norm ? corpus_norm[j] : j < mels ? 0.0f : 1.0f;
+    } else {
+        QV_TRY(compute_norm(ctx, d, in_training, normalization == QV_NORM_CORPUS));
+    }
+    *out = d;
+    d = NULL;
+done:
+    qv_dataset_free(d);
+    return status;
+}
+
+void qv_dataset_free(qv_dataset *d)
+{
+    if (!d) return;
+    free(d->utterances);
+    free(d->norm);
+    free(d);
+}
+
+double qv_dataset_speaker_seconds(const qv_dataset *d, int id)
+{
+    int64_t frames = 0;
+    for (size_t i = 0; i < d->n; i++)
+        if (d->manifest->items[i].speaker_id == id) frames += d->utterances[i].frames;
+    return (double)frames * d->features->config.hop;
+}
+
+int qv_window_count(int frames, int patch, bool full)
+{
+    if (!full || frames <= patch) return 1;
+    int step = patch > 1 ? patch / 2 : 1;
+    return (frames - patch + step - 1) / step + 1;
+}
+
+int qv_window_start(int frames, int patch, bool full, int i)
+{
+    if (frames <= patch) return 0;
+    if (!full) return (frames - patch) / 2;
+    int step = patch > 1 ? patch / 2 : 1;
+    int start = i * step;
+    return start < frames - patch ? start : frames - patch;
+}

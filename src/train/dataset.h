@@ -1,0 +1,32 @@
+/* The recordings of one training or evaluation as the tables that a program gathers from. */
+#ifndef QV_TRAIN_DATASET_H
+#define QV_TRAIN_DATASET_H
+
+#include "data/features.h"
+#include "train/settings.h"
+
+typedef struct qv_dataset {
+    const qv_manifest *manifest; /* borrowed, as the features */
+    const qv_features *features;
+    qv_utterance *utterances; /* [n]: as the manifest's items; skipped ones have 0 frames */
+    size_t n;
+    float *norm; /* [norms][2][mels]: mean, 1 / deviation of each band */
+    int norms;
+} qv_dataset;
+
+/* Tables with the normalization computed: `corpus` over the recordings with in_training set (all of
+ * in_training may be NULL when corpus_norm is given), `speaker` and `utterance` over each one's own frames.
+ * corpus_norm: [2][mels] of a trained model, used instead of computing it; NULL: compute. */
+qv_status qv_dataset_new(qv_ctx *ctx, qv_dataset **out, const qv_manifest *m, const qv_features *f,
+                         qv_normalization normalization, const bool *in_training, const float *corpus_norm);
+void qv_dataset_free(qv_dataset *d);
+
+/* Seconds of frames that belong to speaker `id`. */
+double qv_dataset_speaker_seconds(const qv_dataset *d, int id);
+
+/* Windows over one recording of `frames` frames: every half patch from 0, and one that ends with the
+ * recording; or the one in the middle. Shorter recordings: one window from 0, which repeats them. */
+int qv_window_count(int frames, int patch, bool full);
+int qv_window_start(int frames, int patch, bool full, int i);
+
+#endif

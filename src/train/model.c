@@ -1,0 +1,71 @@
+#include "train/model.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A voice's statistics need enough of it. */
+static qv_status check_speakers(qv_ctx *ctx, const qv_dataset *d, bool one)
+{
+    const qv_manifest *m = d->manifest;
+    for (int id = 0; id < m->n_speakers; id++) {
+        double seconds = qv_dataset_speaker_seconds(d, id);
+        if (seconds > 0 && !one && strcmp(m->speakers[id], "?") == 0)
+            return qv_fail(ctx, QV_ERR_USAGE, "the checkpoint normalizes by speaker, but %s does not say who speaks everywhere",
+                           m->path ? m->path : "the list of recordings");
+        if (seconds > 0 && seconds < QV_MIN_SPEAKER_SECONDS)
+            return qv_fail(ctx, QV_ERR_USAGE,
+                           "the checkpoint normalizes by speaker, but of speaker %s there are only %.1f s; give at least "
+                           "%.0f s of each voice, or train with --normalize corpus",
+                           m->speakers[id], seconds, QV_MIN_SPEAKER_SECONDS);
+    }
+    return QV_OK;
+}
+
+static void merge_speakers(qv_manifest *m)
+{
+    for (size_t i = 0; i < m->n; i++) m->items[i].speaker_id = 0;
+}
+
+static qv_status classify(qv_ctx *ctx, const qv_checkpoint *c, const qv_dataset *d, const qv_settings *s, qv_pool *pool,
+                          double *probs)
+{
+    qv_status status = QV_OK;
+    qv_trainer *t = NULL;
+    size_t *items = NULL;
+    qv_trainer_options o = {.pool = pool};
+    QV_TRY(qv_trainer_new(ctx, &t, s, d, &o, c->n_classes));
+    QV_TRY(qv_checkpoint_load(ctx, c, t, false));
+    QV_TRY(qv_alloc(ctx, &items, d->n, sizeof *items));
+    for (size_t i = 0; i < d->n; i++) items[i] = i;
+    QV_TRY(qv_trainer_predict(ctx, t, items, d->n, true, probs));
+done:
+    free(items);
+    qv_trainer_free(t);
+    return status;
+}
+
+qv_status qv_model_classify(qv_ctx *ctx, const qv_checkpoint *c, qv_manifest *m, const qv_model_options *o,
+                            qv_features **features, double **probs)
+{
+    qv_status status = QV_OK;
+    qv_dataset *d = NULL;
+    qv_pool *pool = NULL;
+    int threads = o->threads ? o->threads : qv_cpu_count();
+    qv_settings s = c->settings; /* borrowed texts */
+    qv_feature_config fc = qv_settings_features(&s);
+    qv_feature_options fo = {.cache_dir = o->cache_dir, .no_cache = o->no_cache, .threads = threads};
+    *features = NULL;
+    *probs = NULL;
+    s.device = (int)o->device;
+    if (o->one_speaker) merge_speakers(m);
+    QV_TRY(qv_pool_new(ctx, &pool, threads));
+    QV_TRY(qv_features_open(ctx, features, m, &fc, &fo));
+    QV_TRY(qv_dataset_new(ctx, &d, m, *features, (qv_normalization)s.normalize, NULL, c->norm));
+    if (s.normalize == QV_NORM_SPEAKER) QV_TRY(check_speakers(ctx, d, o->one_speaker));
+    QV_TRY(qv_alloc(ctx, probs, m->n * (size_t)c->n_classes, sizeof **probs));
+    QV_TRY(classify(ctx, c, d, &s, pool, *probs));
+done:
+    qv_dataset_free(d);
+    qv_pool_free(pool);
+    return status;
+}

@@ -1,0 +1,24 @@
+/* A checkpoint put to work on the recordings of a manifest. */
+#ifndef QV_TRAIN_MODEL_H
+#define QV_TRAIN_MODEL_H
+
+#include "train/checkpoint.h"
+
+typedef struct qv_model_options {
+    qv_device device;
+    int threads; /* 0: one a processor */
+    const char *cache_dir;
+    bool no_cache;
+    bool one_speaker; /* all recordings are of one voice, whatever the manifest says */
+} qv_model_options;
+
+/* Speaker normalization is refused for a voice with fewer seconds than this. */
+#define QV_MIN_SPEAKER_SECONDS 10.0
+
+/* Probabilities [n][classes of the checkpoint] of every recording, averaged over full windows; zeros where
+ * (*features)->entries[i].skipped says why. Both results are the caller's. A checkpoint with speaker
+ * normalization needs speakers in the manifest, each with QV_MIN_SPEAKER_SECONDS. */
+qv_status qv_model_classify(qv_ctx *ctx, const qv_checkpoint *c, qv_manifest *m, const qv_model_options *o,
+                            qv_features **features, double **probs);
+
+#endif

@@ -1,0 +1,132 @@
+/* The public predictor: one recording at a time. */
+#include "quaver/predictor.h"
+
+#include <stdlib.h>
+
+#include "quaver_build.h"
+#include "train/checkpoint.h"
+
+struct qv_predictor {
+    qv_checkpoint *checkpoint;
+    qv_settings settings;  /* of the checkpoint, on this device */
+    qv_pool *pool;
+    qv_extractor *extractor;
+    /* A corpus of one recording, over which the trainer gathers. */
+    qv_manifest manifest;
+    qv_item item;
+    qv_features features;
+    qv_feature_entry entry;
+    qv_dataset *data;
+    qv_trainer *trainer;
+};
+
+const char *qv_version(void) { return QV_VERSION; }
+
+/* The one recording's frames are the features from now on. */
+static qv_status use_frames(qv_ctx *ctx, qv_predictor *p, const float *frames, int64_t n)
+{
+    qv_dataset_free(p->data);
+    p->data = NULL;
+    p->features.data = frames;
+    p->features.frames = n;
+    p->entry.frames = (int32_t)n;
+    qv_status status = qv_dataset_new(ctx, &p->data, &p->manifest, &p->features,
+                                      (qv_normalization)p->settings.normalize, NULL, p->checkpoint->norm);
+    if (status == QV_OK && p->trainer) qv_trainer_use(p->trainer, p->data);
+    return status;
+}
+
+static qv_status build(qv_ctx *ctx, qv_predictor *p, int threads)
+{
+    static const float one_frame[1024]; /* stands in until there is a recording; as many as features.mels may be */
+    qv_status status = QV_OK;
+    p->settings = p->checkpoint->settings;
+    p->settings.device = QV_DEVICE_CPU;
+    p->manifest = (qv_manifest){.items = &p->item, .n = 1, .n_speakers = 1};
+    p->item.label = -1;
+    p->features = (qv_features){.config = qv_settings_features(&p->settings), .entries = &p->entry, .n = 1};
+    QV_TRY(qv_pool_new(ctx, &p->pool, threads ? threads : qv_cpu_count()));
+    QV_TRY(qv_extractor_new(ctx, &p->extractor, &p->features.config));
+    QV_TRY(use_frames(ctx, p, one_frame, 1));
+    qv_trainer_options o = {.pool = p->pool};
+    QV_TRY(qv_trainer_new(ctx, &p->trainer, &p->settings, p->data, &o, p->checkpoint->n_classes));
+    QV_TRY(qv_checkpoint_load(ctx, p->checkpoint, p->trainer, false));
+done:
+    return status;
+}
+
+qv_status qv_predictor_open(qv_ctx *ctx, qv_predictor **out, const char *checkpoint, int threads)
+{
+    qv_status status = QV_OK;
+    qv_predictor *p = NULL;
+    *out = NULL;
+    QV_TRY(qv_alloc(ctx, &p, 1, sizeof *p));
+    QV_TRY(qv_checkpoint_open(ctx, &p->checkpoint, checkpoint));
+    if (p->checkpoint->settings.normalize == QV_NORM_SPEAKER) {
+        status = qv_fail(ctx, QV_ERR_UNSUPPORTED,
+                         "%s normalizes by speaker and cannot judge one recording alone; train with --normalize corpus, or "
+                         "use quaver predict --speaker with several recordings of the voice",
+                         checkpoint);
+        goto done;
+    }
+    QV_TRY(build(ctx, p, threads));
+    *out = p;
+    p = NULL;
+done:
+    qv_predictor_close(p);
+    return status;
+}
+
+void qv_predictor_close(qv_predictor *p)
+{
+    if (!p) return;
+    qv_trainer_free(p->trainer);
+    qv_dataset_free(p->data);
+    qv_extractor_free(p->extractor);
+    qv_pool_free(p->pool);
+    qv_checkpoint_close(p->checkpoint);
+    free(p);
+}
+
+int qv_predictor_classes(const qv_predictor *p) { return p->checkpoint->n_classes; }
+
+const char *qv_predictor_class(const qv_predictor *p, int i)
+{
+    return i >= 0 && i < p->checkpoint->n_classes ? p->checkpoint->classes[i] : NULL;
+}
+
+int qv_predictor_rate(const qv_predictor *p) { return p->settings.rate; }
+
+qv_status qv_predictor_samples(qv_ctx *ctx, qv_predictor *p, const float *samples, size_t n, double *probs)
+{
+    qv_status status = QV_OK;
+    float *copy = NULL, *frames = NULL;
+    size_t begin, end, item = 0;
+    qv_extractor_trim(p->extractor, samples, n, &begin, &end);
+    if (end <= begin) return qv_fail(ctx, QV_ERR_DATA, "%zu samples hold no signal", n);
+    QV_TRY(qv_alloc(ctx, &copy, end - begin, sizeof *copy));
+    for (size_t i = begin; i < end; i++) copy[i - begin] = samples[i];
+    qv_extractor_loudness(p->extractor, copy, end - begin);
+    int64_t count = qv_extractor_frames(p->extractor, end - begin);
+    if (count > INT32_MAX) {
+        status = qv_fail(ctx, QV_ERR_DATA, "%zu samples are more than a recording may have", n);
+        goto done;
+    }
+    QV_TRY(qv_alloc(ctx, &frames, (size_t)count, (size_t)p->settings.mels * sizeof *frames));
+    qv_extractor_run(p->extractor, copy, end - begin, frames, true);
+    QV_TRY(use_frames(ctx, p, frames, count));
+    QV_TRY(qv_trainer_predict(ctx, p->trainer, &item, 1, true, probs));
+done:
+    free(copy);
+    free(frames);
+    return status;
+}
+
+qv_status qv_predictor_file(qv_ctx *ctx, qv_predictor *p, const char *path, double *probs)
+{
+    qv_audio audio = {0};
+    qv_status status = qv_audio_read(ctx, &audio, path, 0, -1, p->settings.rate);
+    if (status == QV_OK) status = qv_predictor_samples(ctx, p, audio.samples, audio.n, probs);
+    qv_audio_free(&audio);
+    return status;
+}

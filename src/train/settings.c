@@ -1,0 +1,434 @@
+#define _DEFAULT_SOURCE /* strsep */
+#include "train/settings.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/csv.h"
+#include "base/io.h"
+#include "base/nearest.h"
+
+typedef enum kind { INT, REAL, TEXT, CHOICE, BOOL, SEED } kind;
+
+typedef struct setting {
+    const char *name; /* "section.key", in the order of the printed file */
+    kind kind;
+    size_t at;              /* offset in qv_settings */
+    const char *start;      /* default, as text */
+    double low, high;       /* INT, REAL */
+    const char *choices[6]; /* CHOICE: the names of 0, 1, ... */
+    bool harmless;          /* may differ when a run is resumed */
+    const char *help;
+} setting;
+
+#define AT(field) offsetof(qv_settings, field)
+static const setting table[] = {
+    {"corpus.manifest", TEXT, AT(manifest), "", 0, 0, {0}, false, "CSV with file, speaker, emotion"},
+    {"corpus.labels", TEXT, AT(labels), "", 0, 0, {0}, false, "select and merge classes: anger,joy=happiness"},
+    {"features.rate", INT, AT(rate), "16000", 1000, 192000, {0}, false, "Hz; recordings are resampled to it"},
+    {"features.window", REAL, AT(window), "0.025", 0.001, 1, {0}, false, "seconds a frame"},
+    {"features.hop", REAL, AT(hop), "0.02", 0.001, 1, {0}, false, "seconds from frame to frame"},
+    {"features.fft", INT, AT(fft), "512", 16, 65536, {0}, false, "points, a power of two"},
+    {"features.mels", INT, AT(mels), "64", 1, 1024, {0}, false, "mel bands"},
+    {"features.low", REAL, AT(low), "0", 0, 96000, {0}, false, "Hz, lowest band's lower edge"},
+    {"features.high", REAL, AT(high), "8000", 1, 96000, {0}, false, "Hz, highest band's upper edge"},
+    {"features.floor", REAL, AT(floor), "1e-10", 1e-30, 1, {0}, false, "mel energies below count as this"},
+    {"features.trim", REAL, AT(trim), "40", 0, 200, {0}, false, "dB under the peak; quieter edges are cut; 0: none"},
+    {"features.loudness", CHOICE, AT(loudness), "none", 0, 0, {"none", "rms"}, false, "rms: all recordings equally loud"},
+    {"features.normalize", CHOICE, AT(normalize), "corpus", 0, 0, {"none", "corpus", "speaker", "utterance"}, false,
+     "mean and deviation of each band over what; speaker uses the test speakers' unlabelled recordings"},
+    {"patch.seconds", REAL, AT(patch_seconds), "1.28", 0.02, 60, {0}, false, "length of a patch"},
+    {"net.order", CHOICE, AT(order), "preact-bn", 0, 0, {"preact", "preact-bn", "relu", "relu-bn"}, false,
+     "where the normalization stands; -bn: before the shake"},
+    {"net.width", INT, AT(width), "16", 1, 1024, {0}, false, "channels of the first stage"},
+    {"net.blocks", INT, AT(blocks), "1", 1, 64, {0}, false, "blocks a stage; depth is 6 * blocks + 2"},
+    {"net.groups", INT, AT(groups), "1", 1, 1024, {0}, false, "groups of each branch's convolutions"},
+    {"shake.forward", CHOICE, AT(forward), "shake", 0, 0, {"even", "shake"}, false, "coefficients of the forward pass"},
+    {"shake.backward", CHOICE, AT(backward), "shake", 0, 0, {"even", "shake", "keep"}, false, "of the backward pass"},
+    {"shake.level", CHOICE, AT(level), "sample", 0, 0, {"batch", "sample"}, false, "one draw for whom"},
+    {"shake.bands", INT, AT(bands), "1", 1, 64, {0}, false, "sub-bands with draws of their own"},
+    {"shake.gamma0", REAL, AT(gamma0), "0.1", 0, 10, {0}, false, "start of the scale of the normalization before the shake"},
+    {"bn.eps", REAL, AT(bn_eps), "1e-5", 1e-12, 1, {0}, false, "added to the variance"},
+    {"bn.momentum", REAL, AT(bn_momentum), "0.1", 0, 1, {0}, false, "share of the newest batch in the running statistics"},
+    {"train.epochs", INT, AT(epochs), "60", 1, 1000000, {0}, false, "passes over the training recordings"},
+    {"train.batch", INT, AT(batch), "32", 1, 65536, {0}, false, "recordings a step"},
+    {"train.lr", REAL, AT(lr), "0.05", 0, 100, {0}, false, "learning rate after the warm-up"},
+    {"train.schedule", CHOICE, AT(schedule), "cosine", 0, 0, {"constant", "cosine"}, false, "of the learning rate"},
+    {"train.warmup", REAL, AT(warmup), "2", 0, 1000000, {0}, false, "epochs of linear warm-up"},
+    {"train.momentum", REAL, AT(momentum), "0.9", 0, 0.9999, {0}, false, "of SGD"},
+    {"train.nesterov", BOOL, AT(nesterov), "yes", 0, 0, {0}, false, "Nesterov's momentum"},
+    {"train.weight_decay", REAL, AT(weight_decay), "1e-4", 0, 10, {0}, false, "not on scales, shifts and biases"},
+    {"train.class_weights", CHOICE, AT(class_weights), "balanced", 0, 0, {"none", "balanced"}, false,
+     "balanced: every class weighs the same in the loss"},
+    {"train.smoothing", REAL, AT(smoothing), "0", 0, 0.99, {0}, false, "label smoothing"},
+    {"train.seed", SEED, AT(seed), "1", 0, 0, {0}, false, "of everything random"},
+    {"split.mode", CHOICE, AT(split), "speakers", 0, 0, {"speakers", "random"}, false,
+     "random: speakers are on both sides, results are too good"},
+    {"split.folds", TEXT, AT(folds), "", 0, 0, {0}, false, "speaker, session, a number, column, or a fold file; empty: one split"},
+    {"split.test_fraction", REAL, AT(test_fraction), "0.2", 0, 0.9, {0}, false, "of the speakers, for one split without a split column"},
+    {"split.val_speakers", INT, AT(val_speakers), "0", 0, 10000, {0}, false, "training speakers held out to choose the epoch"},
+    {"eval.every", INT, AT(eval_every), "5", 1, 1000000, {0}, false, "epochs from one evaluation to the next"},
+    {"eval.epoch", CHOICE, AT(epoch_rule), "last", 0, 0, {"last", "best"}, false, "whose weights count; best: by UA on val"},
+    {"run.device", CHOICE, AT(device), "cpu", 0, 0, {"cpu", "ref", "ref32", "cuda"}, false, "what trains"},
+    {"run.threads", INT, AT(threads), "0", 0, 1024, {0}, true, "of the CPU; 0: as many as there are processors"},
+    {"run.isa", CHOICE, AT(isa), "auto", 0, 0, {"auto", "base", "avx2", "avx512"}, true, "best instruction set to use"},
+};
+#undef AT
+enum { SETTINGS = sizeof table / sizeof *table };
+
+static void *field(const qv_settings *s, const setting *t)
+{
+    void *p;
+    const char *at = (const char *)s + t->at;
+    memcpy(&p, &at, sizeof p); /* the caller's settings are const where they are only read */
+    return p;
+}
+
+static qv_status bad_value(qv_ctx *ctx, const setting *t, const char *value, const char *expected)
+{
+    return qv_fail(ctx, QV_ERR_USAGE, "%s = %.200s: expected %s", t->name, value, expected);
+}
+
+static bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r'; }
+
+/* Only what a line of a settings file and a checkpoint's metadata can hold. */
+static qv_status set_text(qv_ctx *ctx, qv_settings *s, const setting *t, const char *value)
+{
+    char *copy, **text = field(s, t);
+    size_t n = strlen(value);
+    if (strpbrk(value, "\n\r")) return bad_value(ctx, t, value, "one line");
+    if (qv_utf8_check(value, n) != n) return bad_value(ctx, t, value, "UTF-8 text");
+    if (n && (is_blank(value[0]) || is_blank(value[n - 1])))
+        return bad_value(ctx, t, value, "text without spaces around it");
+    qv_status status = qv_strdup(ctx, &copy, value);
+    if (status != QV_OK) return status;
+    free(*text);
+    *text = copy;
+    return QV_OK;
+}
+
+static qv_status set_number(qv_ctx *ctx, qv_settings *s, const setting *t, const char *value)
+{
+    char *end, range[96];
+    errno = 0;
+    double x = strtod(value, &end);
+    snprintf(range, sizeof range, "a%s number from %g to %g", t->kind == INT ? " whole" : "", t->low, t->high);
+    bool whole = t->kind != INT || x == floor(x);
+    if (end == value || *end || errno || !(x >= t->low && x <= t->high) || !whole) return bad_value(ctx, t, value, range);
+    if (t->kind == INT)
+        *(int *)field(s, t) = (int)x;
+    else
+        *(double *)field(s, t) = x;
+    return QV_OK;
+}
+
+static qv_status set_choice(qv_ctx *ctx, qv_settings *s, const setting *t, const char *value)
+{
+    qv_buf names = {0};
+    for (int i = 0; i < 6 && t->choices[i]; i++) {
+        if (strcmp(t->choices[i], value) == 0) {
+            *(int *)field(s, t) = i;
+            qv_buf_free(&names);
+            return QV_OK;
+        }
+        qv_buf_printf(&names, "%s%s", i ? ", " : "one of ", t->choices[i]);
+    }
+    qv_status status = bad_value(ctx, t, value, names.failed ? "another name" : names.data);
+    qv_buf_free(&names);
+    return status;
+}
+
+static qv_status set_bool(qv_ctx *ctx, qv_settings *s, const setting *t, const char *value)
+{
+    static const char *const yes[] = {"yes", "true", "on", "1"}, *const no[] = {"no", "false", "off", "0"};
+    for (int i = 0; i < 4; i++) {
+        if (strcmp(value, yes[i]) == 0) return (*(int *)field(s, t) = 1), QV_OK;
+        if (strcmp(value, no[i]) == 0) return (*(int *)field(s, t) = 0), QV_OK;
+    }
+    return bad_value(ctx, t, value, "yes or no");
+}
+
+static qv_status set_seed(qv_ctx *ctx, qv_settings *s, const setting *t, const char *value)
+{
+    char *end;
+    errno = 0;
+    unsigned long long x = strtoull(value, &end, 10);
+    if (end == value || *end || errno || *value == '-') return bad_value(ctx, t, value, "a whole number from 0 to 2^64 - 1");
+    *(uint64_t *)field(s, t) = x;
+    return QV_OK;
+}
+
+static qv_status set_value(qv_ctx *ctx, qv_settings *s, const setting *t, const char *value)
+{
+    switch (t->kind) {
+    case INT:
+    case REAL: return set_number(ctx, s, t, value);
+    case TEXT: return set_text(ctx, s, t, value);
+    case CHOICE: return set_choice(ctx, s, t, value);
+    case BOOL: return set_bool(ctx, s, t, value);
+    case SEED: return set_seed(ctx, s, t, value);
+    }
+    return QV_OK;
+}
+
+/* A name without its section also counts: "widht" should lead to net.width. NULL: nothing is near. */
+static const char *nearest(const char *name)
+{
+    const char *names[2 * SETTINGS];
+    for (int i = 0; i < SETTINGS; i++) {
+        names[2 * i] = table[i].name;
+        names[2 * i + 1] = strchr(table[i].name, '.') + 1;
+    }
+    const char *best = qv_nearest(name, names, 2 * SETTINGS);
+    for (int i = 0; best && i < SETTINGS; i++)
+        if (best == names[2 * i + 1]) return table[i].name;
+    return best;
+}
+
+static const setting *find(const char *name)
+{
+    for (int i = 0; i < SETTINGS; i++)
+        if (strcmp(table[i].name, name) == 0) return &table[i];
+    return NULL;
+}
+
+qv_status qv_settings_set(qv_ctx *ctx, qv_settings *s, const char *name, const char *value)
+{
+    const setting *t = find(name);
+    if (t) return set_value(ctx, s, t, value);
+    const char *near = nearest(name);
+    if (near) return qv_fail(ctx, QV_ERR_USAGE, "there is no setting %s; did you mean %s?", name, near);
+    return qv_fail(ctx, QV_ERR_USAGE, "there is no setting %s; `quaver help settings` lists them", name);
+}
+
+qv_status qv_settings_init(qv_ctx *ctx, qv_settings *s)
+{
+    *s = (qv_settings){0};
+    for (int i = 0; i < SETTINGS; i++) {
+        qv_status status = set_value(ctx, s, &table[i], table[i].start);
+        if (status != QV_OK) {
+            qv_settings_free(s);
+            return status;
+        }
+    }
+    return QV_OK;
+}
+
+void qv_settings_free(qv_settings *s)
+{
+    for (int i = 0; i < SETTINGS; i++)
+        if (table[i].kind == TEXT) free(*(char **)field(s, &table[i]));
+    *s = (qv_settings){0};
+}
+
+qv_status qv_settings_preset(qv_ctx *ctx, qv_settings *s, const char *name)
+{
+    if (strcmp(name, "small") == 0) {
+        s->width = 16;
+        s->blocks = 1;
+    } else if (strcmp(name, "reference") == 0) {
+        s->width = 32;
+        s->blocks = 2;
+        s->order = QV_ORDER_PREACT_BN;
+    } else {
+        return qv_fail(ctx, QV_ERR_USAGE, "there is no preset %s; expected small or reference", name);
+    }
+    return QV_OK;
+}
+
+typedef struct reader {
+    qv_ctx *ctx;
+    qv_settings *s;
+    const char *path;
+    char section[64];
+    int line;
+} reader;
+
+/* Cuts blanks off both ends. */
+static char *trimmed(char *text)
+{
+    while (is_blank(*text)) text++;
+    size_t n = strlen(text);
+    while (n && is_blank(text[n - 1])) n--;
+    text[n] = '\0';
+    return text;
+}
+
+static bool is_comment(const char *t) { return *t == ';' || *t == '#'; }
+
+/* Texts are taken whole: a path may hold " ;". */
+static void cut_comment(char *value)
+{
+    for (char *p = value; *p; p++)
+        if (is_comment(p) && p > value && is_blank(p[-1])) {
+            *p = '\0';
+            trimmed(value);
+            return;
+        }
+}
+
+static qv_status bad_line(const reader *r, const char *expected, const char *found)
+{
+    return qv_fail(r->ctx, QV_ERR_DATA, "%s:%d: expected %s, found %.40s", r->path, r->line, expected, found);
+}
+
+static qv_status read_section(reader *r, char *t)
+{
+    size_t n = strcspn(t, "]");
+    const char *rest = t + n + (t[n] == ']');
+    rest += strspn(rest, " \t");
+    if (t[n] != ']' || n > sizeof r->section || (*rest && !is_comment(rest))) return bad_line(r, "[section]", t);
+    t[n] = '\0';
+    snprintf(r->section, sizeof r->section, "%s", trimmed(t + 1));
+    return QV_OK;
+}
+
+static qv_status read_line(reader *r, char *text)
+{
+    char *t = trimmed(text), full[192];
+    if (!*t || is_comment(t)) return QV_OK;
+    if (*t == '[') return read_section(r, t);
+    size_t n = strcspn(t, "=:");
+    if (n == 0 || !t[n]) return bad_line(r, "key = value", t);
+    t[n] = '\0';
+    snprintf(full, sizeof full, "%s%s%.100s", r->section, *r->section ? "." : "", trimmed(t));
+    char *value = trimmed(t + n + 1);
+    const setting *known = find(full);
+    if (known && known->kind != TEXT) cut_comment(value);
+    qv_status status = qv_settings_set(r->ctx, r->s, full, value);
+    return status == QV_OK ? QV_OK : qv_fail_prefix(r->ctx, status, "%s:%d", r->path, r->line);
+}
+
+qv_status qv_settings_parse(qv_ctx *ctx, qv_settings *s, const char *name, const char *text)
+{
+    qv_status status = QV_OK;
+    char *copy = NULL, *rest, *line;
+    reader r = {.ctx = ctx, .s = s, .path = name};
+    static const char bom[] = "\xEF\xBB\xBF";
+    QV_TRY(qv_strdup(ctx, &copy, text + (strncmp(text, bom, 3) == 0 ? 3 : 0)));
+    rest = copy;
+    while ((line = strsep(&rest, "\n"))) {
+        r.line++;
+        QV_TRY(read_line(&r, line));
+    }
+done:
+    free(copy);
+    return status;
+}
+
+qv_status qv_settings_read(qv_ctx *ctx, qv_settings *s, const char *path)
+{
+    char *text = NULL;
+    size_t size;
+    qv_status status = qv_read_file(ctx, path, (size_t)1 << 20, &text, &size);
+    if (status == QV_OK && strlen(text) != size)
+        status = qv_fail(ctx, QV_ERR_DATA, "%s holds a NUL byte: not a settings file", path);
+    if (status == QV_OK) status = qv_settings_parse(ctx, s, path, text);
+    free(text);
+    return status;
+}
+
+static void print_value(const qv_settings *s, const setting *t, qv_buf *out)
+{
+    const void *p = field(s, t);
+    switch (t->kind) {
+    case INT: qv_buf_printf(out, "%d", *(const int *)p); break;
+    case REAL: qv_buf_real(out, *(const double *)p); break;
+    case TEXT: qv_buf_puts(out, *(char *const *)p); break;
+    case CHOICE: qv_buf_puts(out, t->choices[*(const int *)p]); break;
+    case BOOL: qv_buf_puts(out, *(const int *)p ? "yes" : "no"); break;
+    case SEED: qv_buf_printf(out, "%llu", (unsigned long long)*(const uint64_t *)p); break;
+    }
+}
+
+/* Starts a section where the name of t is the first of one. */
+static void print_section(const setting *t, qv_buf *out)
+{
+    size_t n = strcspn(t->name, ".");
+    if (t > table && strncmp(t[-1].name, t->name, n + 1) == 0) return;
+    qv_buf_printf(out, "%s[%.*s]\n", t > table ? "\n" : "", (int)n, t->name);
+}
+
+void qv_settings_print(const qv_settings *s, qv_buf *out)
+{
+    for (int i = 0; i < SETTINGS; i++) {
+        print_section(&table[i], out);
+        qv_buf_printf(out, "%s = ", strchr(table[i].name, '.') + 1);
+        print_value(s, &table[i], out);
+        qv_buf_puts(out, "\n");
+    }
+}
+
+void qv_settings_help(qv_buf *out)
+{
+    for (int i = 0; i < SETTINGS; i++) {
+        const setting *t = &table[i];
+        print_section(t, out);
+        qv_buf_printf(out, "  %-16s %s", strchr(t->name, '.') + 1, t->help);
+        if (t->kind == INT || t->kind == REAL) qv_buf_printf(out, " (%g to %g)", t->low, t->high);
+        for (int k = 0; k < 6 && t->choices[k]; k++) qv_buf_printf(out, "%s%s", k ? "|" : " (", t->choices[k]);
+        if (t->choices[0]) qv_buf_puts(out, ")");
+        if (*t->start) qv_buf_printf(out, " [%s]", t->start);
+        qv_buf_puts(out, "\n");
+    }
+}
+
+const char *qv_settings_differ(const qv_settings *a, const qv_settings *b, qv_buf *values)
+{
+    for (int i = 0; i < SETTINGS; i++) {
+        const setting *t = &table[i];
+        if (t->harmless) continue;
+        qv_buf x = {0}, y = {0};
+        print_value(a, t, &x);
+        print_value(b, t, &y);
+        bool differ = x.failed || y.failed || strcmp(x.data ? x.data : "", y.data ? y.data : "") != 0;
+        if (differ) qv_buf_printf(values, "%s then, %s now", x.data ? x.data : "", y.data ? y.data : "");
+        qv_buf_free(&x);
+        qv_buf_free(&y);
+        if (differ) return t->name;
+    }
+    return NULL;
+}
+
+qv_feature_config qv_settings_features(const qv_settings *s)
+{
+    return (qv_feature_config){.rate = s->rate, .window = s->window, .hop = s->hop, .fft = s->fft, .mels = s->mels,
+                               .low = s->low, .high = s->high, .floor = s->floor, .trim = s->trim,
+                               .loudness = (qv_loudness)s->loudness};
+}
+
+int qv_settings_patch_frames(const qv_settings *s)
+{
+    int n = (int)lround(s->patch_seconds / s->hop);
+    return n > 0 ? n : 1;
+}
+
+qv_net_config qv_settings_net(const qv_settings *s)
+{
+    return (qv_net_config){.order = (qv_block_order)s->order,
+                           .width = s->width,
+                           .blocks = s->blocks,
+                           .groups = s->groups,
+                           .forward = (qv_shake_mode)s->forward,
+                           .backward = (qv_shake_mode)s->backward,
+                           .level = (qv_shake_level)s->level,
+                           .bands = s->bands,
+                           .gamma0 = (float)s->gamma0,
+                           .bn_eps = (float)s->bn_eps,
+                           .bn_momentum = (float)s->bn_momentum,
+                           .frames = qv_settings_patch_frames(s),
+                           .mels = s->mels,
+                           .batch = s->batch,
+                           .smoothing = (float)s->smoothing,
+                           .momentum = (float)s->momentum,
+                           .weight_decay = (float)s->weight_decay,
+                           .nesterov = s->nesterov};
+}
+
+const char *qv_normalization_name(int n) { return find("features.normalize")->choices[n]; }
+
+const char *qv_settings_isa(const qv_settings *s) { return s->isa ? find("run.isa")->choices[s->isa] : NULL; }
+
+const char *qv_device_name(int d) { return find("run.device")->choices[d]; }

@@ -1,0 +1,83 @@
+/* All settings of a training: one table gives their names, defaults, ranges and help.
+ *
+ * They are read from INI files (`[section]`, `key = value`), then from overrides
+ * "section.key=value"; a name that is not in the table is an error that names the nearest one. */
+#ifndef QV_TRAIN_SETTINGS_H
+#define QV_TRAIN_SETTINGS_H
+
+#include "backend/backend.h"
+#include "base/buf.h"
+#include "data/features.h"
+#include "net/net.h"
+
+typedef enum qv_normalization { QV_NORM_NONE, QV_NORM_CORPUS, QV_NORM_SPEAKER, QV_NORM_UTTERANCE } qv_normalization;
+typedef enum qv_class_weighting { QV_WEIGHTS_NONE, QV_WEIGHTS_BALANCED } qv_class_weighting;
+typedef enum qv_epoch_rule { QV_EPOCH_LAST, QV_EPOCH_BEST } qv_epoch_rule;
+typedef enum qv_schedule { QV_SCHEDULE_CONSTANT, QV_SCHEDULE_COSINE } qv_schedule;
+typedef enum qv_split { QV_SPLIT_SPEAKERS, QV_SPLIT_RANDOM } qv_split;
+
+typedef struct qv_settings {
+    /* [corpus] */
+    char *manifest, *labels;
+    /* [features] */
+    int rate, fft, mels, loudness, normalize;
+    double window, hop, low, high, floor, trim;
+    /* [patch] */
+    double patch_seconds;
+    /* [net] */
+    int order, width, blocks, groups;
+    /* [shake] */
+    int forward, backward, level, bands;
+    double gamma0;
+    /* [bn] */
+    double bn_eps, bn_momentum;
+    /* [train] */
+    int epochs, batch, schedule, nesterov, class_weights;
+    double lr, momentum, weight_decay, warmup, smoothing;
+    uint64_t seed;
+    /* [split] */
+    char *folds;
+    int split, val_speakers;
+    double test_fraction;
+    /* [eval] */
+    int eval_every, epoch_rule;
+    /* [run] */
+    int device, threads, isa;
+} qv_settings;
+
+/* Every setting at its default. */
+qv_status qv_settings_init(qv_ctx *ctx, qv_settings *s);
+void qv_settings_free(qv_settings *s);
+
+/* "preset small" or "preset reference" over what is there. */
+qv_status qv_settings_preset(qv_ctx *ctx, qv_settings *s, const char *name);
+
+/* Reads an INI file; messages name file and line. `;` or `#` begins a comment: at the start of a line, and after a
+ * blank behind a value that is not a text. Lines may have any length. */
+qv_status qv_settings_read(qv_ctx *ctx, qv_settings *s, const char *path);
+/* The same from text; `name` stands for the file in messages. */
+qv_status qv_settings_parse(qv_ctx *ctx, qv_settings *s, const char *name, const char *text);
+
+/* "section.key" and its value as text; what an option --section.key=value carries. */
+qv_status qv_settings_set(qv_ctx *ctx, qv_settings *s, const char *name, const char *value);
+
+/* All settings as an INI text that reads back to the same. */
+void qv_settings_print(const qv_settings *s, qv_buf *out);
+/* As print, each with its default, range or choices and one line of help: `quaver help settings`. */
+void qv_settings_help(qv_buf *out);
+
+/* The first setting in which a and b differ, as "section.key" with both values in *values; settings that only
+ * say where and how fast (device of the same arithmetic, threads) do not count. NULL: none. */
+const char *qv_settings_differ(const qv_settings *a, const qv_settings *b, qv_buf *values);
+
+/* The parts that other modules take. */
+qv_feature_config qv_settings_features(const qv_settings *s);
+qv_net_config qv_settings_net(const qv_settings *s);
+int qv_settings_patch_frames(const qv_settings *s);
+/* Best instruction set allowed, NULL: what there is. */
+const char *qv_settings_isa(const qv_settings *s);
+
+const char *qv_normalization_name(int n);
+const char *qv_device_name(int d);
+
+#endif

@@ -1,0 +1,287 @@
+#include "train/trainer.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "base/philox.h"
+
+struct qv_trainer {
+    qv_settings settings; /* shallow copy; the texts belong to the caller */
+    const qv_dataset *data;
+    qv_net *net;
+    qv_exec *exec;
+    size_t *items;
+    size_t n_items;
+    int32_t *order;       /* scratch for one epoch's permutation */
+    int64_t in_slot[2];   /* which epoch's order each half of the order buffer holds, -1: none */
+    qv_step_state state;
+};
+
+void qv_epoch_order(int32_t *order, size_t n, const uint32_t key[2], uint64_t epoch)
+{
+    for (size_t i = 0; i < n; i++) order[i] = (int32_t)i;
+    for (size_t i = n; i > 1; i--) {
+        uint32_t counter[4] = {(uint32_t)i, 0, (uint32_t)QV_DRAW_ORDER << 24, (uint32_t)epoch};
+        qv_philox4 r = qv_philox(counter, key);
+        size_t j = (size_t)(((uint64_t)r.v[0] * i) >> 32);
+        int32_t t = order[i - 1];
+        order[i - 1] = order[j];
+        order[j] = t;
+    }
+}
+
+/* key = hash(seed, fold). */
+static void make_key(uint32_t key[2], uint64_t seed, uint64_t fold)
+{
+    uint64_t words[2] = {seed, fold};
+    uint64_t h = XXH3_64bits(words, sizeof words);
+    key[0] = (uint32_t)h;
+    key[1] = (uint32_t)(h >> 32);
+}
+
+/* 1, or n / (classes * n of the class): every class weighs the same. */
+static qv_status write_class_weights(qv_ctx *ctx, qv_trainer *t)
+{
+    size_t classes = (size_t)t->net->config.classes;
+    double *weights;
+    qv_status status = qv_alloc(ctx, &weights, classes, sizeof *weights);
+    if (status != QV_OK) return status;
+    for (size_t i = 0; i < t->n_items; i++) weights[t->data->utterances[t->items[i]].label]++;
+    for (size_t k = 0; k < classes; k++) {
+        bool balanced = t->settings.class_weights == QV_WEIGHTS_BALANCED && weights[k] > 0;
+        weights[k] = balanced ? (double)t->n_items / ((double)classes * weights[k]) : 1;
+    }
+    qv_exec_write(t->exec, t->net->class_weights, 0, classes, weights);
+    free(weights);
+    return QV_OK;
+}
+
+static qv_status start_parameters(qv_ctx *ctx, qv_trainer *t)
+{
+    const qv_program *p = t->net->program;
+    qv_status status = QV_OK;
+    double *values = NULL;
+    for (size_t i = 0; i < p->n_buffers; i++) {
+        const qv_buffer *b = &p->buffers[i];
+        if ((b->role != QV_ROLE_PARAM && b->role != QV_ROLE_RUNNING) || b->alias >= 0) continue;
+        size_t n = qv_buffer_len(b);
+        QV_TRY(qv_alloc(ctx, &values, n, sizeof *values));
+        qv_init_values(p, (int)i, t->state.key, values);
+        qv_exec_write(t->exec, (int)i, 0, n, values);
+        free(values);
+        values = NULL;
+    }
+done:
+    free(values);
+    return status;
+}
+
+static qv_status copy_items(qv_ctx *ctx, qv_trainer *t, const qv_trainer_options *o)
+{
+    qv_status status = QV_OK;
+    QV_TRY(qv_alloc(ctx, &t->items, o->n_items, sizeof *t->items));
+    QV_TRY(qv_alloc(ctx, &t->order, o->n_items, sizeof *t->order));
+    if (o->n_items) memcpy(t->items, o->items, o->n_items * sizeof *t->items);
+    t->n_items = o->n_items;
+    for (size_t i = 0; i < t->n_items; i++) {
+        const qv_utterance *u = &t->data->utterances[t->items[i]];
+        if (u->frames < 1 || u->label < 0)
+            return qv_fail(ctx, QV_ERR_INTERNAL, "recording %zu has no frames or no label and is to be trained on", t->items[i]);
+    }
+done:
+    return status;
+}
+
+qv_status qv_trainer_new(qv_ctx *ctx, qv_trainer **out, const qv_settings *s, const qv_dataset *d,
+                         const qv_trainer_options *o, int classes)
+{
+    qv_status status = QV_OK;
+    qv_trainer *t = NULL;
+    *out = NULL;
+    QV_TRY(qv_alloc(ctx, &t, 1, sizeof *t));
+    t->settings = *s;
+    t->data = d;
+    t->in_slot[0] = t->in_slot[1] = -1;
+    QV_TRY(copy_items(ctx, t, o));
+    qv_net_config c = qv_settings_net(s);
+    c.classes = classes;
+    c.set_size = (int)o->n_items;
+    c.utterances = (int)d->n;
+    c.norms = d->norms;
+    QV_TRY(qv_net_new(ctx, &t->net, &c, NULL));
+    qv_exec_options e = {.device = (qv_device)s->device, .pool = o->pool, .no_fuse = o->no_fuse, .poison = o->poison,
+                         .profile = o->profile, .isa = qv_settings_isa(s)};
+    QV_TRY(qv_exec_new(ctx, &t->exec, t->net->program, &e));
+    make_key(t->state.key, s->seed, o->fold);
+    t->state.batch = (uint32_t)c.batch;
+    t->state.set_size = o->n_items ? o->n_items : 1;
+    qv_trainer_use(t, d);
+    QV_TRY(start_parameters(ctx, t));
+    QV_TRY(write_class_weights(ctx, t));
+    *out = t;
+    t = NULL;
+done:
+    qv_trainer_free(t);
+    return status;
+}
+
+void qv_trainer_use(qv_trainer *t, const qv_dataset *d)
+{
+    size_t norm_bytes = (size_t)d->norms * 2 * (size_t)t->net->config.mels * sizeof *d->norm;
+    t->data = d;
+    qv_exec_bind(t->exec, t->net->feats, d->features->data);
+    qv_exec_write_bytes(t->exec, t->net->utts, 0, d->n * sizeof *d->utterances, d->utterances);
+    qv_exec_write_bytes(t->exec, t->net->norm, 0, norm_bytes, d->norm);
+}
+
+void qv_trainer_free(qv_trainer *t)
+{
+    if (!t) return;
+    qv_exec_free(t->exec);
+    qv_net_free(t->net);
+    free(t->items);
+    free(t->order);
+    free(t);
+}
+
+uint64_t qv_trainer_step(const qv_trainer *t) { return t->state.step; }
+void qv_trainer_set_step(qv_trainer *t, uint64_t step) { t->state.step = step; }
+qv_net *qv_trainer_net(qv_trainer *t) { return t->net; }
+qv_exec *qv_trainer_exec(qv_trainer *t) { return t->exec; }
+
+/* The first step whose batch begins after `epochs` times the training set. */
+static uint64_t steps_of(const qv_trainer *t, double epochs)
+{
+    return (uint64_t)ceil(epochs * (double)t->state.set_size / (double)t->state.batch);
+}
+
+uint64_t qv_trainer_total_steps(const qv_trainer *t) { return steps_of(t, t->settings.epochs); }
+
+double qv_trainer_rate(const qv_trainer *t)
+{
+    double step = (double)t->state.step, total = (double)qv_trainer_total_steps(t);
+    double warm = fmin((double)steps_of(t, t->settings.warmup), total);
+    if (step < warm) return t->settings.lr * (step + 1) / warm;
+    if (t->settings.schedule == QV_SCHEDULE_CONSTANT) return t->settings.lr;
+    double done = total > warm ? fmin((step - warm) / (total - warm), 1) : 1;
+    return t->settings.lr * 0.5 * (1 + cos(3.14159265358979323846 * done));
+}
+
+/* Makes sure that the order buffer holds the epoch. */
+static void put_order(qv_trainer *t, uint64_t epoch)
+{
+    size_t slot = (size_t)(epoch & 1), n = t->n_items;
+    if (t->in_slot[slot] == (int64_t)epoch) return;
+    qv_epoch_order(t->order, n, t->state.key, epoch);
+    for (size_t i = 0; i < n; i++) t->order[i] = (int32_t)t->items[t->order[i]];
+    qv_exec_write_bytes(t->exec, t->net->order, slot * n * sizeof *t->order, n * sizeof *t->order, t->order);
+    t->in_slot[slot] = (int64_t)epoch;
+}
+
+static qv_status run_step(qv_ctx *ctx, qv_trainer *t, double *loss)
+{
+    uint64_t first = t->state.step * t->state.batch;
+    put_order(t, first / t->state.set_size);
+    put_order(t, (first + t->state.batch - 1) / t->state.set_size);
+    t->state.lr = (float)qv_trainer_rate(t);
+    qv_exec_write_bytes(t->exec, t->net->state, 0, sizeof t->state, &t->state);
+    qv_status status = qv_exec_run(ctx, t->exec, QV_LIST_TRAIN);
+    if (status != QV_OK) return status;
+    double sums[2];
+    qv_exec_read(t->exec, t->net->loss, 0, 2, sums);
+    *loss = sums[0] / sums[1];
+    if (!isfinite(*loss))
+        return qv_fail(ctx, QV_ERR_NUMERIC,
+                       "the loss became %g at step %llu: try a lower train.lr (now %g), a longer train.warmup, or look "
+                       "for broken recordings",
+                       *loss, (unsigned long long)t->state.step, t->settings.lr);
+    t->state.step++;
+    return QV_OK;
+}
+
+qv_status qv_trainer_run(qv_ctx *ctx, qv_trainer *t, uint64_t epochs, double *loss)
+{
+    qv_status status = QV_OK;
+    uint64_t end = steps_of(t, (double)epochs), total = qv_trainer_total_steps(t), begin = t->state.step;
+    double sum = 0;
+    while (t->state.step < end) {
+        double one;
+        QV_TRY(qv_poll(ctx));
+        QV_TRY(run_step(ctx, t, &one));
+        sum += one;
+        qv_report(ctx, "training", "steps", (double)t->state.step, (double)total);
+    }
+    *loss = t->state.step > begin ? sum / (double)(t->state.step - begin) : NAN;
+done:
+    return status;
+}
+
+/* Evaluation windows collected until a batch is full. */
+typedef struct window_batch {
+    qv_window *windows;
+    size_t *owner;   /* which of the asked recordings each window belongs to */
+    double *share;   /* 1 / windows of that recording */
+    double *probs;   /* of one batch */
+    size_t n, size;
+} window_batch;
+
+static qv_status flush(qv_ctx *ctx, qv_trainer *t, window_batch *b, double *out)
+{
+    size_t classes = (size_t)t->net->config.classes;
+    for (size_t i = b->n; i < b->size; i++) b->windows[i] = (qv_window){-1, 0};
+    qv_exec_write_bytes(t->exec, t->net->state, 0, sizeof t->state, &t->state);
+    qv_exec_write_bytes(t->exec, t->net->windows, 0, b->size * sizeof *b->windows, b->windows);
+    qv_status status = qv_exec_run(ctx, t->exec, QV_LIST_EVAL);
+    if (status != QV_OK) return status;
+    qv_exec_read(t->exec, t->net->eval_probs, 0, b->size * classes, b->probs);
+    for (size_t i = 0; i < b->n; i++)
+        for (size_t k = 0; k < classes; k++) {
+            double p = b->probs[i * classes + k];
+            if (!isfinite(p))
+                return qv_fail(ctx, QV_ERR_NUMERIC, "the probabilities of recording %d are not finite: the weights are damaged",
+                               b->windows[i].utterance);
+            out[b->owner[i] * classes + k] += b->share[i] * p;
+        }
+    b->n = 0;
+    return QV_OK;
+}
+
+static qv_status add_windows(qv_ctx *ctx, qv_trainer *t, window_batch *b, size_t item, size_t owner, bool full, double *out)
+{
+    int frames = t->data->utterances[item].frames, patch = t->net->config.frames;
+    int count = qv_window_count(frames, patch, full);
+    for (int i = 0; i < count; i++) {
+        b->windows[b->n] = (qv_window){(int32_t)item, qv_window_start(frames, patch, full, i)};
+        b->owner[b->n] = owner;
+        b->share[b->n] = 1.0 / count;
+        if (++b->n < b->size) continue;
+        qv_status status = flush(ctx, t, b, out);
+        if (status != QV_OK) return status;
+    }
+    return QV_OK;
+}
+
+qv_status qv_trainer_predict(qv_ctx *ctx, qv_trainer *t, const size_t *items, size_t n, bool full, double *probs)
+{
+    qv_status status = QV_OK;
+    size_t classes = (size_t)t->net->config.classes;
+    window_batch b = {.size = (size_t)t->net->config.batch};
+    QV_TRY(qv_alloc(ctx, &b.windows, b.size, sizeof *b.windows));
+    QV_TRY(qv_alloc(ctx, &b.owner, b.size, sizeof *b.owner));
+    QV_TRY(qv_alloc(ctx, &b.share, b.size, sizeof *b.share));
+    QV_TRY(qv_alloc(ctx, &b.probs, b.size * classes, sizeof *b.probs));
+    for (size_t i = 0; i < n * classes; i++) probs[i] = 0;
+    for (size_t i = 0; i < n; i++) {
+        QV_TRY(qv_poll(ctx));
+        if (t->data->utterances[items[i]].frames > 0) QV_TRY(add_windows(ctx, t, &b, items[i], i, full, probs));
+    }
+    if (b.n > 0) QV_TRY(flush(ctx, t, &b, probs));
+done:
+    free(b.windows);
+    free(b.owner);
+    free(b.share);
+    free(b.probs);
+    return status;
+}
