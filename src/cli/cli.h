@@ -1,0 +1,26 @@
+/* The subcommands. Each parses its words, calls the library and prints its result to standard
+ * output; messages go through the context. argv[0] is the command's name. */
+#ifndef QV_CLI_H
+#define QV_CLI_H
+
+#include "base/status.h"
+#include "train/settings.h"
+
+qv_status qv_cmd_corpus(qv_ctx *ctx, int argc, char **argv);
+qv_status qv_cmd_train(qv_ctx *ctx, int argc, char **argv);
+qv_status qv_cmd_eval(qv_ctx *ctx, int argc, char **argv);
+qv_status qv_cmd_predict(qv_ctx *ctx, int argc, char **argv);
+qv_status qv_cmd_report(qv_ctx *ctx, int argc, char **argv);
+qv_status qv_cmd_doctor(qv_ctx *ctx, int argc, char **argv);
+
+/* Takes options of the form --section.key=value and --section.key value out of argv and sets them. */
+qv_status qv_cli_overrides(qv_ctx *ctx, qv_settings *s, int *argc, char **argv);
+
+/* A device's name, a number of threads. */
+qv_status qv_cli_device(qv_ctx *ctx, const char *text, qv_device *out);
+qv_status qv_cli_threads(qv_ctx *ctx, const char *text, int *out);
+
+/* QV_ERR_USAGE for the option that getopt_long has just refused. */
+qv_status qv_cli_bad_option(qv_ctx *ctx, int argc, char **argv, const char *const *names, size_t n);
+
+#endif

@@ -1,0 +1,196 @@
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "data/recipe.h"
+#include "data/synth.h"
+
+static const char help_text[] =
+    "Makes a manifest, the list of recordings with speakers and emotions, from the files of a corpus.\n\n"
+    "  quaver corpus emodb wav --out emodb.csv\n"
+    "  quaver corpus emodb wav --labels anger,happiness,neutral,sadness --out emodb4.csv\n"
+    "  quaver corpus ravdess Audio_Speech_Actors_01-24 --out ravdess.csv\n"
+    "  quaver corpus folders my-corpus > manifest.csv\n"
+    "  quaver corpus pattern clips --pattern '^(?<speaker>[^_]+)_(?<emotion>[^_]+)_' --labels W=anger,T=sadness\n"
+    "  quaver corpus synth synth           the embedded corpus: made, not recorded, for trying things out\n"
+    "  quaver corpus list                  every recipe\n\n"
+    "usage: quaver corpus RECIPE DIR [options]\n"
+    "  -o, --out FILE        write the manifest there, with paths relative to it; else to standard output, absolute\n"
+    "  -l, --labels LIST     keep and merge emotions: anger,joy=happiness,...; also their order\n"
+    "  -p, --pattern REGEX   for `pattern`: PCRE2 with named groups emotion, speaker, gender, session, ...; sees the path\n"
+    "                        below DIR if it holds a '/', else the file's name; other groups become columns\n"
+    "      --lenient         leave out names that are not understood, instead of giving up\n"
+    "      --unique          of recordings with the same content keep only the first\n"
+    "  -n, --dry-run         report only, write no manifest\n"
+    "  -h, --help\n"
+    "of synth:\n"
+    "      --speakers N      (8)   --sentences N  (8)   --seed S  (1)\n"
+    "      --force           over a manifest.csv that is there already\n\n"
+    "What was found goes to standard error: counts against those expected, classes by speaker, names that were not\n"
+    "understood, recordings with the same content.\n";
+
+enum { OPT_LENIENT = 1000, OPT_UNIQUE, OPT_SPEAKERS, OPT_SENTENCES, OPT_SEED, OPT_FORCE }; /* synth's own at the end */
+static const struct option options[] = {
+    {"out", required_argument, NULL, 'o'},
+    {"labels", required_argument, NULL, 'l'},
+    {"pattern", required_argument, NULL, 'p'},
+    {"dry-run", no_argument, NULL, 'n'},
+    {"help", no_argument, NULL, 'h'},
+    {"lenient", no_argument, NULL, OPT_LENIENT},
+    {"unique", no_argument, NULL, OPT_UNIQUE},
+    {"speakers", required_argument, NULL, OPT_SPEAKERS},
+    {"sentences", required_argument, NULL, OPT_SENTENCES},
+    {"seed", required_argument, NULL, OPT_SEED},
+    {"force", no_argument, NULL, OPT_FORCE},
+    {0},
+};
+enum { OPTIONS = sizeof options / sizeof *options - 1 };
+
+typedef struct arguments {
+    const char *recipe, *dir, *out;
+    qv_corpus_options corpus;
+    qv_synth_options synth;
+    bool dry_run, help;
+    const char *of_scan, *of_synth; /* the last option given that only one of the two ways takes */
+} arguments;
+
+static qv_status bad_option(qv_ctx *ctx, int argc, char **argv)
+{
+    char text[OPTIONS][32];
+    const char *names[OPTIONS];
+    for (int i = 0; i < OPTIONS; i++) {
+        snprintf(text[i], sizeof text[i], "--%s", options[i].name);
+        names[i] = text[i];
+    }
+    return qv_cli_bad_option(ctx, argc, argv, names, OPTIONS);
+}
+
+static qv_status take_number(qv_ctx *ctx, const char *name, uint64_t low, uint64_t high, uint64_t *out)
+{
+    char *end;
+    errno = 0;
+    unsigned long long n = strtoull(optarg, &end, 10);
+    bool digits = optarg[0] && strspn(optarg, "0123456789") == strlen(optarg);
+    if (!digits || *end || errno != 0 || n < low || n > high) {
+        return qv_fail(ctx, QV_ERR_USAGE, "--%s must be a number from %llu to %llu, not '%s'", name,
+                       (unsigned long long)low, (unsigned long long)high, optarg);
+    }
+    *out = n;
+    return QV_OK;
+}
+
+static const char *option_name(int c)
+{
+    int i = 0;
+    while (i < OPTIONS - 1 && options[i].val != c) i++;
+    return options[i].name;
+}
+
+static qv_status take_option(qv_ctx *ctx, arguments *a, int c)
+{
+    qv_status status = QV_OK;
+    uint64_t n = 0;
+    if (c != 'h') *(c >= OPT_SPEAKERS ? &a->of_synth : &a->of_scan) = option_name(c);
+    switch (c) {
+    case 'o': a->out = optarg; break;
+    case 'l': a->corpus.labels = optarg; break;
+    case 'p': a->corpus.pattern = optarg; break;
+    case 'n': a->dry_run = true; break;
+    case 'h': a->help = true; break;
+    case OPT_LENIENT: a->corpus.lenient = true; break;
+    case OPT_UNIQUE: a->corpus.unique = true; break;
+    case OPT_SPEAKERS:
+        status = take_number(ctx, "speakers", 2, QV_SYNTH_MAX, &n);
+        a->synth.speakers = (int)n;
+        break;
+    case OPT_SENTENCES:
+        status = take_number(ctx, "sentences", 1, QV_SYNTH_MAX, &n);
+        a->synth.sentences = (int)n;
+        break;
+    case OPT_SEED: status = take_number(ctx, "seed", 0, UINT64_MAX, &a->synth.seed); break;
+    case OPT_FORCE: a->synth.force = true; break;
+    }
+    return status;
+}
+
+static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
+{
+    int c;
+    optind = 0;
+    opterr = 0;
+    while ((c = getopt_long(argc, argv, "o:l:p:nh", options, NULL)) != -1) {
+        if (c == '?') return bad_option(ctx, argc, argv);
+        qv_status status = take_option(ctx, a, c);
+        if (status != QV_OK) return status;
+    }
+    if (a->help) return QV_OK;
+    int words = argc - optind;
+    if (words >= 1) a->recipe = argv[optind];
+    if (words >= 2) a->dir = argv[optind + 1];
+    if (words == 1 && strcmp(a->recipe, "list") == 0) return QV_OK;
+    if (words == 2) return QV_OK;
+    if (words > 2) return qv_fail(ctx, QV_ERR_USAGE, "unexpected word '%s'", argv[optind + 2]);
+    return qv_fail(ctx, QV_ERR_USAGE, "%s; usage: quaver corpus RECIPE DIR (quaver corpus --help, quaver corpus list)",
+                   words == 0 ? "no recipe" : "no folder");
+}
+
+static void print_list(void)
+{
+    for (size_t i = 0; i < qv_n_recipes; i++) {
+        const qv_recipe *r = &qv_recipes[i];
+        printf("%-8s  %s\n", r->name, r->title);
+        if (r->expected) printf("          expected: %s\n", r->expected);
+        if (r->notes) printf("          %s\n", r->notes);
+    }
+    printf("%-8s  the embedded corpus: written into DIR, with its manifest.csv\n", "synth");
+}
+
+static qv_status run_synth(qv_ctx *ctx, const arguments *a)
+{
+    if (a->of_scan) return qv_fail(ctx, QV_ERR_USAGE, "--%s does not go with synth", a->of_scan);
+    qv_status status = qv_synth_corpus(ctx, a->dir, &a->synth);
+    if (status == QV_OK) {
+        qv_info(ctx, "%s/manifest.csv: %d speakers, %d sentences, 4 emotions, %d recordings", a->dir, a->synth.speakers,
+                a->synth.sentences, a->synth.speakers * a->synth.sentences * 4);
+    }
+    return status;
+}
+
+static qv_status run_scan(qv_ctx *ctx, const arguments *a)
+{
+    qv_status status = QV_OK;
+    qv_corpus_report report = {0};
+    const qv_recipe *recipe;
+    qv_manifest *m = NULL;
+    QV_TRY(qv_recipe_find(ctx, &recipe, a->recipe));
+    if (a->of_synth) {
+        status = qv_fail(ctx, QV_ERR_USAGE, "--%s goes with synth only", a->of_synth);
+        goto done;
+    }
+    QV_TRY(qv_corpus_scan(ctx, &m, &report, recipe, a->dir, &a->corpus));
+    if (!a->dry_run) QV_TRY(qv_manifest_write(ctx, m, a->out, stdout));
+done:
+    if (report.text.data) fputs(report.text.data, stderr);
+    if (status == QV_OK && a->out && !a->dry_run) fprintf(stderr, "wrote %s\n", a->out);
+    qv_corpus_report_free(&report);
+    qv_manifest_free(m);
+    return status;
+}
+
+qv_status qv_cmd_corpus(qv_ctx *ctx, int argc, char **argv)
+{
+    arguments a = {.synth = qv_synth_defaults()};
+    qv_status status = parse(ctx, &a, argc, argv);
+    if (status != QV_OK) return status;
+    if (a.help) {
+        fputs(help_text, stdout);
+    } else if (strcmp(a.recipe, "list") == 0 && !a.dir) {
+        print_list();
+    } else {
+        return strcmp(a.recipe, "synth") == 0 ? run_synth(ctx, &a) : run_scan(ctx, &a);
+    }
+    return QV_OK;
+}

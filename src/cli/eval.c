@@ -1,0 +1,194 @@
+/* quaver eval */
+#include <getopt.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "train/metrics.h"
+#include "train/model.h"
+
+static const char help_text[] =
+    "Usage: quaver eval --checkpoint CKPT --manifest FILE [options]\n\n"
+    "  quaver eval --checkpoint runs/emodb/fold-1/best.safetensors --manifest other.csv\n\n"
+    "Scores a checkpoint on recordings with known emotions: UA (mean recall), WA (accuracy), macro F1, each\n"
+    "class, the confusion matrix, chance, and an interval over speakers.\n\n"
+    "  -k, --checkpoint CKPT  best.safetensors or last.safetensors of a run\n"
+    "  -m, --manifest FILE    CSV with file, speaker, emotion\n"
+    "      --labels LIST      select and merge classes; default: those of the training\n"
+    "      --speakers LIST    only these speakers, separated by commas\n"
+    "  -d, --device NAME      cpu, ref, ref32\n"
+    "  -j, --threads N        of the CPU\n"
+    "      --cache DIR        where features are kept; --no-cache: nowhere\n";
+
+typedef struct arguments {
+    const char *checkpoint, *manifest, *labels, *speakers;
+    qv_model_options model;
+    bool help;
+} arguments;
+
+static const struct option options[] = {
+    {"checkpoint", required_argument, NULL, 'k'}, {"manifest", required_argument, NULL, 'm'},
+    {"labels", required_argument, NULL, 'l'},     {"speakers", required_argument, NULL, 's'},
+    {"device", required_argument, NULL, 'd'},     {"threads", required_argument, NULL, 'j'},
+    {"cache", required_argument, NULL, 'C'},      {"no-cache", no_argument, NULL, 'N'},
+    {"help", no_argument, NULL, 'h'},             {0},
+};
+
+static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
+{
+    static const char *const names[] = {"--checkpoint", "--manifest", "--labels", "--speakers", "--device",
+                                        "--threads",    "--cache",    "--no-cache", "--help"};
+    qv_status status = QV_OK;
+    int c;
+    optind = 0;
+    opterr = 0;
+    while ((c = getopt_long(argc, argv, "k:m:d:j:h", options, NULL)) != -1) {
+        switch (c) {
+        case 'k': a->checkpoint = optarg; break;
+        case 'm': a->manifest = optarg; break;
+        case 'l': a->labels = optarg; break;
+        case 's': a->speakers = optarg; break;
+        case 'd': QV_TRY(qv_cli_device(ctx, optarg, &a->model.device)); break;
+        case 'j': QV_TRY(qv_cli_threads(ctx, optarg, &a->model.threads)); break;
+        case 'C': a->model.cache_dir = optarg; break;
+        case 'N': a->model.no_cache = true; break;
+        case 'h': a->help = true; break;
+        default: return qv_cli_bad_option(ctx, argc, argv, names, sizeof names / sizeof *names);
+        }
+    }
+    if (a->help) return QV_OK;
+    if (optind < argc) return qv_fail(ctx, QV_ERR_USAGE, "unexpected word %s; see quaver eval --help", argv[optind]);
+    if (!a->checkpoint || !a->manifest)
+        return qv_fail(ctx, QV_ERR_USAGE, "--checkpoint and --manifest are both needed; see quaver eval --help");
+done:
+    return status;
+}
+
+/* Is `name` in the comma-separated list? */
+static bool listed(const char *list, const char *name)
+{
+    size_t n = strlen(name);
+    for (const char *p = list; *p; p += strcspn(p, ","), p += *p == ',')
+        if (strcspn(p, ",") == n && strncmp(p, name, n) == 0) return true;
+    return false;
+}
+
+typedef struct scored {
+    int *truth, *predicted, *speaker;
+    size_t n;
+} scored;
+
+/* The checkpoint's number of the manifest's class, or an error that names it. */
+static qv_status class_of(qv_ctx *ctx, const qv_checkpoint *c, const qv_manifest *m, int label, int *out)
+{
+    for (int k = 0; k < c->n_classes; k++)
+        if (strcmp(c->classes[k], m->classes[label]) == 0) return (*out = k), QV_OK;
+    return qv_fail(ctx, QV_ERR_DATA, "%s has the class %s, which %s was not trained on; select or merge with --labels",
+                   m->path, m->classes[label], c->path);
+}
+
+static qv_status collect(qv_ctx *ctx, const arguments *a, const qv_checkpoint *c, const qv_manifest *m,
+                         const qv_features *f, const double *probs, scored *s)
+{
+    qv_status status = QV_OK;
+    QV_TRY(qv_alloc(ctx, &s->truth, m->n, sizeof *s->truth));
+    QV_TRY(qv_alloc(ctx, &s->predicted, m->n, sizeof *s->predicted));
+    QV_TRY(qv_alloc(ctx, &s->speaker, m->n, sizeof *s->speaker));
+    for (size_t i = 0; i < m->n; i++) {
+        const qv_item *item = &m->items[i];
+        if (f->entries[i].skipped) qv_warn(ctx, "left out %s: %s", item->name, f->entries[i].skipped);
+        if (f->entries[i].frames == 0 || (a->speakers && !listed(a->speakers, item->speaker))) continue;
+        const double *p = probs + i * (size_t)c->n_classes;
+        QV_TRY(class_of(ctx, c, m, item->label, &s->truth[s->n]));
+        int best = 0;
+        for (int k = 1; k < c->n_classes; k++)
+            if (p[k] > p[best]) best = k;
+        s->predicted[s->n] = best;
+        s->speaker[s->n++] = item->speaker_id;
+    }
+    if (s->n == 0) status = qv_fail(ctx, QV_ERR_DATA, "no recording of %s is left to score", m->path);
+done:
+    return status;
+}
+
+static void print_interval(const char *name, double value, double low, double high, bool valid, double chance)
+{
+    printf("%-9s %.4f", name, value);
+    if (valid) printf("  95 %% interval over speakers %.4f to %.4f", low, high);
+    printf("  chance %.4f\n", chance);
+}
+
+static void print_class(const char *name, const qv_class_score *s)
+{
+    printf("  %-14s %5zu", name, s->n);
+    const double values[] = {s->recall, s->precision, s->f1};
+    for (int i = 0; i < 3; i++) isfinite(values[i]) ? printf("  %9.4f", values[i]) : printf("  %9s", "-");
+    putchar('\n');
+}
+
+static void print_scores(const qv_checkpoint *c, const qv_metrics *m, const qv_bootstrap *b)
+{
+    bool valid = qv_bootstrap_valid(b);
+    printf("%zu recordings, %d speakers\n", m->n, b->speakers);
+    print_interval("UA", m->ua, b->ua_low, b->ua_high, valid, m->chance_ua);
+    print_interval("WA", m->wa, b->wa_low, b->wa_high, valid, m->chance_wa);
+    printf("macro F1  %.4f\n", m->macro_f1);
+    if (!valid) printf("too few speakers for an interval: %d, at least %d are needed\n", b->speakers, QV_BOOTSTRAP_SPEAKERS);
+    printf("\n  %-14s %5s  %9s  %9s  %9s\n", "class", "n", "recall", "precision", "F1");
+    for (int k = 0; k < m->classes; k++) print_class(c->classes[k], &m->score[k]);
+    printf("\nconfusion (rows: truth)\n  %-14s", "");
+    for (int k = 0; k < m->classes; k++) printf(" %9.9s", c->classes[k]);
+    for (int k = 0; k < m->classes; k++) {
+        printf("\n  %-14s", c->classes[k]);
+        for (int j = 0; j < m->classes; j++) printf(" %9zu", m->confusion[k * m->classes + j]);
+    }
+    putchar('\n');
+}
+
+static qv_status evaluate(qv_ctx *ctx, const arguments *a)
+{
+    qv_status status = QV_OK;
+    qv_checkpoint *c = NULL;
+    qv_manifest *m = NULL;
+    qv_features *f = NULL;
+    double *probs = NULL;
+    scored s = {0};
+    qv_metrics metrics = {0};
+    qv_bootstrap interval;
+    QV_TRY(qv_checkpoint_open(ctx, &c, a->checkpoint));
+    const char *labels = a->labels ? a->labels : *c->settings.labels ? c->settings.labels : NULL;
+    qv_manifest_options o = {.labels = labels, .need_emotion = true, .allow_absent = !a->labels};
+    QV_TRY(qv_manifest_read(ctx, &m, a->manifest, &o));
+    QV_TRY(qv_model_classify(ctx, c, m, &a->model, &f, &probs));
+    QV_TRY(collect(ctx, a, c, m, f, probs, &s));
+    qv_answers answers = {s.truth, s.predicted, s.speaker, s.n, c->n_classes, m->n_speakers};
+    QV_TRY(qv_metrics_compute(ctx, &metrics, &answers));
+    QV_TRY(qv_bootstrap_speakers(ctx, &interval, &answers, c->settings.seed));
+    if (c->settings.normalize == QV_NORM_SPEAKER)
+        printf("transductive: each speaker's own unlabelled recordings set the normalization\n");
+    print_scores(c, &metrics, &interval);
+done:
+    qv_metrics_free(&metrics);
+    free(s.truth);
+    free(s.predicted);
+    free(s.speaker);
+    free(probs);
+    qv_features_close(f);
+    qv_manifest_free(m);
+    qv_checkpoint_close(c);
+    return status;
+}
+
+qv_status qv_cmd_eval(qv_ctx *ctx, int argc, char **argv)
+{
+    arguments a = {0};
+    qv_status status = parse(ctx, &a, argc, argv);
+    if (status != QV_OK) return status;
+    if (a.help) {
+        fputs(help_text, stdout);
+        return QV_OK;
+    }
+    return evaluate(ctx, &a);
+}

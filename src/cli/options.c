@@ -1,0 +1,79 @@
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/nearest.h"
+#include "cli/cli.h"
+
+/* "--section.key" with or without "=value". */
+static bool is_setting(const char *arg)
+{
+    if (strncmp(arg, "--", 2) != 0) return false;
+    size_t n = strcspn(arg + 2, "=");
+    const char *dot = memchr(arg + 2, '.', n);
+    return dot && dot > arg + 2;
+}
+
+qv_status qv_cli_overrides(qv_ctx *ctx, qv_settings *s, int *argc, char **argv)
+{
+    int kept = 0;
+    bool over = false;
+    for (int i = 0; i < *argc; i++) {
+        if (strcmp(argv[i], "--") == 0) over = true;
+        if (over || !is_setting(argv[i])) {
+            argv[kept++] = argv[i];
+            continue;
+        }
+        char name[128];
+        const char *arg = argv[i] + 2, *value;
+        size_t n = strcspn(arg, "=");
+        if (n >= sizeof name) return qv_fail(ctx, QV_ERR_USAGE, "%.40s... is no setting", arg);
+        snprintf(name, sizeof name, "%.*s", (int)n, arg);
+        if (arg[n] == '=') {
+            value = arg + n + 1;
+        } else {
+            if (i + 1 >= *argc) return qv_fail(ctx, QV_ERR_USAGE, "--%s needs a value", name);
+            value = argv[++i];
+        }
+        qv_status status = qv_settings_set(ctx, s, name, value);
+        if (status != QV_OK) return status;
+    }
+    *argc = kept;
+    argv[kept] = NULL;
+    return QV_OK;
+}
+
+/* Both through the table of settings, which knows choices and ranges. */
+qv_status qv_cli_device(qv_ctx *ctx, const char *text, qv_device *out)
+{
+    qv_settings s;
+    qv_status status = qv_settings_init(ctx, &s);
+    if (status == QV_OK) status = qv_settings_set(ctx, &s, "run.device", text);
+    *out = (qv_device)s.device;
+    qv_settings_free(&s);
+    return status;
+}
+
+qv_status qv_cli_threads(qv_ctx *ctx, const char *text, int *out)
+{
+    qv_settings s;
+    qv_status status = qv_settings_init(ctx, &s);
+    if (status == QV_OK) status = qv_settings_set(ctx, &s, "run.threads", text);
+    *out = s.threads;
+    qv_settings_free(&s);
+    return status;
+}
+
+qv_status qv_cli_bad_option(qv_ctx *ctx, int argc, char **argv, const char *const *names, size_t n)
+{
+    const char *word = optind > 0 && optind <= argc ? argv[optind - 1] : "?";
+    size_t len = strcspn(word, "=");
+    char name[64];
+    snprintf(name, sizeof name, "%.*s", (int)(len < 60 ? len : 60), word);
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(names[i], name) == 0)
+            return qv_fail(ctx, QV_ERR_USAGE, "%s needs a value; see quaver %s --help", name, argv[0]);
+    const char *near = qv_nearest(name, names, n);
+    if (near) return qv_fail(ctx, QV_ERR_USAGE, "there is no option %s; did you mean %s?", name, near);
+    return qv_fail(ctx, QV_ERR_USAGE, "there is no option %s; see quaver %s --help", name, argv[0]);
+}

@@ -1,0 +1,35 @@
+/* quaver report */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cli/cli.h"
+#include "study/report.h"
+
+static const char help_text[] =
+    "Usage: quaver report RUN\n\n"
+    "  quaver report runs/emodb\n\n"
+    "Writes RUN/report.html again from summary.json, results.csv, predictions.csv and config.ini of a run folder\n"
+    "that quaver train has made, and prints its path. The page is one file that needs nothing else.\n\n"
+    "  -h, --help             this text\n";
+
+qv_status qv_cmd_report(qv_ctx *ctx, int argc, char **argv)
+{
+    static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {0}};
+    static const char *const names[] = {"--help"};
+    char *path = NULL;
+    opterr = 0;
+    for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
+        if (c == '?') return qv_cli_bad_option(ctx, argc, argv, names, 1);
+        fputs(help_text, stdout);
+        return QV_OK;
+    }
+    if (argc - optind != 1)
+        return qv_fail(ctx, QV_ERR_USAGE,
+                       "one run folder is needed, %d words were given; quaver report --help shows how it is called",
+                       argc - optind);
+    qv_status status = qv_report_write(ctx, argv[optind], &path);
+    if (status == QV_OK) printf("%s\n", path);
+    free(path);
+    return status;
+}

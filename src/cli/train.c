@@ -1,0 +1,194 @@
+/* quaver train */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "study/run.h"
+
+static const char help_text[] =
+    "Usage: quaver train --manifest FILE --out RUN [options]\n\n"
+    "  quaver train --manifest emodb.csv --folds data/folds/emodb.txt --out runs/emodb\n"
+    "  quaver train --manifest all.csv --folds speaker --preset reference --seed 2 --out runs/two\n"
+    "  quaver train --config data/configs/emodb.ini --shake.gamma0=1 --out runs/classic\n"
+    "  quaver train --resume --out runs/emodb\n\n"
+    "Trains one network a fold, evaluates it on speakers it has not heard, and writes RUN/report.html.\n\n"
+    "  -m, --manifest FILE    CSV with file, speaker, emotion (see quaver corpus)\n"
+    "  -o, --out RUN          run folder; one that holds a run is never overwritten without --force\n"
+    "  -c, --config FILE      settings in INI form\n"
+    "  -p, --preset NAME      small (width 16, one block a stage) or reference (width 32, two)\n"
+    "  -f, --folds SPEC       speaker, session, a number K, column, or a file of folds; all are trained\n"
+    "      --split MODE       speakers (default), or random: results are then too good\n"
+    "      --labels LIST      select and merge classes: anger,joy=happiness\n"
+    "      --order NAME       preact, preact-bn, relu, relu-bn (-bn: normalization before the shake)\n"
+    "      --forward MODE     even or shake        --backward MODE  even, shake or keep\n"
+    "      --level MODE       batch or sample      --gamma0 X       start of the scale before the shake\n"
+    "      --normalize WHAT   none, corpus, speaker, utterance\n"
+    "      --loudness WHAT    none or rms\n"
+    "      --epochs N         --batch N   --lr X   --seed N   --width N   --blocks N   --groups N\n"
+    "  -d, --device NAME      cpu, ref (double, slow), ref32 (float, slow)\n"
+    "  -j, --threads N        of the CPU\n"
+    "      --cache DIR        where features are kept; --no-cache: nowhere\n"
+    "      --resume           finish what RUN holds, to the bit as if never interrupted\n"
+    "      --force            start anew over what RUN holds\n"
+    "  --section.key=value    any setting: `quaver help settings`\n";
+
+/* Options that are short for a setting. */
+static const struct {
+    const char *option, *setting;
+} shorthands[] = {
+    {"manifest", "corpus.manifest"}, {"labels", "corpus.labels"},       {"folds", "split.folds"},
+    {"split", "split.mode"},         {"order", "net.order"},            {"forward", "shake.forward"},
+    {"backward", "shake.backward"},  {"level", "shake.level"},          {"gamma0", "shake.gamma0"},
+    {"normalize", "features.normalize"}, {"loudness", "features.loudness"}, {"epochs", "train.epochs"},
+    {"batch", "train.batch"},        {"lr", "train.lr"},                {"seed", "train.seed"},
+    {"width", "net.width"},          {"blocks", "net.blocks"},          {"groups", "net.groups"},
+    {"device", "run.device"},        {"threads", "run.threads"},
+};
+enum { SHORTHANDS = sizeof shorthands / sizeof *shorthands, OTHERS = 8 };
+
+enum { OPT_CONFIG = 1000, OPT_PRESET, OPT_OUT, OPT_CACHE, OPT_NO_CACHE, OPT_RESUME, OPT_FORCE, OPT_HELP };
+static const struct option others[OTHERS] = {
+    {"config", required_argument, NULL, OPT_CONFIG}, {"preset", required_argument, NULL, OPT_PRESET},
+    {"out", required_argument, NULL, OPT_OUT},       {"cache", required_argument, NULL, OPT_CACHE},
+    {"no-cache", no_argument, NULL, OPT_NO_CACHE},   {"resume", no_argument, NULL, OPT_RESUME},
+    {"force", no_argument, NULL, OPT_FORCE},         {"help", no_argument, NULL, OPT_HELP},
+};
+
+/* One letter each for what is typed most. */
+static int long_code(int c)
+{
+    switch (c) {
+    case 'm': return 0;
+    case 'f': return 2;
+    case 'd': return SHORTHANDS - 2;
+    case 'j': return SHORTHANDS - 1;
+    case 'c': return OPT_CONFIG;
+    case 'p': return OPT_PRESET;
+    case 'o': return OPT_OUT;
+    case 'h': return OPT_HELP;
+    default: return c;
+    }
+}
+
+typedef struct arguments {
+    qv_settings *s;
+    qv_run_options run;
+    bool help;
+    bool apply; /* second pass: config and preset are in place, options go over them */
+    const char *config, *preset;
+} arguments;
+
+static qv_status take_option(qv_ctx *ctx, arguments *a, int code)
+{
+    if (code < SHORTHANDS) return a->apply ? qv_settings_set(ctx, a->s, shorthands[code].setting, optarg) : QV_OK;
+    switch (code) {
+    case OPT_CONFIG: a->config = optarg; break;
+    case OPT_PRESET: a->preset = optarg; break;
+    case OPT_OUT: a->run.out = optarg; break;
+    case OPT_CACHE: a->run.cache_dir = optarg; break;
+    case OPT_NO_CACHE: a->run.no_cache = true; break;
+    case OPT_RESUME: a->run.resume = true; break;
+    case OPT_FORCE: a->run.force = true; break;
+    case OPT_HELP: a->help = true; break;
+    }
+    return QV_OK;
+}
+
+static qv_status bad_option(qv_ctx *ctx, int argc, char **argv)
+{
+    char text[SHORTHANDS + OTHERS][32];
+    const char *names[SHORTHANDS + OTHERS];
+    for (int i = 0; i < SHORTHANDS + OTHERS; i++) {
+        snprintf(text[i], sizeof text[i], "--%s", i < SHORTHANDS ? shorthands[i].option : others[i - SHORTHANDS].name);
+        names[i] = text[i];
+    }
+    return qv_cli_bad_option(ctx, argc, argv, names, SHORTHANDS + OTHERS);
+}
+
+static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
+{
+    struct option options[SHORTHANDS + OTHERS + 1] = {0};
+    for (int i = 0; i < SHORTHANDS; i++) options[i] = (struct option){shorthands[i].option, required_argument, NULL, i};
+    memcpy(options + SHORTHANDS, others, sizeof others);
+    optind = 0; /* start over: argv is parsed twice */
+    opterr = 0;
+    int c;
+    while ((c = getopt_long(argc, argv, "m:o:c:p:f:d:j:h", options, NULL)) != -1) {
+        if (c == '?') return bad_option(ctx, argc, argv);
+        qv_status status = take_option(ctx, a, long_code(c));
+        if (status != QV_OK) return status;
+    }
+    if (optind < argc)
+        return qv_fail(ctx, QV_ERR_USAGE, "unexpected word %s; quaver train --help shows how it is called", argv[optind]);
+    return QV_OK;
+}
+
+/* "quaver train ..." with quotes where a shell needs them. */
+static void quote_command(qv_buf *b, int argc, char **argv)
+{
+    qv_buf_puts(b, "quaver");
+    for (int i = 0; i < argc; i++) {
+        bool plain = strspn(argv[i], "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=:,./%@") == strlen(argv[i]);
+        qv_buf_puts(b, plain && *argv[i] ? " " : " '");
+        for (const char *p = argv[i]; *p; p++) *p == '\'' ? qv_buf_puts(b, "'\\''") : qv_buf_add(b, p, 1);
+        if (!plain || !*argv[i]) qv_buf_puts(b, "'");
+    }
+}
+
+static qv_status gather_settings(qv_ctx *ctx, arguments *a, int argc, char **argv)
+{
+    qv_status status = QV_OK;
+    qv_settings discarded;
+    char **words = NULL;
+    int count = argc;
+    QV_TRY(qv_settings_init(ctx, &discarded));
+    QV_TRY(qv_alloc(ctx, &words, (size_t)argc + 1, sizeof *words));
+    memcpy(words, argv, (size_t)argc * sizeof *words);
+    QV_TRY(qv_cli_overrides(ctx, &discarded, &count, words)); /* leaves the plain options */
+    QV_TRY(parse(ctx, a, count, words));
+    if (a->help) goto done;
+    if (!a->run.out) {
+        status = qv_fail(ctx, QV_ERR_USAGE, "no run folder: --out RUN says where results go");
+        goto done;
+    }
+    if (a->run.resume && !a->run.force) QV_TRY(qv_run_settings(ctx, a->s, a->run.out));
+    if (a->config) QV_TRY(qv_settings_read(ctx, a->s, a->config));
+    if (a->preset) QV_TRY(qv_settings_preset(ctx, a->s, a->preset));
+    a->apply = true;
+    QV_TRY(parse(ctx, a, count, words));
+    QV_TRY(qv_cli_overrides(ctx, a->s, &argc, argv));
+done:
+    qv_settings_free(&discarded);
+    free(words);
+    return status;
+}
+
+qv_status qv_cmd_train(qv_ctx *ctx, int argc, char **argv)
+{
+    qv_status status = QV_OK;
+    qv_settings s;
+    qv_buf command = {0}, lines = {0};
+    qv_summary summary = {0};
+    arguments a = {.s = &s};
+    QV_TRY(qv_settings_init(ctx, &s));
+    quote_command(&command, argc, argv);
+    QV_TRY(qv_buf_check(ctx, &command));
+    a.run.command = command.data;
+    QV_TRY(gather_settings(ctx, &a, argc, argv));
+    if (a.help) {
+        fputs(help_text, stdout);
+        goto done;
+    }
+    QV_TRY(qv_run(ctx, &s, &a.run, &summary));
+    qv_summary_lines(&lines, &summary, a.run.out);
+    QV_TRY(qv_buf_check(ctx, &lines));
+    fputs(lines.data, stdout);
+done:
+    qv_buf_free(&lines);
+    qv_buf_free(&command);
+    qv_summary_free(&summary);
+    qv_settings_free(&s);
+    return status;
+}
