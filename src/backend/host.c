@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "backend/exec.h"
 
@@ -79,7 +80,9 @@ static qv_status choose_table(qv_ctx *ctx, qv_exec *e)
 static qv_status allocate(qv_ctx *ctx, qv_exec *e, void **out, size_t bytes)
 {
     size_t whole = (bytes / ALIGN + 1) * ALIGN;
-    *out = aligned_alloc(ALIGN, whole);
+    /* Asked beforehand: a system that promises more than it has ends the process when the pages are touched. */
+    double there = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+    *out = (double)e->bytes + (double)whole <= there ? aligned_alloc(ALIGN, whole) : NULL;
     if (!*out) return qv_fail(ctx, QV_ERR_MEMORY, "no memory for %zu MiB of buffers; a smaller --batch needs less", whole >> 20);
     memset(*out, 0, whole);
     e->bytes += whole;

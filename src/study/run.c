@@ -245,7 +245,7 @@ static qv_status describe_protocol(qv_ctx *ctx, run_state *r)
     QV_TRY(qv_summary_set(ctx, &m->epoch_rule, "%s", s->epoch_rule == QV_EPOCH_BEST ? "best UA on the validation speakers" : "last epoch"));
     m->transductive = s->normalize == QV_NORM_SPEAKER;
     m->folds_planned = (int)r->folds->n;
-    if (random)
+    if (random && m->n_notes == 0) /* a resumed run has it already */
         QV_TRY(qv_summary_note(ctx, m, "The split is random: the same speakers train and test, so these figures say little about new voices."));
 done:
     return status;
