@@ -102,7 +102,7 @@ static void hostile_patterns_end(void **state)
     qv_pattern *p;
     bool matched = true;
     qv_assert_ok(f->ctx, qv_pattern_new(f->ctx, &p, "^(a|aa|a?)+(?<emotion>b)$"));
-    assert_int_equal(qv_pattern_match(f->ctx, p, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaac", &matched), QV_ERR_USAGE);
+    assert_int_equal(qv_pattern_match(f->ctx, p, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaabb", &matched), QV_ERR_USAGE);
     assert_false(matched);
     assert_says(qv_ctx_message(f->ctx), "match limit exceeded");
     qv_pattern_free(p);
@@ -156,7 +156,10 @@ static void names_not_understood(void **state)
     put(f, "03a01Fa.wav", NULL);
     put(f, "04a01Fa.wav", NULL); /* no such speaker */
     put(f, "03a01Xa.wav", NULL); /* no such emotion */
-    put(f, "a\xFF" "b.wav", NULL);
+    put(f,
+        "a\xFF"
+        "b.wav",
+        NULL);
     assert_int_equal(scan(f, "emodb", (qv_corpus_options){0}), QV_ERR_DATA);
     assert_null(f->m);
     assert_says(qv_ctx_message(f->ctx), "3 names in ");
@@ -264,6 +267,28 @@ static void same_content_is_found(void **state)
     assert_string_equal(f->m->items[2].name, "rage/b/5.wav");
 }
 
+static void every_allocation_may_fail(void **state)
+{
+    fixture *f = *state;
+    put(f, "joy/a/1.wav", "one");
+    put(f, "rage/b/2.wav", "one");
+    put(f, "stray.wav", NULL);
+    qv_corpus_options o = {.lenient = true, .unique = true, .labels = "joy,rage=joy"};
+    qv_status s = QV_ERR_MEMORY;
+    size_t nth = 1;
+    for (; s == QV_ERR_MEMORY && nth < 1000; nth++) {
+        const qv_recipe *recipe;
+        qv_assert_ok(f->ctx, qv_recipe_find(f->ctx, &recipe, "folders"));
+        qv_manifest_free(f->m);
+        qv_corpus_report_free(&f->report);
+        qv_ctx_fail_alloc(f->ctx, nth);
+        s = qv_corpus_scan(f->ctx, &f->m, &f->report, recipe, f->dir, &o);
+    }
+    qv_ctx_fail_alloc(f->ctx, 0);
+    assert_true(s == QV_ERR_USAGE); /* `unique` left nothing of rage */
+    assert_true(nth > 20);
+}
+
 static void real_emodb(void **state)
 {
     fixture *f = *state;
@@ -346,9 +371,18 @@ static void the_command(void **state)
     assert_file_says(f, "out", "ravdess");
     assert_int_equal(run_command(f, "--help"), 0);
     assert_file_says(f, "out", "quaver corpus emodb wav --out emodb.csv");
-    static const char *const wrong[] = {"", "folders", "fodlers c", "folders c d", "folders c --lable x", "folders c --out",
-                                        "synth t --speakers 1", "synth t --seed -1", "synth t --labels joy",
-                                        "folders c --seed 3", "folders none", "pattern c -p '('"};
+    static const char *const wrong[] = {"",
+                                        "folders",
+                                        "fodlers c",
+                                        "folders c d",
+                                        "folders c --lable x",
+                                        "folders c --out",
+                                        "synth t --speakers 1",
+                                        "synth t --seed -1",
+                                        "synth t --labels joy",
+                                        "folders c --seed 3",
+                                        "folders none",
+                                        "pattern c -p '('"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         if (run_command(f, wrong[i]) != 2) fail_msg("quaver corpus %s", wrong[i]);
     }
@@ -368,6 +402,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(folders_without_speakers, setup, teardown),
         cmocka_unit_test_setup_teardown(own_patterns, setup, teardown),
         cmocka_unit_test_setup_teardown(same_content_is_found, setup, teardown),
+        cmocka_unit_test_setup_teardown(every_allocation_may_fail, setup, teardown),
         cmocka_unit_test_setup_teardown(real_emodb, setup, teardown),
         cmocka_unit_test_setup_teardown(real_ravdess, setup, teardown),
         cmocka_unit_test_setup_teardown(the_command, setup, teardown),

@@ -98,10 +98,14 @@ static void knows_utf8(void **state)
         const char *bytes;
         size_t good;
     } cases[] = {
-        {"a\xC3\xA9z", 4},         {"\xC0\x80", 0},     {"\xC1\xBF", 0},         {"\xE0\x9F\xBF", 0},
-        {"\xE0\xA0\x80", 3},       {"\xED\x9F\xBF", 3}, {"\xED\xA0\x80", 0},     {"\xF0\x8F\xBF\xBF", 0},
-        {"\xF0\x90\x80\x80", 4},   {"\xF4\x8F\xBF\xBF", 4}, {"\xF4\x90\x80\x80", 0}, {"\xF5\x80\x80\x80", 0},
-        {"\xE4\xB8", 0},           {"x\x80", 1},        {"\xF0\x9F\x98", 0},     {"\xE4\xB8\x41", 0},
+        {"a\xC3\xA9z", 4},       {"\xC0\x80", 0},
+        {"\xC1\xBF", 0},         {"\xE0\x9F\xBF", 0},
+        {"\xE0\xA0\x80", 3},     {"\xED\x9F\xBF", 3},
+        {"\xED\xA0\x80", 0},     {"\xF0\x8F\xBF\xBF", 0},
+        {"\xF0\x90\x80\x80", 4}, {"\xF4\x8F\xBF\xBF", 4},
+        {"\xF4\x90\x80\x80", 0}, {"\xF5\x80\x80\x80", 0},
+        {"\xE4\xB8", 0},         {"x\x80", 1},
+        {"\xF0\x9F\x98", 0},     {"\xE4\xB8\x41", 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         assert_int_equal(qv_utf8_check(cases[i].bytes, strlen(cases[i].bytes)), cases[i].good);
@@ -166,13 +170,15 @@ static void finds_the_nearest_name(void **state)
     static const struct {
         const char *word, *want;
     } cases[] = {
-        {"hapiness", "happiness"}, {"Anger", "anger"}, {"angre", "anger"}, {"sadnes", "sadness"},
-        {"jo", "joy"},             {"boredom", NULL},  {"", NULL},         {"neutarl", "neutral"},
+        {"hapiness", "happiness"}, {"Anger", "anger"}, {"angre", "anger"},     {"sadnes", "sadness"}, {"jo", "joy"},
+        {"boredom", NULL},         {"", NULL},         {"neutarl", "neutral"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const char *got = qv_nearest(cases[i].word, names, 5);
-        if (!cases[i].want) assert_null(got);
-        else assert_string_equal(got ? got : "nothing", cases[i].want);
+        if (!cases[i].want)
+            assert_null(got);
+        else
+            assert_string_equal(got ? got : "nothing", cases[i].want);
     }
     char endless[200];
     memset(endless, 'a', sizeof endless - 1);
@@ -183,9 +189,12 @@ static void finds_the_nearest_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_what_rfc_4180_describes), cmocka_unit_test(refuses_with_the_line),
-        cmocka_unit_test(knows_utf8),                    cmocka_unit_test(writes_what_it_reads),
-        cmocka_unit_test(random_bytes_do_no_harm),       cmocka_unit_test(finds_the_nearest_name),
+        cmocka_unit_test(reads_what_rfc_4180_describes),
+        cmocka_unit_test(refuses_with_the_line),
+        cmocka_unit_test(knows_utf8),
+        cmocka_unit_test(writes_what_it_reads),
+        cmocka_unit_test(random_bytes_do_no_harm),
+        cmocka_unit_test(finds_the_nearest_name),
     };
     return cmocka_run_group_tests_name("csv", tests, NULL, NULL);
 }

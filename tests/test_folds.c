@@ -39,7 +39,8 @@ static qv_manifest *manifest(qv_ctx *ctx, int speakers)
             char speaker[8], name[16];
             snprintf(speaker, sizeof speaker, "%02d", s);
             snprintf(name, sizeof name, "%02d-%d.wav", s, i);
-            qv_assert_ok(ctx, qv_manifest_add(ctx, m, name, name, speaker, i % 2 ? "joy" : "anger", s % 2 ? "male" : "female"));
+            qv_assert_ok(
+                ctx, qv_manifest_add(ctx, m, name, name, speaker, i % 2 ? "joy" : "anger", s % 2 ? "male" : "female"));
             m->items[m->n - 1].line = (int)m->n + 1;
         }
     }

@@ -109,7 +109,8 @@ static void every_part_changes_the_sound(void **state)
     for (int i = 0; i < 5; i++) {
         int16_t *x;
         size_t n;
-        qv_assert_ok(ctx, qv_synth_wave(ctx, cases[i].seed, cases[i].speaker, cases[i].emotion, cases[i].sentence, &x, &n));
+        qv_assert_ok(ctx,
+                     qv_synth_wave(ctx, cases[i].seed, cases[i].speaker, cases[i].emotion, cases[i].sentence, &x, &n));
         hash[i] = XXH3_64bits(x, n * sizeof *x);
         free(x);
         for (int j = 0; j < i; j++) assert_true(hash[i] != hash[j]);
@@ -162,8 +163,10 @@ static void refuses_what_cannot_be(void **state)
     (void)state;
     qv_ctx *ctx = qv_ctx_new();
     char *dir = qv_test_tmpdir(), *file;
-    static const qv_synth_options bad[] = {{.speakers = 1, .sentences = 8}, {.speakers = 100, .sentences = 8},
-                                           {.speakers = 8, .sentences = 0}, {.speakers = 8, .sentences = 100},
+    static const qv_synth_options bad[] = {{.speakers = 1, .sentences = 8},
+                                           {.speakers = 100, .sentences = 8},
+                                           {.speakers = 8, .sentences = 0},
+                                           {.speakers = 8, .sentences = 100},
                                            {.speakers = -5, .sentences = 8}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(qv_synth_corpus(ctx, dir, &bad[i]), QV_ERR_USAGE);
@@ -183,10 +186,8 @@ static void refuses_what_cannot_be(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(same_samples_everywhere),
-        cmocka_unit_test(emotions_differ_as_meant),
-        cmocka_unit_test(every_part_changes_the_sound),
-        cmocka_unit_test(writes_a_corpus_that_reads_back),
+        cmocka_unit_test(same_samples_everywhere),      cmocka_unit_test(emotions_differ_as_meant),
+        cmocka_unit_test(every_part_changes_the_sound), cmocka_unit_test(writes_a_corpus_that_reads_back),
         cmocka_unit_test(refuses_what_cannot_be),
     };
     return cmocka_run_group_tests_name("synth", tests, NULL, NULL);

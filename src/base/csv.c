@@ -48,8 +48,8 @@ qv_status qv_csv_open(qv_ctx *ctx, qv_csv *r, const char *name, char *text, size
     if (size >= INT_MAX) return qv_fail(ctx, QV_ERR_DATA, "%s: %zu bytes are more than a table may have", name, size);
     size_t bad = qv_utf8_check(text, size);
     if (bad < size) {
-        return qv_fail(ctx, QV_ERR_DATA, "%s:%d: byte 0x%02x is not UTF-8; save the file as UTF-8", name, line_of(text, bad),
-                       (unsigned)(unsigned char)text[bad]);
+        return qv_fail(ctx, QV_ERR_DATA, "%s:%d: byte 0x%02x is not UTF-8; save the file as UTF-8", name,
+                       line_of(text, bad), (unsigned)(unsigned char)text[bad]);
     }
     size_t nul = strlen(text);
     if (nul < size) {
@@ -108,8 +108,9 @@ static qv_status plain_cell(qv_ctx *ctx, qv_csv *r, size_t *to)
     r->pos += strcspn(r->text + r->pos, ",\r\n\"");
     *to = r->pos;
     if (r->text[r->pos] != '"') return QV_OK;
-    return qv_fail(ctx, QV_ERR_DATA, "%s:%d: a quote in the middle of a cell; quote the whole cell and write \"\" for \"",
-                   r->name, r->line);
+    return qv_fail(ctx, QV_ERR_DATA,
+                   "%s:%d: a quote in the middle of a cell; quote the whole cell and write \"\" for \"", r->name,
+                   r->line);
 }
 
 static void skip_empty_lines(qv_csv *r)

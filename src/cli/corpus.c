@@ -20,7 +20,8 @@ static const char help_text[] =
     "usage: quaver corpus RECIPE DIR [options]\n"
     "  -o, --out FILE        write the manifest there, with paths relative to it; else to standard output, absolute\n"
     "  -l, --labels LIST     keep and merge emotions: anger,joy=happiness,...; also their order\n"
-    "  -p, --pattern REGEX   for `pattern`: PCRE2 with named groups emotion, speaker, gender, session, ...; sees the path\n"
+    "  -p, --pattern REGEX   for `pattern`: PCRE2 with named groups emotion, speaker, gender, session, ...; sees the "
+    "path\n"
     "                        below DIR if it holds a '/', else the file's name; other groups become columns\n"
     "      --lenient         leave out names that are not understood, instead of giving up\n"
     "      --unique          of recordings with the same content keep only the first\n"
@@ -95,13 +96,27 @@ static qv_status take_option(qv_ctx *ctx, arguments *a, int c)
     uint64_t n = 0;
     if (c != 'h') *(c >= OPT_SPEAKERS ? &a->of_synth : &a->of_scan) = option_name(c);
     switch (c) {
-    case 'o': a->out = optarg; break;
-    case 'l': a->corpus.labels = optarg; break;
-    case 'p': a->corpus.pattern = optarg; break;
-    case 'n': a->dry_run = true; break;
-    case 'h': a->help = true; break;
-    case OPT_LENIENT: a->corpus.lenient = true; break;
-    case OPT_UNIQUE: a->corpus.unique = true; break;
+    case 'o':
+        a->out = optarg;
+        break;
+    case 'l':
+        a->corpus.labels = optarg;
+        break;
+    case 'p':
+        a->corpus.pattern = optarg;
+        break;
+    case 'n':
+        a->dry_run = true;
+        break;
+    case 'h':
+        a->help = true;
+        break;
+    case OPT_LENIENT:
+        a->corpus.lenient = true;
+        break;
+    case OPT_UNIQUE:
+        a->corpus.unique = true;
+        break;
     case OPT_SPEAKERS:
         status = take_number(ctx, "speakers", 2, QV_SYNTH_MAX, &n);
         a->synth.speakers = (int)n;
@@ -110,8 +125,12 @@ static qv_status take_option(qv_ctx *ctx, arguments *a, int c)
         status = take_number(ctx, "sentences", 1, QV_SYNTH_MAX, &n);
         a->synth.sentences = (int)n;
         break;
-    case OPT_SEED: status = take_number(ctx, "seed", 0, UINT64_MAX, &a->synth.seed); break;
-    case OPT_FORCE: a->synth.force = true; break;
+    case OPT_SEED:
+        status = take_number(ctx, "seed", 0, UINT64_MAX, &a->synth.seed);
+        break;
+    case OPT_FORCE:
+        a->synth.force = true;
+        break;
     }
     return status;
 }

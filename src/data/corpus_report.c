@@ -72,12 +72,13 @@ static void say_expected(qv_corpus_report *r, const qv_recipe *recipe, const qv_
         r->complete = compare_emotions(recipe, m, recipe->part, &rest, &part_total);
         qv_buf_free(&rest);
         if (r->complete) {
-            qv_buf_printf(&r->text, "as expected: the %zu recordings of %s, out of %zu\n", part_total, recipe->part, total);
+            qv_buf_printf(&r->text, "as expected: the %zu recordings of %s, out of %zu\n", part_total, recipe->part,
+                          total);
         }
     }
     if (!r->complete) {
-        qv_buf_printf(&r->text, "NOT AS EXPECTED: %zu recordings of %d speakers, the corpus has %zu of %d%s%s\n", r->found,
-                      m->n_speakers, total, recipe->speakers, all ? "" : ": ", all ? "" : differences.data);
+        qv_buf_printf(&r->text, "NOT AS EXPECTED: %zu recordings of %d speakers, the corpus has %zu of %d%s%s\n",
+                      r->found, m->n_speakers, total, recipe->speakers, all ? "" : ": ", all ? "" : differences.data);
     }
     r->text.failed |= differences.failed;
     qv_buf_free(&differences);
@@ -87,7 +88,8 @@ qv_status qv_corpus_compare(qv_ctx *ctx, qv_corpus_report *r, const qv_recipe *r
                             const char *dir)
 {
     qv_buf_printf(&r->text, "%s\n%zu recordings in %s", recipe->title, r->found, dir);
-    if (r->other_part) qv_buf_printf(&r->text, ", %zu of other parts left out (taken: %s)", r->other_part, recipe->keep);
+    if (r->other_part)
+        qv_buf_printf(&r->text, ", %zu of other parts left out (taken: %s)", r->other_part, recipe->keep);
     if (r->no_audio) qv_buf_printf(&r->text, ", %zu files of other kinds", r->no_audio);
     qv_buf_puts(&r->text, "\n");
     if (recipe->expected) say_expected(r, recipe, m);
@@ -192,7 +194,8 @@ static void say_broken(qv_corpus_report *r, const qv_manifest *m, const content 
     }
     if (empty) qv_buf_printf(&r->text, "warning: %zu files are empty, such as %s\n", empty, name);
     if (pointers) {
-        qv_buf_printf(&r->text, "warning: %zu files are Git LFS pointers, not recordings, such as %s; run `git lfs pull`\n",
+        qv_buf_printf(&r->text,
+                      "warning: %zu files are Git LFS pointers, not recordings, such as %s; run `git lfs pull`\n",
                       pointers, name);
     }
 }
@@ -237,7 +240,8 @@ qv_status qv_corpus_twins(qv_ctx *ctx, qv_corpus_report *r, qv_manifest *m, bool
             qv_buf_printf(&r->text, "same content: %s = %s%s\n", a->name, b->name, how_they_differ(a, b));
         }
     }
-    if (r->duplicates > QV_LIST_MAX) qv_buf_printf(&r->text, "same content: and %zu more\n", r->duplicates - QV_LIST_MAX);
+    if (r->duplicates > QV_LIST_MAX)
+        qv_buf_printf(&r->text, "same content: and %zu more\n", r->duplicates - QV_LIST_MAX);
     if (r->duplicates) {
         qv_buf_printf(&r->text, "%zu recordings repeat another: %s\n", r->duplicates,
                       unique ? "left out" : "results may be too good; --unique leaves them out");
@@ -258,7 +262,8 @@ static int longest(char *const *names, int n, int least)
     return least;
 }
 
-static void table_row(qv_buf *b, const qv_manifest *m, const char *name, int width, const char *gender, const size_t *counts)
+static void table_row(qv_buf *b, const qv_manifest *m, const char *name, int width, const char *gender,
+                      const size_t *counts)
 {
     size_t total = 0;
     qv_buf_printf(b, "  %-*s %-6s", width, name, gender ? gender : "");

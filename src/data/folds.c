@@ -65,10 +65,11 @@ static qv_status check_speakers(qv_ctx *ctx, const qv_manifest *m, const int *gr
         const qv_item *item = &m->items[i];
         if (group[i] == QV_GROUP_OUT) continue;
         if (strcmp(item->speaker, QV_NO_SPEAKER) == 0) {
-            status = qv_fail(ctx, QV_ERR_DATA,
-                             "%s: no speaker; recordings of one speaker on both sides would make results too good. Fill "
-                             "the column 'speaker', or ask for a random split in so many words",
-                             qv_item_place(m, item, a, sizeof a));
+            status =
+                qv_fail(ctx, QV_ERR_DATA,
+                        "%s: no speaker; recordings of one speaker on both sides would make results too good. Fill "
+                        "the column 'speaker', or ask for a random split in so many words",
+                        qv_item_place(m, item, a, sizeof a));
             goto done;
         }
         const qv_item **mine = &first[item->speaker_id];
@@ -106,9 +107,9 @@ done:
 typedef struct holding {
     const qv_manifest *m;
     qv_fold *fold;
-    size_t *items;  /* [speakers][classes] recordings that train */
-    size_t *totals; /* [classes] */
-    int *gender;    /* [speakers] */
+    size_t *items;      /* [speakers][classes] recordings that train */
+    size_t *totals;     /* [classes] */
+    int *gender;        /* [speakers] */
     int *there, *taken; /* [genders] speakers who train at first; held out */
 } holding;
 
@@ -176,7 +177,8 @@ static void let_go(holding *h, int speaker, qv_part to)
     size_t classes = (size_t)h->m->n_classes;
     h->taken[h->gender[speaker]]++;
     for (size_t i = 0; i < h->m->n; i++) {
-        if (h->m->items[i].speaker_id == speaker && h->fold->part[i] == QV_PART_TRAIN) h->fold->part[i] = (unsigned char)to;
+        if (h->m->items[i].speaker_id == speaker && h->fold->part[i] == QV_PART_TRAIN)
+            h->fold->part[i] = (unsigned char)to;
     }
     for (size_t c = 0; c < classes; c++) {
         h->totals[c] -= h->items[(size_t)speaker * classes + c];
@@ -265,7 +267,8 @@ static qv_status split_speakers(qv_ctx *ctx, qv_folds **out, const qv_manifest *
     QV_TRY(check_speakers(ctx, m, group));
     QV_TRY(new_folds(ctx, out, m, 1, false));
     name_fold(*out, 0, "split");
-    for (size_t i = 0; i < m->n; i++) (*out)->folds[0].part[i] = m->items[i].label >= 0 ? QV_PART_TRAIN : QV_PART_UNUSED;
+    for (size_t i = 0; i < m->n; i++)
+        (*out)->folds[0].part[i] = m->items[i].label >= 0 ? QV_PART_TRAIN : QV_PART_UNUSED;
     QV_TRY(hold_out(ctx, m, &(*out)->folds[0], count > 0 ? count : 1, QV_PART_TEST));
 done:
     free(group);
@@ -299,7 +302,8 @@ static qv_status split_at_random(qv_ctx *ctx, qv_folds **out, const qv_manifest 
     QV_TRY(check_fraction(ctx, o));
     QV_TRY(new_folds(ctx, out, m, 1, true));
     name_fold(*out, 0, "random");
-    for (size_t i = 0; i < m->n; i++) (*out)->folds[0].part[i] = m->items[i].label >= 0 ? QV_PART_TRAIN : QV_PART_UNUSED;
+    for (size_t i = 0; i < m->n; i++)
+        (*out)->folds[0].part[i] = m->items[i].label >= 0 ? QV_PART_TRAIN : QV_PART_UNUSED;
     QV_TRY(deal_out(ctx, m, &(*out)->folds[0], o->test_fraction, QV_PART_TEST, o->seed));
 done:
     return status;
@@ -326,7 +330,7 @@ static qv_status count_fold(qv_ctx *ctx, const qv_manifest *m, qv_fold *fold)
 
 static bool has_part(const qv_manifest *m, const qv_fold *fold, qv_part part)
 {
-    return m->n > 0 && memchr(fold->part, part, m->n) != NULL;
+    return m->n > 0 && memchr(fold->part, (int)part, m->n) != NULL;
 }
 
 static qv_status check_fold(qv_ctx *ctx, const qv_manifest *m, const qv_fold *fold)
@@ -338,10 +342,11 @@ static qv_status check_fold(qv_ctx *ctx, const qv_manifest *m, const qv_fold *fo
             trained = fold->part[i] == QV_PART_TRAIN && m->items[i].label == c;
         }
         if (trained) continue;
-        return qv_fail(ctx, QV_ERR_DATA,
-                       "fold %s leaves no recording of '%s' to train on; cut the folds otherwise or leave the class out "
-                       "by --labels",
-                       fold->name, m->classes[c]);
+        return qv_fail(
+            ctx, QV_ERR_DATA,
+            "fold %s leaves no recording of '%s' to train on; cut the folds otherwise or leave the class out "
+            "by --labels",
+            fold->name, m->classes[c]);
     }
     return QV_OK;
 }
@@ -378,8 +383,10 @@ static qv_status make_groups(qv_ctx *ctx, qv_grouping *g, const qv_manifest *m, 
     if (strcmp(spec, "column") == 0) return qv_group_by_column(ctx, g, m, QV_COLUMN_FOLD, true);
     if (group_count(spec) > 0 && o->random) return qv_group_at_random(ctx, g, m, group_count(spec), o->seed);
     if (o->random) {
-        return qv_fail(ctx, QV_ERR_USAGE, "folds '%s' are never random; a random split goes with a number of folds, or "
-                       "none", spec);
+        return qv_fail(ctx, QV_ERR_USAGE,
+                       "folds '%s' are never random; a random split goes with a number of folds, or "
+                       "none",
+                       spec);
     }
     if (strcmp(spec, "speaker") == 0) return qv_group_by_speaker(ctx, g, m);
     if (strcmp(spec, "session") == 0) return qv_group_by_column(ctx, g, m, QV_COLUMN_SESSION, false);

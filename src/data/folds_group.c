@@ -18,8 +18,10 @@ qv_status qv_group_add(qv_ctx *ctx, qv_grouping *g, const char *name)
 
 const char *qv_item_place(const qv_manifest *m, const qv_item *item, char *text, size_t size)
 {
-    if (m->path && item->line > 0) snprintf(text, size, "%s:%d", m->path, item->line);
-    else snprintf(text, size, "%s", item->name);
+    if (m->path && item->line > 0)
+        snprintf(text, size, "%s:%d", m->path, item->line);
+    else
+        snprintf(text, size, "%s", item->name);
     return text;
 }
 

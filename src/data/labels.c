@@ -61,7 +61,8 @@ qv_status qv_label_map_parse(qv_ctx *ctx, qv_label_map *map, const char *labels)
     size_t n = 1;
     *map = (qv_label_map){0};
     for (const char *s = labels; *s; s++) n += *s == ',';
-    if (n > QV_LABELS_MAX) return qv_fail(ctx, QV_ERR_USAGE, "labels: %zu names, at most %d are taken", n, QV_LABELS_MAX);
+    if (n > QV_LABELS_MAX)
+        return qv_fail(ctx, QV_ERR_USAGE, "labels: %zu names, at most %d are taken", n, QV_LABELS_MAX);
     QV_TRY(qv_alloc(ctx, &map->from, n, sizeof *map->from));
     QV_TRY(qv_alloc(ctx, &map->to, n, sizeof *map->to));
     QV_TRY(qv_alloc(ctx, &map->classes, n, sizeof *map->classes));

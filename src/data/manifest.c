@@ -27,15 +27,24 @@ typedef struct manifest_store {
 char **qv_item_text(qv_item *item, int column)
 {
     switch (column) {
-    case QV_COLUMN_FILE: return &item->name;
-    case QV_COLUMN_SPEAKER: return &item->speaker;
-    case QV_COLUMN_EMOTION: return &item->emotion;
-    case QV_COLUMN_GENDER: return &item->gender;
-    case QV_COLUMN_SESSION: return &item->session;
-    case QV_COLUMN_SPLIT: return &item->split;
-    case QV_COLUMN_FOLD: return &item->fold;
-    case QV_COLUMN_CORPUS: return &item->corpus;
-    default: return NULL;
+    case QV_COLUMN_FILE:
+        return &item->name;
+    case QV_COLUMN_SPEAKER:
+        return &item->speaker;
+    case QV_COLUMN_EMOTION:
+        return &item->emotion;
+    case QV_COLUMN_GENDER:
+        return &item->gender;
+    case QV_COLUMN_SESSION:
+        return &item->session;
+    case QV_COLUMN_SPLIT:
+        return &item->split;
+    case QV_COLUMN_FOLD:
+        return &item->fold;
+    case QV_COLUMN_CORPUS:
+        return &item->corpus;
+    default:
+        return NULL;
     }
 }
 

@@ -31,15 +31,15 @@ typedef struct reader {
     const qv_manifest_options *options;
     size_t n_cells;
     int column[QV_CSV_MAX_CELLS]; /* meaning of each cell, -1: an extra one */
-    int cell_of[QV_COLUMNS]; /* cell of each meaning, -1: absent */
+    int cell_of[QV_COLUMNS];      /* cell of each meaning, -1: absent */
     identity *seen;
     size_t n_seen, cap_seen;
 } reader;
 
 static qv_status fail_at(qv_ctx *ctx, const reader *r, const char *what, const char *text)
 {
-    return qv_fail(ctx, QV_ERR_DATA, "%s:%d: %s%s%s%s", r->path, r->csv.row_line, what, text ? " '" : "", text ? text : "",
-                   text ? "'" : "");
+    return qv_fail(ctx, QV_ERR_DATA, "%s:%d: %s%s%s%s", r->path, r->csv.row_line, what, text ? " '" : "",
+                   text ? text : "", text ? "'" : "");
 }
 
 static int column_named(const char *name)
@@ -87,8 +87,10 @@ static qv_status read_header(qv_ctx *ctx, reader *r, qv_manifest *m)
             }
         }
         r->column[i] = column_named(name);
-        if (r->column[i] >= 0) r->cell_of[r->column[i]] = (int)i;
-        else QV_TRY(keep_extra(ctx, m, name));
+        if (r->column[i] >= 0)
+            r->cell_of[r->column[i]] = (int)i;
+        else
+            QV_TRY(keep_extra(ctx, m, name));
     }
     int required = r->options->need_emotion ? QV_COLUMN_EMOTION : QV_COLUMN_FILE;
     for (int c = QV_COLUMN_FILE; c <= required; c++) {

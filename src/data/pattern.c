@@ -73,7 +73,8 @@ qv_status qv_pattern_new(qv_ctx *ctx, qv_pattern **out, const char *regex)
     qv_pattern *p = NULL;
     *out = NULL;
     if (strlen(regex) > QV_PATTERN_MAX) {
-        return qv_fail(ctx, QV_ERR_USAGE, "a pattern of %zu bytes; at most %d are taken", strlen(regex), QV_PATTERN_MAX);
+        return qv_fail(ctx, QV_ERR_USAGE, "a pattern of %zu bytes; at most %d are taken", strlen(regex),
+                       QV_PATTERN_MAX);
     }
     QV_TRY(qv_alloc(ctx, &p, 1, sizeof *p));
     QV_TRY(compile(ctx, p, regex));

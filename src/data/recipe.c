@@ -226,7 +226,8 @@ static qv_status name_columns(qv_ctx *ctx, scan *s)
         int c = s->column[g];
         emotion = emotion || c == QV_COLUMN_EMOTION;
         if (c == QV_COLUMN_FILE || c == QV_COLUMN_START || c == QV_COLUMN_END) {
-            status = qv_fail(ctx, QV_ERR_USAGE, "pattern: a group cannot be named '%s', which a name does not tell", name);
+            status =
+                qv_fail(ctx, QV_ERR_USAGE, "pattern: a group cannot be named '%s', which a name does not tell", name);
             goto done;
         }
         if (c == EXTRA) QV_TRY(qv_strdup(ctx, &s->m->extra[s->m->n_extra++], name));
@@ -242,8 +243,10 @@ static qv_status open_pattern(qv_ctx *ctx, scan *s, const qv_corpus_options *o)
 {
     const char *regex = s->recipe->pattern ? s->recipe->pattern : o->pattern;
     if (!regex) {
-        return qv_fail(ctx, QV_ERR_USAGE, "recipe '%s' needs a pattern, such as "
-                       "--pattern '^(?<speaker>[^_]+)_(?<emotion>[^_]+)_'", s->recipe->name);
+        return qv_fail(ctx, QV_ERR_USAGE,
+                       "recipe '%s' needs a pattern, such as "
+                       "--pattern '^(?<speaker>[^_]+)_(?<emotion>[^_]+)_'",
+                       s->recipe->name);
     }
     if (s->recipe->pattern && o->pattern) {
         return qv_fail(ctx, QV_ERR_USAGE, "recipe '%s' has a pattern of its own; --pattern goes with `pattern`",
@@ -258,12 +261,16 @@ static qv_status check_found(qv_ctx *ctx, const scan *s, const char *dir, bool l
 {
     const qv_corpus_report *r = s->report;
     if (r->n_unknown > 0 && !lenient) {
-        return qv_fail(ctx, QV_ERR_DATA, "%zu names in %s are not understood by recipe '%s', such as %s; --lenient leaves "
-                       "them out", r->n_unknown, dir, s->recipe->name, r->unknown[0]);
+        return qv_fail(ctx, QV_ERR_DATA,
+                       "%zu names in %s are not understood by recipe '%s', such as %s; --lenient leaves "
+                       "them out",
+                       r->n_unknown, dir, s->recipe->name, r->unknown[0]);
     }
     if (r->found > 0) return QV_OK;
-    return qv_fail(ctx, QV_ERR_DATA, "no recording of recipe '%s' in %s (%zu files of other kinds, %zu of other parts of "
-                   "the corpus)", s->recipe->name, dir, r->no_audio, r->other_part);
+    return qv_fail(ctx, QV_ERR_DATA,
+                   "no recording of recipe '%s' in %s (%zu files of other kinds, %zu of other parts of "
+                   "the corpus)",
+                   s->recipe->name, dir, r->no_audio, r->other_part);
 }
 
 qv_status qv_corpus_scan(qv_ctx *ctx, qv_manifest **out, qv_corpus_report *report, const qv_recipe *recipe,

@@ -59,7 +59,8 @@ static qv_status add_row(qv_ctx *ctx, qv_manifest *m, const char *path, int spea
     char who[16], what[16];
     snprintf(who, sizeof who, "s%02d", speaker + 1);
     snprintf(what, sizeof what, "%d", sentence + 1);
-    QV_TRY(qv_manifest_add(ctx, m, path, qv_path_base(path), who, qv_synth_emotions[emotion], qv_synth_gender(speaker)));
+    QV_TRY(
+        qv_manifest_add(ctx, m, path, qv_path_base(path), who, qv_synth_emotions[emotion], qv_synth_gender(speaker)));
     qv_item *item = &m->items[m->n - 1];
     QV_TRY(qv_strdup(ctx, &item->corpus, "synth"));
     QV_TRY(qv_alloc(ctx, &item->extra, 1, sizeof *item->extra));

@@ -27,7 +27,8 @@ qv_status qv_synth_corpus(qv_ctx *ctx, const char *dir, const qv_synth_options *
 
 /* One recording: n samples, released with free(). speaker and sentence count from 0, emotion is an index of
  * qv_synth_emotions. */
-qv_status qv_synth_wave(qv_ctx *ctx, uint64_t seed, int speaker, int emotion, int sentence, int16_t **samples, size_t *n);
+qv_status qv_synth_wave(qv_ctx *ctx, uint64_t seed, int speaker, int emotion, int sentence, int16_t **samples,
+                        size_t *n);
 
 extern const char *const qv_synth_emotions[QV_SYNTH_EMOTIONS];
 /* "male" or "female". */

@@ -104,13 +104,37 @@ typedef struct manner {
 
 /* What each emotion adds to a speaker's own manner. */
 static const manner emotion_shift[QV_SYNTH_EMOTIONS] = {
-    {.pitch = 0.30, .range = 0.14, .slope = -0.06, .ending = -0.12, .tempo = 0.18, .level = 6.0, .bright = 1.0,
-     .jitter = 0.006, .breath = 0.00, .tract = 0.02},
-    {.pitch = 0.42, .range = 0.26, .slope = 0.08, .ending = 0.20, .tempo = 0.06, .level = 2.5, .bright = 0.2,
-     .jitter = 0.001, .breath = 0.00, .tract = 0.09},
+    {.pitch = 0.30,
+     .range = 0.14,
+     .slope = -0.06,
+     .ending = -0.12,
+     .tempo = 0.18,
+     .level = 6.0,
+     .bright = 1.0,
+     .jitter = 0.006,
+     .breath = 0.00,
+     .tract = 0.02},
+    {.pitch = 0.42,
+     .range = 0.26,
+     .slope = 0.08,
+     .ending = 0.20,
+     .tempo = 0.06,
+     .level = 2.5,
+     .bright = 0.2,
+     .jitter = 0.001,
+     .breath = 0.00,
+     .tract = 0.09},
     {.pitch = 0},
-    {.pitch = -0.08, .range = -0.10, .slope = -0.10, .ending = -0.04, .tempo = -0.24, .level = -5.0, .bright = -0.8,
-     .jitter = 0.004, .breath = 0.06, .tract = -0.04},
+    {.pitch = -0.08,
+     .range = -0.10,
+     .slope = -0.10,
+     .ending = -0.04,
+     .tempo = -0.24,
+     .level = -5.0,
+     .bright = -0.8,
+     .jitter = 0.004,
+     .breath = 0.06,
+     .tract = -0.04},
 };
 
 typedef struct speaker_traits {
@@ -173,7 +197,8 @@ static double at_least(double x, double low) { return x < low ? low : x; }
 static manner make_manner(uint64_t seed, const speaker_traits *t, int speaker, int emotion, int sentence)
 {
     manner m = t->own;
-    dice style = new_dice(seed, OF_STYLE, speaker, emotion, 0), take = new_dice(seed, OF_TAKE, speaker, emotion, sentence);
+    dice style = new_dice(seed, OF_STYLE, speaker, emotion, 0),
+         take = new_dice(seed, OF_TAKE, speaker, emotion, sentence);
     add_scaled(&m, &emotion_shift[emotion], t->show * (1 + spread(&take, 0.12)));
     scatter(&m, &style, 0.4);
     scatter(&m, &take, 0.4);
@@ -220,7 +245,7 @@ static int make_sentence(uint64_t seed, int sentence, syllable *s)
 /* ---- tracks: one value every 5 ms ---- */
 
 typedef struct frame {
-    double pitch; /* log2 Hz */
+    double pitch;        /* log2 Hz */
     double voice, noise; /* amplitudes */
     double noise_hz;
     double formant[FORMANTS];
@@ -265,7 +290,8 @@ static void add_onset(tracks *t, const syllable *s, const manner *m, frame f)
         memcpy(f.formant, hz, sizeof f.formant);
         add_frames(t, n, &f);
         break;
-    default: break;
+    default:
+        break;
     }
 }
 
@@ -385,7 +411,8 @@ static void quantize(const double *x, size_t n, double level, double floor_db, d
     }
 }
 
-qv_status qv_synth_wave(qv_ctx *ctx, uint64_t seed, int speaker, int emotion, int sentence, int16_t **samples, size_t *n)
+qv_status qv_synth_wave(qv_ctx *ctx, uint64_t seed, int speaker, int emotion, int sentence, int16_t **samples,
+                        size_t *n)
 {
     qv_status status = QV_OK;
     tracks *t = NULL;
