@@ -2,9 +2,15 @@
  *
  * Activations are passed as they lie (NHWC). Weights change every step and are brought into
  * the layout that the primitive likes, weight gradients back, by a prepared reorder inside the
- * call's scratch; everything a run needs is made with the plan. */
+ * call's scratch; everything a run needs is made with the plan.
+ *
+ * The batch is cut into slices of equal size, each run on one thread of our own pool: two
+ * pools, ours and OpenMP's, would wait for each other with all processors busy. How many
+ * slices there are depends on the batch alone (as long as there are more of them than
+ * threads), and weight gradients are summed over them in order, so that a result does not
+ * depend on the number of threads. */
 #include <oneapi/dnnl/dnnl.h>
-#include <stdio.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,9 +20,9 @@
  * that can build this file brings omp.h. */
 #if DNNL_CPU_THREADING_RUNTIME == DNNL_RUNTIME_OMP
 extern void omp_set_num_threads(int threads);
-static void use_threads(int threads) { omp_set_num_threads(threads); }
+static void use_one_thread(void) { omp_set_num_threads(1); }
 #else
-static void use_threads(int threads) { (void)threads; }
+static void use_one_thread(void) {}
 #endif
 
 /* Version 3 hides memory descriptors behind a pointer and joins two steps of making a primitive. */
@@ -44,7 +50,7 @@ static dnnl_status_t make_desc(dnnl_memory_desc_t *d, int n, const dnnl_dims_t d
 }
 #endif
 
-enum { ALIGN = 64 };
+enum { ALIGN = 64, SLICES = 8 };
 
 /* Makes a whole convolution as the layers see it, whichever of the three is wanted. */
 typedef struct geometry {
@@ -53,14 +59,21 @@ typedef struct geometry {
     dnnl_memory_desc_t x, y, w, w_any; /* w: as the program keeps it */
 } geometry;
 
+/* A share of the batch, on one thread. */
+typedef struct slice {
+    dnnl_stream_t stream;
+    dnnl_memory_t x, y, w, scratchpad; /* w: as the primitive takes or gives it */
+} slice;
+
 typedef struct plan {
-    int kind, threads;
+    int kind;
     dnnl_engine_t engine;
     dnnl_stream_t stream;
     dnnl_primitive_t conv, reorder; /* reorder NULL: the primitive takes the weights as they are */
-    dnnl_memory_t x, y, w, packed, scratchpad, reorder_pad;
+    dnnl_memory_t w, packed, reorder_pad;
+    size_t n_slices, x_floats, y_floats; /* floats: of a slice */
     size_t packed_bytes, pad_bytes, reorder_bytes;
-    char impl[96];
+    slice *slices;
 } plan;
 
 static size_t padded(size_t bytes) { return (bytes + ALIGN - 1) / ALIGN * ALIGN; }
@@ -72,10 +85,20 @@ static qv_status check(qv_ctx *ctx, dnnl_status_t s, const char *what)
                    what, (int)s);
 }
 
-static qv_status describe_activation(qv_ctx *ctx, dnnl_memory_desc_t *d, const qv_tensor *t)
+/* The smallest number that divides the batch into enough equal parts. */
+static size_t count_slices(size_t batch, size_t threads)
+{
+    size_t n = threads > SLICES ? threads : SLICES;
+    if (n > batch) n = batch;
+    while (batch % n != 0) n++;
+    return n;
+}
+
+/* Of one slice. */
+static qv_status describe_activation(qv_ctx *ctx, dnnl_memory_desc_t *d, const qv_tensor *t, size_t slices)
 {
     const dnnl_dim_t c = t->c, w = t->w, h = t->h;
-    const dnnl_dims_t dims = {t->n, c, h, w}, strides = {h * w * c, 1, w * c, c};
+    const dnnl_dims_t dims = {t->n / (dnnl_dim_t)slices, c, h, w}, strides = {h * w * c, 1, w * c, c};
     return check(ctx, make_desc(d, 4, dims, strides), "describing an activation");
 }
 
@@ -100,19 +123,23 @@ static void operands(int kind, const qv_tensor *in, const qv_tensor *out, const 
     *w = kind == QV_OP_CONV_GRAD_W ? &out[0] : &in[1];
 }
 
-static qv_status describe(qv_ctx *ctx, geometry *g, const qv_op *op, const qv_tensor *in, const qv_tensor *out)
+static qv_status describe(qv_ctx *ctx, geometry *g, plan *p, const qv_op *op, const qv_tensor *in, const qv_tensor *out,
+                          int threads)
 {
     qv_status status = QV_OK;
     const qv_conv_attr *a = &op->a.conv;
     const qv_tensor *x, *y, *w;
     operands(op->kind, in, out, &x, &y, &w);
     g->kind = op->kind;
+    p->n_slices = count_slices((size_t)x->n, (size_t)threads);
+    p->x_floats = qv_tensor_len(x) / p->n_slices;
+    p->y_floats = qv_tensor_len(y) / p->n_slices;
     for (int i = 0; i < 2; i++) {
         g->strides[i] = a->stride;
         g->pads[i] = a->pad;
     }
-    QV_TRY(describe_activation(ctx, &g->x, x));
-    QV_TRY(describe_activation(ctx, &g->y, y));
+    QV_TRY(describe_activation(ctx, &g->x, x, p->n_slices));
+    QV_TRY(describe_activation(ctx, &g->y, y, p->n_slices));
     QV_TRY(describe_weights(ctx, g, a, y->c, x->c / a->groups));
 done:
     return status;
@@ -182,11 +209,12 @@ static qv_status make_reorder(qv_ctx *ctx, plan *p, const geometry *g, desc_ref 
     dnnl_primitive_desc_t pd = NULL;
     const bool back = p->kind == QV_OP_CONV_GRAD_W;
     desc_ref from = back ? packed : ref_of(&g->w), to = back ? ref_of(&g->w) : packed;
-    if (dnnl_memory_desc_equal(packed, ref_of(&g->w))) return QV_OK;
     p->packed_bytes = dnnl_memory_desc_get_size(packed);
+    QV_TRY(make_memory(ctx, p, &p->w, ref_of(&g->w)));
+    QV_TRY(make_memory(ctx, p, &p->packed, packed));
+    if (dnnl_memory_desc_equal(packed, ref_of(&g->w))) goto done;
     QV_TRY(check(ctx, dnnl_reorder_primitive_desc_create(&pd, from, p->engine, to, p->engine, attr), "planning a reorder"));
     QV_TRY(check(ctx, dnnl_primitive_create(&p->reorder, pd), "making a reorder"));
-    QV_TRY(make_memory(ctx, p, &p->packed, packed));
     QV_TRY(make_memory(ctx, p, &p->reorder_pad, scratchpad_of(pd)));
     p->reorder_bytes = dnnl_memory_desc_get_size(scratchpad_of(pd));
 done:
@@ -194,25 +222,43 @@ done:
     return status;
 }
 
+static qv_status make_slices(qv_ctx *ctx, plan *p, const geometry *g, desc_ref packed, desc_ref pad)
+{
+    qv_status status = QV_OK;
+    QV_TRY(qv_alloc(ctx, &p->slices, p->n_slices, sizeof *p->slices));
+    for (size_t i = 0; i < p->n_slices; i++) {
+        slice *s = &p->slices[i];
+        QV_TRY(check(ctx, dnnl_stream_create(&s->stream, p->engine, dnnl_stream_default_flags), "creating a stream"));
+        QV_TRY(make_memory(ctx, p, &s->x, ref_of(&g->x)));
+        QV_TRY(make_memory(ctx, p, &s->y, ref_of(&g->y)));
+        QV_TRY(make_memory(ctx, p, &s->w, packed));
+        QV_TRY(make_memory(ctx, p, &s->scratchpad, pad));
+    }
+done:
+    return status;
+}
+
 static qv_status make_conv(qv_ctx *ctx, plan *p, const geometry *g, const_dnnl_primitive_attr_t attr)
 {
     qv_status status = QV_OK;
     dnnl_primitive_desc_t pd = NULL;
-    const char *impl = "";
     const dnnl_query_t weights = p->kind == QV_OP_CONV_GRAD_W ? dnnl_query_diff_weights_md : dnnl_query_weights_md;
     QV_TRY(make_conv_pd(ctx, &pd, g, p->engine, attr));
     QV_TRY(check(ctx, dnnl_primitive_create(&p->conv, pd), "making a convolution"));
-    QV_TRY(make_memory(ctx, p, &p->x, ref_of(&g->x)));
-    QV_TRY(make_memory(ctx, p, &p->y, ref_of(&g->y)));
-    QV_TRY(make_memory(ctx, p, &p->w, ref_of(&g->w)));
-    QV_TRY(make_memory(ctx, p, &p->scratchpad, scratchpad_of(pd)));
     p->pad_bytes = dnnl_memory_desc_get_size(scratchpad_of(pd));
+    QV_TRY(make_slices(ctx, p, g, dnnl_primitive_desc_query_md(pd, weights, 0), scratchpad_of(pd)));
     QV_TRY(make_reorder(ctx, p, g, dnnl_primitive_desc_query_md(pd, weights, 0), attr));
-    if (dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, (void *)&impl) == dnnl_success)
-        snprintf(p->impl, sizeof p->impl, "%s", impl);
 done:
     if (pd) dnnl_primitive_desc_destroy(pd);
     return status;
+}
+
+/* The packed weights (of every slice, where they are its result), the slices' pads, the reorder's. */
+static size_t packed_copies(const plan *p) { return p->kind == QV_OP_CONV_GRAD_W ? p->n_slices : 1; }
+
+static size_t scratch_bytes(const plan *p)
+{
+    return padded(p->packed_bytes) * packed_copies(p) + padded(p->pad_bytes) * p->n_slices + padded(p->reorder_bytes);
 }
 
 qv_status qv_cpu_plan(qv_ctx *ctx, const qv_op *op, const qv_tensor *in, const qv_tensor *out, int threads, void **out_plan,
@@ -228,15 +274,14 @@ qv_status qv_cpu_plan(qv_ctx *ctx, const qv_op *op, const qv_tensor *in, const q
     if (op->kind != QV_OP_CONV && op->kind != QV_OP_CONV_GRAD_X && op->kind != QV_OP_CONV_GRAD_W) return QV_OK;
     QV_TRY(qv_alloc(ctx, &p, 1, sizeof *p));
     p->kind = op->kind;
-    p->threads = threads;
-    use_threads(threads);
+    use_one_thread();
     QV_TRY(check(ctx, dnnl_engine_create(&p->engine, dnnl_cpu, 0), "creating the engine"));
     QV_TRY(check(ctx, dnnl_stream_create(&p->stream, p->engine, dnnl_stream_default_flags), "creating the stream"));
     QV_TRY(check(ctx, dnnl_primitive_attr_create(&attr), "creating attributes"));
     QV_TRY(check(ctx, dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user), "setting the scratchpad"));
-    QV_TRY(describe(ctx, &g, op, in, out));
+    QV_TRY(describe(ctx, &g, p, op, in, out, threads));
     QV_TRY(make_conv(ctx, p, &g, attr));
-    *need = padded(p->packed_bytes) + padded(p->pad_bytes) + padded(p->reorder_bytes);
+    *need = scratch_bytes(p);
     *out_plan = p;
     p = NULL;
 done:
@@ -249,13 +294,27 @@ done:
     return status;
 }
 
+static void free_memory(dnnl_memory_t m)
+{
+    if (m) dnnl_memory_destroy(m);
+}
+
 void qv_cpu_plan_free(void *plan_)
 {
     plan *p = plan_;
     if (!p) return;
-    dnnl_memory_t memories[] = {p->x, p->y, p->w, p->packed, p->scratchpad, p->reorder_pad};
-    for (size_t i = 0; i < sizeof memories / sizeof *memories; i++)
-        if (memories[i]) dnnl_memory_destroy(memories[i]);
+    for (size_t i = 0; p->slices && i < p->n_slices; i++) {
+        slice *s = &p->slices[i];
+        free_memory(s->x);
+        free_memory(s->y);
+        free_memory(s->w);
+        free_memory(s->scratchpad);
+        if (s->stream) dnnl_stream_destroy(s->stream);
+    }
+    free(p->slices);
+    free_memory(p->w);
+    free_memory(p->packed);
+    free_memory(p->reorder_pad);
     if (p->conv) dnnl_primitive_destroy(p->conv);
     if (p->reorder) dnnl_primitive_destroy(p->reorder);
     if (p->stream) dnnl_stream_destroy(p->stream);
@@ -277,17 +336,16 @@ static int run_reorder(plan *p, dnnl_memory_t from, dnnl_memory_t to)
     return dnnl_primitive_execute(p->reorder, p->stream, 3, args) != dnnl_success;
 }
 
-static int run_conv(plan *p)
+static int run_slice(const plan *p, const slice *s)
 {
     static const int names[3][3] = {{DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST},
                                     {DNNL_ARG_DIFF_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_DST},
                                     {DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_DST}};
     const int *name = names[p->kind == QV_OP_CONV ? 0 : p->kind == QV_OP_CONV_GRAD_X ? 1 : 2];
-    const dnnl_exec_arg_t args[] = {{name[0], p->x},
-                                    {name[1], p->packed ? p->packed : p->w},
-                                    {name[2], p->y},
-                                    {DNNL_ARG_SCRATCHPAD, p->scratchpad}};
-    return dnnl_primitive_execute(p->conv, p->stream, 4, args) != dnnl_success;
+    const dnnl_exec_arg_t args[] = {
+        {name[0], s->x}, {name[1], s->w}, {name[2], s->y}, {DNNL_ARG_SCRATCHPAD, s->scratchpad}};
+    return dnnl_primitive_execute(p->conv, s->stream, 4, args) != dnnl_success ||
+           dnnl_stream_wait(s->stream) != dnnl_success;
 }
 
 static int set_data(dnnl_memory_t m, const void *data)
@@ -295,20 +353,63 @@ static int set_data(dnnl_memory_t m, const void *data)
     return m && dnnl_memory_set_data_handle(m, (void *)(uintptr_t)data) != dnnl_success;
 }
 
+typedef struct job {
+    plan *p;
+    const float *x, *y; /* one of them is written; oneDNN asks for pointers without const anyway */
+    char *packed, *pads;
+    atomic_int failed;
+} job;
+
+static void run_slices(void *user, int chunk, size_t begin, size_t end)
+{
+    job *j = user;
+    const plan *p = j->p;
+    (void)chunk;
+    use_one_thread();
+    for (size_t i = begin; i < end; i++) {
+        const slice *s = &p->slices[i];
+        const size_t copy = packed_copies(p) == 1 ? 0 : i;
+        if (set_data(s->x, j->x + i * p->x_floats) || set_data(s->y, j->y + i * p->y_floats) ||
+            set_data(s->w, j->packed + copy * padded(p->packed_bytes)) ||
+            set_data(s->scratchpad, j->pads + i * padded(p->pad_bytes)) || run_slice(p, s))
+            atomic_store(&j->failed, 1);
+    }
+}
+
+/* Adds the slices' weight gradients into the first's. */
+static void sum_slices(void *user, int chunk, size_t begin, size_t end)
+{
+    const job *j = user;
+    float *restrict sum = (float *)j->packed;
+    (void)chunk;
+    for (size_t i = 1; i < j->p->n_slices; i++) {
+        const float *part = (const float *)(j->packed + i * padded(j->p->packed_bytes));
+        for (size_t k = begin; k < end; k++) sum[k] += part[k];
+    }
+}
+
 int qv_cpu_conv(const qv_call *call, size_t *need)
 {
     plan *p = call->plan;
     if (!p) return QV_ERR_INTERNAL;
-    if (need) return (*need = padded(p->packed_bytes) + padded(p->pad_bytes) + padded(p->reorder_bytes)), 0;
+    if (need) return (*need = scratch_bytes(p)), 0;
+    const bool gradient = p->kind == QV_OP_CONV_GRAD_W;
     const qv_tensor *x, *y, *w;
-    char *packed = call->scratch, *pad = packed + padded(p->packed_bytes), *reorder_pad = pad + padded(p->pad_bytes);
     operands(p->kind, call->in, call->out, &x, &y, &w);
-    use_threads(p->threads);
-    int failed = set_data(p->x, x->data) | set_data(p->y, y->data) | set_data(p->w, w->data) | set_data(p->packed, packed) |
-                 set_data(p->scratchpad, pad) | set_data(p->reorder_pad, reorder_pad);
-    if (p->reorder && p->kind != QV_OP_CONV_GRAD_W) failed |= run_reorder(p, p->w, p->packed);
-    failed |= run_conv(p);
-    if (p->reorder && p->kind == QV_OP_CONV_GRAD_W) failed |= run_reorder(p, p->packed, p->w);
+    char *packed = call->scratch, *pads = packed + padded(p->packed_bytes) * packed_copies(p);
+    job j = {.p = p, .x = x->data, .y = y->data, .packed = p->reorder || gradient ? packed : w->data, .pads = pads};
+    use_one_thread();
+    int failed = set_data(p->w, w->data) | set_data(p->packed, packed) |
+                 set_data(p->reorder_pad, pads + padded(p->pad_bytes) * p->n_slices);
+    if (p->reorder && !gradient) failed |= run_reorder(p, p->w, p->packed);
+    qv_parallel(call->pool, p->n_slices, 1, run_slices, &j);
+    if (gradient) {
+        qv_parallel(call->pool, p->packed_bytes / sizeof(float), 1024, sum_slices, &j);
+        if (p->reorder)
+            failed |= run_reorder(p, p->packed, p->w);
+        else
+            memcpy(w->data, packed, p->packed_bytes);
+    }
     failed |= dnnl_stream_wait(p->stream) != dnnl_success;
-    return failed ? QV_ERR_INTERNAL : 0;
+    return failed || atomic_load(&j.failed) ? QV_ERR_INTERNAL : 0;
 }
