@@ -35,7 +35,7 @@ __global__ void __launch_bounds__(QV_BLOCK) apply(bn_operands o, qv_rows g, uint
 #pragma unroll
             for (int i = 0; i < V; i++) {
                 const float z = qv_normalize(x.v[i], norm[j], i);
-                y.v[i] = relu && !(z > 0) ? 0.0f : z;
+                y.v[i] = relu && z < 0 ? 0.0f : z;
             }
             qv_store<V>(o.y + qv_offset(row, R * channels, at.column, V) + (size_t)j * channels, y);
         }

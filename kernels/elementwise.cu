@@ -11,7 +11,7 @@ struct relu_of {
     {
         qv_pack<V> r = qv_load<V>(x + i);
 #pragma unroll
-        for (int k = 0; k < V; k++) r.v[k] = r.v[k] > 0 ? r.v[k] : 0.0f;
+        for (int k = 0; k < V; k++) r.v[k] = r.v[k] < 0 ? 0.0f : r.v[k];
         qv_store<V>(y + i, r);
     }
 };

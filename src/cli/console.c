@@ -39,9 +39,9 @@ static void print_time(double seconds)
         fprintf(stderr, "%ld s", s);
 }
 
-static void print_figures(const qv_progress *p)
+static void print_figures(const qv_console *c, const qv_progress *p)
 {
-    double rate = p->seconds > 0 ? p->done / p->seconds : 0;
+    double rate = p->seconds > 0 ? (p->done - c->first) / p->seconds : 0;
     fprintf(stderr, "%.0f/%.0f %s, %.*f/s", p->done, p->total, p->unit, rate < 10 ? 1 : 0, rate);
     if (rate > 0 && p->done < p->total) {
         fputs(", ", stderr);
@@ -56,7 +56,7 @@ static void draw_bar(qv_console *c, const qv_progress *p)
     fprintf(stderr, "\r\033[K%s [", p->what);
     for (int i = 0; i < BAR_WIDTH; i++) fputc(i < filled ? '#' : '.', stderr);
     fputs("] ", stderr);
-    print_figures(p);
+    print_figures(c, p);
     fflush(stderr);
     c->bar_drawn = 1;
 }
@@ -66,8 +66,9 @@ static void on_progress(void *user, const qv_progress *p)
     qv_console *c = user;
     int finished = p->total > 0 && p->done >= p->total;
     if (c->quiet) return;
-    if (c->task != p->what) {
-        c->task = p->what;
+    if (strncmp(c->task, p->what, sizeof c->task - 1) != 0) {
+        snprintf(c->task, sizeof c->task, "%s", p->what);
+        c->first = p->done;
         c->last = 0;
     }
     if (c->terminal) {
@@ -80,7 +81,7 @@ static void on_progress(void *user, const qv_progress *p)
     } else if (p->seconds - c->last >= plain_seconds) {
         c->last = p->seconds;
         fprintf(stderr, "%s: ", p->what);
-        print_figures(p);
+        print_figures(c, p);
         fputc('\n', stderr);
     }
 }
@@ -89,8 +90,8 @@ void qv_console_attach(qv_console *c, qv_ctx *ctx, int quiet, int verbose)
 {
     const char *term = getenv("TERM"), *no_color = getenv("NO_COLOR");
     int capable = isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
-    *c = (qv_console){.quiet = quiet, .verbose = verbose, .terminal = capable,
-                      .color = capable && !(no_color && *no_color)};
+    *c = (qv_console){
+        .quiet = quiet, .verbose = verbose, .terminal = capable, .color = capable && !(no_color && *no_color)};
     qv_ctx_on_log(ctx, on_log, c);
     qv_ctx_on_progress(ctx, on_progress, c);
 }

@@ -10,7 +10,8 @@ typedef struct qv_console {
     int color;
     int bar_drawn;  /* a progress bar stands on the current line */
     double last;    /* when progress was last shown, in its task's seconds */
-    const char *task;
+    double first;   /* what was done when the task began: a resumed one does not begin at 0 */
+    char task[64];
 } qv_console;
 
 /* Looks at stderr, NO_COLOR and TERM, and takes over the context's messages. */

@@ -113,6 +113,38 @@ done:
     return status;
 }
 
+static bool heard(const qv_checkpoint *c, const char *speaker)
+{
+    for (int i = 0; i < c->n_speakers; i++)
+        if (strcmp(c->speakers[i], speaker) == 0) return true;
+    return false;
+}
+
+/* Figures over voices of the training are no figures about new ones. */
+static qv_status warn_of_heard(qv_ctx *ctx, const qv_checkpoint *c, const qv_manifest *m, const scored *s)
+{
+    enum { SHOWN = 10 };
+    qv_buf names = {0};
+    size_t recordings = 0;
+    int speakers = 0;
+    for (int id = 0; id < m->n_speakers; id++) {
+        size_t n = 0;
+        for (size_t i = 0; i < s->n; i++) n += s->speaker[i] == id;
+        if (n == 0 || !heard(c, m->speakers[id])) continue;
+        recordings += n;
+        if (++speakers <= SHOWN) qv_buf_printf(&names, "%s%s", speakers > 1 ? ", " : "", m->speakers[id]);
+    }
+    if (speakers > SHOWN) qv_buf_puts(&names, ", ...");
+    qv_status status = qv_buf_check(ctx, &names);
+    if (status == QV_OK && speakers > 0)
+        qv_warn(ctx,
+                "%zu of %zu recordings are of %d speaker%s with the name%s of those trained on (%s): the figures say "
+                "little about new voices; --speakers LIST picks others",
+                recordings, s->n, speakers, speakers > 1 ? "s" : "", speakers > 1 ? "s" : "", names.data);
+    qv_buf_free(&names);
+    return status;
+}
+
 static void print_interval(const char *name, double value, double low, double high, bool valid, double chance)
 {
     printf("%-9s %.4f", name, value);
@@ -163,6 +195,7 @@ static qv_status evaluate(qv_ctx *ctx, const arguments *a)
     QV_TRY(qv_manifest_read(ctx, &m, a->manifest, &o));
     QV_TRY(qv_model_classify(ctx, c, m, &a->model, &f, &probs));
     QV_TRY(collect(ctx, a, c, m, f, probs, &s));
+    QV_TRY(warn_of_heard(ctx, c, m, &s));
     qv_answers answers = {s.truth, s.predicted, s.speaker, s.n, c->n_classes, m->n_speakers};
     QV_TRY(qv_metrics_compute(ctx, &metrics, &answers));
     QV_TRY(qv_bootstrap_speakers(ctx, &interval, &answers, c->settings.seed));

@@ -35,6 +35,17 @@ static void on_signal(int sig)
     signal(SIGTERM, SIG_DFL);
 }
 
+/* Without SA_RESTART a signal would cut short what is being written; while one is handled the other waits. */
+static void catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    sigaddset(&action.sa_mask, SIGINT);
+    sigaddset(&action.sa_mask, SIGTERM);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
 static void print_help(void)
 {
     printf("Quaver %s trains speech emotion classifiers with normalized, shaken residual branches.\n\n"
@@ -44,9 +55,10 @@ static void print_help(void)
            "Commands (quaver COMMAND --help says more):\n",
            QV_VERSION);
     for (int i = 0; i < COMMANDS; i++) printf("  %-9s %s\n", commands[i].name, commands[i].help);
-    printf("  help      `quaver help settings`: everything that a training can be told\n\n"
-           "Everywhere: -q, --quiet no progress; -v, --verbose more of it; --version.\n"
-           "Results go to standard output, messages to standard error. Exit code 0: done, 1: failed, 2: wrong words.\n");
+    printf(
+        "  help      `quaver help settings`: everything that a training can be told\n\n"
+        "Everywhere: -q, --quiet no progress; -v, --verbose more of it; --version.\n"
+        "Results go to standard output, messages to standard error. Exit code 0: done, 1: failed, 2: wrong words.\n");
 }
 
 static int help(int argc, char **argv)
@@ -108,8 +120,7 @@ static int run(const command *c, int argc, char **argv)
     qv_console console;
     qv_console_attach(&console, ctx, quiet, verbose);
     qv_ctx_cancel_flag(ctx, &interrupted);
-    signal(SIGINT, on_signal);
-    signal(SIGTERM, on_signal);
+    catch_signals();
     qv_status status = c->run(ctx, argc, argv);
     if (status == QV_OK && (fflush(stdout) != 0 || ferror(stdout)))
         status = qv_fail_errno(ctx, "cannot write to standard output");
@@ -130,7 +141,8 @@ int main(int argc, char **argv)
         printf("quaver %s\n", QV_VERSION);
         return EXIT_OK;
     }
-    if (strcmp(word, "help") == 0 || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) return help(argc - 1, argv + 1);
+    if (strcmp(word, "help") == 0 || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
+        return help(argc - 1, argv + 1);
     for (int i = 0; i < COMMANDS; i++)
         if (strcmp(word, commands[i].name) == 0) return run(&commands[i], argc - 1, argv + 1);
     return unknown_command(word);

@@ -83,24 +83,9 @@ done:
     return status;
 }
 
-/* Endings that libsndfile reads; only used to pass over other files of a folder. */
-static bool is_audio(const char *path)
-{
-    static const char *const endings[] = {"wav", "flac", "ogg", "oga", "opus", "mp3", "aif", "aiff", "au", "snd", "w64", "caf", "rf64", "sph", "nist"};
-    const char *dot = strrchr(qv_path_base(path), '.');
-    if (!dot) return false;
-    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
-        size_t n = strlen(endings[i]);
-        size_t k = 0;
-        while (k < n && (dot[k + 1] | 0x20) == endings[i][k]) k++;
-        if (k == n && dot[k + 1] == '\0') return true;
-    }
-    return false;
-}
-
 static qv_status add_file(qv_ctx *ctx, void *user, const char *path)
 {
-    if (!is_audio(path)) return QV_OK;
+    if (!qv_is_audio(path)) return QV_OK;
     return qv_manifest_add(ctx, user, path, path, NULL, NULL, NULL);
 }
 

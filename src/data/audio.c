@@ -4,8 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
+#include "base/io.h"
 #include "data/features.h"
 #include "data/resample.h"
 
@@ -268,4 +270,18 @@ void qv_audio_free(qv_audio *a)
 {
     free(a->samples);
     *a = (qv_audio){0};
+}
+
+/* Headerless formats would be guesses. */
+bool qv_is_audio(const char *path)
+{
+    static const char endings[] = "wav wave aif aiff aifc au snd flac ogg oga opus mp3 caf w64 rf64 sph nist voc sf";
+    const char *dot = strrchr(qv_path_base(path), '.');
+    size_t n = dot ? strlen(dot + 1) : 0;
+    for (const char *s = endings; n && *s; s += strspn(s, " ")) {
+        size_t word = strcspn(s, " ");
+        if (word == n && strncasecmp(s, dot + 1, n) == 0) return true;
+        s += word;
+    }
+    return false;
 }

@@ -71,6 +71,8 @@ typedef struct qv_audio {
 } qv_audio;
 qv_status qv_audio_read(qv_ctx *ctx, qv_audio *out, const char *path, double start, double end, int rate);
 void qv_audio_free(qv_audio *a);
+/* By its ending: is the file one that libsndfile decodes by a header of its own? */
+bool qv_is_audio(const char *path);
 
 /* The front end alone: trims, sets loudness and computes log-mel frames of samples at
  * config.rate. An extractor holds window, filters and work space; one a thread. */

@@ -4,10 +4,13 @@
 
 #include "base/status.h"
 
+/* Stands where nobody says who speaks. */
+#define QV_NO_SPEAKER "?"
+
 typedef struct qv_item {
     char *file;    /* path that can be opened: relative ones were joined to the manifest's folder */
     char *name;    /* as written in the manifest; what predictions and messages show */
-    char *speaker; /* "" never: unknown speakers are refused where speakers matter */
+    char *speaker; /* never "", but QV_NO_SPEAKER: refused where speakers matter */
     char *emotion; /* after --labels; NULL in a manifest made for prediction */
     char *gender, *session, *split, *fold, *corpus; /* NULL where there is no such column or cell */
     double start, end; /* seconds; end < 0: to the end of the file */

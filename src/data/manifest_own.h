@@ -4,9 +4,6 @@
 
 #include "data/manifest.h"
 
-/* Speaker of a recording that names none. */
-#define QV_NO_SPEAKER "?"
-
 /* One more zeroed item (end -1, label -1) at the end of m; what is put into it is the manifest's. */
 qv_status qv_manifest_append(qv_ctx *ctx, qv_manifest *m, qv_item **item);
 /* Takes the last item out again. */

@@ -9,6 +9,7 @@
 #include "base/io.h"
 #include "base/nearest.h"
 #include "data/corpus_report.h"
+#include "data/features.h"
 #include "data/manifest_own.h"
 #include "data/pattern.h"
 
@@ -18,9 +19,6 @@ const qv_recipe qv_recipes[] = {
 #undef QV_RECIPE
 };
 const size_t qv_n_recipes = sizeof qv_recipes / sizeof *qv_recipes;
-
-/* What libsndfile decodes by a header of its own; headerless formats would be guesses. */
-static const char audio_endings[] = "wav wave aif aiff aifc au snd flac ogg oga opus mp3 caf w64 rf64 sph nist voc sf";
 
 /* Spellings of a gender where a recipe has no map of its own. */
 static const char common_genders[] = "m=male male=male man=male f=female female=female w=female woman=female";
@@ -72,19 +70,6 @@ typedef struct scan {
     qv_manifest *m;
     qv_corpus_report *report;
 } scan;
-
-static bool is_audio(const char *path)
-{
-    const char *dot = strrchr(qv_path_base(path), '.');
-    if (!dot) return false;
-    size_t n = strlen(dot + 1);
-    for (const char *s = audio_endings; *s; s += strspn(s, " ")) {
-        size_t word = strcspn(s, " ");
-        if (word == n && strncasecmp(s, dot + 1, n) == 0) return true;
-        s += word;
-    }
-    return false;
-}
 
 static qv_status copy_range(qv_ctx *ctx, char **out, const char *s, size_t n)
 {
@@ -192,7 +177,7 @@ static qv_status visit(qv_ctx *ctx, void *user, const char *path)
     bool matched, known = false;
     qv_status status = QV_OK;
     QV_TRY(qv_poll(ctx));
-    if (!is_audio(path)) {
+    if (!qv_is_audio(path)) {
         s->report->no_audio++;
         goto done;
     }

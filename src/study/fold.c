@@ -25,7 +25,9 @@ typedef struct fold_state {
     size_t *confusion;
     int classes;
     qv_checkpoint_info info;
-    char *last, *best; /* paths */
+    qv_loss loss;          /* of the epoch at hand */
+    char task[48];         /* what its progress is reported as */
+    char *last, *best;     /* paths */
     double seconds_before; /* of the epochs that an earlier process did */
     double start;
 } fold_state;
@@ -52,7 +54,8 @@ static qv_status check_training(qv_ctx *ctx, const fold_state *s)
         size_t i = 0;
         while (i < p->n && m->items[p->items[i]].label != class) i++;
         if (i == p->n)
-            return qv_fail(ctx, QV_ERR_DATA, "fold %s: no recording of the class %s that could be read is left to train on",
+            return qv_fail(ctx, QV_ERR_DATA,
+                           "fold %s: no recording of the class %s that could be read is left to train on",
                            s->job->fold->name, m->classes[class]);
     }
     return QV_OK;
@@ -81,7 +84,12 @@ static qv_status open_fold(qv_ctx *ctx, fold_state *s)
     for (int k = 0; k < PARTS; k++) QV_TRY(collect_part(ctx, s, k));
     QV_TRY(check_training(ctx, s));
     QV_TRY(make_dataset(ctx, s));
-    qv_trainer_options o = {.items = s->part[0].items, .n_items = s->part[0].n, .fold = (uint64_t)job->index, .pool = job->pool};
+    snprintf(s->task, sizeof s->task, "training fold %d/%d", job->index + 1, job->count);
+    qv_trainer_options o = {.items = s->part[0].items,
+                            .n_items = s->part[0].n,
+                            .fold = (uint64_t)job->index,
+                            .task = s->task,
+                            .pool = job->pool};
     QV_TRY(qv_trainer_new(ctx, &s->trainer, job->settings, s->data, &o, s->classes));
     QV_TRY(qv_path_join(ctx, &s->last, job->folder, "last.safetensors"));
     QV_TRY(qv_path_join(ctx, &s->best, job->folder, "best.safetensors"));
@@ -102,6 +110,22 @@ static void close_fold(fold_state *s)
     free(s->best);
 }
 
+/* The place in the training that the checkpoint claims. */
+static qv_status take_place(qv_ctx *ctx, fold_state *s, const qv_checkpoint *c)
+{
+    uint64_t border = qv_trainer_steps(s->trainer, c->info.epoch),
+             next = qv_trainer_steps(s->trainer, c->info.epoch + 1);
+    if (c->info.step < border || c->info.step > next || c->info.loss.steps != c->info.step - border)
+        return qv_fail(ctx, QV_ERR_DATA,
+                       "%s: step %llu with the losses of %llu steps does not come after epoch %d; --force starts anew",
+                       s->last, (unsigned long long)c->info.step, (unsigned long long)c->info.loss.steps,
+                       c->info.epoch);
+    s->info = c->info;
+    s->loss = c->info.loss;
+    s->info.loss = (qv_loss){0};
+    return QV_OK;
+}
+
 static qv_status resume_fold(qv_ctx *ctx, fold_state *s)
 {
     const qv_fold_job *job = s->job;
@@ -115,16 +139,17 @@ static qv_status resume_fold(qv_ctx *ctx, fold_state *s)
     QV_TRY(qv_checkpoint_open(ctx, &c, s->last));
     const char *differs = qv_settings_differ(&c->settings, job->settings, &values);
     if (differs) {
-        status = qv_fail(ctx, QV_ERR_USAGE, "%s was trained with another %s (%s); --force starts anew", s->last, differs,
-                         values.failed ? "" : values.data);
+        status = qv_fail(ctx, QV_ERR_USAGE, "%s was trained with another %s (%s); --force starts anew", s->last,
+                         differs, values.failed ? "" : values.data);
         goto done;
     }
     QV_TRY(qv_checkpoint_load(ctx, c, s->trainer, true));
-    s->info = c->info;
+    QV_TRY(take_place(ctx, s, c));
     qv_records_drop(job->records, job->fold->name, s->info.epoch);
     for (size_t i = 0; i < job->records->n_rows; i++)
         if (strcmp(job->records->rows[i].fold, job->fold->name) == 0) s->seconds_before = job->records->rows[i].seconds;
-    qv_info(ctx, "fold %s: going on after epoch %d", job->fold->name, s->info.epoch);
+    qv_info(ctx, "fold %s: going on after step %llu, in epoch %d", job->fold->name, (unsigned long long)c->info.step,
+            s->info.epoch + (s->info.epoch < job->settings->epochs));
 done:
     qv_buf_free(&values);
     qv_checkpoint_close(c);
@@ -174,8 +199,8 @@ static void print_epoch(qv_ctx *ctx, const fold_state *s, const qv_epoch_row *ro
     const qv_fold_job *job = s->job;
     qv_buf b = {0};
     int epochs = job->settings->epochs;
-    qv_buf_printf(&b, "fold %s (%d/%d)  epoch %3d/%d  loss %.4f", job->fold->name, job->index + 1, job->count, row->epoch,
-                  epochs, row->loss);
+    qv_buf_printf(&b, "fold %s (%d/%d)  epoch %3d/%d  loss %.4f", job->fold->name, job->index + 1, job->count,
+                  row->epoch, epochs, row->loss);
     print_ua(&b, "UA train", row->train_ua);
     print_ua(&b, "val", row->val_ua);
     if (isfinite(row->val_ua)) qv_buf_printf(&b, "  gap %.1f", 100 * (row->train_ua - row->val_ua));
@@ -216,11 +241,13 @@ static qv_status one_epoch(qv_ctx *ctx, fold_state *s, int epoch)
 {
     const qv_fold_job *job = s->job;
     qv_status status = QV_OK;
-    uint64_t first = qv_trainer_step(s->trainer);
-    qv_epoch_row row = {.epoch = epoch, .lr = qv_trainer_rate(s->trainer), .train_ua = NAN, .val_ua = NAN, .test_ua = NAN};
+    uint64_t first = qv_trainer_step(s->trainer), border = qv_trainer_steps(s->trainer, epoch - 1);
+    qv_epoch_row row = {
+        .epoch = epoch, .lr = qv_trainer_rate(s->trainer, border), .train_ua = NAN, .val_ua = NAN, .test_ua = NAN};
     snprintf(row.fold, sizeof row.fold, "%s", job->fold->name);
     double begin = qv_now();
-    QV_TRY(qv_trainer_run(ctx, s->trainer, (uint64_t)epoch, &row.loss));
+    QV_TRY(qv_trainer_run(ctx, s->trainer, (uint64_t)epoch, &s->loss));
+    row.loss = s->loss.sum / (double)s->loss.steps;
     row.step = qv_trainer_step(s->trainer);
     row.rate = rounded((double)(row.step - first) * job->settings->batch / fmax(qv_now() - begin, 1e-9), 10);
     s->info.epoch = epoch;
@@ -232,9 +259,26 @@ static qv_status one_epoch(qv_ctx *ctx, fold_state *s, int epoch)
         QV_TRY(qv_records_write(ctx, job->records, job->run));
         QV_TRY(save(ctx, s, s->last));
     }
+    s->loss = (qv_loss){0};
     print_epoch(ctx, s, &row);
 done:
     return status;
+}
+
+/* When the caller wants to end in the middle of an epoch: leaves all that going on from this very step needs.
+ * QV_ERR_INTERRUPTED, or why it could not. */
+static qv_status leave_epoch(qv_ctx *ctx, fold_state *s, int epoch)
+{
+    const qv_fold_job *job = s->job;
+    qv_status status = QV_OK;
+    s->info.epoch = epoch - 1;
+    s->info.loss = s->loss;
+    QV_TRY(qv_records_write(ctx, job->records, job->run));
+    QV_TRY(save(ctx, s, s->last));
+    qv_info(ctx, "interrupted in fold %s after step %llu of %llu; --resume goes on from there", job->fold->name,
+            (unsigned long long)s->info.step, (unsigned long long)qv_trainer_steps(s->trainer, job->settings->epochs));
+done:
+    return status == QV_OK ? QV_ERR_INTERRUPTED : status;
 }
 
 /* The weights that count, in the trainer and in best.safetensors. */
@@ -260,7 +304,11 @@ static qv_status record_predictions(qv_ctx *ctx, fold_state *s, int k)
     for (size_t i = 0; i < p->n; i++) {
         const qv_item *item = &m->items[p->items[i]];
         double *probs = p->probs + i * (size_t)s->classes;
-        qv_prediction row = {.file = item->name, .speaker = item->speaker, .truth = item->label, .predicted = largest(probs, s->classes), .probs = probs};
+        qv_prediction row = {.file = item->name,
+                             .speaker = item->speaker,
+                             .truth = item->label,
+                             .predicted = largest(probs, s->classes),
+                             .probs = probs};
         snprintf(row.fold, sizeof row.fold, "%s", s->job->fold->name);
         snprintf(row.part, sizeof row.part, "%s", parts[k] == QV_PART_VAL ? "val" : "test");
         qv_status status = qv_records_add_prediction(ctx, s->job->records, &row);
@@ -306,13 +354,12 @@ qv_status qv_fold_train(qv_ctx *ctx, const qv_fold_job *job, qv_fold_summary *ou
     QV_TRY(open_fold(ctx, &s));
     QV_TRY(resume_fold(ctx, &s));
     *job->parameters = (size_t)qv_trainer_net(s.trainer)->parameters;
-    if (job->index == 0) qv_info(ctx, "network with %lld parameters on %s", (long long)qv_trainer_net(s.trainer)->parameters,
-                                 qv_exec_describe(qv_trainer_exec(s.trainer)));
+    if (job->index == 0)
+        qv_info(ctx, "network with %lld parameters on %s", (long long)qv_trainer_net(s.trainer)->parameters,
+                qv_exec_describe(qv_trainer_exec(s.trainer)));
     for (int epoch = s.info.epoch + 1; epoch <= job->settings->epochs; epoch++) {
         status = one_epoch(ctx, &s, epoch);
-        if (status == QV_ERR_INTERRUPTED)
-            qv_info(ctx, "interrupted in fold %s, epoch %d; --resume goes on after epoch %d", job->fold->name, epoch,
-                    (epoch - 1) / job->settings->eval_every * job->settings->eval_every);
+        if (status == QV_ERR_INTERRUPTED) status = leave_epoch(ctx, &s, epoch);
         if (status != QV_OK) goto done;
     }
     QV_TRY(choose_weights(ctx, &s));

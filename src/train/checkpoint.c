@@ -86,22 +86,42 @@ static qv_status meta_printf(qv_ctx *ctx, qv_st_writer *w, const char *key, cons
     return qv_st_add_meta(ctx, w, key, text);
 }
 
-static qv_status add_classes(qv_ctx *ctx, qv_st_writer *w, const qv_manifest *m)
+static qv_status add_names(qv_ctx *ctx, qv_st_writer *w, const char *key, char *const *names, int n)
 {
-    qv_status status = QV_ERR_MEMORY;
     json_t *list = json_array();
     char *text = NULL;
-    for (int i = 0; list && i < m->n_classes; i++)
-        if (json_array_append_new(list, json_string(m->classes[i])) != 0) break;
-    if (list && json_array_size(list) == (size_t)m->n_classes) text = json_dumps(list, JSON_COMPACT);
-    status = text ? qv_st_add_meta(ctx, w, "classes", text) : qv_fail(ctx, QV_ERR_MEMORY, "no memory for class names");
+    for (int i = 0; list && i < n; i++)
+        if (json_array_append_new(list, json_string(names[i])) != 0) break;
+    if (list && json_array_size(list) == (size_t)n) text = json_dumps(list, JSON_COMPACT);
+    qv_status status = text ? qv_st_add_meta(ctx, w, key, text) : qv_fail(ctx, QV_ERR_MEMORY, "no memory for names");
     free(text);
     json_decref(list);
     return status;
 }
 
-static qv_status add_metadata(qv_ctx *ctx, qv_st_writer *w, const qv_settings *s, const qv_manifest *m,
-                              const char *fold, const qv_checkpoint_info *info)
+/* Those with a name whose recordings are trained on. */
+static qv_status add_speakers(qv_ctx *ctx, qv_st_writer *w, const qv_trainer *t, const qv_manifest *m)
+{
+    qv_status status = QV_OK;
+    size_t n_items;
+    const size_t *items = qv_trainer_items(t, &n_items);
+    bool *heard = NULL;
+    char **names = NULL;
+    int n = 0;
+    QV_TRY(qv_alloc(ctx, &heard, (size_t)m->n_speakers, sizeof *heard));
+    QV_TRY(qv_alloc(ctx, &names, (size_t)m->n_speakers, sizeof *names));
+    for (size_t i = 0; i < n_items; i++) heard[m->items[items[i]].speaker_id] = true;
+    for (int id = 0; id < m->n_speakers; id++)
+        if (heard[id] && strcmp(m->speakers[id], QV_NO_SPEAKER) != 0) names[n++] = m->speakers[id];
+    QV_TRY(add_names(ctx, w, "speakers", names, n));
+done:
+    free(heard);
+    free(names);
+    return status;
+}
+
+static qv_status add_metadata(qv_ctx *ctx, qv_st_writer *w, const qv_trainer *t, const qv_settings *s,
+                              const qv_manifest *m, const char *fold, const qv_checkpoint_info *info)
 {
     qv_status status = QV_OK;
     qv_buf settings = {0};
@@ -111,12 +131,17 @@ static qv_status add_metadata(qv_ctx *ctx, qv_st_writer *w, const qv_settings *s
     QV_TRY(meta_printf(ctx, w, "format_version", "%d", FORMAT));
     QV_TRY(qv_st_add_meta(ctx, w, "quaver", QV_VERSION));
     QV_TRY(qv_st_add_meta(ctx, w, "settings", settings.data));
-    QV_TRY(add_classes(ctx, w, m));
+    QV_TRY(add_names(ctx, w, "classes", m->classes, m->n_classes));
+    QV_TRY(add_speakers(ctx, w, t, m));
     QV_TRY(qv_st_add_meta(ctx, w, "fold", fold));
     QV_TRY(meta_printf(ctx, w, "step", "%llu", (unsigned long long)info->step));
     QV_TRY(meta_printf(ctx, w, "epoch", "%d", info->epoch));
     QV_TRY(meta_printf(ctx, w, "best_epoch", "%d", info->best_epoch));
     QV_TRY(meta_printf(ctx, w, "best_ua", "%.17g", info->best_ua));
+    if (info->loss.steps) {
+        QV_TRY(meta_printf(ctx, w, "loss_sum", "%.17g", info->loss.sum));
+        QV_TRY(meta_printf(ctx, w, "loss_steps", "%llu", (unsigned long long)info->loss.steps));
+    }
 done:
     qv_buf_free(&settings);
     return status;
@@ -132,7 +157,7 @@ qv_status qv_checkpoint_save(qv_ctx *ctx, qv_trainer *t, const qv_settings *s, c
     QV_TRY(add_buffers(ctx, w, &st, t, s->device == QV_DEVICE_REF));
     if (s->normalize == QV_NORM_CORPUS)
         QV_TRY(qv_st_add(ctx, w, "norm", QV_ST_F32, 2, (size_t[]){2, (size_t)s->mels}, d->norm));
-    QV_TRY(add_metadata(ctx, w, s, d->manifest, fold, info));
+    QV_TRY(add_metadata(ctx, w, t, s, d->manifest, fold, info));
     status = qv_st_write(ctx, w, path);
 done:
     qv_st_writer_free(w);
@@ -168,6 +193,17 @@ static qv_status read_count(qv_ctx *ctx, const qv_checkpoint *c, const char *key
     return QV_OK;
 }
 
+static qv_status read_real(qv_ctx *ctx, const qv_checkpoint *c, const char *key, double *out)
+{
+    const char *text;
+    char *end;
+    qv_status status = need_meta(ctx, c, key, &text);
+    if (status != QV_OK) return status;
+    *out = strtod(text, &end);
+    if (end != text && !*end && isfinite(*out)) return QV_OK;
+    return qv_fail(ctx, QV_ERR_DATA, "%s: metadata \"%s\" is \"%.40s\", a number was expected", c->path, key, text);
+}
+
 static qv_status check_format(qv_ctx *ctx, const qv_checkpoint *c)
 {
     qv_status status = QV_OK;
@@ -177,7 +213,8 @@ static qv_status check_format(qv_ctx *ctx, const qv_checkpoint *c)
     if (strcmp(format, format_name) != 0) return damaged(ctx, c, "not a checkpoint of this program");
     QV_TRY(read_count(ctx, c, "format_version", UINT64_MAX, &version));
     if (version > FORMAT)
-        return qv_fail(ctx, QV_ERR_DATA, "%s: checkpoint format %llu is newer than the %d that this program reads; use a newer quaver",
+        return qv_fail(ctx, QV_ERR_DATA,
+                       "%s: checkpoint format %llu is newer than the %d that this program reads; use a newer quaver",
                        c->path, (unsigned long long)version, FORMAT);
 done:
     return status;
@@ -193,27 +230,30 @@ static qv_status read_settings(qv_ctx *ctx, qv_checkpoint *c)
     return status == QV_ERR_USAGE ? QV_ERR_DATA : status; /* what a file says is nobody's wrong word */
 }
 
-static qv_status read_classes(qv_ctx *ctx, qv_checkpoint *c)
+/* A list of `least` to `most` names. */
+static qv_status read_names(qv_ctx *ctx, const qv_checkpoint *c, const char *key, size_t least, size_t most,
+                            char ***names, int *count)
 {
     qv_status status = QV_OK;
     const char *text;
     json_t *list = NULL;
-    QV_TRY(need_meta(ctx, c, "classes", &text));
+    QV_TRY(need_meta(ctx, c, key, &text));
     list = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
-    size_t n = json_is_array(list) ? json_array_size(list) : 0;
-    if (n < 2 || n > 10000) {
-        status = damaged(ctx, c, "metadata \"classes\" is not a list of two or more names");
+    size_t n = json_array_size(list);
+    if (!json_is_array(list) || n < least || n > most) {
+        status = qv_fail(ctx, QV_ERR_DATA, "%s: metadata \"%s\" is not a list of %zu to %zu names", c->path, key, least,
+                         most);
         goto done;
     }
-    QV_TRY(qv_alloc(ctx, &c->classes, n, sizeof *c->classes));
+    QV_TRY(qv_alloc(ctx, names, n, sizeof **names));
     for (size_t i = 0; i < n; i++) {
         const char *name = json_string_value(json_array_get(list, i));
         if (!name || !*name) {
-            status = damaged(ctx, c, "metadata \"classes\" holds something that is not a name");
+            status = qv_fail(ctx, QV_ERR_DATA, "%s: metadata \"%s\" holds something that is not a name", c->path, key);
             goto done;
         }
-        QV_TRY(qv_strdup(ctx, &c->classes[i], name));
-        c->n_classes = (int)i + 1;
+        QV_TRY(qv_strdup(ctx, &(*names)[i], name));
+        *count = (int)i + 1;
     }
 done:
     json_decref(list);
@@ -238,20 +278,52 @@ static qv_status read_norm(qv_ctx *ctx, qv_checkpoint *c)
 static qv_status read_info(qv_ctx *ctx, qv_checkpoint *c)
 {
     qv_status status = QV_OK;
-    const char *fold, *best;
-    char *end;
+    const char *fold;
     uint64_t epoch, best_epoch;
     QV_TRY(need_meta(ctx, c, "fold", &fold));
     QV_TRY(qv_strdup(ctx, &c->fold, fold));
     QV_TRY(read_count(ctx, c, "step", (uint64_t)1 << 62, &c->info.step));
     QV_TRY(read_count(ctx, c, "epoch", (uint64_t)c->settings.epochs, &epoch));
     QV_TRY(read_count(ctx, c, "best_epoch", epoch, &best_epoch));
-    QV_TRY(need_meta(ctx, c, "best_ua", &best));
+    QV_TRY(read_real(ctx, c, "best_ua", &c->info.best_ua));
+    if (qv_st_meta(c->file, "loss_steps")) {
+        QV_TRY(read_count(ctx, c, "loss_steps", c->info.step, &c->info.loss.steps));
+        QV_TRY(read_real(ctx, c, "loss_sum", &c->info.loss.sum));
+    }
     c->info.epoch = (int)epoch;
     c->info.best_epoch = (int)best_epoch;
-    c->info.best_ua = strtod(best, &end);
-    if (end == best || *end || !isfinite(c->info.best_ua)) status = damaged(ctx, c, "metadata \"best_ua\" is no number");
 done:
+    return status;
+}
+
+/* The buffer's tensor, of either float type. */
+static qv_status need_tensor(qv_ctx *ctx, const qv_checkpoint *c, const qv_buffer *b, const qv_st_tensor **t)
+{
+    size_t shape[4];
+    int dims = shape_of(b, shape);
+    *t = qv_st_find(c->file, b->name);
+    bool wide = *t && (*t)->dtype == QV_ST_F64;
+    return qv_st_need(ctx, c->file, b->name, wide ? QV_ST_F64 : QV_ST_F32, dims, shape, t);
+}
+
+/* Settings that promise a larger network than the file holds would cost memory and time before anybody looked. */
+static qv_status check_network(qv_ctx *ctx, const qv_checkpoint *c)
+{
+    qv_status status = QV_OK;
+    qv_net *net = NULL;
+    qv_net_config config = qv_settings_net(&c->settings);
+    config.classes = c->n_classes;
+    config.utterances = config.norms = 1;
+    status = qv_net_new(ctx, &net, &config, NULL);
+    if (status == QV_ERR_USAGE) status = qv_fail_prefix(ctx, QV_ERR_DATA, "%s: metadata \"settings\"", c->path);
+    if (status != QV_OK) goto done;
+    for (size_t i = 0; i < net->program->n_buffers; i++) {
+        const qv_buffer *b = &net->program->buffers[i];
+        const qv_st_tensor *t;
+        if (is_saved(b) && b->role != QV_ROLE_MOMENT) QV_TRY(need_tensor(ctx, c, b, &t));
+    }
+done:
+    qv_net_free(net);
     return status;
 }
 
@@ -266,9 +338,11 @@ qv_status qv_checkpoint_open(qv_ctx *ctx, qv_checkpoint **out, const char *path)
     QV_TRY(qv_st_open(ctx, &c->file, path));
     QV_TRY(check_format(ctx, c));
     QV_TRY(read_settings(ctx, c));
-    QV_TRY(read_classes(ctx, c));
+    QV_TRY(read_names(ctx, c, "classes", 2, 10000, &c->classes, &c->n_classes));
+    QV_TRY(read_names(ctx, c, "speakers", 0, 1000000, &c->speakers, &c->n_speakers));
     QV_TRY(read_norm(ctx, c));
     QV_TRY(read_info(ctx, c));
+    QV_TRY(check_network(ctx, c));
     *out = c;
     c = NULL;
 done:
@@ -282,6 +356,8 @@ void qv_checkpoint_close(qv_checkpoint *c)
     qv_settings_free(&c->settings);
     for (int i = 0; i < c->n_classes; i++) free(c->classes[i]);
     free(c->classes);
+    for (int i = 0; i < c->n_speakers; i++) free(c->speakers[i]);
+    free(c->speakers);
     free(c->fold);
     free(c->norm);
     qv_st_close(c->file);
@@ -289,20 +365,18 @@ void qv_checkpoint_close(qv_checkpoint *c)
     free(c);
 }
 
-/* A tensor of the file as doubles, whichever of the two float types it has. */
+/* A tensor of the file as doubles. */
 static qv_status read_tensor(qv_ctx *ctx, const qv_checkpoint *c, const qv_buffer *b, double *values)
 {
-    size_t shape[4];
-    int dims = shape_of(b, shape);
-    const qv_st_tensor *t = qv_st_find(c->file, b->name);
-    bool wide = t && t->dtype == QV_ST_F64;
-    qv_status status = qv_st_need(ctx, c->file, b->name, wide ? QV_ST_F64 : QV_ST_F32, dims, shape, &t);
+    const qv_st_tensor *t;
+    qv_status status = need_tensor(ctx, c, b, &t);
     if (status != QV_OK) return status;
+    bool wide = t->dtype == QV_ST_F64;
     for (size_t i = 0; i < t->count; i++) {
         values[i] = wide ? ((const double *)t->data)[i] : ((const float *)t->data)[i];
         if (!(fabs(values[i]) <= FLT_MAX)) /* any device must be able to hold it */
-            return qv_fail(ctx, QV_ERR_DATA, "%s: element %zu of tensor \"%s\" is %g; a finite float was expected", c->path,
-                           i, b->name, values[i]);
+            return qv_fail(ctx, QV_ERR_DATA, "%s: element %zu of tensor \"%s\" is %g; a finite float was expected",
+                           c->path, i, b->name, values[i]);
     }
     return QV_OK;
 }

@@ -4,7 +4,10 @@
  * Tensors: each parameter and running statistic by its name in the program ("stage1.block0.conv1",
  * convolutions [out][kernel][kernel][in / groups], both branches side by side), "NAME.moment" for the
  * optimizer, "norm" [2][mels] (mean, 1 / deviation) for corpus normalization. F64 from the device
- * `ref`, else F32. */
+ * `ref`, else F32.
+ * Metadata: format, format_version, quaver, settings (INI), classes and speakers (JSON lists of names), fold, step,
+ * epoch, best_epoch, best_ua, and from within an epoch its loss_sum and
+ * loss_steps. */
 #ifndef QV_TRAIN_CHECKPOINT_H
 #define QV_TRAIN_CHECKPOINT_H
 
@@ -12,7 +15,8 @@
 
 typedef struct qv_checkpoint_info {
     uint64_t step;
-    int epoch;       /* passes done */
+    int epoch;       /* passes done and evaluated */
+    qv_loss loss;    /* of the steps since then */
     int best_epoch;  /* 0: none yet */
     double best_ua;  /* on val, of best_epoch */
 } qv_checkpoint_info;
@@ -26,13 +30,15 @@ typedef struct qv_checkpoint {
     qv_settings settings; /* of its training */
     char **classes;
     int n_classes;
+    char **speakers; /* whose recordings it was trained on, as far as they have names; sorted */
+    int n_speakers;
     char *fold;
     qv_checkpoint_info info;
     float *norm; /* [2][mels], or NULL where the normalization is not over the corpus */
     struct qv_st_file *file;
 } qv_checkpoint;
 
-/* Reads and checks everything but the weights. QV_ERR_DATA says what is wrong with which file. */
+/* Reads and checks everything but the values of the weights. QV_ERR_DATA says what is wrong with which file. */
 qv_status qv_checkpoint_open(qv_ctx *ctx, qv_checkpoint **out, const char *path);
 void qv_checkpoint_close(qv_checkpoint *c);
 

@@ -9,7 +9,7 @@ static qv_status check_speakers(qv_ctx *ctx, const qv_dataset *d, bool one)
     const qv_manifest *m = d->manifest;
     for (int id = 0; id < m->n_speakers; id++) {
         double seconds = qv_dataset_speaker_seconds(d, id);
-        if (seconds > 0 && !one && strcmp(m->speakers[id], "?") == 0)
+        if (seconds > 0 && !one && strcmp(m->speakers[id], QV_NO_SPEAKER) == 0)
             return qv_fail(ctx, QV_ERR_USAGE, "the checkpoint normalizes by speaker, but %s does not say who speaks everywhere",
                            m->path ? m->path : "the list of recordings");
         if (seconds > 0 && seconds < QV_MIN_SPEAKER_SECONDS)

@@ -62,7 +62,7 @@ static const setting table[] = {
     {"train.weight_decay", REAL, AT(weight_decay), "1e-4", 0, 10, {0}, false, "not on scales, shifts and biases"},
     {"train.class_weights", CHOICE, AT(class_weights), "balanced", 0, 0, {"none", "balanced"}, false,
      "balanced: every class weighs the same in the loss"},
-    {"train.smoothing", REAL, AT(smoothing), "0", 0, 0.99, {0}, false, "label smoothing"},
+    {"train.smoothing", REAL, AT(smoothing), "0", 0, 0.99, {0}, false, "label smoothing; a recording's class weight then applies to its whole smoothed loss"},
     {"train.seed", SEED, AT(seed), "1", 0, 0, {0}, false, "of everything random"},
     {"split.mode", CHOICE, AT(split), "speakers", 0, 0, {"speakers", "random"}, false,
      "random: speakers are on both sides, results are too good"},

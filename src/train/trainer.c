@@ -14,8 +14,9 @@ struct qv_trainer {
     qv_exec *exec;
     size_t *items;
     size_t n_items;
-    int32_t *order;       /* scratch for one epoch's permutation */
-    int64_t in_slot[2];   /* which epoch's order each half of the order buffer holds, -1: none */
+    int32_t *order;     /* scratch for one epoch's permutation */
+    int64_t in_slot[2]; /* which epoch's order each half of the order buffer holds, -1: none */
+    const char *task;
     qv_step_state state;
 };
 
@@ -88,7 +89,8 @@ static qv_status copy_items(qv_ctx *ctx, qv_trainer *t, const qv_trainer_options
     for (size_t i = 0; i < t->n_items; i++) {
         const qv_utterance *u = &t->data->utterances[t->items[i]];
         if (u->frames < 1 || u->label < 0)
-            return qv_fail(ctx, QV_ERR_INTERNAL, "recording %zu has no frames or no label and is to be trained on", t->items[i]);
+            return qv_fail(ctx, QV_ERR_INTERNAL, "recording %zu has no frames or no label and is to be trained on",
+                           t->items[i]);
     }
 done:
     return status;
@@ -103,6 +105,7 @@ qv_status qv_trainer_new(qv_ctx *ctx, qv_trainer **out, const qv_settings *s, co
     QV_TRY(qv_alloc(ctx, &t, 1, sizeof *t));
     t->settings = *s;
     t->data = d;
+    t->task = o->task ? o->task : "training";
     t->in_slot[0] = t->in_slot[1] = -1;
     QV_TRY(copy_items(ctx, t, o));
     qv_net_config c = qv_settings_net(s);
@@ -111,8 +114,12 @@ qv_status qv_trainer_new(qv_ctx *ctx, qv_trainer **out, const qv_settings *s, co
     c.utterances = (int)d->n;
     c.norms = d->norms;
     QV_TRY(qv_net_new(ctx, &t->net, &c, NULL));
-    qv_exec_options e = {.device = (qv_device)s->device, .pool = o->pool, .no_fuse = o->no_fuse, .poison = o->poison,
-                         .profile = o->profile, .isa = qv_settings_isa(s)};
+    qv_exec_options e = {.device = (qv_device)s->device,
+                         .pool = o->pool,
+                         .no_fuse = o->no_fuse,
+                         .poison = o->poison,
+                         .profile = o->profile,
+                         .isa = qv_settings_isa(s)};
     QV_TRY(qv_exec_new(ctx, &t->exec, t->net->program, &e));
     make_key(t->state.key, s->seed, o->fold);
     t->state.batch = (uint32_t)c.batch;
@@ -151,21 +158,24 @@ void qv_trainer_set_step(qv_trainer *t, uint64_t step) { t->state.step = step; }
 qv_net *qv_trainer_net(qv_trainer *t) { return t->net; }
 qv_exec *qv_trainer_exec(qv_trainer *t) { return t->exec; }
 
-/* The first step whose batch begins after `epochs` times the training set. */
-static uint64_t steps_of(const qv_trainer *t, double epochs)
+const size_t *qv_trainer_items(const qv_trainer *t, size_t *n)
+{
+    *n = t->n_items;
+    return t->items;
+}
+
+uint64_t qv_trainer_steps(const qv_trainer *t, double epochs)
 {
     return (uint64_t)ceil(epochs * (double)t->state.set_size / (double)t->state.batch);
 }
 
-uint64_t qv_trainer_total_steps(const qv_trainer *t) { return steps_of(t, t->settings.epochs); }
-
-double qv_trainer_rate(const qv_trainer *t)
+double qv_trainer_rate(const qv_trainer *t, uint64_t step)
 {
-    double step = (double)t->state.step, total = (double)qv_trainer_total_steps(t);
-    double warm = fmin((double)steps_of(t, t->settings.warmup), total);
-    if (step < warm) return t->settings.lr * (step + 1) / warm;
+    double total = (double)qv_trainer_steps(t, t->settings.epochs);
+    double warm = fmin((double)qv_trainer_steps(t, t->settings.warmup), total);
+    if ((double)step < warm) return t->settings.lr * ((double)step + 1) / warm;
     if (t->settings.schedule == QV_SCHEDULE_CONSTANT) return t->settings.lr;
-    double done = total > warm ? fmin((step - warm) / (total - warm), 1) : 1;
+    double done = total > warm ? fmin(((double)step - warm) / (total - warm), 1) : 1;
     return t->settings.lr * 0.5 * (1 + cos(3.14159265358979323846 * done));
 }
 
@@ -185,7 +195,7 @@ static qv_status run_step(qv_ctx *ctx, qv_trainer *t, double *loss)
     uint64_t first = t->state.step * t->state.batch;
     put_order(t, first / t->state.set_size);
     put_order(t, (first + t->state.batch - 1) / t->state.set_size);
-    t->state.lr = (float)qv_trainer_rate(t);
+    t->state.lr = (float)qv_trainer_rate(t, t->state.step);
     qv_exec_write_bytes(t->exec, t->net->state, 0, sizeof t->state, &t->state);
     qv_status status = qv_exec_run(ctx, t->exec, QV_LIST_TRAIN);
     if (status != QV_OK) return status;
@@ -201,19 +211,18 @@ static qv_status run_step(qv_ctx *ctx, qv_trainer *t, double *loss)
     return QV_OK;
 }
 
-qv_status qv_trainer_run(qv_ctx *ctx, qv_trainer *t, uint64_t epochs, double *loss)
+qv_status qv_trainer_run(qv_ctx *ctx, qv_trainer *t, uint64_t epochs, qv_loss *loss)
 {
     qv_status status = QV_OK;
-    uint64_t end = steps_of(t, (double)epochs), total = qv_trainer_total_steps(t), begin = t->state.step;
-    double sum = 0;
+    uint64_t end = qv_trainer_steps(t, (double)epochs), total = qv_trainer_steps(t, t->settings.epochs);
     while (t->state.step < end) {
         double one;
         QV_TRY(qv_poll(ctx));
         QV_TRY(run_step(ctx, t, &one));
-        sum += one;
-        qv_report(ctx, "training", "steps", (double)t->state.step, (double)total);
+        loss->sum += one;
+        loss->steps++;
+        qv_report(ctx, t->task, "steps", (double)t->state.step, (double)total);
     }
-    *loss = t->state.step > begin ? sum / (double)(t->state.step - begin) : NAN;
 done:
     return status;
 }
@@ -221,9 +230,9 @@ done:
 /* Evaluation windows collected until a batch is full. */
 typedef struct window_batch {
     qv_window *windows;
-    size_t *owner;   /* which of the asked recordings each window belongs to */
-    double *share;   /* 1 / windows of that recording */
-    double *probs;   /* of one batch */
+    size_t *owner; /* which of the asked recordings each window belongs to */
+    double *share; /* 1 / windows of that recording */
+    double *probs; /* of one batch */
     size_t n, size;
 } window_batch;
 
@@ -240,7 +249,8 @@ static qv_status flush(qv_ctx *ctx, qv_trainer *t, window_batch *b, double *out)
         for (size_t k = 0; k < classes; k++) {
             double p = b->probs[i * classes + k];
             if (!isfinite(p))
-                return qv_fail(ctx, QV_ERR_NUMERIC, "the probabilities of recording %d are not finite: the weights are damaged",
+                return qv_fail(ctx, QV_ERR_NUMERIC,
+                               "the probabilities of recording %d are not finite: the weights are damaged",
                                b->windows[i].utterance);
             out[b->owner[i] * classes + k] += b->share[i] * p;
         }
@@ -248,7 +258,8 @@ static qv_status flush(qv_ctx *ctx, qv_trainer *t, window_batch *b, double *out)
     return QV_OK;
 }
 
-static qv_status add_windows(qv_ctx *ctx, qv_trainer *t, window_batch *b, size_t item, size_t owner, bool full, double *out)
+static qv_status add_windows(qv_ctx *ctx, qv_trainer *t, window_batch *b, size_t item, size_t owner, bool full,
+                             double *out)
 {
     int frames = t->data->utterances[item].frames, patch = t->net->config.frames;
     int count = qv_window_count(frames, patch, full);

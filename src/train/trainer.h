@@ -11,6 +11,7 @@ typedef struct qv_trainer_options {
     const size_t *items; /* training recordings: indices into the dataset */
     size_t n_items;      /* 0: evaluation only */
     uint64_t fold;       /* part of the key of all draws */
+    const char *task;    /* what progress is reported as, borrowed; NULL: "training" */
     qv_pool *pool;       /* borrowed */
     bool no_fuse, poison, profile;
 } qv_trainer_options;
@@ -23,20 +24,28 @@ void qv_trainer_free(qv_trainer *t);
 /* Another dataset of the same number of recordings and normalization rows from now on. */
 void qv_trainer_use(qv_trainer *t, const qv_dataset *d);
 
-/* Steps until `epochs` times the training set has been seen; *loss is the mean over the steps done, NaN where
- * there were none. QV_ERR_NUMERIC, naming the step, when the loss is not finite. QV_ERR_INTERRUPTED leaves
- * the trainer between two steps. */
-qv_status qv_trainer_run(qv_ctx *ctx, qv_trainer *t, uint64_t epochs, double *loss);
+/* The losses of some steps. */
+typedef struct qv_loss {
+    double sum;
+    uint64_t steps;
+} qv_loss;
+
+/* Steps until `epochs` times the training set has been seen; each adds to *loss. QV_ERR_NUMERIC, naming the
+ * step, when a loss is not finite. QV_ERR_INTERRUPTED leaves the trainer between two steps: the same call goes on. */
+qv_status qv_trainer_run(qv_ctx *ctx, qv_trainer *t, uint64_t epochs, qv_loss *loss);
 
 /* Class probabilities [n][classes] of recordings, averaged over their windows (full), or of the middle window.
  * QV_ERR_NUMERIC when one is not finite. */
 qv_status qv_trainer_predict(qv_ctx *ctx, qv_trainer *t, const size_t *items, size_t n, bool full, double *probs);
 
+/* Steps done. */
 uint64_t qv_trainer_step(const qv_trainer *t);
-/* Steps of a whole training. */
-uint64_t qv_trainer_total_steps(const qv_trainer *t);
-/* Learning rate of the step that comes next. */
-double qv_trainer_rate(const qv_trainer *t);
+/* Steps of so many passes: those whose batch begins before the passes end. */
+uint64_t qv_trainer_steps(const qv_trainer *t, double epochs);
+/* Learning rate of a step, counted from 0. */
+double qv_trainer_rate(const qv_trainer *t, uint64_t step);
+/* The recordings that it trains on. */
+const size_t *qv_trainer_items(const qv_trainer *t, size_t *n);
 qv_net *qv_trainer_net(qv_trainer *t);
 qv_exec *qv_trainer_exec(qv_trainer *t);
 /* For checkpoints. */

@@ -59,7 +59,7 @@ int QV_REF(bn_apply)(const qv_call *call, size_t *need)
         for (size_t j = 0; j < sets * channels; j++) {
             size_t c = j % channels;
             qv_real z = qv_ref_normalize(x[m * channels + c], mean[c], rstd[c], gamma[j], beta[j]);
-            y[m * sets * channels + j] = a->relu && !(z > 0) ? 0 : z;
+            y[m * sets * channels + j] = a->relu && z < 0 ? 0 : z;
         }
     }
     return QV_OK;

@@ -6,7 +6,7 @@ int QV_REF(relu)(const qv_call *call, size_t *need)
     const qv_real *x = call->in[0].data;
     qv_real *y = call->out[0].data;
     size_t len = qv_tensor_len(&call->out[0]);
-    for (size_t i = 0; i < len; i++) y[i] = x[i] > 0 ? x[i] : 0;
+    for (size_t i = 0; i < len; i++) y[i] = x[i] < 0 ? 0 : x[i];
     return QV_OK;
 }
 

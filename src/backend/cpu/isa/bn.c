@@ -147,7 +147,7 @@ static void affine(float *restrict y, const float *restrict x, const float *rest
     if (relu) {
         for (size_t i = 0; i < n; i++) {
             float z = (x[i] - mean[i]) * scale[i] + shift[i];
-            y[i] = z > 0 ? z : 0;
+            y[i] = z < 0 ? 0 : z;
         }
     } else {
         for (size_t i = 0; i < n; i++) y[i] = (x[i] - mean[i]) * scale[i] + shift[i];

@@ -36,7 +36,7 @@ static void relu_piece(float *restrict y, const float *restrict a, const float *
                        const float *restrict addend, size_t n)
 {
     (void)b, (void)addend;
-    for (size_t i = 0; i < n; i++) y[i] = a[i] > 0 ? a[i] : 0;
+    for (size_t i = 0; i < n; i++) y[i] = a[i] < 0 ? 0 : a[i];
 }
 
 static void relu_grad_piece(float *restrict y, const float *restrict a, const float *restrict b,

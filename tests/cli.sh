@@ -1,0 +1,300 @@
+#!/bin/sh
+# The command line from outside: exit codes, messages, bad input, interruption.
+# usage: cli.sh path/to/quaver path/to/make_audio
+set -u
+quaver=$1
+make_audio=$2
+LC_ALL=C
+export LC_ALL
+unset COLUMNS NO_COLOR
+T=$(mktemp -d "${TMPDIR:-/tmp}/quaver-cli-XXXXXX") || exit 1
+XDG_CACHE_HOME=$T/cache
+export XDG_CACHE_HOME
+tmpfs=
+clean_up() {
+    [ -z "$tmpfs" ] || umount "$tmpfs"
+    rm -rf "$T"
+}
+trap clean_up EXIT
+failures=0
+checks=0
+
+fail() {
+    failures=$((failures + 1))
+    printf 'FAILED: %s\n' "$*" >&2
+    sed 's/^/    stderr: /' "$T/err" | head -n 5 >&2
+}
+
+# expect CODE WORDS -- ARGUMENTS...: runs quaver, wants that exit code and every |-separated part in its standard error.
+expect() {
+    code=$1 words=$2
+    shift 3
+    checks=$((checks + 1))
+    "$quaver" "$@" >"$T/out" 2>"$T/err" </dev/null
+    got=$?
+    [ "$got" -eq "$code" ] || fail "exit code $got, not $code: quaver $*"
+    while [ -n "$words" ]; do
+        part=${words%%|*}
+        grep -qF -e "$part" "$T/err" || fail "no \"$part\" from: quaver $*"
+        case $words in *'|'*) words=${words#*|} ;; *) words= ;; esac
+    done
+}
+
+out_has() { grep -qF -e "$1" "$T/out" || fail "no \"$1\" on standard output"; }
+check() { # check WHAT COMMAND...
+    checks=$((checks + 1))
+    what=$1
+    shift
+    "$@" || fail "$what"
+}
+rows() { wc -l <"$1" | tr -d ' '; }
+
+tiny="--features.mels=8 --patch.seconds=0.16 --width 2 --batch 4 --epochs 3 -j 1"
+expect 0 '16 recordings' -- corpus synth "$T/synth" --speakers 4 --sentences 1
+manifest=$T/synth/manifest.csv
+
+# ---- wrong words ----
+expect 2 '' --
+expect 0 '' -- --help
+out_has 'Commands'
+expect 0 '' -- --version
+out_has 'quaver '
+expect 0 '' -- help settings
+out_has 'train'
+for command in corpus train eval predict report doctor; do
+    expect 0 '' -- $command --help
+    check "$command --help says nothing" test -s "$T/out"
+    expect 2 '--bogus-word' -- $command --bogus-word
+done
+expect 2 'no command trian|did you mean train?' -- trian
+expect 2 '--manifset|did you mean --manifest?' -- train --manifset x
+expect 2 'needs a value' -- train --manifest
+expect 2 'did you mean net.width?' -- train --out "$T/r" --net.widht=3
+expect 2 'net.width = many' -- train --out "$T/r" --width many
+expect 2 'run folder' -- train --manifest "$manifest"
+expect 2 'manifest' -- train --out "$T/r"
+expect 2 'unexpected word' -- train --out "$T/r" --manifest "$manifest" extra
+expect 2 'preset' -- train --out "$T/r" --preset huge
+expect 2 'did you mean' -- corpus emobd "$T/synth"
+expect 2 '--checkpoint' -- predict "$T/synth/wav"
+expect 2 '--checkpoint' -- eval
+expect 2 'csv or jsonl' -- predict --checkpoint x --format xml y
+expect 2 'run.device' -- predict --checkpoint x --device tpu y
+printf '[net]\nwidht = 3\n' >"$T/typo.ini"
+expect 2 'typo.ini:2|net.width' -- train --out "$T/r" --config "$T/typo.ini"
+printf '[net\nwidth = 3\n' >"$T/broken.ini"
+expect 1 'broken.ini:1' -- train --out "$T/r" --config "$T/broken.ini"
+expect 1 'nowhere.ini' -- train --out "$T/r" --config "$T/nowhere.ini"
+check 'wrong words made a run folder' test ! -e "$T/r/config.ini"
+
+# ---- a training, seen from outside ----
+expect 0 '' -- train --manifest "$manifest" --out "$T/run" --folds 2 $tiny
+out_has 'report'
+grep -q "$(printf '\r')" "$T/err" && fail 'carriage returns in piped output'
+grep -q "$(printf '\033')" "$T/err" && fail 'escapes in piped output'
+for file in config.ini results.csv results.jsonl predictions.csv summary.json report.html fold-1/best.safetensors; do
+    check "no $file in the run folder" test -s "$T/run/$file"
+done
+expect 2 '--force' -- train --manifest "$manifest" --out "$T/run" --folds 2 $tiny
+expect 2 'train.epochs' -- train --resume --out "$T/run" --epochs 4
+expect 2 'no run to go on with' -- train --resume --out "$T/none"
+expect 0 '' -- train --quiet --manifest "$manifest" --out "$T/quiet" --folds 2 $tiny
+check '--quiet is not silent' test ! -s "$T/err"
+expect 0 '' -- report "$T/run"
+expect 2 'nowhere' -- report "$T/nowhere"
+expect 0 '' -- doctor
+best=$T/run/fold-1/best.safetensors
+
+# ---- scores: what it was trained on is said ----
+expect 0 'of those trained on' -- eval --checkpoint "$best" --manifest "$manifest"
+out_has 'UA'
+out_has 'confusion'
+held_out=$(sed -n 's/^1,test,[^,]*,\([^,]*\),.*/\1/p' "$T/run/predictions.csv" | sort -u | paste -sd, -)
+expect 0 '' -- eval --checkpoint "$best" --manifest "$manifest" --speakers "$held_out"
+grep -q 'trained on' "$T/err" && fail 'a warning of speakers that were held out'
+expect 1 'no recording' -- eval --checkpoint "$best" --manifest "$manifest" --speakers nobody
+
+# ---- predictions ----
+expect 0 '' -- predict --checkpoint "$best" "$T/synth/wav"
+check 'a line a recording and a header' test "$(rows "$T/out")" -eq 17
+expect 0 '' -- predict --checkpoint "$best" --manifest "$manifest" --format jsonl --out "$T/answers.jsonl"
+check 'answers.jsonl' test "$(rows "$T/answers.jsonl")" -eq 16
+check 'standard output beside --out' test ! -s "$T/out"
+made=0
+while read -r name rate channels seconds; do
+    "$make_audio" "$T/$name" "$rate" "$channels" "$seconds"
+    case $? in
+    0) ;;
+    77) echo "SKIPPED: this libsndfile does not write $name" >&2; continue ;;
+    *) fail "cannot make $name" ; continue ;;
+    esac
+    made=$((made + 1))
+    expect 0 '' -- predict --checkpoint "$best" "$T/$name"
+    check "no line for $name" test "$(rows "$T/out")" -eq 2
+done <<'TEXT'
+short.wav 16000 1 0.2
+shortest.wav 16000 1 0.01
+phone.au 8000 1 1
+odd.wav 24414 1 1
+cd.flac 44100 2 2
+studio.24.wav 96000 2 1
+float.f.wav 48000 6 1
+mac.aiff 22050 1 1
+lossy.ogg 44100 2 3
+common.mp3 32000 1 3
+minutes.wav 11025 1 180
+TEXT
+check 'hardly any format was tried' test "$made" -ge 9
+
+# ---- recordings that are none ----
+mkdir "$T/bad"
+head -c 3000 "$T/synth/wav/s01_anger_01.wav" >"$T/bad/truncated.wav"
+head -c 20 "$T/synth/wav/s01_anger_01.wav" >"$T/bad/header.wav"
+: >"$T/bad/empty.wav"
+echo 'this is no recording' >"$T/bad/text.wav"
+head -c 40000 /dev/zero >"$T/bad/zeros.wav"
+for name in truncated header empty text zeros; do
+    expect 1 "$name.wav|none of the 1 recordings" -- predict --checkpoint "$best" "$T/bad/$name.wav"
+done
+cp "$T/synth/wav/s01_anger_01.wav" "$T/bad/good.wav"
+expect 1 'truncated.wav|empty.wav|text.wav|5 of 6' -- predict --checkpoint "$best" "$T/bad"
+check 'the good one is classified all the same' test "$(rows "$T/out")" -eq 2
+expect 1 'missing.wav' -- predict --checkpoint "$best" "$T/missing.wav"
+mkdir "$T/nothing"
+expect 1 'no audio file' -- predict --checkpoint "$best" "$T/nothing"
+
+# ---- trainings: skips are counted and listed ----
+{ cat "$manifest"; for n in truncated empty text; do echo "../bad/$n.wav,s01,anger,,,"; done; } >"$T/synth/some-bad.csv"
+expect 0 '3 of 19 recordings were left out|truncated.wav|empty.wav|text.wav' -- \
+    train --manifest "$T/synth/some-bad.csv" --out "$T/some-bad" --folds 2 $tiny
+{ head -n 1 "$manifest"; for n in truncated empty text; do echo "../bad/$n.wav,$n,anger,,,"; done
+  echo '../bad/header.wav,x,joy,,,'; echo '../bad/zeros.wav,y,joy,,,'; } >"$T/synth/all-bad.csv"
+expect 1 'none of the 5 recordings|truncated.wav' -- \
+    train --manifest "$T/synth/all-bad.csv" --out "$T/all-bad" --labels anger,joy --split random $tiny
+
+# ---- manifests ----
+bad_manifest() { # bad_manifest WORDS: standard input is the manifest
+    cat >"$T/synth/bad.csv"
+    expect 1 "$1" -- train --manifest "$T/synth/bad.csv" --out "$T/bad-run" --folds 2 $tiny
+    check "a run folder was begun: $1" test ! -e "$T/bad-run/config.ini"
+}
+sed 's/^\([^,]*\),[^,]*,/\1,/' "$manifest" | bad_manifest 'bad.csv|speaker'
+sed '1s/emotion/mood/' "$manifest" | bad_manifest 'bad.csv|emotion'
+sed '3s/^/"/' "$manifest" | bad_manifest 'bad.csv:3'
+sed '$p' "$manifest" | bad_manifest 'bad.csv:18'
+sed '3s/^[^,]*,/nowhere.wav,/' "$manifest" | bad_manifest 'bad.csv:3|nowhere.wav'
+sed '3s/,s01,/,s01/' "$manifest" | bad_manifest 'bad.csv:3'
+printf 'file,speaker,emotion\n' | bad_manifest 'bad.csv'
+printf '' | bad_manifest 'bad.csv'
+printf 'file,speaker\000,emotion\n' | bad_manifest 'bad.csv'
+printf '\377\376f\000i\000' | bad_manifest 'bad.csv'
+head -c 5000 "$T/synth/wav/s01_anger_01.wav" | bad_manifest 'bad.csv'
+expect 2 'sorrow' -- train --manifest "$manifest" --out "$T/bad-run" --labels anger,sorrow $tiny
+expect 1 'nowhere.csv' -- train --manifest "$T/nowhere.csv" --out "$T/bad-run"
+expect 1 "$T/synth" -- train --manifest "$T/synth" --out "$T/bad-run"
+
+# ---- folds that leave a class out ----
+awk -F, 'NR == 1 || $3 != "sadness" || $2 == "s02"' "$manifest" >"$T/synth/lonely.csv"
+expect 1 'sadness' -- train --manifest "$T/synth/lonely.csv" --out "$T/bad-run" --folds speaker $tiny
+printf 'one: s01 s02\ntwo: s03 s99\n' >"$T/folds.txt"
+expect 1 'folds.txt:2|s99' -- train --manifest "$manifest" --out "$T/bad-run" --folds "$T/folds.txt" $tiny
+
+# ---- checkpoints ----
+bad_checkpoint() { # bad_checkpoint WORDS: standard input is the checkpoint
+    cat >"$T/bad.safetensors"
+    expect 1 "bad.safetensors|$1" -- predict --checkpoint "$T/bad.safetensors" "$T/synth/wav"
+    expect 1 "bad.safetensors|$1" -- eval --checkpoint "$T/bad.safetensors" --manifest "$manifest"
+}
+sed 's/width = 2/width = 4/' "$best" | bad_checkpoint 'stem.conv'
+sed 's/"format_version":"1"/"format_version":"7"/' "$best" | bad_checkpoint 'newer'
+{ printf '\377\377\377\377\377\377\377\177'; tail -c +9 "$best"; } | bad_checkpoint ''
+{ printf '\001\000\000\000\000\000\000\000'; tail -c +9 "$best"; } | bad_checkpoint ''
+head -c 100 "$best" | bad_checkpoint ''
+head -c 3000 "$best" | bad_checkpoint ''
+printf '' | bad_checkpoint ''
+echo 'no checkpoint' | bad_checkpoint ''
+expect 1 'nowhere.safetensors' -- predict --checkpoint "$T/nowhere.safetensors" "$T/synth/wav"
+expect 1 "$T/synth" -- predict --checkpoint "$T/synth" "$T/synth/wav"
+
+# ---- run folders that cannot be written ----
+: >"$T/file"
+expect 1 "$T/file" -- train --manifest "$manifest" --out "$T/file/run" $tiny
+expect 1 "$T/file" -- predict --checkpoint "$best" --out "$T/file/answers.csv" "$T/synth/wav"
+if [ "$(id -u)" -ne 0 ]; then
+    mkdir -m 555 "$T/locked"
+    expect 1 'locked' -- train --manifest "$manifest" --out "$T/locked" $tiny
+else
+    echo 'SKIPPED: root may write everywhere, so no folder is locked' >&2
+fi
+
+# ---- a full disk ----
+if [ "$(id -u)" -eq 0 ] && mkdir "$T/full" && mount -t tmpfs -o size=64k quaver "$T/full" 2>/dev/null; then
+    tmpfs=$T/full
+    expect 1 "$T/full|No space left" -- \
+        train --manifest "$manifest" --out "$T/full/run" --folds 2 --quiet $tiny --width 16
+    check 'half a checkpoint stays' test ! -e "$T/full/run/fold-1/best.safetensors"
+    umount "$tmpfs" && tmpfs=
+else
+    echo 'SKIPPED: no small file system can be mounted to be filled; a limit on the size of files stands in for it' >&2
+fi
+checks=$((checks + 1))
+(
+    trap '' XFSZ
+    ulimit -f 16
+    exec "$quaver" train --quiet --manifest "$manifest" --out "$T/limit" --folds 2 \
+        --cache "$T/cache/quaver" $tiny --width 16
+) >"$T/out" 2>"$T/err" </dev/null
+[ $? -eq 1 ] || fail 'a file that cannot grow is no failure'
+grep -q 'File too large' "$T/err" || fail 'a file that cannot grow is not named'
+if [ -w /dev/full ]; then
+    checks=$((checks + 1))
+    "$quaver" predict --checkpoint "$best" "$T/synth/wav" >/dev/full 2>"$T/err"
+    [ $? -eq 1 ] || fail 'answers were lost, and nobody said so'
+fi
+
+# ---- interruption: the step at hand is finished and kept, and --resume ends as if nothing had been ----
+long="--features.mels=8 --patch.seconds=0.16 --width 16 --batch 4 --epochs 120 --eval.every=25 -j 1"
+start() { # start RUN: returns when the training is in its first fold
+    checks=$((checks + 1))
+    : >"$T/err"
+    "$quaver" train --manifest "$manifest" --out "$1" --folds 2 $long >"$T/out" 2>"$T/err" </dev/null &
+    pid=$!
+    tries=0
+    until grep -q 'epoch  25/' "$T/err" || [ $tries -ge 300 ]; do
+        sleep 0.1
+        tries=$((tries + 1))
+    done
+}
+interrupt() { # interrupt SIGNAL RUN
+    start "$2"
+    kill -s "$1" "$pid"
+    wait "$pid"
+    got=$?
+    [ $got -eq 130 ] || fail "exit code $got, not 130, after SIG$1"
+    grep -q -e '--resume goes on from there' "$T/err" || fail "nothing is said of --resume after SIG$1"
+}
+expect 0 '' -- train --quiet --manifest "$manifest" --out "$T/whole" --folds 2 $long
+for signal in INT TERM; do
+    interrupt $signal "$T/$signal"
+    expect 0 'going on after step' -- train --resume --out "$T/$signal"
+    for file in predictions.csv fold-1/best.safetensors fold-2/best.safetensors fold-2/last.safetensors; do
+        check "$file is another after SIG$signal and --resume" cmp "$T/whole/$file" "$T/$signal/$file"
+    done
+    for run in whole $signal; do cut -d, -f1-3,5-11 "$T/$run/results.csv" >"$T/$run.rows"; done
+    check "results.csv is another after SIG$signal and --resume" cmp "$T/whole.rows" "$T/$signal.rows"
+done
+
+# A second signal ends at once: both wait for the stopped process.
+start "$T/twice"
+kill -s STOP "$pid"
+kill -s INT "$pid"
+kill -s TERM "$pid"
+kill -s CONT "$pid"
+wait "$pid" 2>/dev/null
+got=$?
+[ $got -eq 143 ] || fail "exit code $got, not 143, after a second signal"
+expect 0 '' -- train --quiet --resume --out "$T/twice"
+check 'predictions.csv is another after being killed' cmp "$T/whole/predictions.csv" "$T/twice/predictions.csv"
+
+echo "$checks checks, $failures failed"
+[ "$failures" -eq 0 ]

@@ -1,0 +1,487 @@
+/* A whole training over the embedded corpus: what the run folder holds, and that a run which was interrupted at any
+ * step ends with the same bits as one that was not. */
+#include <errno.h>
+#include <math.h>
+#include <unistd.h>
+
+#include "data/synth.h"
+#include "study/run.h"
+#include "support/support.h"
+#include "train/checkpoint.h"
+
+static const char *corpus; /* made once: 4 speakers x 4 emotions x 1 sentence */
+
+typedef struct fixture {
+    qv_ctx *ctx;
+    qv_settings settings;
+    qv_run_options options;
+    char *dir, *out, *cache;
+    int cancel;        /* the flag */
+    int steps_allowed; /* then it goes up */
+    int steps;
+    qv_buf log;
+} fixture;
+
+static char *below(const char *dir, const char *name)
+{
+    qv_ctx *ctx = qv_ctx_new();
+    char *path;
+    qv_assert_ok(ctx, qv_path_join(ctx, &path, dir, name));
+    qv_ctx_free(ctx);
+    return path;
+}
+
+static void on_log(void *user, qv_log_level level, const char *text)
+{
+    fixture *x = user;
+    (void)level;
+    qv_buf_printf(&x->log, "%s\n", text);
+}
+
+static void on_progress(void *user, const qv_progress *p)
+{
+    fixture *x = user;
+    if (strcmp(p->unit, "steps") == 0 && ++x->steps == x->steps_allowed) x->cancel = 1;
+}
+
+/* Two folds of 8 training recordings: 2 steps an epoch, 6 epochs, evaluation after each second. */
+static void tiny_settings(fixture *x)
+{
+    qv_settings *s = &x->settings;
+    qv_assert_ok(x->ctx, qv_settings_init(x->ctx, s));
+    char *manifest = below(corpus, "manifest.csv");
+    qv_assert_ok(x->ctx, qv_settings_set(x->ctx, s, "corpus.manifest", manifest));
+    qv_assert_ok(x->ctx, qv_settings_set(x->ctx, s, "split.folds", "2"));
+    free(manifest);
+    s->val_speakers = 0;
+    s->mels = 8;
+    s->patch_seconds = 8 * s->hop;
+    s->width = 2;
+    s->batch = 4;
+    s->epochs = 6;
+    s->eval_every = 2;
+    s->threads = 1;
+}
+
+static int setup(void **state)
+{
+    fixture *x = calloc(1, sizeof *x);
+    x->ctx = qv_ctx_new();
+    x->dir = qv_test_tmpdir();
+    x->out = below(x->dir, "run");
+    x->cache = below(corpus, "cache");
+    x->options = (qv_run_options){.out = x->out, .cache_dir = x->cache, .command = "quaver train"};
+    tiny_settings(x);
+    qv_ctx_on_log(x->ctx, on_log, x);
+    qv_ctx_on_progress(x->ctx, on_progress, x);
+    qv_ctx_cancel_flag(x->ctx, &x->cancel);
+    *state = x;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fixture *x = *state;
+    qv_settings_free(&x->settings);
+    qv_buf_free(&x->log);
+    qv_test_rmdir(x->dir);
+    free(x->out);
+    free(x->cache);
+    qv_ctx_free(x->ctx);
+    free(x);
+    return 0;
+}
+
+static qv_status run(fixture *x, const char *out)
+{
+    qv_summary summary;
+    x->options.out = out;
+    x->cancel = 0;
+    x->steps = 0;
+    qv_status status = qv_run(x->ctx, &x->settings, &x->options, &summary);
+    qv_summary_free(&summary);
+    return status;
+}
+
+static void assert_message(const fixture *x, const char *part)
+{
+    if (strstr(qv_ctx_message(x->ctx), part)) return;
+    print_error("expected \"%s\" in: %s\n", part, qv_ctx_message(x->ctx));
+    fail();
+}
+
+static char *text_of(fixture *x, const char *out, const char *name, size_t *size)
+{
+    char *path = below(out, name), *text;
+    qv_assert_ok(x->ctx, qv_read_file(x->ctx, path, 1 << 24, &text, size));
+    free(path);
+    return text;
+}
+
+/* results.csv without the columns that a clock fills. */
+static char *timeless(char *rows)
+{
+    qv_buf b = {0};
+    for (char *line = rows; *line;) {
+        char *end = strchr(line, '\n');
+        assert_non_null(end);
+        for (int column = 0; line < end; column++) {
+            size_t n = strcspn(line, ",\n");
+            if (column != 3 && column != 11) {
+                qv_buf_add(&b, line, n);
+                qv_buf_puts(&b, ",");
+            }
+            line += n + 1;
+        }
+        qv_buf_puts(&b, "\n");
+        line = end + 1;
+    }
+    free(rows);
+    return b.data;
+}
+
+static void assert_same_file(fixture *x, const char *a, const char *b, const char *name)
+{
+    size_t n, m;
+    char *one = text_of(x, a, name, &n), *two = text_of(x, b, name, &m);
+    if (strcmp(name, "results.csv") == 0) {
+        one = timeless(one);
+        two = timeless(two);
+        n = strlen(one);
+        m = strlen(two);
+    }
+    if (n != m || memcmp(one, two, n) != 0) print_error("%s differs in %s and %s\n", name, a, b);
+    assert_true(n == m && memcmp(one, two, n) == 0);
+    free(one);
+    free(two);
+}
+
+static void assert_same_run(fixture *x, const char *a, const char *b)
+{
+    static const char *const files[] = {"config.ini",
+                                        "results.csv",
+                                        "predictions.csv",
+                                        "fold-1/best.safetensors",
+                                        "fold-2/best.safetensors",
+                                        "fold-1/last.safetensors",
+                                        "fold-2/last.safetensors"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) assert_same_file(x, a, b, files[i]);
+}
+
+/* ---- tests ---- */
+
+static void the_folder_holds_all(void **state)
+{
+    static const char *const files[] = {"config.ini",
+                                        "results.csv",
+                                        "results.jsonl",
+                                        "predictions.csv",
+                                        "summary.json",
+                                        "report.html",
+                                        "fold-1/best.safetensors",
+                                        "fold-1/last.safetensors",
+                                        "fold-2/best.safetensors",
+                                        "fold-2/last.safetensors"};
+    fixture *x = *state;
+    qv_summary summary, read = {0};
+    qv_settings then;
+    qv_buf values = {0};
+    qv_assert_ok(x->ctx, qv_run(x->ctx, &x->settings, &x->options, &summary));
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char *path = below(x->out, files[i]);
+        if (!qv_path_exists(path)) print_error("there is no %s\n", files[i]);
+        assert_true(qv_path_exists(path));
+        free(path);
+    }
+    assert_int_equal(summary.n_folds, 2);
+    assert_int_equal(summary.recordings, 16);
+    assert_int_equal(summary.overlap, 0);
+    assert_int_equal(summary.pooled.n, 16);
+    assert_true(summary.finished && summary.threads == 1 && summary.parameters > 0);
+    assert_int_equal(summary.folds[0].epoch, x->settings.epochs);
+    qv_assert_ok(x->ctx, qv_summary_read(x->ctx, &read, x->out));
+    assert_string_equal(read.manifest_hash, summary.manifest_hash);
+    assert_true(read.pooled.ua == summary.pooled.ua);
+    qv_assert_ok(x->ctx, qv_settings_init(x->ctx, &then));
+    qv_assert_ok(x->ctx, qv_run_settings(x->ctx, &then, x->out));
+    assert_null(qv_settings_differ(&then, &x->settings, &values));
+    assert_non_null(strstr(x->log.data, "speakers on both sides: 0"));
+    qv_buf_free(&values);
+    qv_settings_free(&then);
+    qv_summary_free(&read);
+    qv_summary_free(&summary);
+}
+
+static size_t count_lines(const char *text)
+{
+    size_t n = 0;
+    for (; *text; text++) n += *text == '\n';
+    return n;
+}
+
+static void records_have_a_row_an_epoch_and_recording(void **state)
+{
+    fixture *x = *state;
+    size_t size;
+    qv_assert_ok(x->ctx, run(x, x->out));
+    char *rows = text_of(x, x->out, "results.csv", &size), *predictions = text_of(x, x->out, "predictions.csv", &size);
+    char *json = text_of(x, x->out, "results.jsonl", &size);
+    assert_memory_equal(
+        rows, "fold,epoch,step,seconds,lr,loss,train_ua,val_ua,test_ua,gap_val,gap_test,samples_per_second\n1,1,2,",
+        96);
+    assert_int_equal(count_lines(rows), 1 + 2 * 6);
+    assert_int_equal(count_lines(json), 2 * 6);
+    assert_int_equal(count_lines(predictions), 1 + 16);
+    free(rows);
+    free(json);
+    free(predictions);
+}
+
+/* Interrupts after so many steps, again and again, until the run is done; how often that was. */
+static int run_in_pieces(fixture *x, const char *out, int steps)
+{
+    int interruptions = 0;
+    qv_status status;
+    x->steps_allowed = steps;
+    x->options.resume = false;
+    while ((status = run(x, out)) == QV_ERR_INTERRUPTED) {
+        x->options.resume = true;
+        assert_true(++interruptions <= 30);
+        assert_int_equal(x->steps, steps); /* the step at hand was finished, none was begun */
+    }
+    qv_assert_ok(x->ctx, status);
+    x->steps_allowed = 0;
+    return interruptions;
+}
+
+/* 2 folds x 6 epochs x 2 steps; stops fall inside of epochs, between them, and into evaluations. */
+static void pieces_make_the_whole(void **state)
+{
+    static const int lengths[] = {1, 3, 4, 5, 7, 12, 13};
+    fixture *x = *state;
+    qv_assert_ok(x->ctx, run(x, x->out));
+    assert_int_equal(x->steps, 24);
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "pieces-%d", lengths[i]);
+        char *out = below(x->dir, name);
+        assert_int_equal(run_in_pieces(x, out, lengths[i]), 24 / lengths[i]);
+        assert_same_run(x, x->out, out);
+        free(out);
+    }
+    assert_non_null(strstr(x->log.data, "interrupted in fold 2 after step 1 of 12; --resume goes on from there"));
+    assert_non_null(strstr(x->log.data, "fold 2: going on after step 1, in epoch 1"));
+}
+
+/* Validation speakers choose the epoch; the choice and its weights must survive. */
+static void the_best_epoch_survives(void **state)
+{
+    fixture *x = *state;
+    x->settings.val_speakers = 1;
+    x->settings.epoch_rule = QV_EPOCH_BEST;
+    x->settings.batch = 3;
+    qv_assert_ok(x->ctx, run(x, x->out));
+    char *out = below(x->dir, "pieces");
+    assert_true(run_in_pieces(x, out, 3) > 3);
+    assert_same_run(x, x->out, out);
+    free(out);
+}
+
+/* What a process that was killed leaves: an older checkpoint beside newer records. */
+static void an_older_checkpoint_is_gone_on_with(void **state)
+{
+    fixture *x = *state;
+    char *last = below(x->out, "fold-1/last.safetensors"), *other = below(x->dir, "whole");
+    size_t size;
+    x->steps_allowed = 4;
+    assert_int_equal(run(x, x->out), QV_ERR_INTERRUPTED);
+    char *old = text_of(x, x->out, "fold-1/last.safetensors", &size);
+    x->options.resume = true;
+    x->steps_allowed = 5;
+    assert_int_equal(run(x, x->out), QV_ERR_INTERRUPTED);
+    qv_assert_ok(x->ctx, qv_write_file(x->ctx, last, old, size));
+    x->steps_allowed = 0;
+    qv_assert_ok(x->ctx, run(x, x->out));
+    x->options.resume = false;
+    qv_assert_ok(x->ctx, run(x, other));
+    assert_same_run(x, x->out, other);
+    free(old);
+    free(other);
+    free(last);
+}
+
+/* A checkpoint whose place is none must not be gone on from. */
+static void a_checkpoint_out_of_place_is_refused(void **state)
+{
+    fixture *x = *state;
+    size_t size;
+    char *last = below(x->out, "fold-1/last.safetensors");
+    x->steps_allowed = 4;
+    assert_int_equal(run(x, x->out), QV_ERR_INTERRUPTED);
+    char *data = text_of(x, x->out, "fold-1/last.safetensors", &size), *at = NULL;
+    for (size_t i = 0; i + 10 < size && !at; i++)
+        if (memcmp(data + i, "\"step\":\"4\"", 10) == 0) at = data + i;
+    assert_non_null(at);
+    at[8] = '9';
+    qv_assert_ok(x->ctx, qv_write_file(x->ctx, last, data, size));
+    x->options.resume = true;
+    assert_int_equal(run(x, x->out), QV_ERR_DATA);
+    assert_message(x, "fold-1/last.safetensors: step 9");
+    free(data);
+    free(last);
+}
+
+static void another_configuration_is_refused(void **state)
+{
+    fixture *x = *state;
+    x->steps_allowed = 3;
+    assert_int_equal(run(x, x->out), QV_ERR_INTERRUPTED);
+    x->options.resume = true;
+    x->settings.lr = 0.125;
+    assert_int_equal(run(x, x->out), QV_ERR_USAGE);
+    assert_message(x, "train.lr (0.05 then, 0.125 now)");
+    x->settings.lr = 0.05;
+    x->settings.isa = 1; /* says only how, and is warned of, at least where base is not the best */
+    x->steps_allowed = 0;
+    qv_assert_ok(x->ctx, run(x, x->out));
+}
+
+static void another_corpus_is_refused(void **state)
+{
+    fixture *x = *state;
+    char *manifest = below(x->dir, "manifest.csv");
+    size_t size;
+    char *text = text_of(x, corpus, "manifest.csv", &size);
+    qv_buf b = {0};
+    for (const char *line = text; *line; line += strcspn(line, "\n") + 1) { /* the same files, seen from here */
+        int n = (int)strcspn(line, "\n");
+        if (line == text)
+            qv_buf_printf(&b, "%.*s\n", n, line);
+        else
+            qv_buf_printf(&b, "%s/%.*s\n", corpus, n, line);
+    }
+    qv_assert_ok(x->ctx, qv_write_file(x->ctx, manifest, b.data, b.len));
+    qv_assert_ok(x->ctx, qv_settings_set(x->ctx, &x->settings, "corpus.manifest", manifest));
+    x->steps_allowed = 3;
+    assert_int_equal(run(x, x->out), QV_ERR_INTERRUPTED);
+    qv_buf_puts(&b, "\n"); /* another file, to the byte */
+    qv_assert_ok(x->ctx, qv_write_file(x->ctx, manifest, b.data, b.len));
+    x->options.resume = true;
+    assert_int_equal(run(x, x->out), QV_ERR_USAGE);
+    assert_message(x, "manifest.csv has changed since");
+    qv_buf_free(&b);
+    free(text);
+    free(manifest);
+}
+
+static void a_finished_folder_is_kept(void **state)
+{
+    fixture *x = *state;
+    size_t n, m;
+    qv_assert_ok(x->ctx, run(x, x->out));
+    char *before = text_of(x, x->out, "results.csv", &n);
+    assert_int_equal(run(x, x->out), QV_ERR_USAGE);
+    assert_message(x, "--force");
+    char *after = text_of(x, x->out, "results.csv", &m);
+    assert_true(n == m && memcmp(before, after, n) == 0);
+    x->options.resume = true; /* nothing is left to do */
+    qv_assert_ok(x->ctx, run(x, x->out));
+    assert_int_equal(x->steps, 0);
+    free(before);
+    free(after);
+}
+
+static void force_starts_anew(void **state)
+{
+    fixture *x = *state;
+    char *other = below(x->dir, "other"), *stale = below(x->out, "fold-2/last.safetensors");
+    qv_assert_ok(x->ctx, run(x, x->out));
+    x->settings.seed = 2;
+    x->options.force = true;
+    x->steps_allowed = 3;
+    assert_int_equal(run(x, x->out), QV_ERR_INTERRUPTED);
+    assert_false(qv_path_exists(stale)); /* of the first seed */
+    x->options.force = false;
+    x->options.resume = true;
+    x->steps_allowed = 0;
+    qv_assert_ok(x->ctx, run(x, x->out));
+    x->options.resume = false;
+    qv_assert_ok(x->ctx, run(x, other));
+    assert_same_run(x, x->out, other);
+    free(stale);
+    free(other);
+}
+
+static void folds_without_a_class_are_refused(void **state)
+{
+    fixture *x = *state;
+    char *folds = below(x->dir, "folds.txt"), *wavs = below(corpus, "wav/s"), *manifest = below(x->dir, "lonely.csv");
+    qv_buf b = {0};
+    qv_buf_puts(&b, "file,speaker,emotion\n");
+    for (int speaker = 1; speaker <= 4; speaker++)
+        for (int e = 0; e < 3 + (speaker == 2); e++) /* one emotion is shown by the second speaker alone */
+            qv_buf_printf(&b, "%s%02d_%s_01.wav,%d,%s\n", wavs, speaker, qv_synth_emotions[e], speaker,
+                          qv_synth_emotions[e]);
+    qv_assert_ok(x->ctx, qv_write_file(x->ctx, manifest, b.data, b.len));
+    qv_assert_ok(x->ctx, qv_write_file(x->ctx, folds, "one: 1 2\ntwo: 3 4\n", 18));
+    qv_assert_ok(x->ctx, qv_settings_set(x->ctx, &x->settings, "corpus.manifest", manifest));
+    qv_assert_ok(x->ctx, qv_settings_set(x->ctx, &x->settings, "split.folds", folds));
+    assert_int_equal(run(x, x->out), QV_ERR_DATA);
+    assert_message(x, qv_synth_emotions[3]);
+    assert_false(qv_path_exists(x->out)); /* refused before anything was written */
+    qv_buf_free(&b);
+    free(manifest);
+    free(wavs);
+    free(folds);
+}
+
+static void a_folder_that_cannot_be_written_is_refused(void **state)
+{
+    fixture *x = *state;
+    char *file = below(x->dir, "file"), *under = below(file, "run");
+    qv_assert_ok(x->ctx, qv_write_file(x->ctx, file, "", 0));
+    assert_int_equal(run(x, under), QV_ERR_IO);
+    assert_message(x, file);
+    assert_int_equal(x->steps, 0);
+    free(under);
+    free(file);
+}
+
+static int make_corpus(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_test_ctx();
+    qv_synth_options o = qv_synth_defaults();
+    o.speakers = 4;
+    o.sentences = 1;
+    corpus = qv_test_tmpdir();
+    qv_assert_ok(ctx, qv_synth_corpus(ctx, corpus, &o));
+    qv_ctx_free(ctx);
+    return 0;
+}
+
+static int remove_corpus(void **state)
+{
+    (void)state;
+    qv_test_rmdir((char *)(uintptr_t)corpus);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(the_folder_holds_all, setup, teardown),
+        cmocka_unit_test_setup_teardown(records_have_a_row_an_epoch_and_recording, setup, teardown),
+        cmocka_unit_test_setup_teardown(pieces_make_the_whole, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_best_epoch_survives, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_older_checkpoint_is_gone_on_with, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_checkpoint_out_of_place_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(another_configuration_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(another_corpus_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_finished_folder_is_kept, setup, teardown),
+        cmocka_unit_test_setup_teardown(force_starts_anew, setup, teardown),
+        cmocka_unit_test_setup_teardown(folds_without_a_class_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_folder_that_cannot_be_written_is_refused, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, make_corpus, remove_corpus);
+}

@@ -1,0 +1,526 @@
+/* The trainer on frames made up in memory: what it sees, how it learns, what its answers depend on. */
+#include <math.h>
+
+#include "support/support.h"
+#include "support/toy.h"
+
+static const qv_toy_shape shape = {
+    .speakers = 4, .classes = 3, .takes = 2, .mels = 16, .shortest = 5, .longest = 30, .apart = 3};
+
+typedef struct bench {
+    qv_ctx *ctx;
+    qv_toy toy;
+    qv_settings settings;
+    qv_dataset *data;
+    qv_trainer *trainer;
+} bench;
+
+/* Frames and settings; a test may change both before open_trainer. */
+static void open_bench(bench *b, const qv_toy_shape *of)
+{
+    *b = (bench){.ctx = qv_test_ctx()};
+    qv_toy_make(b->ctx, &b->toy, of, qv_test_seed());
+    qv_toy_settings(b->ctx, &b->settings, of->mels);
+}
+
+static void open_data(bench *b, const bool *in_training)
+{
+    bool all[1000];
+    for (size_t i = 0; i < b->toy.n; i++) all[i] = true;
+    qv_assert_ok(b->ctx,
+                 qv_dataset_new(b->ctx, &b->data, b->toy.manifest, &b->toy.features,
+                                (qv_normalization)b->settings.normalize, in_training ? in_training : all, NULL));
+}
+
+/* Another trainer over the same data. n_items 0: it cannot train. */
+static qv_trainer *new_trainer(const bench *b, const qv_settings *s, size_t n_items)
+{
+    qv_trainer *t;
+    qv_trainer_options o = {.items = b->toy.all, .n_items = n_items};
+    qv_assert_ok(b->ctx, qv_trainer_new(b->ctx, &t, s, b->data, &o, b->toy.manifest->n_classes));
+    return t;
+}
+
+static void open_trainer(bench *b)
+{
+    open_data(b, NULL);
+    b->trainer = new_trainer(b, &b->settings, b->toy.n);
+}
+
+static void close_bench(bench *b)
+{
+    qv_trainer_free(b->trainer);
+    qv_dataset_free(b->data);
+    qv_settings_free(&b->settings);
+    qv_toy_free(&b->toy);
+    qv_ctx_free(b->ctx);
+}
+
+static double train(const bench *b, uint64_t epochs)
+{
+    qv_loss loss = {0};
+    qv_assert_ok(b->ctx, qv_trainer_run(b->ctx, b->trainer, epochs, &loss));
+    return loss.sum / (double)loss.steps;
+}
+
+static double *predict(const bench *b, qv_trainer *t)
+{
+    double *probs = calloc(b->toy.n * (size_t)b->toy.manifest->n_classes, sizeof *probs);
+    qv_assert_ok(b->ctx, qv_trainer_predict(b->ctx, t, b->toy.all, b->toy.n, true, probs));
+    return probs;
+}
+
+/* ---- learning ---- */
+
+static void learns_what_is_separable_on(qv_device device)
+{
+    bench b;
+    open_bench(&b, &shape);
+    b.settings.device = (int)device;
+    b.settings.width = 4;
+    b.settings.epochs = 60;
+    open_trainer(&b);
+    size_t classes = (size_t)b.toy.manifest->n_classes, right = 0;
+    double first = train(&b, 1), last = first;
+    for (uint64_t epoch = 2; epoch <= 60; epoch++) last = train(&b, epoch);
+    double *probs = predict(&b, b.trainer);
+    for (size_t i = 0; i < b.toy.n; i++) {
+        const double *p = probs + i * classes;
+        double sum = p[0] + p[1] + p[2];
+        assert_true(fabs(sum - 1) <= 1e-5);
+        right += p[b.toy.manifest->items[i].label] > 0.5;
+    }
+    if (!(last < 0.5 * first)) print_error("loss from %g to %g\n", first, last);
+    assert_true(last < 0.5 * first);
+    assert_int_equal(right, b.toy.n);
+    free(probs);
+    close_bench(&b);
+}
+
+static void learns_what_is_separable(void **state)
+{
+    (void)state;
+    learns_what_is_separable_on(QV_DEVICE_REF);
+    learns_what_is_separable_on(QV_DEVICE_CPU);
+}
+
+/* ---- what a step sees ---- */
+
+static void epoch_orders_are_permutations(void **state)
+{
+    (void)state;
+    enum { MOST = 100 };
+    static const size_t sizes[] = {1, 2, 7, MOST};
+    int32_t order[MOST], before[MOST] = {0};
+    uint32_t keys[2][2] = {{1, 2}, {1, 3}};
+    for (size_t k = 0; k < 4 * 2 * 5; k++) {
+        size_t n = sizes[k / 10];
+        bool seen[MOST] = {false};
+        qv_epoch_order(order, n, keys[k / 5 % 2], k % 5);
+        for (size_t i = 0; i < n; i++) {
+            assert_in_range(order[i], 0, n - 1);
+            assert_false(seen[order[i]]);
+            seen[order[i]] = true;
+        }
+        if (n == MOST) assert_memory_not_equal(order, before, sizeof order);
+        memcpy(before, order, sizeof order);
+        qv_epoch_order(order, n, keys[k / 5 % 2], k % 5);
+        assert_memory_equal(order, before, n * sizeof *order);
+    }
+}
+
+/* Every recording is a class of its own with the weight 4^class: the sum of the weights that comes with a step's
+ * loss, read in base 4, says how often each recording was in the batch. */
+enum { RECORDINGS = 10, STRADDLING_BATCH = 4 };
+
+typedef struct watch {
+    const bench *b;
+    int times[RECORDINGS];
+    int steps, most;
+} watch;
+
+static void look_at_batch(void *user, const qv_progress *p)
+{
+    watch *w = user;
+    double sums[2];
+    int count = 0, missing = 0;
+    (void)p;
+    for (int i = 0; i < RECORDINGS; i++) missing += w->times[i] == 0;
+    qv_exec_read(qv_trainer_exec(w->b->trainer), qv_trainer_net(w->b->trainer)->loss, 0, 2, sums);
+    uint64_t digits = (uint64_t)sums[1];
+    for (int i = 0; i < RECORDINGS; i++, digits /= 4) {
+        w->times[i] += (int)(digits % 4);
+        count += (int)(digits % 4);
+        if (w->times[i] > w->most) w->most = w->times[i];
+    }
+    assert_int_equal(count, STRADDLING_BATCH);
+    int still = 0;
+    for (int i = 0; i < RECORDINGS; i++) still += w->times[i] == 0;
+    int expected = missing > STRADDLING_BATCH ? missing - STRADDLING_BATCH : 0;
+    assert_int_equal(still, expected); /* nobody comes twice before everybody came once */
+    w->steps++;
+}
+
+static void every_recording_is_seen_once_an_epoch(void **state)
+{
+    (void)state;
+    bench b;
+    double weights[RECORDINGS];
+    open_bench(
+        &b, &(qv_toy_shape){.speakers = 1, .classes = RECORDINGS, .takes = 1, .mels = 8, .shortest = 8, .longest = 9});
+    b.settings.device = QV_DEVICE_REF;
+    b.settings.lr = 0;
+    b.settings.class_weights = QV_WEIGHTS_NONE;
+    open_trainer(&b);
+    for (int i = 0; i < RECORDINGS; i++) weights[i] = pow(4, i);
+    qv_exec_write(qv_trainer_exec(b.trainer), qv_trainer_net(b.trainer)->class_weights, 0, RECORDINGS, weights);
+    for (int pair = 1; pair <= 3; pair++) { /* two epochs are five batches */
+        watch w = {.b = &b};
+        qv_ctx_on_progress(b.ctx, look_at_batch, &w);
+        train(&b, 2 * (uint64_t)pair);
+        assert_int_equal(w.steps, 5);
+        for (int i = 0; i < RECORDINGS; i++) assert_int_equal(w.times[i], 2);
+    }
+    close_bench(&b);
+}
+
+static void windows_cover_the_recording(void **state)
+{
+    (void)state;
+    for (int patch = 1; patch <= 17; patch++)
+        for (int frames = 1; frames <= 80; frames++) {
+            int n = qv_window_count(frames, patch, true), end = 0;
+            assert_int_equal(qv_window_count(frames, patch, false), 1);
+            int middle = qv_window_start(frames, patch, false, 0);
+            assert_int_equal(middle, frames > patch ? (frames - patch) / 2 : 0);
+            assert_true(n >= 1 && (frames > patch || n == 1));
+            for (int i = 0; i < n; i++) {
+                int start = qv_window_start(frames, patch, true, i);
+                assert_true(start >= 0 && (frames <= patch ? start == 0 : start + patch <= frames));
+                assert_true(start <= end);                  /* no frame is left out */
+                assert_true(i == 0 || start + patch > end); /* no window is idle */
+                if (i > 0 && i < n - 1) assert_int_equal(end - start, patch - (patch > 1 ? patch / 2 : 1));
+                end = start + patch;
+            }
+            assert_true(end >= frames);
+        }
+}
+
+static void rates_follow_the_schedule(void **state)
+{
+    (void)state;
+    bench b;
+    open_bench(&b, &(qv_toy_shape){.speakers = 5, .classes = 2, .takes = 1, .mels = 8, .shortest = 8, .longest = 8});
+    b.settings.batch = 5;
+    b.settings.warmup = 2;
+    b.settings.lr = 0.5;
+    open_trainer(&b);
+    assert_int_equal(qv_trainer_steps(b.trainer, 10), 20);
+    assert_int_equal(qv_trainer_steps(b.trainer, 1.1), 3);
+    const struct {
+        uint64_t step;
+        double cosine, constant;
+    } rates[] = {{0, 0.125, 0.125},
+                 {1, 0.25, 0.25},
+                 {3, 0.5, 0.5},
+                 {4, 0.5, 0.5},
+                 {8, 0.25 + 0.25 * sqrt(0.5), 0.5},
+                 {12, 0.25, 0.5},
+                 {16, 0.25 - 0.25 * sqrt(0.5), 0.5},
+                 {20, 0, 0.5},
+                 {21, 0, 0.5}};
+    qv_settings constant = b.settings, warm = b.settings;
+    constant.schedule = QV_SCHEDULE_CONSTANT;
+    warm.warmup = 1000; /* longer than all the training */
+    qv_trainer *even = new_trainer(&b, &constant, b.toy.n), *cold = new_trainer(&b, &warm, b.toy.n);
+    for (size_t i = 0; i < sizeof rates / sizeof *rates; i++) {
+        assert_true(fabs(qv_trainer_rate(b.trainer, rates[i].step) - rates[i].cosine) <= 1e-15);
+        assert_true(fabs(qv_trainer_rate(even, rates[i].step) - rates[i].constant) <= 1e-15);
+    }
+    for (uint64_t i = 0; i < 20; i++) assert_true(fabs(qv_trainer_rate(cold, i) - 0.5 * (double)(i + 1) / 20) <= 1e-15);
+    qv_trainer_free(even);
+    qv_trainer_free(cold);
+    close_bench(&b);
+}
+
+/* ---- numbers that are none ---- */
+
+static void count_steps(void *user, const qv_progress *p) { *(double *)user = p->done; }
+
+static void a_loss_that_is_none_names_the_step(void **state)
+{
+    (void)state;
+    for (int device = QV_DEVICE_CPU; device <= QV_DEVICE_REF32; device++) {
+        bench b;
+        double done = 0;
+        char expected[32];
+        qv_loss loss = {0};
+        open_bench(&b, &shape);
+        b.settings.device = device;
+        b.settings.normalize = QV_NORM_NONE;
+        for (int k = 0; k < shape.mels * b.toy.features.entries[5].frames; k++)
+            b.toy.frames[b.toy.features.entries[5].first_frame * shape.mels + k] = NAN;
+        open_trainer(&b);
+        qv_ctx_on_progress(b.ctx, count_steps, &done);
+        assert_int_equal(qv_trainer_run(b.ctx, b.trainer, 1, &loss), QV_ERR_NUMERIC);
+        snprintf(expected, sizeof expected, "at step %d:", (int)done);
+        if (!strstr(qv_ctx_message(b.ctx), expected)) print_error("%s in: %s\n", expected, qv_ctx_message(b.ctx));
+        assert_non_null(strstr(qv_ctx_message(b.ctx), expected));
+        assert_int_equal(loss.steps, (int)done);
+        close_bench(&b);
+    }
+}
+
+static void damaged_weights_give_no_answer(void **state)
+{
+    (void)state;
+    bench b;
+    double probs[1000];
+    open_bench(&b, &shape);
+    open_trainer(&b);
+    const qv_program *p = qv_trainer_net(b.trainer)->program;
+    size_t i = 0;
+    while (p->buffers[i].role != QV_ROLE_PARAM) i++;
+    qv_exec_write(qv_trainer_exec(b.trainer), (int)i, 0, 1, &(double){NAN});
+    assert_int_equal(qv_trainer_predict(b.ctx, b.trainer, b.toy.all, b.toy.n, true, probs), QV_ERR_NUMERIC);
+    assert_non_null(strstr(qv_ctx_message(b.ctx), "not finite"));
+    close_bench(&b);
+}
+
+/* ---- what answers depend on ---- */
+
+/* Parameters and running statistics of one trainer into another; `by` moves each weight by so many units of float's
+ * last place, up or down by chance. */
+static void copy_weights(qv_trainer *to, qv_trainer *from, double by, uint64_t *random)
+{
+    const qv_program *p = qv_trainer_net(from)->program;
+    for (size_t i = 0; i < p->n_buffers; i++) {
+        const qv_buffer *b = &p->buffers[i];
+        if (b->alias >= 0 || (b->role != QV_ROLE_PARAM && b->role != QV_ROLE_RUNNING)) continue;
+        size_t n = qv_buffer_len(b);
+        double *values = malloc(n * sizeof *values);
+        qv_exec_read(qv_trainer_exec(from), (int)i, 0, n, values);
+        for (size_t k = 0; k < n && by > 0; k++) values[k] *= 1 + (qv_test_next(random) & 1 ? by : -by) * 0x1p-24;
+        qv_exec_write(qv_trainer_exec(to), (int)i, 0, n, values);
+        free(values);
+    }
+}
+
+/* A trained bench, its answers, and a trainer of other settings with the same weights. */
+static qv_trainer *twin(const bench *b, const qv_settings *s)
+{
+    qv_trainer *t = new_trainer(b, s, 0);
+    copy_weights(t, b->trainer, 0, NULL);
+    return t;
+}
+
+static void answers_depend_on_the_recording_alone(void **state)
+{
+    (void)state;
+    bench b;
+    open_bench(&b, &shape);
+    b.settings.device = QV_DEVICE_REF;
+    open_trainer(&b);
+    train(&b, 2);
+    size_t n = b.toy.n, row = (size_t)b.toy.manifest->n_classes;
+    double *all = predict(&b, b.trainer);
+    static const int batches[] = {1, 3, 7, 200};
+    for (int k = 0; k < 4; k++) {
+        qv_settings s = b.settings;
+        size_t backwards[1000];
+        double other[1000];
+        s.batch = batches[k];
+        qv_trainer *t = twin(&b, &s);
+        double *same = predict(&b, t);
+        assert_memory_equal(same, all, n * row * sizeof *all);
+        for (size_t i = 0; i < n; i++) backwards[i] = n - 1 - i;
+        qv_assert_ok(b.ctx, qv_trainer_predict(b.ctx, t, backwards, n, true, other));
+        for (size_t i = 0; i < n; i++)
+            assert_memory_equal(other + i * row, all + backwards[i] * row, row * sizeof *all);
+        free(same);
+        qv_trainer_free(t);
+    }
+    free(all);
+    close_bench(&b);
+}
+
+/* A float backend rounds every product and partial sum. The longest sums of this network have 9 * 16 terms, so that a
+ * layer's roundings do no more than moving each of its weights by 7 sqrt(144) = 84 half units in the last place (the
+ * bound of support/op_maker.h); how far that moves the answers is measured on the reference, eight times. */
+static double allowed_error(const bench *b, const double *answers)
+{
+    uint64_t random = qv_test_seed();
+    qv_trainer *moved = new_trainer(b, &b->settings, 0);
+    double most = 0;
+    for (int run = 0; run < 8; run++) {
+        copy_weights(moved, b->trainer, 84, &random);
+        double *other = predict(b, moved);
+        for (size_t i = 0; i < b->toy.n * 3; i++) most = fmax(most, fabs(other[i] - answers[i]));
+        free(other);
+    }
+    qv_trainer_free(moved);
+    return most;
+}
+
+static void devices_agree(void **state)
+{
+    (void)state;
+    bench b;
+    open_bench(&b, &shape);
+    b.settings.device = QV_DEVICE_REF;
+    b.settings.width = 4;
+    open_trainer(&b);
+    train(&b, 2);
+    double *answers = predict(&b, b.trainer), bound = allowed_error(&b, answers);
+    static const qv_device devices[] = {QV_DEVICE_REF32, QV_DEVICE_CPU};
+    for (int k = 0; k < 2; k++) {
+        qv_settings s = b.settings;
+        double worst = 0;
+        s.device = (int)devices[k];
+        qv_trainer *t = twin(&b, &s);
+        double *other = predict(&b, t);
+        for (size_t i = 0; i < b.toy.n * 3; i++) {
+            double error = fabs(other[i] - answers[i]);
+            if (!(error <= worst)) worst = error;
+        }
+        if (!(worst <= bound)) print_error("%s is off by %g, allowed are %g\n", qv_device_name(s.device), worst, bound);
+        assert_true(worst <= bound);
+        free(other);
+        qv_trainer_free(t);
+    }
+    assert_true(bound < 0.01); /* else nothing was compared */
+    free(answers);
+    close_bench(&b);
+}
+
+/* ---- normalization ---- */
+
+enum { CONSTANT_BAND = 3 };
+
+/* Mean and deviation of one band over the recordings that `take` accepts. */
+static void band_moments(const bench *b, int band, const bool *take, double *mean, double *deviation)
+{
+    double sum = 0, square = 0, n = 0;
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t i = 0; i < b->toy.n; i++) {
+            const qv_feature_entry *e = &b->toy.features.entries[i];
+            for (int64_t t = e->first_frame; take[i] && t < e->first_frame + e->frames; t++) {
+                double x = (double)b->toy.frames[t * shape.mels + band];
+                if (pass == 0) {
+                    sum += x;
+                    n++;
+                } else {
+                    square += (x - sum / n) * (x - sum / n);
+                }
+            }
+        }
+    *mean = sum / n;
+    *deviation = sqrt(square / n);
+}
+
+static void assert_row(const bench *b, int row, const bool *take)
+{
+    for (int j = 0; j < shape.mels; j++) {
+        const float *norm = b->data->norm + row * 2 * shape.mels;
+        double mean, deviation;
+        band_moments(b, j, take, &mean, &deviation);
+        assert_true(fabs(norm[j] - mean) <= fabs(mean) * 0x1p-23 + 1e-12);
+        assert_true(isfinite(norm[shape.mels + j]) && norm[shape.mels + j] > 0);
+        if (j == CONSTANT_BAND)
+            assert_true(fabs(norm[shape.mels + j] * deviation) <= 1e-3); /* not blown up */
+        else
+            assert_true(fabs(norm[shape.mels + j] * deviation - 1) <= 0x1p-22);
+    }
+}
+
+static void open_normalized(bench *b, qv_normalization how, const bool *in_training)
+{
+    open_bench(b, &shape);
+    b->settings.normalize = (int)how;
+    for (int64_t t = 0; t < b->toy.features.frames; t++) b->toy.frames[t * shape.mels + CONSTANT_BAND] = -23.02585f;
+    open_data(b, in_training);
+}
+
+static void corpus_normalization_looks_at_training_alone(void **state)
+{
+    (void)state;
+    bench b;
+    bool training[1000] = {false};
+    float before[2 * 16];
+    for (int i = 0; i < 18; i++) training[i] = true; /* three of four speakers */
+    open_normalized(&b, QV_NORM_CORPUS, training);
+    assert_int_equal(b.data->norms, 1);
+    assert_row(&b, 0, training);
+    memcpy(before, b.data->norm, sizeof before);
+    int64_t first_test = b.toy.features.entries[18].first_frame * shape.mels;
+    b.toy.frames[first_test] += 1000;
+    qv_dataset_free(b.data);
+    open_data(&b, training);
+    assert_memory_equal(b.data->norm, before, sizeof before);
+    b.toy.frames[first_test - 1] += 1000; /* the last of training */
+    qv_dataset_free(b.data);
+    open_data(&b, training);
+    assert_memory_not_equal(b.data->norm, before, sizeof before);
+    close_bench(&b);
+}
+
+static void speakers_and_utterances_have_their_own(void **state)
+{
+    (void)state;
+    bench b;
+    open_normalized(&b, QV_NORM_SPEAKER, NULL);
+    assert_int_equal(b.data->norms, shape.speakers);
+    for (int row = 0; row < shape.speakers; row++) {
+        bool take[1000] = {false};
+        for (size_t i = 0; i < b.toy.n; i++) take[i] = b.toy.manifest->items[i].speaker_id == row;
+        assert_row(&b, row, take);
+    }
+    for (size_t i = 0; i < b.toy.n; i++)
+        assert_int_equal(b.data->utterances[i].norm, b.toy.manifest->items[i].speaker_id);
+    close_bench(&b);
+    open_normalized(&b, QV_NORM_UTTERANCE, NULL);
+    assert_int_equal(b.data->norms, b.toy.n);
+    for (size_t row = 0; row < b.toy.n; row++) {
+        bool take[1000] = {false};
+        take[row] = true;
+        assert_row(&b, (int)row, take);
+        assert_int_equal(b.data->utterances[row].norm, row);
+    }
+    close_bench(&b);
+}
+
+static void no_normalization_and_one_that_is_given(void **state)
+{
+    (void)state;
+    bench b;
+    float given[2 * 16];
+    open_normalized(&b, QV_NORM_NONE, NULL);
+    for (int j = 0; j < shape.mels; j++) {
+        assert_true(b.data->norm[j] == 0 && b.data->norm[shape.mels + j] == 1);
+        given[j] = (float)j;
+        given[shape.mels + j] = 1 / (float)(j + 1);
+    }
+    qv_dataset_free(b.data);
+    qv_assert_ok(b.ctx, qv_dataset_new(b.ctx, &b.data, b.toy.manifest, &b.toy.features, QV_NORM_CORPUS, NULL, given));
+    assert_memory_equal(b.data->norm, given, sizeof given);
+    close_bench(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(learns_what_is_separable),
+        cmocka_unit_test(epoch_orders_are_permutations),
+        cmocka_unit_test(every_recording_is_seen_once_an_epoch),
+        cmocka_unit_test(windows_cover_the_recording),
+        cmocka_unit_test(rates_follow_the_schedule),
+        cmocka_unit_test(a_loss_that_is_none_names_the_step),
+        cmocka_unit_test(damaged_weights_give_no_answer),
+        cmocka_unit_test(answers_depend_on_the_recording_alone),
+        cmocka_unit_test(devices_agree),
+        cmocka_unit_test(corpus_normalization_looks_at_training_alone),
+        cmocka_unit_test(speakers_and_utterances_have_their_own),
+        cmocka_unit_test(no_normalization_and_one_that_is_given),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
