@@ -281,7 +281,7 @@ static bool time_rounds(bench *b, qv_op *op, qv_tensor *in, qv_tensor *out, doub
 {
     void *plan = NULL;
     size_t bytes = 0, need = 0;
-    if (qv_cpu_plan(b->ctx, op, in, out, b->threads, &plan, &bytes) != QV_OK) {
+    if (qv_cpu_plan(b->ctx, op, in, out, &(qv_cpu_options){.threads = b->threads}, &plan, &bytes) != QV_OK) {
         fprintf(stderr, "%s: %s\n", qv_op_info_of((qv_op_kind)op->kind).name, qv_ctx_message(b->ctx));
         return false;
     }

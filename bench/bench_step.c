@@ -13,7 +13,7 @@
 typedef struct arguments {
     qv_net_config net;
     int threads, steps, warmup;
-    bool profile, no_fuse;
+    bool profile, no_fuse, direct;
     qv_device device;
 } arguments;
 
@@ -94,7 +94,7 @@ static qv_status measure(qv_ctx *ctx, const arguments *a)
     QV_TRY(qv_pool_new(ctx, &pool, a->threads));
     QV_TRY(qv_net_new(ctx, &net, &a->net, &o));
     double flops = count_flops(net->program);
-    qv_exec_options eo = {.device = a->device, .pool = pool, .profile = a->profile, .no_fuse = a->no_fuse};
+    qv_exec_options eo = {.device = a->device, .pool = pool, .profile = a->profile, .no_fuse = a->no_fuse, .direct = a->direct};
     QV_TRY(qv_exec_new(ctx, &e, net->program, &eo));
     fill(e, net);
     for (int i = -a->warmup; i < a->steps; i++) {
@@ -134,7 +134,7 @@ int main(int argc, char **argv)
     static const struct option options[] = {
         {"width", 1, NULL, 'w'},  {"blocks", 1, NULL, 'b'},  {"batch", 1, NULL, 'n'},   {"frames", 1, NULL, 'f'},
         {"mels", 1, NULL, 'm'},   {"threads", 1, NULL, 't'}, {"steps", 1, NULL, 's'},   {"warmup", 1, NULL, 'u'},
-        {"order", 1, NULL, 'o'},  {"profile", 0, NULL, 'p'}, {"no-fuse", 0, NULL, 'F'}, {"ref32", 0, NULL, 'r'}, {0}};
+        {"order", 1, NULL, 'o'},  {"profile", 0, NULL, 'p'}, {"no-fuse", 0, NULL, 'F'}, {"ref32", 0, NULL, 'r'}, {"direct", 0, NULL, 'd'}, {0}};
     arguments a = {.net = {.order = QV_ORDER_PREACT_BN, .width = 32, .blocks = 2, .groups = 1, .forward = QV_SHAKE_SHAKE,
                            .backward = QV_SHAKE_SHAKE, .level = QV_LEVEL_SAMPLE, .bands = 1, .gamma0 = 0.1f, .bn_eps = 1e-5f,
                            .bn_momentum = 0.1f, .frames = 64, .mels = 64, .classes = 4, .batch = 64, .momentum = 0.9f,
@@ -155,6 +155,7 @@ int main(int argc, char **argv)
         case 'o': a.net.order = (qv_block_order)parse_order(optarg); break;
         case 'p': a.profile = true; break;
         case 'F': a.no_fuse = true; break;
+        case 'd': a.direct = true; break;
         case 'r': a.device = QV_DEVICE_REF32; break;
         default: return 2;
         }

@@ -48,8 +48,7 @@ static void cpu(void **state)
                                       .table = table,
                                       .pool = pool,
                                       .large = threads > 1,
-                                      .plan = qv_cpu_plan,
-                                      .plan_free = qv_cpu_plan_free});
+                                      .cpu = &(qv_cpu_options){.isa = sets[i], .threads = threads}});
             qv_pool_free(pool);
         }
     }

@@ -29,10 +29,18 @@ extern const qv_op_fn qv_ref32_ops[QV_OP_COUNT];
  * the set chosen is stored in *isa. max_isa: NULL, or the best set allowed. */
 void qv_cpu_ops(qv_op_fn table[QV_OP_COUNT], const char *max_isa, const char **isa);
 
-/* Prepared state of convolutions on the CPU (src/backend/cpu/conv_*.c): made once per op,
+typedef struct qv_cpu_options {
+    const char *isa; /* best instruction set allowed, NULL: what there is */
+    int threads;     /* of the pool that calls will bring */
+    bool direct;     /* convolutions as direct sums only, not by Winograd's algorithm */
+} qv_cpu_options;
+
+/* Prepared state of convolutions on the CPU (src/backend/cpu/conv*.c): made once per op,
  * NULL plan for every other kind. `need` gets the scratch bytes of the op. */
-qv_status qv_cpu_plan(qv_ctx *ctx, const qv_op *op, const qv_tensor *in, const qv_tensor *out, int threads, void **plan,
-                      size_t *need);
+qv_status qv_cpu_plan(qv_ctx *ctx, const qv_op *op, const qv_tensor *in, const qv_tensor *out, const qv_cpu_options *o,
+                      void **plan, size_t *need);
+/* Whether the plan is Winograd's: less exact than a direct sum, by a bound of its own. */
+bool qv_takes_winograd(const qv_cpu_options *o, const qv_op *op, const qv_tensor *in, const qv_tensor *out);
 void qv_cpu_plan_free(void *plan);
 /* "oneDNN 2.6.3", or "own im2col (built without oneDNN: slow)". */
 const char *qv_cpu_conv_name(void);

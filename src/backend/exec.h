@@ -15,6 +15,7 @@ typedef struct qv_exec_options {
     bool poison;        /* fill a buffer with NaN when its life ends: finds uses after it */
     bool profile;       /* time every op */
     const char *isa;    /* CPU: best instruction set allowed, NULL: what there is */
+    bool direct;        /* CPU: no Winograd convolutions */
 } qv_exec_options;
 
 /* Takes over the program (fuses it, plans its memory) but does not own it. Parameters and

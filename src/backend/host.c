@@ -98,7 +98,8 @@ static qv_status bind_op(qv_ctx *ctx, qv_exec *e, const qv_op *op, bound_op *b, 
     for (int k = 0; k < QV_MAX_OUT; k++) b->out[k] = tensor_of(e, op->out[k]);
     bool conv = op->kind == QV_OP_CONV || op->kind == QV_OP_CONV_GRAD_X || op->kind == QV_OP_CONV_GRAD_W;
     if (conv && e->o.device == QV_DEVICE_CPU) {
-        qv_status status = qv_cpu_plan(ctx, op, b->in, b->out, qv_pool_threads(e->o.pool), &b->plan, &bytes);
+        qv_cpu_options o = {.isa = e->o.isa, .threads = qv_pool_threads(e->o.pool), .direct = e->o.direct};
+        qv_status status = qv_cpu_plan(ctx, op, b->in, b->out, &o, &b->plan, &bytes);
         if (status != QV_OK) return status;
     } else {
         qv_call call = {.op = op, .in = b->in, .out = b->out, .pool = e->o.pool};

@@ -27,8 +27,8 @@ for name in $declared; do
 done
 
 # ---- a program of one's own ----
-# shellcheck disable=SC2046 # flags are words
-${CC:-cc} -std=c11 -Wall -Wextra -Werror "$source/tests/install/predict.c" -o "$T/predict" \
+# shellcheck disable=SC2046,SC2086 # flags are words
+${CC:-cc} ${CFLAGS:-} -std=c11 -Wall -Wextra -Werror "$source/tests/install/predict.c" -o "$T/predict" \
     $(pkg-config --cflags --libs quaver) || die "predict.c does not build"
 for header in "$T"/usr/include/quaver/*.h; do
     printf '#include "%s"\n' "$header" >"$T/alone.c"
@@ -45,12 +45,23 @@ quaver=$T/usr/bin/quaver
 "$quaver" corpus synth "$T/corpus" --speakers 3 --sentences 1 --quiet
 "$quaver" train --manifest "$T/corpus/manifest.csv" --out "$T/run" --epochs 2 --width 4 --batch 4 --features.mels=16 \
     -j 1 --quiet >"$T/log" 2>&1 || { cat "$T/log"; die "the installed program does not train"; }
-wav=$(find "$T/corpus" -name '*.wav' | sort | head -n 1)
-"$T/predict" "$T/run/best.safetensors" "$wav" >"$T/ours" || die "predict.c predicts nothing"
-"$quaver" predict --checkpoint "$T/run/best.safetensors" "$wav" --quiet >"$T/theirs" || die "quaver predict failed"
+wavs=$(find "$T/corpus" -name '*.wav' | sort | head -n 3)
+# shellcheck disable=SC2086 # names of recordings, without spaces
+"$T/predict" "$T/run/best.safetensors" $wavs >"$T/ours" || die "predict.c predicts nothing"
+# shellcheck disable=SC2086
+"$quaver" predict --checkpoint "$T/run/best.safetensors" $wavs --quiet >"$T/theirs" || die "quaver predict failed"
 cat "$T/ours" "$T/theirs"
-label=$(cut -d, -f2 "$T/ours")
-tail -n 1 "$T/theirs" | grep -qF "$(cut -d, -f3- "$T/ours")" || die "the probabilities differ"
-tail -n 1 "$T/theirs" | grep -qF "$label" || die "the labels differ"
-"$T/predict" "$T/run/best.safetensors" "$T/log" >/dev/null 2>&1 && die "a text file was predicted"
-exit 0
+# File and label are equal, and the probabilities, printed with six digits, to one unit of the last.
+tail -n +2 "$T/theirs" | paste -d , "$T/ours" - | awk -F , '
+    {
+        n = NF / 2
+        if (n < 4 || $1 != $(n + 1) || $2 != $(n + 2)) bad = 1
+        for (i = 3; i <= n; i++) if (!($i >= 0 && $i <= 1 && ($i - $(n + i)) ^ 2 <= 1.1e-12)) bad = 1
+    }
+    END { exit bad || NR != 3 }' || die "predict.c and quaver predict differ"
+
+# ---- what cannot be predicted is refused with a reason ----
+"$T/predict" "$T/run/best.safetensors" "$T/log" >/dev/null 2>"$T/reason" && die "a text file was predicted"
+grep -qF "$T/log" "$T/reason" || die "the refusal does not name the file: $(cat "$T/reason")"
+"$T/predict" "$T/log" "$T/log" >/dev/null 2>"$T/reason" && die "a text file was taken for a checkpoint"
+grep -qF "$T/log" "$T/reason" || die "the refusal does not name the checkpoint: $(cat "$T/reason")"

@@ -1,4 +1,4 @@
-"""Trains one epoch and reads the checkpoint with the safetensors package, knowing nothing but its documentation.
+"""Trains two epochs and reads the checkpoint with the safetensors package, knowing nothing but its documentation.
 
 usage: check_checkpoint.py path/to/quaver
 """

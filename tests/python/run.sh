@@ -16,7 +16,8 @@ if ! cmp -s "$wanted" "$environment/requirements.txt"; then
     command -v python3 >/dev/null || skip "there is no python3"
     python3 -m venv "$environment" >"$environment.log" 2>&1 ||
         { rm -rf "$environment"; skip "python3 -m venv failed (Debian: python3-venv; $environment.log)"; }
-    "$environment/bin/pip" install --quiet --disable-pip-version-check -r "$wanted" >"$environment.log" 2>&1 ||
+    "$environment/bin/pip" install --quiet --disable-pip-version-check --retries 1 -r "$wanted" \
+        >"$environment.log" 2>&1 ||
         { rm -rf "$environment"; skip "pip could not install tests/requirements.txt ($environment.log)"; }
     cp "$wanted" "$environment/requirements.txt"
 fi

@@ -1,10 +1,12 @@
 /* Cases and bounds of the convolutions. */
 #include "support/op_maker.h"
 
-static const struct {
+typedef struct conv_case {
     int n, h, w, in, out; /* channels in and out of one group */
     qv_conv_attr a;
-} convs[] = {
+} conv_case;
+
+static const conv_case convs[] = {
     {1, 1, 1, 1, 1, {1, 1, 0, 1}},   {2, 7, 5, 3, 5, {3, 1, 1, 1}},   {2, 8, 8, 1, 16, {3, 1, 1, 1}},
     {1, 9, 6, 16, 16, {3, 1, 1, 1}}, {2, 8, 8, 16, 32, {3, 1, 1, 1}}, {2, 5, 7, 33, 7, {3, 1, 1, 1}},
     {1, 6, 6, 64, 64, {3, 1, 1, 1}}, {3, 1, 1, 16, 16, {3, 1, 1, 1}}, {2, 2, 9, 8, 8, {3, 1, 1, 1}},
@@ -12,21 +14,27 @@ static const struct {
     {2, 8, 8, 16, 16, {3, 1, 1, 2}}, {2, 5, 6, 3, 5, {3, 1, 1, 2}},   {2, 9, 8, 16, 32, {3, 2, 1, 2}},
     {1, 4, 4, 33, 17, {3, 1, 1, 2}}, {2, 8, 8, 16, 32, {1, 2, 0, 1}}, {2, 7, 5, 3, 6, {1, 2, 0, 1}},
     {2, 5, 5, 16, 7, {1, 1, 0, 1}},  {2, 4, 6, 8, 8, {1, 1, 0, 2}},   {1, 7, 7, 4, 4, {5, 1, 2, 1}},
+    {2, 11, 6, 48, 32, {3, 1, 1, 1}}, {1, 13, 9, 32, 48, {3, 1, 1, 2}}, {3, 4, 21, 24, 40, {3, 1, 1, 1}},
     {2, 6, 7, 4, 8, {3, 1, 0, 1}},   {1, 40, 33, 8, 8, {3, 1, 1, 1}}, {5, 16, 16, 2, 2, {3, 2, 1, 2}},
 };
+
+/* 16.1 MiB of floats: stores may go past the caches. */
+static const conv_case large = {1, 515, 513, 16, 16, {3, 1, 1, 1}};
 
 /* Shapes of x, w and y of the case. */
 static void conv_shapes(qv_maker *m, qv_tensor *x, qv_tensor *w, qv_tensor *y)
 {
-    int i = qv_pick(m, sizeof convs / sizeof *convs), g = convs[i].a.groups;
-    qv_conv_attr a = m->p->op.a.conv = convs[i].a;
+    int i = qv_pick(m, sizeof convs / sizeof *convs);
+    const conv_case c = m->large ? large : convs[i];
+    qv_conv_attr a = m->p->op.a.conv = c.a;
     qv_pick_exact(m);
-    *x = qv_shape(convs[i].n, convs[i].h, convs[i].w, g * convs[i].in);
-    *w = qv_shape(g * convs[i].out, a.kernel, a.kernel, convs[i].in);
-    *y = qv_shape(convs[i].n, (convs[i].h + 2 * a.pad - a.kernel) / a.stride + 1,
-                  (convs[i].w + 2 * a.pad - a.kernel) / a.stride + 1, g * convs[i].out);
+    m->shaped = true;
+    *x = qv_shape(c.n, c.h, c.w, a.groups * c.in);
+    *w = qv_shape(a.groups * c.out, a.kernel, a.kernel, c.in);
+    *y = qv_shape(c.n, (c.h + 2 * a.pad - a.kernel) / a.stride + 1, (c.w + 2 * a.pad - a.kernel) / a.stride + 1,
+                  a.groups * c.out);
     qv_describe(m, "%dx%dx%dx%d kernel %d stride %d pad %d groups %d to %d channels", x->n, x->h, x->w, x->c, a.kernel,
-                a.stride, a.pad, g, y->c);
+                a.stride, a.pad, a.groups, y->c);
 }
 
 void qv_make_conv(qv_maker *m)

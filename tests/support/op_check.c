@@ -179,8 +179,7 @@ static bool trial_begin(struct trial *t, qv_ctx *ctx)
     size_t need = 0;
     qv_call call = {.op = &t->p->op, .in = t->tin, .out = t->tout, .pool = t->r->pool};
     bool refused = false;
-    if (t->r->plan)
-        refused = t->r->plan(ctx, &t->p->op, t->tin, t->tout, qv_pool_threads(t->r->pool), &t->plan, &need) != QV_OK;
+    if (t->r->cpu) refused = qv_cpu_plan(ctx, &t->p->op, t->tin, t->tout, t->r->cpu, &t->plan, &need) != QV_OK;
     if (!refused && !t->plan) refused = t->r->table[t->p->op.kind](&call, &need) != 0;
     t->scratch = operand_new(t->r, need);
     if (refused) complain(t, qv_ctx_message(ctx)[0] ? qv_ctx_message(ctx) : "the op refuses to say what it needs");
@@ -196,7 +195,7 @@ static void trial_end(struct trial *t)
         free(t->first[i]);
     }
     operand_free(t->r, &t->scratch);
-    if (t->plan) t->r->plan_free(t->plan);
+    if (t->plan) qv_cpu_plan_free(t->plan);
 }
 
 /* Runs once, with `garbage` in the scratch and in outputs that are not io. 0xFF.. is a NaN. */
@@ -291,6 +290,12 @@ static void expect_new(const qv_problem *p, qv_tensor expect[QV_MAX_OUT], double
     }
 }
 
+static bool by_winograd(const qv_op_runner *r, const qv_problem *p)
+{
+    const bool conv = p->op.kind == QV_OP_CONV || p->op.kind == QV_OP_CONV_GRAD_X || p->op.kind == QV_OP_CONV_GRAD_W;
+    return r->cpu && conv && qv_takes_winograd(r->cpu, &p->op, p->in, p->out);
+}
+
 static bool run_case(const qv_op_runner *r, const qv_problem *p, size_t index, uint64_t seed)
 {
     qv_tensor expect[QV_MAX_OUT] = {0};
@@ -299,7 +304,10 @@ static bool run_case(const qv_op_runner *r, const qv_problem *p, size_t index, u
     qv_ctx *ctx = must(qv_ctx_new());
     expect_new(p, expect, bound);
     if (qv_reference(&p->op, p->in, expect)) complain(&t, "the reference refuses this case");
-    qv_problem_bound(p, expect, bound);
+    if (by_winograd(r, p))
+        qv_bound_winograd(p, expect, bound[0]);
+    else
+        qv_problem_bound(p, expect, bound);
     if (!t.bad && trial_begin(&t, ctx)) {
         trial_run(&t, 0xFF);
         for (int k = 0; k < t.n_out; k++)

@@ -19,10 +19,8 @@ typedef struct qv_op_runner {
     bool quiet;   /* failures are counted, not printed */
     size_t limit; /* cases with a longer operand than this are passed over; 0: none are */
 
-    /* Prepares an op (as qv_cpu_plan): sets *plan and the scratch it needs. NULL plan: ask the op itself. */
-    qv_status (*plan)(qv_ctx *ctx, const qv_op *op, const qv_tensor *in, const qv_tensor *out, int threads, void **plan,
-                      size_t *need);
-    void (*plan_free)(void *plan);
+    /* The CPU backend: its convolutions have a plan, and those that it does by Winograd a bound of their own. */
+    const qv_cpu_options *cpu;
 
     /* A device's memory: 64-byte aligned; copy goes either way and returns when all work is done, 0 if it went well. */
     void *(*alloc)(size_t bytes);
@@ -53,6 +51,8 @@ void qv_problem_free(qv_problem *p);
 /* How far a float32 backend may be from `expect`, element by element: bound[k] has the length of output k and
  * starts as zeros (equal to the bit). Bounds follow from the magnitudes and lengths of the sums. */
 void qv_problem_bound(const qv_problem *p, const qv_tensor *expect, double *const *bound);
+/* The same for a convolution by Winograd's algorithm, which rounds exact data too. */
+void qv_bound_winograd(const qv_problem *p, const qv_tensor *expect, double *bound);
 
 /* The reference in double on operands in host memory; scratch is handled. Returns the op's status. */
 int qv_reference(const qv_op *op, const qv_tensor *in, const qv_tensor *out);

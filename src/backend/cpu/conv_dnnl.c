@@ -261,8 +261,8 @@ static size_t scratch_bytes(const plan *p)
     return padded(p->packed_bytes) * packed_copies(p) + padded(p->pad_bytes) * p->n_slices + padded(p->reorder_bytes);
 }
 
-qv_status qv_cpu_plan(qv_ctx *ctx, const qv_op *op, const qv_tensor *in, const qv_tensor *out, int threads, void **out_plan,
-                      size_t *need)
+qv_status qv_direct_plan(qv_ctx *ctx, const qv_op *op, const qv_tensor *in, const qv_tensor *out, const qv_cpu_options *o,
+                         void **out_plan, size_t *need)
 {
     qv_status status = QV_OK;
     plan *p = NULL;
@@ -271,7 +271,6 @@ qv_status qv_cpu_plan(qv_ctx *ctx, const qv_op *op, const qv_tensor *in, const q
     memset(&g, 0, sizeof g);
     *out_plan = NULL;
     *need = 0;
-    if (op->kind != QV_OP_CONV && op->kind != QV_OP_CONV_GRAD_X && op->kind != QV_OP_CONV_GRAD_W) return QV_OK;
     QV_TRY(qv_alloc(ctx, &p, 1, sizeof *p));
     p->kind = op->kind;
     use_one_thread();
@@ -279,7 +278,7 @@ qv_status qv_cpu_plan(qv_ctx *ctx, const qv_op *op, const qv_tensor *in, const q
     QV_TRY(check(ctx, dnnl_stream_create(&p->stream, p->engine, dnnl_stream_default_flags), "creating the stream"));
     QV_TRY(check(ctx, dnnl_primitive_attr_create(&attr), "creating attributes"));
     QV_TRY(check(ctx, dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user), "setting the scratchpad"));
-    QV_TRY(describe(ctx, &g, p, op, in, out, threads));
+    QV_TRY(describe(ctx, &g, p, op, in, out, o->threads));
     QV_TRY(make_conv(ctx, p, &g, attr));
     *need = scratch_bytes(p);
     *out_plan = p;
@@ -290,7 +289,7 @@ done:
     free_desc(&g.y);
     free_desc(&g.w);
     free_desc(&g.w_any);
-    qv_cpu_plan_free(p);
+    qv_direct_plan_free(p);
     return status;
 }
 
@@ -299,7 +298,7 @@ static void free_memory(dnnl_memory_t m)
     if (m) dnnl_memory_destroy(m);
 }
 
-void qv_cpu_plan_free(void *plan_)
+void qv_direct_plan_free(void *plan_)
 {
     plan *p = plan_;
     if (!p) return;
@@ -388,7 +387,7 @@ static void sum_slices(void *user, int chunk, size_t begin, size_t end)
     }
 }
 
-int qv_cpu_conv(const qv_call *call, size_t *need)
+int qv_direct_conv(const qv_call *call, size_t *need)
 {
     plan *p = call->plan;
     if (!p) return QV_ERR_INTERNAL;

@@ -13,6 +13,7 @@ enum { TILE_FLOATS = 64 * 1024, TILE_ROWS_MIN = 48, TILE_ROWS_MAX = 192, ALIGN =
 
 typedef struct plan {
     int kind, threads;
+    const qv_isa *isa;
     qv_conv_attr a;
     size_t from_h, from_w, to_h, to_w; /* im2col reads at from, a row for each position of to */
     size_t positions;                  /* rows in all */
@@ -30,18 +31,17 @@ static size_t scratch_bytes(const plan *p)
     return ((size_t)p->threads * p->tile_floats + copies * p->weight_floats) * sizeof(float);
 }
 
-qv_status qv_cpu_plan(qv_ctx *ctx, const qv_op *op, const qv_tensor *in, const qv_tensor *out, int threads, void **out_plan,
-                      size_t *need)
+qv_status qv_direct_plan(qv_ctx *ctx, const qv_op *op, const qv_tensor *in, const qv_tensor *out, const qv_cpu_options *o,
+                         void **out_plan, size_t *need)
 {
     plan *p;
     *out_plan = NULL;
     *need = 0;
-    if (op->kind != QV_OP_CONV && op->kind != QV_OP_CONV_GRAD_X && op->kind != QV_OP_CONV_GRAD_W) return QV_OK;
     qv_status status = qv_alloc(ctx, &p, 1, sizeof *p);
     if (status != QV_OK) return status;
     const qv_tensor *from = &in[0], *to = op->kind == QV_OP_CONV_GRAD_W ? &in[1] : &out[0];
     const size_t groups = (size_t)op->a.conv.groups, kernel = (size_t)op->a.conv.kernel;
-    *p = (plan){.kind = op->kind, .threads = threads, .a = op->a.conv, .from_h = (size_t)from->h, .from_w = (size_t)from->w,
+    *p = (plan){.kind = op->kind, .threads = o->threads, .isa = qv_isa_best(o->isa), .a = op->a.conv, .from_h = (size_t)from->h, .from_w = (size_t)from->w,
                 .to_h = (size_t)to->h, .to_w = (size_t)to->w, .from_c = (size_t)from->c / groups,
                 .to_c = (size_t)to->c / groups};
     p->positions = (size_t)to->n * p->to_h * p->to_w;
@@ -56,7 +56,7 @@ qv_status qv_cpu_plan(qv_ctx *ctx, const qv_op *op, const qv_tensor *in, const q
     return QV_OK;
 }
 
-void qv_cpu_plan_free(void *p) { free(p); }
+void qv_direct_plan_free(void *p) { free(p); }
 
 const char *qv_cpu_conv_name(void) { return "own im2col (built without oneDNN: slow)"; }
 
@@ -111,7 +111,6 @@ static void turn_weights(const plan *p, const float *w, float *to)
 
 typedef struct job {
     const plan *p;
-    const qv_isa *isa;
     const float *from, *dy, *weights; /* dy: for the weight gradient */
     float *to, *tiles, *sums;
 } job;
@@ -139,7 +138,7 @@ static void product_range(void *user, int chunk, size_t begin, size_t end)
                 product.b = j->weights + g * p->depth * p->to_c, product.ldb = p->to_c;
                 product.c = j->to + at * width + g * p->to_c, product.ldc = width;
             }
-            j->isa->gemm(&product);
+            p->isa->gemm(&product);
         }
     }
 }
@@ -160,13 +159,13 @@ static void merge_sums(const plan *p, int chunks, const float *sums, float *dw)
     }
 }
 
-int qv_cpu_conv(const qv_call *call, size_t *need)
+int qv_direct_conv(const qv_call *call, size_t *need)
 {
     const plan *p = call->plan;
     if (!p || qv_pool_threads(call->pool) > p->threads) return QV_ERR_INTERNAL;
     if (need) return (*need = scratch_bytes(p)), 0;
     float *tiles = call->scratch, *weights = tiles + (size_t)p->threads * p->tile_floats;
-    job j = {.p = p, .isa = qv_isa_best(NULL), .from = call->in[0].data, .to = call->out[0].data, .tiles = tiles,
+    job j = {.p = p, .from = call->in[0].data, .to = call->out[0].data, .tiles = tiles,
              .sums = weights, .weights = weights};
     if (p->kind == QV_OP_CONV_GRAD_W)
         j.dy = call->in[1].data;

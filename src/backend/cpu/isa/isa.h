@@ -19,6 +19,8 @@
 #include "backend/ops.def"
 #undef QV_OP
 void QV_FN(qv_gemm)(const qv_gemm_args *g);
+int QV_FN(qv_winograd_conv)(const qv_winograd *g, const qv_call *call, size_t *need);
+int QV_FN(qv_winograd_grad_w)(const qv_winograd *g, const qv_call *call, size_t *need);
 
 #if defined(__SSE2__)
 #include <immintrin.h>
@@ -51,6 +53,7 @@ enum {
 };
 
 static inline size_t qv_min(size_t a, size_t b) { return a < b ? a : b; }
+static inline size_t qv_max(size_t a, size_t b) { return a > b ? a : b; }
 
 /* A tensor of M rows of C channels seen as `rows` rows of `lanes` = repeat * C floats and a rest
  * of `tail` floats: narrow channels get loops as long as wide ones. */

@@ -6,7 +6,10 @@
 
 const qv_isa QV_FN(qv_isa) = {
     .name = QV_STRING(QV_ISA),
+    .width = QV_WIDTH,
     .gemm = QV_FN(qv_gemm),
+    .winograd_conv = QV_FN(qv_winograd_conv),
+    .winograd_grad_w = QV_FN(qv_winograd_grad_w),
     .ops = {[QV_OP_BN_STATS] = QV_FN(qv_bn_stats),
             [QV_OP_BN_APPLY] = QV_FN(qv_bn_apply),
             [QV_OP_BN_GRAD_SUMS] = QV_FN(qv_bn_grad_sums),
