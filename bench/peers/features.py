@@ -17,6 +17,8 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 import librosa  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
+
+torch.version.cuda = None  # torchaudio refuses a PyTorch of another CUDA version; nothing here runs on a GPU
 import torchaudio  # noqa: E402
 
 RATE, SECONDS, ROUNDS = 16000, 600, 5
