@@ -374,6 +374,25 @@ static void another_corpus_is_refused(void **state)
     free(manifest);
 }
 
+static void other_folds_are_refused(void **state)
+{
+    fixture *x = *state;
+    char *folds = below(x->dir, "folds.txt");
+    const char before[] = "1: s01 s02\n2: s03 s04\n", after[] = "1: s01 s03\n2: s02 s04\n";
+    qv_assert_ok(x->ctx, qv_write_file(x->ctx, folds, before, strlen(before)));
+    qv_assert_ok(x->ctx, qv_settings_set(x->ctx, &x->settings, "split.folds", folds));
+    x->steps_allowed = 3;
+    assert_int_equal(run(x, x->out), QV_ERR_INTERRUPTED);
+    x->options.resume = true;
+    qv_assert_ok(x->ctx, qv_write_file(x->ctx, folds, after, strlen(after)));
+    assert_int_equal(run(x, x->out), QV_ERR_USAGE);
+    assert_message(x, "have changed since");
+    qv_assert_ok(x->ctx, qv_write_file(x->ctx, folds, before, strlen(before)));
+    x->steps_allowed = 0;
+    qv_assert_ok(x->ctx, run(x, x->out));
+    free(folds);
+}
+
 static void a_finished_folder_is_kept(void **state)
 {
     fixture *x = *state;
@@ -478,6 +497,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_checkpoint_out_of_place_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(another_configuration_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(another_corpus_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(other_folds_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(a_finished_folder_is_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(force_starts_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(folds_without_a_class_are_refused, setup, teardown),

@@ -246,10 +246,11 @@ static qv_status check_found(qv_ctx *ctx, const scan *s, const char *dir, bool l
 {
     const qv_corpus_report *r = s->report;
     if (r->n_unknown > 0 && !lenient) {
+        const bool own = !s->recipe->pattern && r->found == 0; /* a regular expression from the command line */
         return qv_fail(ctx, QV_ERR_DATA,
-                       "%zu names in %s are not understood by recipe '%s', such as %s; --lenient leaves "
-                       "them out",
-                       r->n_unknown, dir, s->recipe->name, r->unknown[0]);
+                       "%zu names in %s are not understood by recipe '%s', such as %s; %s", r->n_unknown, dir,
+                       s->recipe->name, r->unknown[0],
+                       own ? "the pattern must match with the ending (.wav and the like)" : "--lenient leaves them out");
     }
     if (r->found > 0) return QV_OK;
     return qv_fail(ctx, QV_ERR_DATA,

@@ -76,7 +76,7 @@ typedef struct qv_summary {
     int threads;
     size_t parameters;
     char *started, *finished; /* ISO 8601; finished stays NULL while folds are missing */
-    char *split, *fold_spec, *labels, *normalization, *loudness, *bn_eval, *validation, *epoch_rule;
+    char *split, *fold_spec, *folds_hash, *labels, *normalization, *loudness, *bn_eval, *validation, *epoch_rule;
     int folds_planned;
     bool transductive; /* statistics of the test speaker's own unlabelled recordings were used */
     char **notes;

@@ -313,6 +313,24 @@ static bool is_finished(const qv_summary *m, const char *fold)
     return false;
 }
 
+/* Of every recording's part in every fold: what a fold file said when it was read. */
+static qv_status note_folds(qv_ctx *ctx, const run_state *r)
+{
+    uint64_t hash = 0;
+    for (size_t i = 0; i < r->folds->n; i++) {
+        const qv_fold *f = &r->folds->folds[i];
+        hash = XXH64(f->name, strlen(f->name), hash);
+        hash = XXH64(f->part, r->manifest->n, hash);
+    }
+    char text[32];
+    snprintf(text, sizeof text, "%016llx", (unsigned long long)hash);
+    const char *before = r->summary->folds_hash;
+    if (before && strcmp(text, before) != 0)
+        return qv_fail(ctx, QV_ERR_USAGE, "the folds (%s) have changed since %s was begun; --force starts anew",
+                       r->s->folds[0] ? r->s->folds : "one split", r->o->out);
+    return qv_summary_set(ctx, &r->summary->folds_hash, "%s", text);
+}
+
 /* What an earlier process left: its finished folds and their records. */
 static qv_status load_progress(qv_ctx *ctx, run_state *r)
 {
@@ -328,6 +346,7 @@ static qv_status load_progress(qv_ctx *ctx, run_state *r)
         if (r->summary->manifest_hash && strcmp(hash, r->summary->manifest_hash) != 0)
             return qv_fail(ctx, QV_ERR_USAGE, "%s has changed since %s was begun; --force starts anew", r->s->manifest, r->o->out);
     }
+    QV_TRY(note_folds(ctx, r));
     QV_TRY(qv_records_read(ctx, &r->records, r->o->out));
 done:
     return status;
