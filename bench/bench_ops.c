@@ -1,11 +1,12 @@
 /* Every op of one training step of the reference network, alone: time, rate, and its share of what
  * the processor can do, measured before and after.
  *
- *   bench_ops [--threads N] [--batch N] [--isa NAME] [--only OP] [--rounds N]
+ *   bench_ops [--threads N] [--batch N] [--isa NAME] [--only OP] [--rounds N] [--direct]
  *
  * A line an op: how often a step runs it, least and median milliseconds of one run, the rate
  * (convolutions GFLOP/s, passes GB/s, counting every operand once), and its share of the FMA
- * peak or of the bandwidth of a copy with non-temporal stores. With one thread the thread's own
+ * peak or of the bandwidth of a copy with non-temporal stores. Winograd's convolutions count the
+ * direct sum's work and may pass 100 %; --direct does without them. With one thread the thread's own
  * processor time is taken, so that other work on the machine disturbs less. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,6 +92,7 @@ static const bench_case cases[] = {
 typedef struct bench {
     int threads, batch, rounds;
     const char *isa, *only;
+    bool direct;
     qv_ctx *ctx;
     qv_pool *pool;
     qv_op_fn table[QV_OP_COUNT];
@@ -281,7 +283,8 @@ static bool time_rounds(bench *b, qv_op *op, qv_tensor *in, qv_tensor *out, doub
 {
     void *plan = NULL;
     size_t bytes = 0, need = 0;
-    if (qv_cpu_plan(b->ctx, op, in, out, &(qv_cpu_options){.threads = b->threads}, &plan, &bytes) != QV_OK) {
+    const qv_cpu_options options = {.isa = b->isa, .threads = b->threads, .direct = b->direct};
+    if (qv_cpu_plan(b->ctx, op, in, out, &options, &plan, &bytes) != QV_OK) {
         fprintf(stderr, "%s: %s\n", qv_op_info_of((qv_op_kind)op->kind).name, qv_ctx_message(b->ctx));
         return false;
     }
@@ -346,23 +349,30 @@ static bool run_case(bench *b, const bench_case *k, double totals[4])
     return ok;
 }
 
+/* False where an option is not known or has no value. */
 static bool parse(bench *b, int argc, char **argv)
 {
-    for (int i = 1; i + 1 < argc; i += 2) {
-        if (strcmp(argv[i], "--threads") == 0)
-            b->threads = atoi(argv[i + 1]);
-        else if (strcmp(argv[i], "--batch") == 0)
-            b->batch = atoi(argv[i + 1]);
-        else if (strcmp(argv[i], "--rounds") == 0)
-            b->rounds = atoi(argv[i + 1]);
-        else if (strcmp(argv[i], "--isa") == 0)
-            b->isa = argv[i + 1];
-        else if (strcmp(argv[i], "--only") == 0)
-            b->only = argv[i + 1];
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--direct") == 0) {
+            b->direct = true;
+            continue;
+        }
+        if (i + 1 == argc) return false;
+        const char *name = argv[i++];
+        if (strcmp(name, "--threads") == 0)
+            b->threads = atoi(argv[i]);
+        else if (strcmp(name, "--batch") == 0)
+            b->batch = atoi(argv[i]);
+        else if (strcmp(name, "--rounds") == 0)
+            b->rounds = atoi(argv[i]);
+        else if (strcmp(name, "--isa") == 0)
+            b->isa = argv[i];
+        else if (strcmp(name, "--only") == 0)
+            b->only = argv[i];
         else
             return false;
     }
-    return argc % 2 == 1 && b->threads >= 1 && b->batch >= 1 && b->rounds >= 1 && b->rounds <= MAX_ROUNDS;
+    return b->threads >= 1 && b->batch >= 1 && b->rounds >= 1 && b->rounds <= MAX_ROUNDS;
 }
 
 int main(int argc, char **argv)
@@ -371,7 +381,8 @@ int main(int argc, char **argv)
     double totals[4] = {0};
     bool ok = true;
     if (!parse(&b, argc, argv)) {
-        fprintf(stderr, "usage: bench_ops [--threads N] [--batch N] [--isa avx512|avx2|base] [--only OP] [--rounds N]\n");
+        fprintf(stderr, "usage: bench_ops [--threads N] [--batch N] [--isa avx512|avx2|base] [--only OP] [--rounds N] "
+                        "[--direct]\n");
         return 2;
     }
     b.ctx = qv_ctx_new();

@@ -2,16 +2,18 @@
 #include "support/op_check.h"
 #include "support/support.h"
 
-static void check_all(const qv_op_runner *r)
+static void check(const qv_op_runner *r, int begin, int end)
 {
     int failed = 0;
-    for (int kind = 0; kind < QV_OP_COUNT; kind++) {
+    for (int kind = begin; kind < end; kind++) {
         int cases;
         failed += qv_op_check(r, (qv_op_kind)kind, qv_test_seed(), &cases);
         assert_true(cases > 0);
     }
     assert_int_equal(failed, 0);
 }
+
+static void check_all(const qv_op_runner *r) { check(r, 0, QV_OP_COUNT); }
 
 static void reference_in_double(void **state)
 {
@@ -55,12 +57,85 @@ static void cpu(void **state)
     qv_ctx_free(ctx);
 }
 
+/* The direct convolutions, also where Winograd's are taken else. */
+static void direct_convolutions(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_test_ctx();
+    qv_op_fn table[QV_OP_COUNT];
+    qv_pool *pool;
+    qv_cpu_ops(table, NULL, NULL);
+    qv_assert_ok(ctx, qv_pool_new(ctx, &pool, 2));
+    check(&(qv_op_runner){.name = "cpu, direct", .table = table, .pool = pool,
+                          .cpu = &(qv_cpu_options){.threads = 2, .direct = true}},
+          QV_OP_CONV, QV_OP_CONV_GRAD_W + 1);
+    qv_pool_free(pool);
+    qv_ctx_free(ctx);
+}
+
+/* A problem's operands in float. */
+static qv_tensor in_float(const qv_tensor *t)
+{
+    qv_tensor f = *t;
+    const double *from = t->data;
+    float *to = calloc(qv_tensor_len(t) + 1, sizeof *to);
+    assert_non_null(to);
+    for (size_t i = 0; from && i < qv_tensor_len(t); i++) to[i] = (float)from[i];
+    f.data = to;
+    return f;
+}
+
+/* What the convolution gives with so many threads. */
+static float *convolve(qv_ctx *ctx, const qv_problem *p, int threads)
+{
+    const qv_cpu_options o = {.threads = threads};
+    qv_tensor in[QV_MAX_IN] = {in_float(&p->in[0]), in_float(&p->in[1])}, out[QV_MAX_OUT] = {in_float(&p->out[0])};
+    qv_call call = {.op = &p->op, .in = in, .out = out};
+    qv_op_fn table[QV_OP_COUNT];
+    qv_pool *pool;
+    size_t need;
+    qv_cpu_ops(table, NULL, NULL);
+    qv_assert_ok(ctx, qv_pool_new(ctx, &pool, threads));
+    qv_assert_ok(ctx, qv_cpu_plan(ctx, &p->op, in, out, &o, &call.plan, &need));
+    call.pool = pool;
+    call.scratch = aligned_alloc(64, (need / 64 + 1) * 64);
+    assert_non_null(call.scratch);
+    assert_int_equal(table[p->op.kind](&call, NULL), 0);
+    qv_cpu_plan_free(call.plan);
+    qv_pool_free(pool);
+    free(call.scratch), free(in[0].data), free(in[1].data);
+    return out[0].data;
+}
+
+static void winograd_does_not_depend_on_threads(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_test_ctx();
+    qv_problem p;
+    for (int kind = QV_OP_CONV; kind <= QV_OP_CONV_GRAD_W; kind++) {
+        int compared = 0;
+        for (size_t i = 0; qv_problem_make(&p, (qv_op_kind)kind, i, qv_test_seed()); i++) {
+            if (!p.exact && qv_takes_winograd(&(qv_cpu_options){.threads = 1}, &p.op, p.in, p.out)) {
+                float *one = convolve(ctx, &p, 1), *five = convolve(ctx, &p, 5);
+                assert_memory_equal(one, five, qv_tensor_len(&p.out[0]) * sizeof *one);
+                free(one), free(five);
+                compared++;
+            }
+            qv_problem_free(&p);
+        }
+        assert_true(compared >= 5);
+    }
+    qv_ctx_free(ctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reference_in_double),
         cmocka_unit_test(reference_in_float),
         cmocka_unit_test(cpu),
+        cmocka_unit_test(direct_convolutions),
+        cmocka_unit_test(winograd_does_not_depend_on_threads),
     };
     return cmocka_run_group_tests_name("ops", tests, NULL, NULL);
 }

@@ -39,9 +39,9 @@ typedef struct qv_cpu_options {
  * NULL plan for every other kind. `need` gets the scratch bytes of the op. */
 qv_status qv_cpu_plan(qv_ctx *ctx, const qv_op *op, const qv_tensor *in, const qv_tensor *out, const qv_cpu_options *o,
                       void **plan, size_t *need);
-/* Whether the plan is Winograd's: less exact than a direct sum, by a bound of its own. */
-bool qv_takes_winograd(const qv_cpu_options *o, const qv_op *op, const qv_tensor *in, const qv_tensor *out);
 void qv_cpu_plan_free(void *plan);
+/* Whether an op's plan is a Winograd convolution: its error has a bound of its own. */
+bool qv_takes_winograd(const qv_cpu_options *o, const qv_op *op, const qv_tensor *in, const qv_tensor *out);
 /* "oneDNN 2.6.3", or "own im2col (built without oneDNN: slow)". */
 const char *qv_cpu_conv_name(void);
 

@@ -35,7 +35,7 @@ void qv_exec_write_bytes(qv_exec *e, int buffer, size_t at, size_t n, const void
 /* Memory of a QV_ROLE_EXTERN buffer; must outlive the exec. */
 void qv_exec_bind(qv_exec *e, int buffer, const void *data);
 
-/* "cpu (avx512, oneDNN 2.6.3, 2 threads)" and the like. */
+/* "cpu (avx512, Winograd, oneDNN 2.6.3, 2 threads)" and the like. */
 const char *qv_exec_describe(const qv_exec *e);
 /* Bytes of all memory that the exec holds. */
 size_t qv_exec_bytes(const qv_exec *e);

@@ -68,8 +68,8 @@ static qv_status choose_table(qv_ctx *ctx, qv_exec *e)
     case QV_DEVICE_CPU:
         qv_cpu_ops(e->table, e->o.isa, &isa);
         e->real_size = sizeof(float);
-        snprintf(e->description, sizeof e->description, "cpu (%s, %s, %d thread%s)", isa, qv_cpu_conv_name(), threads,
-                 threads == 1 ? "" : "s");
+        snprintf(e->description, sizeof e->description, "cpu (%s, %s%s, %d thread%s)", isa, e->o.direct ? "" : "Winograd, ",
+                 qv_cpu_conv_name(), threads, threads == 1 ? "" : "s");
         return QV_OK;
     case QV_DEVICE_CUDA:
         break;

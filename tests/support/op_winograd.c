@@ -1,139 +1,219 @@
 /* How far Winograd's convolution may be from the direct sum.
  *
- * F(4x4, 3x3) with the points 0, +-3/4, +-3/2 and infinity is y = A' [ sum over channels of (B' d B) o (G g G') ] A
- * for every tile. Each of these sums errs by roundings x u x (the same sum over magnitudes: of the matrices'
- * entries, of d and of g), whatever the order; the magnitudes are computed here with matrices that are written
- * down once more. Roundings: of a patch to points along one axis at most 4, of a filter 5 (its constants are
- * rounded themselves), back to a tile 4, of a tile to points 4, back to a filter 6; twice each, for two axes; the
- * products and their sum qv_chain() + 1. */
+ * F(4x4, 3x3) with the points 0, +-a, +-b (3/4 and 3/2) and infinity is y = A' [ sum over channels of
+ * (B' d B) o (G g G') ] A for every tile; the gradient in g is G' [ sum over tiles of (B' d B) o (A dy A') ] G.
+ * Each rounding errs by at most u times the magnitude of what is rounded and reaches an output with the weight
+ * of its way there. Roundings have no common sign, so the error stays below 7 u sqrt(sum of their squared
+ * reaches), as in op_maker.h. The algorithm is run here in double with a second number beside each value, that
+ * sum of squares ("spread", in u^2):
+ *   - one axis of a transform makes at most `roundings` roundings an element, none of more than the sum of the
+ *     magnitudes of the element's terms;
+ *   - a rounding that two elements share (those of +a and -a, or of +b and -b) and one that all six elements of
+ *     the second axis share meet again in an output: (x1 + ... + xn)^2 <= n (x1^2 + ... + xn^2), so their squares
+ *     count 2 and 6 times. Outputs themselves meet nowhere;
+ *   - a sum of n products rounds n products, then n partial sums, none of more than the sum of magnitudes.
+ * Products of two errors are left out: they are u times smaller. The constants of G are rounded once for all, so
+ * that this error has one sign: the algorithm is run here with the rounded ones, and what that changes comes to
+ * the bound. It can be no more than the rest, so that a wrong matrix here would be found. */
 #include <math.h>
 #include <stdlib.h>
 
 #include "support/op_maker.h"
 
-enum { TILE = 4, PATCH = 6, TAPS = 3, ROUNDINGS = 2 * (4 + 5 + 6) + 1 };
+enum { TILE = 4, PATCH = 6, TAPS = 3, POINTS = PATCH * PATCH };
 
-/* Magnitudes of B', G and A, [point][element]. */
-static const double to_points_patch[PATCH][PATCH] = {
-    {81.0 / 64, 0, 45.0 / 16, 0, 1, 0}, {0, 27.0 / 16, 9.0 / 4, 3.0 / 4, 1, 0}, {0, 27.0 / 16, 9.0 / 4, 3.0 / 4, 1, 0},
-    {0, 27.0 / 32, 9.0 / 16, 3.0 / 2, 1, 0}, {0, 27.0 / 32, 9.0 / 16, 3.0 / 2, 1, 0}, {0, 81.0 / 64, 0, 45.0 / 16, 0, 1}};
-static const double to_points_filter[PATCH][TAPS] = {
-    {64.0 / 81, 0, 0}, {128.0 / 243, 96.0 / 243, 72.0 / 243}, {128.0 / 243, 96.0 / 243, 72.0 / 243},
-    {32.0 / 243, 48.0 / 243, 72.0 / 243}, {32.0 / 243, 48.0 / 243, 72.0 / 243}, {0, 0, 1}};
-static const double to_points_tile[PATCH][TILE] = {
-    {1, 0, 0, 0}, {1, 3.0 / 4, 9.0 / 16, 27.0 / 64}, {1, 3.0 / 4, 9.0 / 16, 27.0 / 64},
-    {1, 3.0 / 2, 9.0 / 4, 27.0 / 8}, {1, 3.0 / 2, 9.0 / 4, 27.0 / 8}, {0, 0, 0, 1}};
+#define A 0.75
+#define B 1.5
+#define ROUNDED(x) ((double)(float)(x))
+#define G0 ROUNDED(1 / (A * A * B * B))
+#define GA ROUNDED(1 / (2 * A * A * (A * A - B * B)))
+#define GB ROUNDED(1 / (2 * B * B * (B * B - A * A)))
 
-/* points[36] of the magnitudes of square[n][n], with the matrix [PATCH][n]. */
-static void to_points(const double *matrix, int n, const double *square, double points[PATCH * PATCH])
+/* A linear map of both axes of a square. */
+typedef struct transform {
+    int out, in, roundings;
+    bool to_points;
+    double m[PATCH][PATCH];
+} transform;
+
+static const transform patch_to_points = {PATCH, PATCH, 6, true,
+                                          {{A * A * B * B, 0, -(A * A + B * B), 0, 1, 0},
+                                           {0, -A * B * B, -B * B, A, 1, 0},
+                                           {0, A * B * B, -B * B, -A, 1, 0},
+                                           {0, -A * A * B, -A * A, B, 1, 0},
+                                           {0, A * A * B, -A * A, -B, 1, 0},
+                                           {0, A * A * B * B, 0, -(A * A + B * B), 0, 1}}};
+static const transform filter_to_points = {PATCH, TAPS, 5, true,
+                                           {{G0},
+                                            {GA, ROUNDED(GA * A), GA * A * A},
+                                            {GA, -ROUNDED(GA * A), GA * A * A},
+                                            {GB, ROUNDED(GB * B), GB * B * B},
+                                            {GB, -ROUNDED(GB * B), GB * B * B},
+                                            {0, 0, 1}}};
+static const transform tile_to_points = {PATCH, TILE, 6, true,
+                                         {{1},
+                                          {1, A, A * A, A * A * A},
+                                          {1, -A, A * A, -A * A * A},
+                                          {1, B, B * B, B * B * B},
+                                          {1, -B, B * B, -B * B * B},
+                                          {0, 0, 0, 1}}};
+
+/* The way back from points is the transpose. */
+static transform transposed(const transform *t, int roundings)
 {
-    for (int i = 0; i < PATCH; i++) {
-        for (int j = 0; j < PATCH; j++) {
-            double sum = 0;
-            for (int r = 0; r < n; r++)
-                for (int s = 0; s < n; s++) sum += matrix[i * n + r] * matrix[j * n + s] * fabs(square[r * n + s]);
-            points[i * PATCH + j] = sum;
-        }
+    transform back = {.out = t->in, .in = t->out, .roundings = roundings};
+    for (int i = 0; i < t->out; i++)
+        for (int j = 0; j < t->in; j++) back.m[j][i] = t->m[i][j];
+    return back;
+}
+
+/* A number and the spread of its float. */
+typedef struct number {
+    double value, spread;
+} number;
+
+/* y = sum of m[i] x[i * step] */
+static number sum_of(const transform *t, const double *m, const number *x, int step, double shared)
+{
+    number y = {0};
+    double magnitude = 0;
+    for (int i = 0; i < t->in; i++) {
+        y.value += m[i] * x[i * step].value;
+        y.spread += m[i] * m[i] * x[i * step].spread;
+        magnitude += fabs(m[i] * x[i * step].value);
+    }
+    y.spread = shared * y.spread + (t->to_points ? 2 : 1) * t->roundings * magnitude * magnitude;
+    return y;
+}
+
+/* y[out][out] = m x[in][in] m' */
+static void apply(const transform *t, const number *x, number *y)
+{
+    number half[PATCH * PATCH];
+    for (int i = 0; i < t->out; i++)
+        for (int j = 0; j < t->in; j++) half[i * t->in + j] = sum_of(t, t->m[i], x + j, t->in, 1);
+    for (int i = 0; i < t->out; i++)
+        for (int j = 0; j < t->out; j++)
+            y[i * t->out + j] = sum_of(t, t->m[j], half + i * t->in, 1, t->to_points ? PATCH : 1);
+}
+
+/* A sum of products that is growing. */
+typedef struct sum {
+    number n;
+    double magnitude;
+} sum;
+
+static void add_products(sum sums[POINTS], const number *x, const number *y)
+{
+    for (int k = 0; k < POINTS; k++) {
+        const double product = x[k].value * y[k].value;
+        sums[k].n.value += product;
+        sums[k].n.spread += x[k].value * x[k].value * y[k].spread + y[k].value * y[k].value * x[k].spread;
+        sums[k].magnitude += fabs(product);
     }
 }
 
-/* The transpose: square[n][n] of points[36]. */
-static void from_points(const double *matrix, int n, const double points[PATCH * PATCH], double *square)
+static void end_sums(const sum sums[POINTS], size_t terms, number points[POINTS])
 {
-    for (int r = 0; r < n; r++) {
-        for (int s = 0; s < n; s++) {
-            double sum = 0;
-            for (int i = 0; i < PATCH; i++)
-                for (int j = 0; j < PATCH; j++) sum += matrix[i * n + r] * matrix[j * n + s] * points[i * PATCH + j];
-            square[r * n + s] = sum;
-        }
+    for (int k = 0; k < POINTS; k++) {
+        points[k] = sums[k].n;
+        points[k].spread += (double)(2 * terms) * sums[k].magnitude * sums[k].magnitude;
     }
 }
 
-/* The square of n x n pixels at (row, col) of sample i, channel c; zero outside. */
-static void read_square(const qv_tensor *t, int i, int row, int col, int c, int n, double *square)
+static double bound_of(number n, double expect)
 {
-    const double *data = t->data;
-    for (int r = 0; r < n; r++) {
-        for (int s = 0; s < n; s++) {
-            const int h = row + r, w = col + s;
-            const bool inside = h >= 0 && h < t->h && w >= 0 && w < t->w;
-            square[r * n + s] = inside ? data[(((size_t)i * (size_t)t->h + (size_t)h) * (size_t)t->w + (size_t)w) *
-                                                  (size_t)t->c + (size_t)c] : 0;
-        }
-    }
+    const double random = 7 * QV_U * sqrt(n.spread);
+    return random + fmin(random, fabs(n.value - expect)) + QV_TINY;
 }
 
-/* Channels a group of the first operand and of the other activation, and all points of one tile of each. */
-typedef struct side {
+static void *room(size_t n, size_t size)
+{
+    void *p = calloc(n + 1, size);
+    if (!p) abort();
+    return p;
+}
+
+/* One of a convolution's activations, cut into squares round the tiles of outputs. */
+typedef struct squares {
     const qv_tensor *t;
-    const double *matrix;
-    int square, margin, channels;
-    double *points; /* [channels][36] */
-} side;
+    const transform *map;
+    int margin, channels; /* of one group */
+    number *points;       /* [channels][POINTS] of the tile read last */
+} squares;
 
-static side side_new(const qv_tensor *t, int groups, const double *matrix, int square, int margin)
+static squares squares_new(const qv_tensor *t, int groups, const transform *map, int margin)
 {
-    side s = {t, matrix, square, margin, t->c / groups, NULL};
-    s.points = calloc((size_t)s.channels * PATCH * PATCH, sizeof *s.points);
-    if (!s.points) abort();
+    squares s = {t, map, margin, t->c / groups, NULL};
+    s.points = room((size_t)s.channels * POINTS, sizeof *s.points);
     return s;
 }
 
-static void side_read(side *s, int i, int row, int col, int group)
+/* Index of a pixel's channel; false outside the tensor. */
+static bool find(const qv_tensor *t, int n, int row, int col, int c, size_t *at)
 {
-    double square[PATCH * PATCH];
+    *at = (((size_t)n * (size_t)t->h + (size_t)row) * (size_t)t->w + (size_t)col) * (size_t)t->c + (size_t)c;
+    return row >= 0 && row < t->h && col >= 0 && col < t->w;
+}
+
+static void read_square(squares *s, int n, int row, int col, int group)
+{
+    const double *data = s->t->data;
+    const int size = s->map->in;
     for (int c = 0; c < s->channels; c++) {
-        read_square(s->t, i, row - s->margin, col - s->margin, group * s->channels + c, s->square, square);
-        to_points(s->matrix, s->square, square, s->points + (size_t)c * PATCH * PATCH);
+        number square[POINTS] = {{0}};
+        size_t at;
+        for (int i = 0; i < size * size; i++)
+            if (find(s->t, n, row + i / size - s->margin, col + i % size - s->margin, group * s->channels + c, &at))
+                square[i].value = data[at];
+        apply(s->map, square, s->points + (size_t)c * POINTS);
     }
 }
 
-/* Points of all filters of a group, [from][to][36], as the op uses them. */
-static void read_filters(const qv_problem *p, int group, int from, int to, double *points)
+/* Points of all filters of a group, [from][to][POINTS], as the op uses them. */
+static void read_filters(const qv_problem *p, int group, int from, int to, number *points)
 {
     const double *w = p->in[1].data;
-    const bool back = p->op.kind == QV_OP_CONV_GRAD_X;
+    const int taps = TAPS * TAPS;
     for (int i = 0; i < from; i++) {
-        for (int o = 0; o < to; o++) {
-            double filter[TAPS * TAPS];
-            for (int t = 0; t < TAPS * TAPS; t++)
-                filter[t] = back ? w[((group * from + i) * TAPS * TAPS + (TAPS * TAPS - 1 - t)) * to + o]
-                                 : w[((group * to + o) * TAPS * TAPS + t) * from + i];
-            to_points(to_points_filter[0], TAPS, filter, points + (size_t)(i * to + o) * PATCH * PATCH);
+        for (int o = 0; o < to; o++, points += POINTS) {
+            number filter[TAPS * TAPS] = {{0}};
+            for (int t = 0; t < taps; t++)
+                filter[t].value = p->op.kind == QV_OP_CONV_GRAD_X ? w[((group * from + i) * taps + (taps - 1 - t)) * to + o]
+                                                                  : w[((group * to + o) * taps + t) * from + i];
+            apply(&filter_to_points, filter, points);
         }
     }
 }
 
-static void write_tile(const qv_tensor *y, int i, int row, int col, int c, const double tile[TILE * TILE], double factor,
+/* One channel of outputs of the tile that x has read. */
+static void bound_tile(const squares *x, const number *filters, int to, const qv_tensor *y, int n, int row, int col, int c,
                        double *bound)
 {
-    for (int r = 0; r < TILE && row + r < y->h; r++)
-        for (int s = 0; s < TILE && col + s < y->w; s++)
-            bound[(((size_t)i * (size_t)y->h + (size_t)(row + r)) * (size_t)y->w + (size_t)(col + s)) * (size_t)y->c +
-                  (size_t)c] = factor * tile[r * TILE + s] + QV_TINY;
+    const transform back = transposed(&tile_to_points, 6);
+    const double *expect = y->data;
+    sum sums[POINTS] = {{{0}, 0}};
+    number points[POINTS], tile[TILE * TILE];
+    size_t at;
+    for (int i = 0; i < x->channels; i++) add_products(sums, x->points + i * POINTS, filters + i * to * POINTS);
+    end_sums(sums, (size_t)x->channels, points);
+    apply(&back, points, tile);
+    for (int i = 0; i < TILE * TILE; i++)
+        if (find(y, n, row + i / TILE, col + i % TILE, c, &at)) bound[at] = bound_of(tile[i], expect[at]);
 }
 
 static void bound_outputs(const qv_problem *p, const qv_tensor *y, int group, double *bound)
 {
     const int groups = p->op.a.conv.groups, to = y->c / groups;
-    side x = side_new(&p->in[0], groups, to_points_patch[0], PATCH, 1);
-    const double factor = QV_U * (qv_chain((size_t)x.channels) + ROUNDINGS);
-    double *filters = calloc((size_t)(x.channels * to) * PATCH * PATCH, sizeof *filters);
-    if (!filters) abort();
+    squares x = squares_new(&p->in[0], groups, &patch_to_points, 1);
+    number *filters = room((size_t)(x.channels * to) * POINTS, sizeof *filters);
     read_filters(p, group, x.channels, to, filters);
-    for (int i = 0; i < y->n; i++) {
+    for (int n = 0; n < y->n; n++) {
         for (int row = 0; row < y->h; row += TILE) {
             for (int col = 0; col < y->w; col += TILE) {
-                side_read(&x, i, row, col, group);
-                for (int o = 0; o < to; o++) {
-                    double sums[PATCH * PATCH] = {0}, tile[TILE * TILE];
-                    for (int c = 0; c < x.channels; c++)
-                        for (int k = 0; k < PATCH * PATCH; k++)
-                            sums[k] += x.points[c * PATCH * PATCH + k] * filters[(c * to + o) * PATCH * PATCH + k];
-                    from_points(to_points_tile[0], TILE, sums, tile);
-                    write_tile(y, i, row, col, group * to + o, tile, factor, bound);
-                }
+                read_square(&x, n, row, col, group);
+                for (int o = 0; o < to; o++)
+                    bound_tile(&x, filters + o * POINTS, to, y, n, row, col, group * to + o, bound);
             }
         }
     }
@@ -141,34 +221,41 @@ static void bound_outputs(const qv_problem *p, const qv_tensor *y, int group, do
     free(x.points);
 }
 
-static void bound_filters(const qv_problem *p, int group, double *bound)
+/* Sums over all tiles, [channel of dy][channel of x][POINTS]; returns how many tiles there are. */
+static size_t sum_tiles(squares *x, squares *dy, int group, sum *sums)
 {
-    const int groups = p->op.a.conv.groups;
-    side x = side_new(&p->in[0], groups, to_points_patch[0], PATCH, 1);
-    side dy = side_new(&p->in[1], groups, to_points_tile[0], TILE, 0);
-    double *sums = calloc((size_t)(x.channels * dy.channels) * PATCH * PATCH, sizeof *sums);
     size_t tiles = 0;
-    if (!sums) abort();
-    for (int i = 0; i < x.t->n; i++) {
-        for (int row = 0; row < x.t->h; row += TILE) {
-            for (int col = 0; col < x.t->w; col += TILE, tiles++) {
-                side_read(&x, i, row, col, group);
-                side_read(&dy, i, row, col, group);
-                for (int o = 0; o < dy.channels; o++)
-                    for (int c = 0; c < x.channels; c++)
-                        for (int k = 0; k < PATCH * PATCH; k++)
-                            sums[(o * x.channels + c) * PATCH * PATCH + k] +=
-                                x.points[c * PATCH * PATCH + k] * dy.points[o * PATCH * PATCH + k];
+    for (int n = 0; n < x->t->n; n++) {
+        for (int row = 0; row < x->t->h; row += TILE) {
+            for (int col = 0; col < x->t->w; col += TILE, tiles++) {
+                read_square(x, n, row, col, group);
+                read_square(dy, n, row, col, group);
+                for (int i = 0; i < dy->channels * x->channels; i++)
+                    add_products(sums + i * POINTS, x->points + i % x->channels * POINTS,
+                                 dy->points + i / x->channels * POINTS);
             }
         }
     }
-    for (int o = 0; o < dy.channels; o++) {
-        for (int c = 0; c < x.channels; c++) {
-            double filter[TAPS * TAPS];
-            from_points(to_points_filter[0], TAPS, sums + (size_t)(o * x.channels + c) * PATCH * PATCH, filter);
-            for (int t = 0; t < TAPS * TAPS; t++)
-                bound[((group * dy.channels + o) * TAPS * TAPS + t) * x.channels + c] =
-                    QV_U * (qv_chain(tiles) + ROUNDINGS) * filter[t] + QV_TINY;
+    return tiles;
+}
+
+static void bound_filters(const qv_problem *p, const qv_tensor *dw, int group, double *bound)
+{
+    const int groups = p->op.a.conv.groups, taps = TAPS * TAPS;
+    const transform back = transposed(&filter_to_points, 8);
+    const double *expect = dw->data;
+    squares x = squares_new(&p->in[0], groups, &patch_to_points, 1);
+    squares dy = squares_new(&p->in[1], groups, &tile_to_points, 0);
+    sum *sums = room((size_t)(x.channels * dy.channels) * POINTS, sizeof *sums);
+    const size_t tiles = sum_tiles(&x, &dy, group, sums);
+    for (int i = 0; i < dy.channels * x.channels; i++) {
+        number points[POINTS], filter[TAPS * TAPS];
+        const int o = group * dy.channels + i / x.channels, c = i % x.channels;
+        end_sums(sums + i * POINTS, tiles, points);
+        apply(&back, points, filter);
+        for (int t = 0; t < taps; t++) {
+            const size_t at = (size_t)((o * taps + t) * x.channels + c);
+            bound[at] = bound_of(filter[t], expect[at]);
         }
     }
     free(sums);
@@ -180,7 +267,7 @@ void qv_bound_winograd(const qv_problem *p, const qv_tensor *expect, double *bou
 {
     for (int group = 0; group < p->op.a.conv.groups; group++) {
         if (p->op.kind == QV_OP_CONV_GRAD_W)
-            bound_filters(p, group, bound);
+            bound_filters(p, expect, group, bound);
         else
             bound_outputs(p, expect, group, bound);
     }

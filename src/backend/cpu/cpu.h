@@ -31,9 +31,7 @@ typedef struct qv_isa {
     const char *name;
     qv_op_fn ops[QV_OP_COUNT];
     void (*gemm)(const qv_gemm_args *g);
-    qv_winograd_fn winograd_conv; /* CONV and CONV_GRAD_X; channels must be multiples of `width` */
-    qv_winograd_fn winograd_grad_w;
-    size_t width; /* floats of a register */
+    qv_winograd_fn winograd_conv, winograd_grad_w; /* the first also for CONV_GRAD_X; channels: multiples of 16 */
 } qv_isa;
 
 extern const qv_isa qv_isa_base;

@@ -6,7 +6,6 @@
 
 const qv_isa QV_FN(qv_isa) = {
     .name = QV_STRING(QV_ISA),
-    .width = QV_WIDTH,
     .gemm = QV_FN(qv_gemm),
     .winograd_conv = QV_FN(qv_winograd_conv),
     .winograd_grad_w = QV_FN(qv_winograd_grad_w),

@@ -11,7 +11,7 @@
 
 enum {
     ROWS = QV_WIDTH == 16 ? 8 : 4, /* channels of dy whose sums stay in registers */
-    BLOCK = 48,                    /* tiles between reading and writing a sum */
+    BLOCK = 24,                    /* tiles between reading and writing a sum */
     SEGMENT_TILES = 128,           /* at least so many: a segment costs a transform and an addition of all filters */
     SEGMENTS_MAX = 32
 };
