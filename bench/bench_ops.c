@@ -196,14 +196,14 @@ static void measure_limits(bench *b) { (void)b; }
 
 static qv_tensor tensor(int n, int size, int c)
 {
-    qv_tensor t = {NULL, n, size, size, c};
+    qv_tensor t = {NULL, n, size, size, c, QV_REAL};
     t.data = filled(qv_tensor_len(&t));
     return t;
 }
 
 static qv_tensor channels(int c)
 {
-    qv_tensor t = {NULL, 1, 1, 1, c};
+    qv_tensor t = {NULL, 1, 1, 1, c, QV_REAL};
     t.data = filled(qv_tensor_len(&t));
     return t;
 }
@@ -217,7 +217,7 @@ static void make_operands(const bench *b, const bench_case *k, qv_op *op, qv_ten
         const qv_conv_attr a = {k->kernel, k->stride, k->kernel / 2, k->groups};
         const int half = (k->size + 2 * a.pad - a.kernel) / a.stride + 1;
         qv_tensor x = tensor(n, k->size, k->in), y = tensor(n, half, k->out);
-        qv_tensor w = {NULL, k->out, k->kernel, k->kernel, k->in / k->groups};
+        qv_tensor w = {NULL, k->out, k->kernel, k->kernel, k->in / k->groups, QV_REAL};
         w.data = filled(qv_tensor_len(&w));
         op->a.conv = a;
         in[0] = k->kind == QV_OP_CONV_GRAD_X ? y : x;

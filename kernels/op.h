@@ -17,12 +17,16 @@ extern "C" {
 
 enum { QV_MAX_IN = 10, QV_MAX_OUT = 3 };
 
-typedef enum qv_dtype { QV_REAL, QV_F32, QV_I32, QV_BYTES } qv_dtype;
+/* QV_REAL is the backend's number. QV_ACT, of buffers, is an activation or a gradient at one: the backend's
+ * number too, unless it was asked to keep them in fewer bits; the tensor of such a buffer then says QV_BF16,
+ * and QV_REAL otherwise. */
+typedef enum qv_dtype { QV_REAL, QV_F32, QV_I32, QV_BYTES, QV_ACT, QV_BF16 } qv_dtype;
 
 /* data is NULL for an optional operand that is absent. */
 typedef struct qv_tensor {
     void *data;
     int32_t n, h, w, c;
+    int32_t dtype; /* qv_dtype; QV_BF16 only on CUDA */
 } qv_tensor;
 
 static inline size_t qv_tensor_len(const qv_tensor *t)

@@ -20,8 +20,8 @@ static qv_step_state step_state(uint64_t step)
 static void draw(struct draws *d, qv_shake_attr a, qv_step_state s, int n, int bands)
 {
     qv_op op = {.kind = QV_OP_SHAKE_COEF, .a.shake = a};
-    qv_tensor state = {&s, 1, 1, 1, 1};
-    qv_tensor out[] = {{d->alpha, n, 1, 1, bands}, {d->beta, n, 1, 1, bands}};
+    qv_tensor state = {&s, 1, 1, 1, 1, QV_REAL};
+    qv_tensor out[] = {{d->alpha, n, 1, 1, bands, QV_REAL}, {d->beta, n, 1, 1, bands, QV_REAL}};
     assert_true(n * bands <= MAX);
     assert_int_equal(qv_reference(&op, &state, out), QV_OK);
 }
@@ -179,13 +179,13 @@ static void set_init(struct set *s)
 static void gather(struct set *s, bool windows)
 {
     qv_op op = {.kind = QV_OP_GATHER, .a.gather = {windows}};
-    qv_tensor in[] = {{&s->state, 1, 1, 1, 1},
-                      {s->feats, 1, 1, 100, MELS},
-                      {s->utts, 1, 1, 1, SET},
-                      {s->norm, 2, 1, 2, MELS},
-                      {windows ? NULL : s->order, windows ? 0 : 1, 1, 1, 2 * SET},
-                      {windows ? s->windows : NULL, windows ? 1 : 0, 1, 1, ROWS}};
-    qv_tensor out[] = {{s->x, ROWS, PATCH, MELS, 1}, {s->labels, 1, 1, 1, ROWS}};
+    qv_tensor in[] = {{&s->state, 1, 1, 1, 1, QV_REAL},
+                      {s->feats, 1, 1, 100, MELS, QV_REAL},
+                      {s->utts, 1, 1, 1, SET, QV_REAL},
+                      {s->norm, 2, 1, 2, MELS, QV_REAL},
+                      {windows ? NULL : s->order, windows ? 0 : 1, 1, 1, 2 * SET, QV_REAL},
+                      {windows ? s->windows : NULL, windows ? 1 : 0, 1, 1, ROWS, QV_REAL}};
+    qv_tensor out[] = {{s->x, ROWS, PATCH, MELS, 1, QV_REAL}, {s->labels, 1, 1, 1, ROWS, QV_REAL}};
     assert_int_equal(qv_reference(&op, in, out), QV_OK);
 }
 

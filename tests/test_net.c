@@ -57,19 +57,19 @@ static void living_buffers_do_not_overlap(void **state)
         qv_net *net;
         qv_assert_ok(ctx, qv_net_new(ctx, &net, &c, NULL));
         qv_program *p = net->program;
-        qv_assert_ok(ctx, qv_program_plan(ctx, p, 4, false));
+        qv_assert_ok(ctx, qv_program_plan(ctx, p, (qv_sizes){4, 2}, false));
         size_t sum = 0;
         for (int l = 0; l < QV_LIST_COUNT; l++) {
             int32_t *first, *last;
             qv_assert_ok(ctx, qv_program_lifetimes(ctx, p, (qv_list)l, &first, &last));
             for (size_t i = 0; i < p->n_buffers; i++) {
                 if (first[i] > last[i]) continue;
-                size_t end = p->buffers[i].offset + qv_buffer_bytes(&p->buffers[i], 4);
-                sum += qv_buffer_bytes(&p->buffers[i], 4);
+                size_t end = p->buffers[i].offset + qv_buffer_bytes(&p->buffers[i], p->sizes);
+                sum += qv_buffer_bytes(&p->buffers[i], p->sizes);
                 assert_true(end <= p->region_bytes[QV_ROLE_WORK]);
                 for (size_t j = 0; j < i; j++) {
                     if (first[j] > last[j] || first[j] > last[i] || last[j] < first[i]) continue;
-                    size_t end_j = p->buffers[j].offset + qv_buffer_bytes(&p->buffers[j], 4);
+                    size_t end_j = p->buffers[j].offset + qv_buffer_bytes(&p->buffers[j], p->sizes);
                     assert_true(end <= p->buffers[j].offset || end_j <= p->buffers[i].offset);
                 }
             }

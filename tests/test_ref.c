@@ -31,7 +31,7 @@ static int desk_close(void **state)
 
 static qv_tensor bytes(struct desk *d, int n, int h, int w, int c, size_t size)
 {
-    qv_tensor t = {NULL, n, h, w, c};
+    qv_tensor t = {NULL, n, h, w, c, QV_REAL};
     assert_true(d->n < 64);
     t.data = d->owned[d->n++] = calloc(qv_tensor_len(&t), size);
     assert_non_null(t.data);

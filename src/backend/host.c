@@ -47,7 +47,7 @@ static qv_tensor tensor_of(const qv_exec *e, int32_t id)
 {
     if (id < 0) return (qv_tensor){0};
     const qv_buffer *b = &e->p->buffers[id];
-    return (qv_tensor){buffer_data(e, id), b->n, b->h, b->w, b->c};
+    return (qv_tensor){buffer_data(e, id), b->n, b->h, b->w, b->c, QV_REAL};
 }
 
 static qv_status choose_table(qv_ctx *ctx, qv_exec *e)
@@ -136,7 +136,7 @@ qv_status qv_exec_new(qv_ctx *ctx, qv_exec **out, qv_program *p, const qv_exec_o
     e->o = *o;
     QV_TRY(choose_table(ctx, e));
     if (o->device == QV_DEVICE_CPU && !o->no_fuse) qv_program_fuse(p);
-    QV_TRY(qv_program_plan(ctx, p, e->real_size, o->keep_buffers));
+    QV_TRY(qv_program_plan(ctx, p, (qv_sizes){e->real_size, e->real_size}, o->keep_buffers));
     for (int r = 0; r < QV_ROLE_COUNT; r++) QV_TRY(allocate(ctx, e, &e->regions[r], p->region_bytes[r]));
     QV_TRY(qv_alloc(ctx, &e->bound, p->n_buffers, sizeof *e->bound));
     QV_TRY(bind_lists(ctx, e));
@@ -165,7 +165,7 @@ void qv_exec_free(qv_exec *e)
 
 static void fill_nan(qv_exec *e, int id)
 {
-    memset(buffer_data(e, id), 0xFF, qv_buffer_bytes(&e->p->buffers[id], e->real_size));
+    memset(buffer_data(e, id), 0xFF, qv_buffer_bytes(&e->p->buffers[id], e->p->sizes));
 }
 
 /* After op i: what nobody reads any more becomes NaN. */

@@ -96,7 +96,7 @@ static qv_status place_list(qv_ctx *ctx, qv_program *p, qv_list list, size_t *to
     QV_TRY(qv_alloc(ctx, &done, p->n_buffers, sizeof *done));
     for (size_t i = 0; i < p->n_buffers; i++)
         if (first[i] <= last[i])
-            order[n++] = (candidate){round_up(qv_buffer_bytes(&p->buffers[i], p->real_size)), (int32_t)i};
+            order[n++] = (candidate){round_up(qv_buffer_bytes(&p->buffers[i], p->sizes)), (int32_t)i};
     qsort(order, n, sizeof *order, by_size);
     for (size_t i = 0; i < n; i++) {
         int32_t id = order[i].id;
@@ -123,7 +123,7 @@ static size_t place_in_line(qv_program *p, qv_role role)
             qv_buffer *b = &p->buffers[i];
             if (b->role != role || b->alias >= 0 || b->decayed != (bool)decayed) continue;
             b->offset = at;
-            at += round_up(qv_buffer_bytes(b, p->real_size));
+            at += round_up(qv_buffer_bytes(b, p->sizes));
         }
     }
     p->region_bytes[role] = at;
@@ -135,27 +135,27 @@ static void size_aliases(qv_program *p, size_t decayed_bytes)
 {
     for (size_t i = 0; i < p->n_buffers; i++) {
         qv_buffer *b = &p->buffers[i];
-        if (b->alias >= 0) b->c = (int32_t)(p->region_bytes[b->alias] / p->real_size);
+        if (b->alias >= 0) b->c = (int32_t)(p->region_bytes[b->alias] / p->sizes.real);
     }
     for (int k = 0; k < QV_LIST_COUNT; k++)
         for (size_t i = 0; i < p->lists[k].n; i++) {
             qv_op *op = &p->lists[k].ops[i];
-            if (op->kind == QV_OP_SGD) op->a.sgd.decayed = (int64_t)(decayed_bytes / p->real_size);
+            if (op->kind == QV_OP_SGD) op->a.sgd.decayed = (int64_t)(decayed_bytes / p->sizes.real);
         }
 }
 
-qv_status qv_program_plan(qv_ctx *ctx, qv_program *p, size_t real_size, bool keep_buffers)
+qv_status qv_program_plan(qv_ctx *ctx, qv_program *p, qv_sizes sizes, bool keep_buffers)
 {
     qv_status status = QV_OK;
-    p->real_size = real_size;
+    p->sizes = sizes;
     size_t decayed_bytes = 0;
     for (int r = 0; r < QV_ROLE_COUNT; r++) {
         if (r == QV_ROLE_WORK || r == QV_ROLE_EXTERN) continue;
         size_t rest = place_in_line(p, (qv_role)r);
         if (r == QV_ROLE_PARAM) decayed_bytes = rest;
     }
-    if (p->region_bytes[QV_ROLE_PARAM] / real_size > INT32_MAX)
-        return qv_fail(ctx, QV_ERR_USAGE, "a network of %zu parameters is too large", p->region_bytes[QV_ROLE_PARAM] / real_size);
+    if (p->region_bytes[QV_ROLE_PARAM] / sizes.real > INT32_MAX)
+        return qv_fail(ctx, QV_ERR_USAGE, "a network of %zu parameters is too large", p->region_bytes[QV_ROLE_PARAM] / sizes.real);
     size_aliases(p, decayed_bytes);
     p->region_bytes[QV_ROLE_WORK] = 0;
     if (keep_buffers) {

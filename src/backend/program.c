@@ -60,10 +60,10 @@ qv_op *qv_add_op(qv_builder *b, qv_op_kind kind, const int *in, const int *out)
 
 size_t qv_buffer_len(const qv_buffer *b) { return (size_t)b->n * (size_t)b->h * (size_t)b->w * (size_t)b->c; }
 
-size_t qv_buffer_bytes(const qv_buffer *b, size_t real_size)
+size_t qv_buffer_bytes(const qv_buffer *b, qv_sizes sizes)
 {
-    static const size_t sizes[] = {[QV_F32] = 4, [QV_I32] = 4, [QV_BYTES] = 1};
-    return qv_buffer_len(b) * (b->dtype == QV_REAL ? real_size : sizes[b->dtype]);
+    const size_t size[] = {[QV_REAL] = sizes.real, [QV_ACT] = sizes.act, [QV_F32] = 4, [QV_I32] = 4, [QV_BYTES] = 1};
+    return qv_buffer_len(b) * size[b->dtype];
 }
 
 static void print_operands(const qv_program *p, const int32_t *ids, int n, qv_buf *out)

@@ -22,6 +22,11 @@ typedef enum qv_role {
 /* How a parameter starts. */
 typedef enum qv_init { QV_INIT_ZERO, QV_INIT_CONST, QV_INIT_NORMAL, QV_INIT_UNIFORM } qv_init;
 
+/* Bytes of a QV_REAL and of a QV_ACT. */
+typedef struct qv_sizes {
+    size_t real, act;
+} qv_sizes;
+
 typedef struct qv_buffer {
     char name[56];
     qv_dtype dtype;
@@ -49,7 +54,7 @@ typedef struct qv_program {
     qv_op_list lists[QV_LIST_COUNT];
     char (*layers)[32]; /* names that ops refer to */
     size_t n_layers, cap_layers;
-    size_t real_size;                  /* set by the plan */
+    qv_sizes sizes;                    /* set by the plan */
     size_t region_bytes[QV_ROLE_COUNT]; /* set by the plan */
 } qv_program;
 
@@ -71,16 +76,16 @@ void qv_add_layer(qv_builder *b, const char *fmt, ...) QV_PRINTF(2, 3);
 /* Appends an op to the builder's list. `in` and `out` hold as many ids as the op's row has operands. */
 qv_op *qv_add_op(qv_builder *b, qv_op_kind kind, const int *in, const int *out);
 
-/* Elements (bytes for QV_BYTES) of a buffer; bytes when reals take real_size. */
+/* Elements (bytes for QV_BYTES) of a buffer; its bytes. */
 size_t qv_buffer_len(const qv_buffer *b);
-size_t qv_buffer_bytes(const qv_buffer *b, size_t real_size);
+size_t qv_buffer_bytes(const qv_buffer *b, qv_sizes sizes);
 
 /* Replaces runs of ops by fused ones: bn_apply + shake_add -> bn_shake_add, and shake_grad into the batch
  * norm's backward ops. The buffers between them are no longer written. */
 void qv_program_fuse(qv_program *p);
 
 /* Gives every buffer its place: WORK buffers whose lives do not meet share memory unless keep_buffers. */
-qv_status qv_program_plan(qv_ctx *ctx, qv_program *p, size_t real_size, bool keep_buffers);
+qv_status qv_program_plan(qv_ctx *ctx, qv_program *p, qv_sizes sizes, bool keep_buffers);
 
 /* For each buffer of role WORK: first and last op of `list` that touches it; first > last where none does. */
 qv_status qv_program_lifetimes(qv_ctx *ctx, const qv_program *p, qv_list list, int32_t **first, int32_t **last);

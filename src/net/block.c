@@ -33,8 +33,8 @@ void qv_block_make(qv_lowering *l, qv_block *k, int index, int stage, int place,
 static void draw(qv_lowering *l, qv_block *k)
 {
     const qv_net_config *c = &l->net->config;
-    k->alpha = qv_work(l, c->batch, 1, 1, c->bands, "alpha");
-    k->beta = qv_work(l, c->batch, 1, 1, c->bands, "beta");
+    k->alpha = qv_work(l, QV_REAL, c->batch, 1, 1, c->bands, "alpha");
+    k->beta = qv_work(l, QV_REAL, c->batch, 1, 1, c->bands, "beta");
     qv_op *op = qv_add_op(&l->b, QV_OP_SHAKE_COEF, (int[]){l->net->state}, (int[]){k->alpha, k->beta});
     op->a.shake = (qv_shake_attr){.forward = l->train ? (int32_t)c->forward : QV_SHAKE_EVEN,
                                   .backward = l->train ? (int32_t)c->backward : QV_SHAKE_EVEN,

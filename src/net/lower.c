@@ -9,16 +9,16 @@ const qv_buffer *qv_buffer_at(const qv_lowering *l, int id)
     return id >= 0 ? &l->b.p->buffers[id] : &nothing;
 }
 
-int qv_work(qv_lowering *l, int n, int h, int w, int c, const char *name)
+int qv_work(qv_lowering *l, qv_dtype dtype, int n, int h, int w, int c, const char *name)
 {
-    qv_buffer b = {.dtype = QV_REAL, .role = QV_ROLE_WORK, .n = n, .h = h, .w = w, .c = c, .alias = -1};
+    qv_buffer b = {.dtype = dtype, .role = QV_ROLE_WORK, .n = n, .h = h, .w = w, .c = c, .alias = -1};
     return qv_add_buffer(&l->b, b, "%s%s%s", l->train ? "" : "eval.", l->scope, name);
 }
 
 int qv_work_like(qv_lowering *l, int like, int c, const char *name)
 {
     qv_buffer b = *qv_buffer_at(l, like);
-    return qv_work(l, b.n, b.h, b.w, c ? c : b.c, name);
+    return qv_work(l, b.dtype, b.n, b.h, b.w, c ? c : b.c, name);
 }
 
 int qv_param(qv_lowering *l, const char *name, int n, int h, int w, int c, qv_init init, float value, bool decayed,
@@ -57,7 +57,7 @@ int qv_conv_forward(qv_lowering *l, qv_conv *c, int x)
     char name[32];
     snprintf(name, sizeof name, "%s.out", c->name);
     c->x = x;
-    c->y = qv_work(l, in.n, h, w, c->cout, name);
+    c->y = qv_work(l, QV_ACT, in.n, h, w, c->cout, name);
     set_conv_attr(qv_add_op(&l->b, QV_OP_CONV, (int[]){x, c->w}, (int[]){c->y}), c);
     return c->y;
 }
@@ -108,7 +108,7 @@ static int vector(qv_lowering *l, const qv_norm *n, const char *what)
 {
     char name[32];
     snprintf(name, sizeof name, "%s.%s", n->name, what);
-    return qv_work(l, 1, 1, 1, n->channels, name);
+    return qv_work(l, QV_REAL, 1, 1, 1, n->channels, name);
 }
 
 int qv_norm_forward(qv_lowering *l, qv_norm *n, int x)

@@ -42,9 +42,9 @@ int qv_norm_forward(qv_lowering *l, qv_norm *n, int x);
 /* addend: added to the gradient at x; -1: none. Returns the gradient at x. */
 int qv_norm_backward(qv_lowering *l, qv_norm *n, int dy, int addend);
 
-/* WORK buffer of reals with the shape of `like` but c channels (0: the same). */
+/* WORK buffer with the type and shape of `like` but c channels (0: the same). */
 int qv_work_like(qv_lowering *l, int like, int c, const char *name);
-int qv_work(qv_lowering *l, int n, int h, int w, int c, const char *name);
+int qv_work(qv_lowering *l, qv_dtype dtype, int n, int h, int w, int c, const char *name);
 /* A parameter and its gradient and moment. Returns the parameter's id. */
 int qv_param(qv_lowering *l, const char *name, int n, int h, int w, int c, qv_init init, float value, bool decayed,
              int *grad);

@@ -75,9 +75,9 @@ static void make_host_buffers(qv_lowering *l)
     net->labels = io(l, QV_ROLE_IO, QV_I32, c->batch, 1, 1, 1, "labels");
     net->loss = io(l, QV_ROLE_IO, QV_REAL, 1, 1, 1, 2, "loss");
     net->probs = io(l, QV_ROLE_IO, QV_REAL, c->batch, 1, 1, c->classes, "probs");
-    net->input = io(l, QV_ROLE_IO, QV_REAL, c->batch, c->frames, c->mels, 1, "input");
+    net->input = io(l, QV_ROLE_IO, QV_ACT, c->batch, c->frames, c->mels, 1, "input");
     net->logits = io(l, QV_ROLE_IO, QV_REAL, c->batch, 1, 1, c->classes, "logits");
-    net->eval_input = io(l, QV_ROLE_IO, QV_REAL, c->batch, c->frames, c->mels, 1, "eval.input");
+    net->eval_input = io(l, QV_ROLE_IO, QV_ACT, c->batch, c->frames, c->mels, 1, "eval.input");
     net->eval_logits = io(l, QV_ROLE_IO, QV_REAL, c->batch, 1, 1, c->classes, "eval.logits");
     net->eval_probs = io(l, QV_ROLE_IO, QV_REAL, c->batch, 1, 1, c->classes, "eval.probs");
     net->eval_labels = io(l, QV_ROLE_IO, QV_I32, c->batch, 1, 1, 1, "eval.labels");
@@ -138,7 +138,7 @@ static void forward(qv_lowering *l, layers *m, int x)
         qv_add_op(&l->b, QV_OP_RELU, (int[]){m->last}, (int[]){x});
     }
     m->activated = x;
-    m->pooled = qv_work(l, c->batch, 1, 1, m->features, "pooled");
+    m->pooled = qv_work(l, QV_REAL, c->batch, 1, 1, m->features, "pooled");
     qv_add_op(&l->b, QV_OP_POOL, (int[]){x}, (int[]){m->pooled});
     int logits = l->train ? net->logits : net->eval_logits;
     qv_add_op(&l->b, QV_OP_LINEAR, (int[]){m->pooled, m->w, m->b}, (int[]){logits});
@@ -214,7 +214,7 @@ static void lower_evaluation(qv_lowering *l, layers *m, const qv_net_options *o)
     l->b.list = QV_LIST_EVAL;
     if (!o->no_gather) gather(l, true, net->eval_input, net->eval_labels);
     forward(l, m, net->eval_input);
-    int unused_loss = qv_work(l, 1, 1, 1, 2, "loss"), unused_grad = qv_work_like(l, net->eval_logits, 0, "dlogits");
+    int unused_loss = qv_work(l, QV_REAL, 1, 1, 1, 2, "loss"), unused_grad = qv_work_like(l, net->eval_logits, 0, "dlogits");
     qv_add_op(&l->b, QV_OP_LOSS, (int[]){net->eval_logits, net->eval_labels, net->class_weights},
               (int[]){unused_loss, unused_grad, net->eval_probs});
 }

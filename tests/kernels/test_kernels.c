@@ -186,7 +186,7 @@ static const struct edge {
 
 enum { EDGES = sizeof edges / sizeof *edges };
 
-static qv_tensor shape(int n, int h, int w, int c) { return (qv_tensor){NULL, n, h, w, c}; }
+static qv_tensor shape(int n, int h, int w, int c) { return (qv_tensor){NULL, n, h, w, c, QV_REAL}; }
 
 /* Floats around `mean`, a deviation of `scale`. */
 static void fill(qv_tensor *t, qv_tensor of, double mean, double scale, uint64_t *rng)
@@ -489,8 +489,8 @@ static void wrong_shapes_are_refused(void **state)
     float *d = device_alloc(4096);
     qv_tensor in[QV_MAX_IN], out[QV_MAX_OUT];
     qv_op bn = {.a.bn = {.eps = 1e-5f, .repeat = 1, .count = 8}};
-    for (int i = 0; i < QV_MAX_IN; i++) in[i] = (qv_tensor){d, 2, 2, 2, 4};
-    for (int i = 0; i < QV_MAX_OUT; i++) out[i] = (qv_tensor){d, 2, 2, 2, 4};
+    for (int i = 0; i < QV_MAX_IN; i++) in[i] = (qv_tensor){d, 2, 2, 2, 4, QV_REAL};
+    for (int i = 0; i < QV_MAX_OUT; i++) out[i] = (qv_tensor){d, 2, 2, 2, 4, QV_REAL};
     assert_int_equal(answer(QV_OP_SHAKE_ADD, in, out, (qv_op){0}), QV_REFUSED);
     assert_int_equal(answer(QV_OP_SHAKE_GRAD, in, out, (qv_op){0}), QV_REFUSED);
     assert_int_equal(answer(QV_OP_BN_SHAKE_ADD, in, out, bn), QV_REFUSED);

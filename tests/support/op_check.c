@@ -162,7 +162,7 @@ static void make_operand(struct trial *t, bool output, int i)
     const qv_tensor *src = output ? &t->p->out[i] : &t->p->in[i];
     struct operand *o = output ? &t->out[i] : &t->in[i];
     qv_tensor *dst = output ? &t->tout[i] : &t->tin[i];
-    *dst = (qv_tensor){NULL, src->n, src->h, src->w, src->c};
+    *dst = (qv_tensor){NULL, src->n, src->h, src->w, src->c, src->dtype};
     if (!src->n) return;
     *o = operand_new(t->r, qv_tensor_len(src) * element(t, output, i));
     if (src->data) operand_fill(t->r, o, src, qv_operand_size((qv_op_kind)t->p->op.kind, output, i, NULL));

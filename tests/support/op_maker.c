@@ -71,7 +71,7 @@ static const struct {
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
 /* 16.5 MiB of floats: more than the caches, where stores may go past them; no channel starts on a border of 16. */
-static const qv_tensor large_shape = {NULL, 2, 128, 512, 33};
+static const qv_tensor large_shape = {NULL, 2, 128, 512, 33, QV_REAL};
 
 qv_tensor qv_pick_shape(qv_maker *m)
 {

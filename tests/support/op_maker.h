@@ -38,7 +38,7 @@ void qv_pick_exact(qv_maker *m);
 /* Adds to the case's description. */
 void qv_describe(qv_maker *m, const char *fmt, ...) QV_PRINTF(2, 3);
 
-static inline qv_tensor qv_shape(int n, int h, int w, int c) { return (qv_tensor){NULL, n, h, w, c}; }
+static inline qv_tensor qv_shape(int n, int h, int w, int c) { return (qv_tensor){NULL, n, h, w, c, QV_REAL}; }
 static inline qv_tensor qv_with_channels(qv_tensor t, int c) { return qv_shape(t.n, t.h, t.w, c); }
 static inline qv_tensor qv_vector(int c) { return qv_shape(1, 1, 1, c); }
 static inline size_t qv_rows(const qv_tensor *t) { return (size_t)t->n * (size_t)t->h * (size_t)t->w; }
