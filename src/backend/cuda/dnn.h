@@ -6,7 +6,11 @@
  * plan for is answered with QV_ERR_UNSUPPORTED; who asks has a kernel of kernels/ to fall back on.
  *
  * Activations are NHWC, weights [cout][kernel][kernel][cin / groups], products row-major, all
- * contiguous and on 16 bytes. One qv_dnn belongs to one host thread and one stream at a time. */
+ * contiguous and on 16 bytes. One qv_dnn belongs to one host thread and one stream at a time.
+ *
+ * BF16 means all three operands: the weights that a convolution reads are a copy in bf16, and a weight gradient comes
+ * out in bf16 (cuDNN has no engine that writes it in fp32); who asks converts both. A plan's kernels are loaded at its
+ * first run, so run it once before a stream is captured. */
 #ifndef QV_BACKEND_CUDA_DNN_H
 #define QV_BACKEND_CUDA_DNN_H
 
@@ -47,11 +51,15 @@ qv_status qv_dnn_new(qv_ctx *ctx, qv_dnn **out, const qv_dnn_options *o);
 void qv_dnn_free(qv_dnn *d);
 
 /* The plan of a key, made at its first asking and kept until qv_dnn_free. Only deterministic ones: the same call
- * gives the same bits. QV_ERR_UNSUPPORTED: there is none. Not while a stream is being captured. */
+ * gives the same bits. QV_ERR_UNSUPPORTED: there is none. QV_ERR_USAGE: the key makes no sense. Not while a stream is
+ * being captured. */
 qv_status qv_dnn_plan_for(qv_ctx *ctx, qv_dnn *d, const qv_dnn_key *key, const qv_dnn_plan **out);
 
-/* Bytes of device memory, on 256, that a run wants as workspace. */
+/* Bytes of device memory, on 256, that a run wants as workspace. Runs that may overlap need one each. */
 size_t qv_dnn_workspace(const qv_dnn_plan *plan);
+
+/* "cuDNN engine 28, workspace 4096" and the like: what reproduces a run to the bit, besides the versions. */
+const char *qv_dnn_plan_describe(const qv_dnn_plan *plan);
 
 /* Enqueues a plan on a stream (cudaStream_t); may be captured. Does not wait. */
 qv_status qv_dnn_run(qv_ctx *ctx, qv_dnn *d, const qv_dnn_plan *plan, void *stream, const void *a, const void *b, void *out,
