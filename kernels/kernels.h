@@ -25,6 +25,11 @@ extern "C" {
 #undef QV_KERNEL_DNN
 #undef QV_KERNEL_NONE
 
+/* Direct convolutions, for shapes that cuDNN has no plan for. */
+int qv_cuda_conv(const qv_call *call, size_t *need);
+int qv_cuda_conv_grad_x(const qv_call *call, size_t *need);
+int qv_cuda_conv_grad_w(const qv_call *call, size_t *need);
+
 #ifdef __cplusplus
 }
 #endif

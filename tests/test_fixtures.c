@@ -34,9 +34,14 @@ typedef struct variant {
 } variant;
 
 static const variant variants[] = {
-    {QV_DEVICE_REF, 1, false, NULL},   {QV_DEVICE_REF32, 1, false, NULL}, {QV_DEVICE_CPU, 1, true, NULL},
-    {QV_DEVICE_CPU, 1, false, NULL},   {QV_DEVICE_CPU, 2, true, NULL},    {QV_DEVICE_CPU, 2, false, NULL},
-    {QV_DEVICE_CPU, 1, false, "base"}, {QV_DEVICE_CPU, 1, false, "avx2"},
+    {QV_DEVICE_REF, 1, false, NULL},
+#ifdef QV_SIMT /* the CUDA backend on the emulation of a GPU (tests/cuda) */
+    {QV_DEVICE_CUDA, 1, true, NULL},   {QV_DEVICE_CUDA, 1, false, NULL},
+#else
+    {QV_DEVICE_REF32, 1, false, NULL}, {QV_DEVICE_CPU, 1, true, NULL},    {QV_DEVICE_CPU, 1, false, NULL},
+    {QV_DEVICE_CPU, 2, true, NULL},    {QV_DEVICE_CPU, 2, false, NULL},   {QV_DEVICE_CPU, 1, false, "base"},
+    {QV_DEVICE_CPU, 1, false, "avx2"},
+#endif
 };
 enum { VARIANTS = sizeof variants / sizeof *variants };
 

@@ -45,6 +45,12 @@ bool qv_takes_winograd(const qv_cpu_options *o, const qv_op *op, const qv_tensor
 /* "oneDNN 2.6.3", or "own im2col (built without oneDNN: slow)". */
 const char *qv_cpu_conv_name(void);
 
+/* How a device multiplies and stores. FP32: every product and sum in 24 bits, no tensor cores. TF32: products of 11
+ * bits, sums of 24. BF16: activations and their gradients stored in bfloat16 (8 bits), sums of 24. */
+typedef enum qv_precision { QV_PRECISION_FP32, QV_PRECISION_TF32, QV_PRECISION_BF16 } qv_precision;
+/* "fp32", "tf32", "bf16". */
+const char *qv_precision_name(qv_precision p);
+
 /* What runs a program. */
 typedef enum qv_device { QV_DEVICE_CPU, QV_DEVICE_REF, QV_DEVICE_REF32, QV_DEVICE_CUDA } qv_device;
 

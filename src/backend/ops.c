@@ -24,3 +24,9 @@ qv_op_info qv_op_info_of(qv_op_kind kind)
     const struct row *r = &rows[kind];
     return (qv_op_info){r->name, r->in, r->out, r->cpu == CPU, r->cuda != NONE, count_words(r->in), count_words(r->out)};
 }
+
+const char *qv_precision_name(qv_precision p)
+{
+    static const char *const names[] = {"fp32", "tf32", "bf16"};
+    return names[p];
+}

@@ -16,8 +16,8 @@ qv_status qv_cmd_doctor(qv_ctx *ctx, int argc, char **argv);
 /* Takes options of the form --section.key=value and --section.key value out of argv and sets them. */
 qv_status qv_cli_overrides(qv_ctx *ctx, qv_settings *s, int *argc, char **argv);
 
-/* A device's name, a number of threads. */
-qv_status qv_cli_device(qv_ctx *ctx, const char *text, qv_device *out);
+/* A device's name ("cuda:1": *gpu is the rest of the text, else NULL), a number of threads. */
+qv_status qv_cli_device(qv_ctx *ctx, char *text, qv_device *out, char **gpu);
 qv_status qv_cli_threads(qv_ctx *ctx, const char *text, int *out);
 
 /* QV_ERR_USAGE for the option that getopt_long has just refused. */

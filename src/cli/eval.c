@@ -50,7 +50,7 @@ static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
         case 'm': a->manifest = optarg; break;
         case 'l': a->labels = optarg; break;
         case 's': a->speakers = optarg; break;
-        case 'd': QV_TRY(qv_cli_device(ctx, optarg, &a->model.device)); break;
+        case 'd': QV_TRY(qv_cli_device(ctx, optarg, &a->model.device, &a->model.gpu)); break;
         case 'j': QV_TRY(qv_cli_threads(ctx, optarg, &a->model.threads)); break;
         case 'C': a->model.cache_dir = optarg; break;
         case 'N': a->model.no_cache = true; break;

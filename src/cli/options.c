@@ -44,12 +44,14 @@ qv_status qv_cli_overrides(qv_ctx *ctx, qv_settings *s, int *argc, char **argv)
 }
 
 /* Both through the table of settings, which knows choices and ranges. */
-qv_status qv_cli_device(qv_ctx *ctx, const char *text, qv_device *out)
+qv_status qv_cli_device(qv_ctx *ctx, char *text, qv_device *out, char **gpu)
 {
     qv_settings s;
     qv_status status = qv_settings_init(ctx, &s);
     if (status == QV_OK) status = qv_settings_set(ctx, &s, "run.device", text);
+    char *which = strchr(text, ':');
     *out = (qv_device)s.device;
+    *gpu = which ? which + 1 : NULL;
     qv_settings_free(&s);
     return status;
 }

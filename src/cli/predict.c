@@ -62,7 +62,7 @@ static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
             if (!a->json && strcmp(optarg, "csv") != 0)
                 return qv_fail(ctx, QV_ERR_USAGE, "--format %s: expected csv or jsonl", optarg);
             break;
-        case 'd': QV_TRY(qv_cli_device(ctx, optarg, &a->model.device)); break;
+        case 'd': QV_TRY(qv_cli_device(ctx, optarg, &a->model.device, &a->model.gpu)); break;
         case 'j': QV_TRY(qv_cli_threads(ctx, optarg, &a->model.threads)); break;
         case 'C':
             a->model.cache_dir = optarg;

@@ -153,11 +153,14 @@ qv_status qv_checkpoint_save(qv_ctx *ctx, qv_trainer *t, const qv_settings *s, c
     qv_status status = QV_OK;
     qv_st_writer *w = NULL;
     staging st = {0};
+    if (qv_trainer_broken(t))
+        return qv_fail(ctx, QV_ERR_NUMERIC, "%s is not written: a loss was not finite, and so are the weights", path);
     QV_TRY(qv_st_writer_new(ctx, &w));
     QV_TRY(add_buffers(ctx, w, &st, t, s->device == QV_DEVICE_REF));
     if (s->normalize == QV_NORM_CORPUS)
         QV_TRY(qv_st_add(ctx, w, "norm", QV_ST_F32, 2, (size_t[]){2, (size_t)s->mels}, d->norm));
     QV_TRY(add_metadata(ctx, w, t, s, d->manifest, fold, info));
+    QV_TRY(qv_exec_check(ctx, qv_trainer_exec(t)));
     status = qv_st_write(ctx, w, path);
 done:
     qv_st_writer_free(w);
@@ -396,6 +399,7 @@ qv_status qv_checkpoint_load(qv_ctx *ctx, const qv_checkpoint *c, qv_trainer *t,
         values = NULL;
     }
     if (resume) qv_trainer_set_step(t, c->info.step);
+    status = qv_exec_check(ctx, qv_trainer_exec(t));
 done:
     free(values);
     return status;

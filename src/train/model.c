@@ -56,7 +56,7 @@ qv_status qv_model_classify(qv_ctx *ctx, const qv_checkpoint *c, qv_manifest *m,
     qv_feature_options fo = {.cache_dir = o->cache_dir, .no_cache = o->no_cache, .threads = threads};
     *features = NULL;
     *probs = NULL;
-    s.device = (int)o->device;
+    qv_settings_move(&s, o->device, o->gpu);
     if (o->one_speaker) merge_speakers(m);
     QV_TRY(qv_pool_new(ctx, &pool, threads));
     QV_TRY(qv_features_open(ctx, features, m, &fc, &fo));

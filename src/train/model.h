@@ -6,6 +6,7 @@
 
 typedef struct qv_model_options {
     qv_device device;
+    char *gpu; /* which, as qv_gpu_open takes it; NULL: the first */
     int threads; /* 0: one a processor */
     const char *cache_dir;
     bool no_cache;

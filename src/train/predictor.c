@@ -32,7 +32,7 @@ static qv_status use_frames(qv_ctx *ctx, qv_predictor *p, const float *frames, i
     p->entry.frames = (int32_t)n;
     qv_status status = qv_dataset_new(ctx, &p->data, &p->manifest, &p->features,
                                       (qv_normalization)p->settings.normalize, NULL, p->checkpoint->norm);
-    if (status == QV_OK && p->trainer) qv_trainer_use(p->trainer, p->data);
+    if (status == QV_OK && p->trainer) status = qv_trainer_use(ctx, p->trainer, p->data);
     return status;
 }
 
@@ -42,6 +42,7 @@ static qv_status build(qv_ctx *ctx, qv_predictor *p, int threads)
     qv_status status = QV_OK;
     p->settings = p->checkpoint->settings;
     p->settings.device = QV_DEVICE_CPU;
+    p->settings.precision = QV_PRECISION_FP32;
     p->manifest = (qv_manifest){.items = &p->item, .n = 1, .n_speakers = 1};
     p->item.label = -1;
     p->features = (qv_features){.config = qv_settings_features(&p->settings), .entries = &p->entry, .n = 1};

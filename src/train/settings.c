@@ -72,6 +72,12 @@ static const setting table[] = {
     {"eval.every", INT, AT(eval_every), "5", 1, 1000000, {0}, false, "epochs from one evaluation to the next"},
     {"eval.epoch", CHOICE, AT(epoch_rule), "last", 0, 0, {"last", "best"}, false, "whose weights count; best: by UA on val"},
     {"run.device", CHOICE, AT(device), "cpu", 0, 0, {"cpu", "ref", "ref32", "cuda"}, false, "what trains"},
+    {"run.gpu", TEXT, AT(gpu), "", 0, 0, {0}, true, "which: 0, 1, ... or GPU-UUID; empty: the first; --device cuda:1 says both"},
+    {"run.precision", CHOICE, AT(precision), "fp32", 0, 0, {"fp32", "tf32", "bf16"}, false,
+     "how a GPU multiplies and stores; tf32 and bf16 are faster and rounder"},
+    {"run.workspace", INT, AT(workspace), "256", 1, 65536, {0}, false, "MiB that a convolution on a GPU may use for itself"},
+    {"run.autotune", BOOL, AT(autotune), "no", 0, 0, {0}, false,
+     "time a GPU's convolutions first: faster, but runs may then differ in the last bits"},
     {"run.threads", INT, AT(threads), "0", 0, 1024, {0}, true, "of the CPU; 0: as many as there are processors"},
     {"run.isa", CHOICE, AT(isa), "auto", 0, 0, {"auto", "base", "avx2", "avx512"}, true, "best instruction set to use"},
 };
@@ -194,9 +200,19 @@ static const setting *find(const char *name)
     return NULL;
 }
 
+/* "cuda:1": the device, and which. */
+static qv_status set_device(qv_ctx *ctx, qv_settings *s, const setting *t, const char *value)
+{
+    static const char prefix[] = "cuda:";
+    const char *which = strncmp(value, prefix, strlen(prefix)) == 0 ? value + strlen(prefix) : NULL;
+    qv_status status = set_value(ctx, s, t, which ? "cuda" : value);
+    return status == QV_OK && which ? set_value(ctx, s, find("run.gpu"), which) : status;
+}
+
 qv_status qv_settings_set(qv_ctx *ctx, qv_settings *s, const char *name, const char *value)
 {
     const setting *t = find(name);
+    if (t && t->at == offsetof(qv_settings, device)) return set_device(ctx, s, t, value);
     if (t) return set_value(ctx, s, t, value);
     const char *near = nearest(name);
     if (near) return qv_fail(ctx, QV_ERR_USAGE, "there is no setting %s; did you mean %s?", name, near);
@@ -390,6 +406,13 @@ const char *qv_settings_differ(const qv_settings *a, const qv_settings *b, qv_bu
         if (differ) return t->name;
     }
     return NULL;
+}
+
+void qv_settings_move(qv_settings *s, qv_device device, char *gpu)
+{
+    s->device = (int)device;
+    s->gpu = gpu ? gpu : s->gpu + strlen(s->gpu);
+    if (device != QV_DEVICE_CUDA) s->precision = QV_PRECISION_FP32;
 }
 
 qv_feature_config qv_settings_features(const qv_settings *s)

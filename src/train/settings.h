@@ -42,7 +42,8 @@ typedef struct qv_settings {
     /* [eval] */
     int eval_every, epoch_rule;
     /* [run] */
-    int device, threads, isa;
+    char *gpu; /* which one: an ordinal or a UUID */
+    int device, precision, workspace, autotune, threads, isa;
 } qv_settings;
 
 /* Every setting at its default. */
@@ -69,6 +70,10 @@ void qv_settings_help(qv_buf *out);
 /* The first setting in which a and b differ, as "section.key" with both values in *values; settings that only
  * say where and how fast (device of the same arithmetic, threads) do not count. NULL: none. */
 const char *qv_settings_differ(const qv_settings *a, const qv_settings *b, qv_buf *values);
+
+/* Settings of a training for use on another device; precisions that it does not have become fp32. gpu is borrowed:
+ * NULL for the first one. */
+void qv_settings_move(qv_settings *s, qv_device device, char *gpu);
 
 /* The parts that other modules take. */
 qv_feature_config qv_settings_features(const qv_settings *s);

@@ -17,7 +17,9 @@ struct qv_trainer {
     int32_t *order;     /* scratch for one epoch's permutation */
     int64_t in_slot[2]; /* which epoch's order each half of the order buffer holds, -1: none */
     const char *task;
-    qv_step_state state;
+    qv_step_state state; /* step: the next to be begun */
+    uint64_t done;       /* steps whose loss is known */
+    bool broken;         /* a loss was not finite: nothing that is left is worth keeping */
 };
 
 void qv_epoch_order(int32_t *order, size_t n, const uint32_t key[2], uint64_t epoch)
@@ -58,6 +60,8 @@ static qv_status write_class_weights(qv_ctx *ctx, qv_trainer *t)
     free(weights);
     return QV_OK;
 }
+
+static float rate_of(const void *user, uint64_t step) { return (float)qv_trainer_rate(user, step); }
 
 static qv_status start_parameters(qv_ctx *ctx, qv_trainer *t)
 {
@@ -115,6 +119,13 @@ qv_status qv_trainer_new(qv_ctx *ctx, qv_trainer **out, const qv_settings *s, co
     c.norms = d->norms;
     QV_TRY(qv_net_new(ctx, &t->net, &c, NULL));
     qv_exec_options e = {.device = (qv_device)s->device,
+                         .gpu = o->gpu,
+                         .which = s->gpu,
+                         .precision = (qv_precision)s->precision,
+                         .workspace = (size_t)s->workspace << 20,
+                         .autotune = s->autotune,
+                         .resident_limit = o->resident_limit,
+                         .loop = {.state = t->net->state, .loss = t->net->loss, .rate = rate_of, .user = t},
                          .pool = o->pool,
                          .no_fuse = o->no_fuse,
                          .poison = o->poison,
@@ -124,9 +135,10 @@ qv_status qv_trainer_new(qv_ctx *ctx, qv_trainer **out, const qv_settings *s, co
     make_key(t->state.key, s->seed, o->fold);
     t->state.batch = (uint32_t)c.batch;
     t->state.set_size = o->n_items ? o->n_items : 1;
-    qv_trainer_use(t, d);
+    QV_TRY(qv_trainer_use(ctx, t, d));
     QV_TRY(start_parameters(ctx, t));
     QV_TRY(write_class_weights(ctx, t));
+    QV_TRY(qv_exec_check(ctx, t->exec));
     *out = t;
     t = NULL;
 done:
@@ -134,13 +146,17 @@ done:
     return status;
 }
 
-void qv_trainer_use(qv_trainer *t, const qv_dataset *d)
+qv_status qv_trainer_use(qv_ctx *ctx, qv_trainer *t, const qv_dataset *d)
 {
-    size_t norm_bytes = (size_t)d->norms * 2 * (size_t)t->net->config.mels * sizeof *d->norm;
+    size_t mels = (size_t)t->net->config.mels;
+    size_t norm_bytes = (size_t)d->norms * 2 * mels * sizeof *d->norm;
+    size_t frames = (size_t)d->features->frames;
     t->data = d;
-    qv_exec_bind(t->exec, t->net->feats, d->features->data);
+    qv_status status = qv_exec_bind(ctx, t->exec, t->net->feats, d->features->data, frames * mels * sizeof(float));
+    if (status != QV_OK) return status;
     qv_exec_write_bytes(t->exec, t->net->utts, 0, d->n * sizeof *d->utterances, d->utterances);
     qv_exec_write_bytes(t->exec, t->net->norm, 0, norm_bytes, d->norm);
+    return QV_OK;
 }
 
 void qv_trainer_free(qv_trainer *t)
@@ -153,8 +169,9 @@ void qv_trainer_free(qv_trainer *t)
     free(t);
 }
 
-uint64_t qv_trainer_step(const qv_trainer *t) { return t->state.step; }
-void qv_trainer_set_step(qv_trainer *t, uint64_t step) { t->state.step = step; }
+uint64_t qv_trainer_step(const qv_trainer *t) { return t->done; }
+void qv_trainer_set_step(qv_trainer *t, uint64_t step) { t->state.step = t->done = step; }
+bool qv_trainer_broken(const qv_trainer *t) { return t->broken; }
 qv_net *qv_trainer_net(qv_trainer *t) { return t->net; }
 qv_exec *qv_trainer_exec(qv_trainer *t) { return t->exec; }
 
@@ -190,39 +207,58 @@ static void put_order(qv_trainer *t, uint64_t epoch)
     t->in_slot[slot] = (int64_t)epoch;
 }
 
-static qv_status run_step(qv_ctx *ctx, qv_trainer *t, double *loss)
+/* Begins the next step. */
+static qv_status begin_step(qv_ctx *ctx, qv_trainer *t)
 {
     uint64_t first = t->state.step * t->state.batch;
     put_order(t, first / t->state.set_size);
     put_order(t, (first + t->state.batch - 1) / t->state.set_size);
-    t->state.lr = (float)qv_trainer_rate(t, t->state.step);
-    qv_exec_write_bytes(t->exec, t->net->state, 0, sizeof t->state, &t->state);
-    qv_status status = qv_exec_run(ctx, t->exec, QV_LIST_TRAIN);
-    if (status != QV_OK) return status;
+    qv_status status = qv_exec_submit(ctx, t->exec, &t->state);
+    if (status == QV_OK) t->state.step++;
+    return status;
+}
+
+/* Waits for the oldest step on its way. */
+static qv_status end_step(qv_ctx *ctx, qv_trainer *t, qv_loss *loss)
+{
     double sums[2];
-    qv_exec_read(t->exec, t->net->loss, 0, 2, sums);
-    *loss = sums[0] / sums[1];
-    if (!isfinite(*loss))
+    qv_status status = qv_exec_collect(ctx, t->exec, sums);
+    if (status != QV_OK) return status;
+    double one = sums[0] / sums[1];
+    if (!isfinite(one)) {
+        t->broken = true;
         return qv_fail(ctx, QV_ERR_NUMERIC,
                        "the loss became %g at step %llu: try a lower train.lr (now %g), a longer train.warmup, or look "
                        "for broken recordings",
-                       *loss, (unsigned long long)t->state.step, t->settings.lr);
-    t->state.step++;
+                       one, (unsigned long long)t->done, t->settings.lr);
+    }
+    t->done++;
+    loss->sum += one;
+    loss->steps++;
     return QV_OK;
+}
+
+/* May another step be begun before the oldest one ends? */
+static bool has_room(const qv_trainer *t, uint64_t end)
+{
+    return t->state.step < end && t->state.step - t->done < qv_exec_depth(t->exec);
 }
 
 qv_status qv_trainer_run(qv_ctx *ctx, qv_trainer *t, uint64_t epochs, qv_loss *loss)
 {
-    qv_status status = QV_OK;
+    qv_status status = QV_OK, wish = QV_OK;
     uint64_t end = qv_trainer_steps(t, (double)epochs), total = qv_trainer_steps(t, t->settings.epochs);
-    while (t->state.step < end) {
-        double one;
-        QV_TRY(qv_poll(ctx));
-        QV_TRY(run_step(ctx, t, &one));
-        loss->sum += one;
-        loss->steps++;
-        qv_report(ctx, t->task, "steps", (double)t->state.step, (double)total);
+    if (t->broken) return qv_fail(ctx, QV_ERR_NUMERIC, "a loss was not finite: this training cannot go on");
+    while (t->done < end && (wish == QV_OK || t->done < t->state.step)) {
+        while (wish == QV_OK && has_room(t, end)) {
+            wish = qv_poll(ctx);
+            if (wish == QV_OK) QV_TRY(begin_step(ctx, t));
+        }
+        if (t->done == t->state.step) break;
+        QV_TRY(end_step(ctx, t, loss));
+        qv_report(ctx, t->task, "steps", (double)t->done, (double)total);
     }
+    status = wish;
 done:
     return status;
 }

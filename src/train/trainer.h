@@ -13,6 +13,8 @@ typedef struct qv_trainer_options {
     uint64_t fold;       /* part of the key of all draws */
     const char *task;    /* what progress is reported as, borrowed; NULL: "training" */
     qv_pool *pool;       /* borrowed */
+    qv_gpu_device *gpu;  /* CUDA: borrowed, shared with other trainers; NULL: one of its own */
+    size_t resident_limit; /* CUDA: features of more bytes are streamed; 0: those that do not fit */
     bool no_fuse, poison, profile;
 } qv_trainer_options;
 
@@ -22,7 +24,7 @@ qv_status qv_trainer_new(qv_ctx *ctx, qv_trainer **out, const qv_settings *s, co
 void qv_trainer_free(qv_trainer *t);
 
 /* Another dataset of the same number of recordings and normalization rows from now on. */
-void qv_trainer_use(qv_trainer *t, const qv_dataset *d);
+qv_status qv_trainer_use(qv_ctx *ctx, qv_trainer *t, const qv_dataset *d);
 
 /* The losses of some steps. */
 typedef struct qv_loss {
@@ -31,7 +33,7 @@ typedef struct qv_loss {
 } qv_loss;
 
 /* Steps until `epochs` times the training set has been seen; each adds to *loss. QV_ERR_NUMERIC, naming the
- * step, when a loss is not finite. QV_ERR_INTERRUPTED leaves the trainer between two steps: the same call goes on. */
+ * step, when a loss is not finite: the trainer then is broken. QV_ERR_INTERRUPTED leaves the trainer between two steps: the same call goes on. */
 qv_status qv_trainer_run(qv_ctx *ctx, qv_trainer *t, uint64_t epochs, qv_loss *loss);
 
 /* Class probabilities [n][classes] of recordings, averaged over their windows (full), or of the middle window.
@@ -48,6 +50,8 @@ double qv_trainer_rate(const qv_trainer *t, uint64_t step);
 const size_t *qv_trainer_items(const qv_trainer *t, size_t *n);
 qv_net *qv_trainer_net(qv_trainer *t);
 qv_exec *qv_trainer_exec(qv_trainer *t);
+/* A loss was not finite: it does not go on, and is not saved. */
+bool qv_trainer_broken(const qv_trainer *t);
 /* For checkpoints. */
 void qv_trainer_set_step(qv_trainer *t, uint64_t step);
 

@@ -7,7 +7,7 @@ namespace simt {
 
 namespace {
 
-enum { INVALID_VALUE = 1, INVALID_CONFIGURATION = 9 };
+enum { INVALID_VALUE = 1, INVALID_CONFIGURATION = 9, UNKNOWN = 999 };
 
 int check(const Launch &l, const void *kernel)
 {
@@ -22,7 +22,7 @@ int check(const Launch &l, const void *kernel)
 
 void launch(const Launch &shape, const void *kernel, std::function<void()> body)
 {
-    int error = check(shape, kernel);
+    int error = call_fails() ? UNKNOWN : check(shape, kernel);
     if (!error) error = enqueue(shape.stream, [shape, body = std::move(body)] { run_grid(shape, body); });
     note_error(error);
 }

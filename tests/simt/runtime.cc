@@ -1,4 +1,5 @@
 /* The fake runtime's device, memory, copies and errors. */
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -8,11 +9,19 @@
 
 #include "tests/simt/fail.h"
 #include "tests/simt/memory.h"
+#include "tests/simt/simt.h"
 #include "tests/simt/stream.h"
 
 namespace {
 
-enum { MULTIPROCESSORS = 4, MAJOR = 9, MINOR = 0, VERSION = 12000 };
+enum { MULTIPROCESSORS = 4, VERSION = 12040 };
+
+/* What a test may change. */
+struct {
+    int count = 1, major = 9, minor = 0, driver = VERSION;
+    size_t memory = simt::DEVICE_TOTAL;
+} machine;
+long calls_left; /* until one fails */
 
 int error_now;
 int resources[simt::RESOURCES];
@@ -56,6 +65,7 @@ bool copy_fits(void *to, const void *from, size_t bytes, cudaMemcpyKind kind)
 cudaError_t copy(void *to, const void *from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream)
 {
     if (!bytes) return cudaSuccess;
+    if (simt::call_fails()) return cudaErrorUnknown;
     if (!copy_fits(to, from, bytes, kind)) return cudaErrorInvalidValue;
     return static_cast<cudaError_t>(simt::enqueue(stream, [=] {
         if (!copy_fits(to, from, bytes, kind)) simt::fail("a copy runs after its memory was freed");
@@ -82,6 +92,7 @@ cudaError_t copy_2d(char *to, size_t to_pitch, const char *from, size_t from_pit
 cudaError_t set(void *p, int value, size_t bytes, cudaStream_t stream)
 {
     if (!bytes) return cudaSuccess;
+    if (simt::call_fails()) return cudaErrorUnknown;
     if (!simt::device_holds(p, bytes)) return cudaErrorInvalidValue;
     return static_cast<cudaError_t>(simt::enqueue(stream, [=] {
         if (!simt::device_holds(p, bytes)) simt::fail("a memset runs after its memory was freed");
@@ -93,7 +104,7 @@ cudaError_t host_alloc(void **p, size_t bytes)
 {
     if (!p) return cudaErrorInvalidValue;
     watch_end();
-    *p = std::malloc(bytes ? bytes : 1);
+    *p = simt::call_fails() ? nullptr : std::malloc(bytes ? bytes : 1);
     if (!*p) return cudaErrorMemoryAllocation;
     pinned.insert(*p);
     simt::count_resource(simt::HOST_MEMORY, 1);
@@ -106,8 +117,8 @@ int attribute(cudaDeviceAttr attr)
     case cudaDevAttrMaxThreadsPerBlock: return 1024;
     case cudaDevAttrWarpSize: return 32;
     case cudaDevAttrMultiProcessorCount: return MULTIPROCESSORS;
-    case cudaDevAttrComputeCapabilityMajor: return MAJOR;
-    case cudaDevAttrComputeCapabilityMinor: return MINOR;
+    case cudaDevAttrComputeCapabilityMajor: return machine.major;
+    case cudaDevAttrComputeCapabilityMinor: return machine.minor;
     case cudaDevAttrMaxSharedMemoryPerBlockOptin: return simt::SHARED_LIMIT;
     default: return -1;
     }
@@ -122,6 +133,8 @@ const ErrorName error_names[] = {
     {cudaErrorInvalidValue, "cudaErrorInvalidValue", "invalid argument"},
     {cudaErrorMemoryAllocation, "cudaErrorMemoryAllocation", "out of memory"},
     {cudaErrorInvalidConfiguration, "cudaErrorInvalidConfiguration", "invalid configuration argument"},
+    {cudaErrorInsufficientDriver, "cudaErrorInsufficientDriver", "CUDA driver version is insufficient for CUDA runtime version"},
+    {cudaErrorNoDevice, "cudaErrorNoDevice", "no CUDA-capable device is detected"},
     {cudaErrorInvalidDevice, "cudaErrorInvalidDevice", "invalid device ordinal"},
     {cudaErrorInvalidResourceHandle, "cudaErrorInvalidResourceHandle", "invalid resource handle"},
     {cudaErrorNotReady, "cudaErrorNotReady", "device not ready"},
@@ -132,6 +145,7 @@ const ErrorName error_names[] = {
     {cudaErrorStreamCaptureIsolation, "cudaErrorStreamCaptureIsolation", "a captured stream depends on work outside"},
     {cudaErrorStreamCaptureImplicit, "cudaErrorStreamCaptureImplicit", "the legacy stream would depend on a capture"},
     {cudaErrorCapturedEvent, "cudaErrorCapturedEvent", "the event was recorded in a capture"},
+    {cudaErrorUnknown, "cudaErrorUnknown", "unknown error"},
 };
 
 const ErrorName &name_of(cudaError_t e)
@@ -169,6 +183,8 @@ size_t dynamic_limit(const void *kernel)
 
 void set_dynamic_limit(const void *kernel, size_t bytes) { limits[kernel] = bytes; }
 
+bool call_fails() { return calls_left && !--calls_left; }
+
 void count_resource(Resource what, int change)
 {
     watch_end();
@@ -180,11 +196,15 @@ void count_resource(Resource what, int change)
 cudaError_t cudaGetDeviceCount(int *count)
 {
     if (!count) return note(cudaErrorInvalidValue);
-    *count = 1;
-    return cudaSuccess;
+    *count = machine.count;
+    return note(machine.count ? cudaSuccess : cudaErrorNoDevice);
 }
 
-cudaError_t cudaSetDevice(int device) { return note(device ? cudaErrorInvalidDevice : cudaSuccess); }
+/* All devices are one, whose memory they share. */
+cudaError_t cudaSetDevice(int device)
+{
+    return note(device < 0 || device >= machine.count ? cudaErrorInvalidDevice : cudaSuccess);
+}
 
 cudaError_t cudaGetDevice(int *device)
 {
@@ -195,30 +215,37 @@ cudaError_t cudaGetDevice(int *device)
 
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device)
 {
-    if (!prop || device) return note(prop ? cudaErrorInvalidDevice : cudaErrorInvalidValue);
+    if (!prop) return note(cudaErrorInvalidValue);
+    if (device < 0 || device >= machine.count) return note(cudaErrorInvalidDevice);
     *prop = {};
     std::strcpy(prop->name, "SIMT emulation");
-    prop->totalGlobalMem = simt::DEVICE_TOTAL;
+    for (int i = 0; i < 16; i++) prop->uuid.bytes[i] = static_cast<char>(16 * device + i);
+    prop->totalGlobalMem = machine.memory;
     prop->sharedMemPerBlock = simt::SHARED_STATIC_LIMIT;
     prop->sharedMemPerBlockOptin = simt::SHARED_LIMIT;
     prop->warpSize = 32;
     prop->maxThreadsPerBlock = 1024;
-    prop->major = MAJOR;
-    prop->minor = MINOR;
+    prop->major = machine.major;
+    prop->minor = machine.minor;
     prop->multiProcessorCount = MULTIPROCESSORS;
     return cudaSuccess;
 }
 
 cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attr, int device)
 {
-    if (device) return note(cudaErrorInvalidDevice);
+    if (device < 0 || device >= machine.count) return note(cudaErrorInvalidDevice);
     const int known = attribute(attr);
     if (!value || known < 0) return note(cudaErrorInvalidValue);
     *value = known;
     return cudaSuccess;
 }
 
-cudaError_t cudaDriverGetVersion(int *version) { return cudaRuntimeGetVersion(version); }
+cudaError_t cudaDriverGetVersion(int *version)
+{
+    if (!version) return note(cudaErrorInvalidValue);
+    *version = machine.driver;
+    return cudaSuccess;
+}
 
 cudaError_t cudaRuntimeGetVersion(int *version)
 {
@@ -248,7 +275,9 @@ cudaError_t cudaMalloc(void **p, size_t size)
     if (!p) return note(cudaErrorInvalidValue);
     if (simt::capture_forbids()) return note(cudaErrorStreamCaptureUnsupported);
     watch_end();
-    *p = size ? simt::device_alloc(size) : nullptr;
+    const size_t used = simt::device_used();
+    const bool room = used <= machine.memory && size <= machine.memory - used && !simt::call_fails();
+    *p = size && room ? simt::device_alloc(size) : nullptr;
     return note(*p || !size ? cudaSuccess : cudaErrorMemoryAllocation);
 }
 
@@ -316,7 +345,28 @@ cudaError_t cudaMemsetAsync(void *p, int value, size_t count, cudaStream_t strea
 cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total)
 {
     if (!free_bytes || !total) return note(cudaErrorInvalidValue);
-    *total = simt::DEVICE_TOTAL;
-    *free_bytes = simt::DEVICE_TOTAL - simt::device_used();
+    *total = machine.memory;
+    *free_bytes = machine.memory - std::min(machine.memory, simt::device_used());
     return cudaSuccess;
+}
+
+extern "C" void simt_set_device(int count, int major, int minor, int driver)
+{
+    machine.count = count;
+    machine.major = major;
+    machine.minor = minor;
+    machine.driver = driver;
+}
+
+extern "C" void simt_set_memory(size_t bytes) { machine.memory = bytes ? bytes : simt::DEVICE_TOTAL; }
+
+extern "C" void simt_fail_call(long nth) { calls_left = nth; }
+
+extern "C" long simt_calls_left(void) { return calls_left; }
+
+extern "C" int simt_resources(void)
+{
+    int n = static_cast<int>(simt::device_live());
+    for (int r : resources) n += r;
+    return n;
 }

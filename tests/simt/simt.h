@@ -12,6 +12,17 @@ extern "C" {
 void simt_fail_allocation(long nth);
 size_t simt_live_allocations(void);
 
+/* So many devices of that compute capability, and the CUDA version that the driver speaks; the start is 1, 9, 0, 12040. */
+void simt_set_device(int count, int major, int minor, int driver);
+/* How much memory there is; 0: all. */
+void simt_set_memory(size_t bytes);
+/* The nth call from now that makes something or enqueues work (memory, streams, events, copies, launches, captures,
+ * graphs) fails; 0: none. Left is what remains of the count. */
+void simt_fail_call(long nth);
+long simt_calls_left(void);
+/* Things made and not given back: device and pinned memory, streams, events, graphs. */
+int simt_resources(void);
+
 #ifdef __cplusplus
 }
 #endif

@@ -262,6 +262,7 @@ cudaError_t cudaDeviceSynchronize(void)
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned int flags)
 {
+    if (simt::call_fails()) return note(cudaErrorUnknown);
     if (!stream || (flags & ~unsigned(cudaStreamNonBlocking))) return note(cudaErrorInvalidValue);
     *stream = new CUstream_st{!(flags & cudaStreamNonBlocking), nullptr, {}, nullptr, {}};
     streams.push_back(*stream);
@@ -285,6 +286,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
+    if (simt::call_fails()) return note(cudaErrorUnknown);
     cudaStream_t s = stream_of(stream);
     if (!s) return note(cudaErrorInvalidResourceHandle);
     if (const cudaError_t e = refuse_capturing(s)) return note(e);
@@ -303,6 +305,7 @@ cudaError_t cudaStreamQuery(cudaStream_t stream)
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned int)
 {
+    if (simt::call_fails()) return note(cudaErrorUnknown);
     return note(wait_event(stream_of(stream), event));
 }
 
@@ -314,6 +317,7 @@ cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t fn, void *user)
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned int flags)
 {
+    if (simt::call_fails()) return note(cudaErrorUnknown);
     if (!event) return note(cudaErrorInvalidValue);
     *event = new CUevent_st{!(flags & cudaEventDisableTiming), nullptr, nullptr, {}};
     simt::count_resource(simt::EVENTS, 1);
@@ -324,6 +328,7 @@ cudaError_t cudaEventCreate(cudaEvent_t *event) { return cudaEventCreateWithFlag
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 {
+    if (simt::call_fails()) return note(cudaErrorUnknown);
     cudaStream_t s = stream_of(stream);
     if (!s || !event) return note(cudaErrorInvalidResourceHandle);
     event->node = nullptr;
@@ -337,6 +342,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event)
 {
+    if (simt::call_fails()) return note(cudaErrorUnknown);
     if (!event) return note(cudaErrorInvalidResourceHandle);
     if (event->capture) return note(cudaErrorCapturedEvent);
     wait_for(event->node);
@@ -369,6 +375,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event)
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode)
 {
+    if (simt::call_fails()) return note(cudaErrorUnknown);
     cudaStream_t s = stream_of(stream);
     if (!s) return note(cudaErrorInvalidResourceHandle);
     if (s == &legacy) return note(cudaErrorStreamCaptureUnsupported);
@@ -382,6 +389,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMo
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
 {
     if (!graph) return note(cudaErrorInvalidValue);
+    if (simt::call_fails()) break_captures();
     return note(end_capture(stream_of(stream), graph));
 }
 
@@ -397,6 +405,7 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t stream, enum cudaStreamCaptureSta
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsigned long long)
 {
+    if (simt::call_fails()) return note(cudaErrorUnknown);
     if (!exec || !graph) return note(cudaErrorInvalidValue);
     *exec = new CUgraphExec_st{graph->steps};
     simt::count_resource(simt::GRAPHS, 1);
@@ -406,6 +415,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsig
 /* Nodes keep the order of the capture and no other; the stream goes on when all are done. */
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream)
 {
+    if (simt::call_fails()) return note(cudaErrorUnknown);
     cudaStream_t s = stream_of(stream);
     if (!exec || !s) return note(cudaErrorInvalidResourceHandle);
     if (const cudaError_t e = refuse_capturing(s)) return note(e);

@@ -21,6 +21,9 @@ int note_error(int error);
 int take_error();
 int last_error();
 
+/* Does a test want this call to fail? Counts it. */
+bool call_fails();
+
 /* Most dynamic shared memory that a launch of the kernel may ask for. */
 size_t dynamic_limit(const void *kernel);
 void set_dynamic_limit(const void *kernel, size_t bytes);

@@ -14,7 +14,7 @@
 #ifndef QV_BACKEND_CUDA_DNN_H
 #define QV_BACKEND_CUDA_DNN_H
 
-#include "base/status.h"
+#include "backend/backend.h"
 
 /* What a plan computes, and its operands a, b -> out. */
 typedef enum qv_dnn_kind {
@@ -24,9 +24,7 @@ typedef enum qv_dnn_kind {
     QV_DNN_PRODUCT      /* op(a) [rows,depth], op(b) [depth,columns] -> out [rows,columns] */
 } qv_dnn_kind;
 
-/* FP32: every product and sum in 24 bits, no tensor cores. TF32: products of 11 bits, sums of 24. BF16: operands
- * and result stored in bfloat16 (8 bits), sums of 24. */
-typedef enum qv_precision { QV_PRECISION_FP32, QV_PRECISION_TF32, QV_PRECISION_BF16 } qv_precision;
+/* precision: a qv_precision; BF16: operands and result are stored in bfloat16. */
 
 /* Compared as bytes: fields that a kind does not use are 0. */
 typedef struct qv_dnn_key {

@@ -1,0 +1,50 @@
+/* A list captured once and replayed. The first run is an eager one: it loads what the libraries load lazily, which a
+ * capture does not allow. */
+#include "backend/cuda/own.h"
+
+static const char *list_name(qv_list list) { return list == QV_LIST_TRAIN ? "the training step" : "the evaluation"; }
+
+/* Work that other streams of the process do meanwhile is none of this capture's business. */
+static qv_status capture(qv_ctx *ctx, cuda_exec *e, qv_list list)
+{
+    cudaGraph_t graph = NULL;
+    qv_status status = qv_cuda_check(ctx, cudaStreamBeginCapture(e->stream, cudaStreamCaptureModeThreadLocal),
+                                     "cudaStreamBeginCapture of %s", list_name(list));
+    if (status != QV_OK) return status;
+    status = qv_cuda_enqueue(ctx, e, list);
+    cudaError_t ended = cudaStreamEndCapture(e->stream, &graph);
+    if (status == QV_OK)
+        status = qv_cuda_check(ctx, ended, "cudaStreamEndCapture of %s", list_name(list));
+    else
+        cudaGetLastError();
+    if (status == QV_OK)
+        status = qv_cuda_check(ctx, cudaGraphInstantiate(&e->graph[list], graph, 0), "cudaGraphInstantiate of %s",
+                               list_name(list));
+    if (status != QV_OK) e->graph[list] = NULL;
+    if (graph) cudaGraphDestroy(graph);
+    return status;
+}
+
+qv_status qv_cuda_launch(qv_ctx *ctx, cuda_exec *e, qv_list list)
+{
+    qv_status status = QV_OK;
+    QV_TRY(qv_feed_next(ctx, e, list));
+    if (e->base.o.profile) return qv_cuda_profile(ctx, e, list);
+    if (!e->warm[list]) {
+        QV_TRY(qv_cuda_enqueue(ctx, e, list));
+        e->warm[list] = true;
+        return QV_OK;
+    }
+    if (!e->graph[list]) QV_TRY(capture(ctx, e, list));
+    status = qv_cuda_check(ctx, cudaGraphLaunch(e->graph[list], e->stream), "cudaGraphLaunch of %s", list_name(list));
+done:
+    return status;
+}
+
+void qv_cuda_drop_graphs(cuda_exec *e)
+{
+    for (int k = 0; k < QV_LIST_COUNT; k++) {
+        if (e->graph[k]) cudaGraphExecDestroy(e->graph[k]);
+        e->graph[k] = NULL;
+    }
+}
