@@ -128,6 +128,7 @@ qv_status qv_trainer_new(qv_ctx *ctx, qv_trainer **out, const qv_settings *s, co
                          .loop = {.state = t->net->state, .loss = t->net->loss, .rate = rate_of, .user = t},
                          .pool = o->pool,
                          .no_fuse = o->no_fuse,
+                         .keep_buffers = o->keep_buffers,
                          .poison = o->poison,
                          .profile = o->profile,
                          .isa = qv_settings_isa(s)};

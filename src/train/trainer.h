@@ -15,7 +15,7 @@ typedef struct qv_trainer_options {
     qv_pool *pool;       /* borrowed */
     qv_gpu_device *gpu;  /* CUDA: borrowed, shared with other trainers; NULL: one of its own */
     size_t resident_limit; /* CUDA: features of more bytes are streamed; 0: those that do not fit */
-    bool no_fuse, poison, profile;
+    bool no_fuse, keep_buffers, poison, profile;
 } qv_trainer_options;
 
 /* Builds a network for so many classes, loads it on the device and starts its parameters. */

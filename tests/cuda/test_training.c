@@ -1,0 +1,500 @@
+/* Trainings on the CUDA backend: what its steps give against the reference, and what they must not depend on: graphs,
+ * steps on their way, where the features lie, other trainings, an interruption. */
+#include <math.h>
+
+#include "lab.h"
+#include "tests/simt/fake_dnn.h"
+#include "tests/simt/simt.h"
+#include "train/checkpoint.h"
+
+enum { RUNS = 8 };
+
+/* ---- against the reference ---- */
+
+/* The longest sums of this network have 9 * 32 terms, so a layer's roundings do no more than moving each of its weights
+ * by 7 sqrt(288) = 119 units of 2^-24 (the bound of support/op_maker.h). How far that moves a result is measured on the
+ * reference, eight times. */
+static const double moved = 119 * 0x1p-24;
+
+static qv_settings on(const lab *l, qv_device device)
+{
+    qv_settings s = l->settings;
+    s.device = (int)device;
+    return s;
+}
+
+static bool is_compared(const qv_buffer *b)
+{
+    return b->alias < 0 && (b->dtype == QV_REAL || b->dtype == QV_ACT) && b->role != QV_ROLE_EXTERN &&
+           strncmp(b->name, "eval.", 5) != 0;
+}
+
+/* One step from the weights of another trainer, each moved; every buffer keeps its content. */
+static qv_trainer *after_a_step(const lab *l, const qv_settings *s, qv_trainer *like, double by, uint64_t *random)
+{
+    qv_trainer *t = lab_trainer(l, s, &(qv_trainer_options){.n_items = 4, .keep_buffers = true, .no_fuse = true});
+    if (like) lab_copy_weights(t, like, by, random);
+    assert_int_equal(lab_train(l, t, 1).steps, 1);
+    return t;
+}
+
+static double distance(qv_trainer *a, qv_trainer *b, int buffer, double *norm)
+{
+    size_t n = qv_buffer_len(&qv_trainer_net(a)->program->buffers[buffer]);
+    double *x = calloc(n, sizeof *x), *y = calloc(n, sizeof *y), sum = 0, square = 0;
+    assert_true(x && y);
+    qv_exec_read(qv_trainer_exec(a), buffer, 0, n, x);
+    qv_exec_read(qv_trainer_exec(b), buffer, 0, n, y);
+    for (size_t i = 0; i < n; i++) sum += (x[i] - y[i]) * (x[i] - y[i]), square += y[i] * y[i];
+    free(x), free(y);
+    *norm = sqrt(square);
+    return sqrt(sum);
+}
+
+/* The results of one step: of the reference, of the reference moved, of the device. */
+typedef struct step {
+    qv_trainer *ref, *other[RUNS], *t;
+} step;
+
+/* Farthest that the moved runs are from the reference. */
+static double farthest(const step *s, int buffer, double *norm)
+{
+    double most = 0;
+    for (int r = 0; r < RUNS; r++) most = fmax(most, distance(s->other[r], s->ref, buffer, norm));
+    return most;
+}
+
+/* The shift of a batch norm whose output meets another batch norm has no gradient: what is left of it is the rounding
+ * of a sum of M numbers (7 sqrt(M) roundings of their magnitudes) and of the numbers themselves. */
+static double rounding_of_shift(const step *s, const char *name, double unit)
+{
+    const qv_program *p = qv_trainer_net(s->ref)->program;
+    const char *end = strstr(name, ".beta");
+    size_t length = end ? (size_t)(end - name) + strlen(".beta") : 0;
+    for (size_t i = 0; i < p->lists[QV_LIST_TRAIN].n; i++) {
+        const qv_op *op = &p->lists[QV_LIST_TRAIN].ops[i];
+        if (op->kind != QV_OP_BN_GRAD_SUMS || !length || strncmp(p->buffers[op->out[1]].name, name, length) != 0)
+            continue;
+        const qv_buffer *dy = &p->buffers[op->in[0]];
+        double norm, rows = (double)dy->n * dy->h * dy->w, most = farthest(s, op->in[0], &norm);
+        return sqrt(rows) * most + 7 * rows * unit * norm;
+    }
+    return 0;
+}
+
+static int compare_buffers(const step *s, double factor, double unit)
+{
+    const qv_program *p = qv_trainer_net(s->ref)->program;
+    int compared = 0, wrong = 0;
+    for (int i = 0; i < (int)p->n_buffers; i++) {
+        double norm;
+        if (!is_compared(&p->buffers[i])) continue;
+        double error = distance(s->t, s->ref, i, &norm);
+        double bound =
+            factor * farthest(s, i, &norm) + 4 * unit * norm + rounding_of_shift(s, p->buffers[i].name, unit);
+        compared++;
+        if (!(error <= bound)) print_error("%s: off by %g, allowed %g\n", p->buffers[i].name, error, bound);
+        wrong += !(error <= bound);
+    }
+    assert_true(compared > 100);
+    return wrong;
+}
+
+/* Every buffer of a step on s within three times of what moving the weights of the reference does to it, and four
+ * roundings of a number of `unit`. */
+static void compare_step(const lab *l, const qv_settings *s, double by, double unit)
+{
+    uint64_t random = qv_test_seed();
+    qv_settings ref_settings = on(l, QV_DEVICE_REF);
+    step run = {0};
+    ref_settings.order = s->order;
+    qv_trainer *start = lab_trainer(l, &ref_settings, &(qv_trainer_options){.n_items = 4});
+    run.ref = after_a_step(l, &ref_settings, start, 0, NULL);
+    run.t = after_a_step(l, s, start, 0, NULL);
+    for (int r = 0; r < RUNS; r++) run.other[r] = after_a_step(l, &ref_settings, start, by, &random);
+    assert_int_equal(compare_buffers(&run, 3, unit), 0);
+    for (int r = 0; r < RUNS; r++) qv_trainer_free(run.other[r]);
+    qv_trainer_free(start), qv_trainer_free(run.ref), qv_trainer_free(run.t);
+}
+
+static void every_buffer_of_every_order(void **state)
+{
+    (void)state;
+    lab l;
+    lab_open(&l);
+    for (int order = QV_ORDER_PREACT; order <= QV_ORDER_RELU_BN; order++) {
+        l.settings.order = order;
+        compare_step(&l, &l.settings, moved, 0x1p-24);
+    }
+    lab_close(&l);
+}
+
+static bool is_any(const qv_dnn_key *k) { return k->kind != QV_DNN_PRODUCT; }
+static bool is_stem_or_grad_x(const qv_dnn_key *k) { return k->kind == QV_DNN_CONV_GRAD_X || k->cin == 1; }
+
+/* What cuDNN has no plan for is convolved by the project's own kernels: all of it, or a part. */
+static void every_buffer_without_plans(void **state)
+{
+    (void)state;
+    bool (*const refuse[])(const qv_dnn_key *) = {is_any, is_stem_or_grad_x};
+    lab l;
+    lab_open(&l);
+    for (int i = 0; i < 2; i++) {
+        simt_dnn_refuse(refuse[i]);
+        compare_step(&l, &l.settings, moved, 0x1p-24);
+    }
+    simt_dnn_refuse(NULL);
+    lab_close(&l);
+}
+
+/* ---- fifty steps ---- */
+
+typedef struct curve {
+    double loss[50];
+    int n;
+} curve;
+
+/* One step an epoch, so that each loss is seen. */
+static curve losses(const lab *l, qv_trainer *t, int steps)
+{
+    curve c = {.n = steps};
+    for (int i = 0; i < steps; i++) {
+        qv_loss one = {0};
+        qv_assert_ok(l->ctx, qv_trainer_run(l->ctx, t, (uint64_t)i + 1, &one));
+        assert_int_equal(one.steps, 1);
+        c.loss[i] = one.sum;
+    }
+    return c;
+}
+
+static void fifty_losses_as_the_reference(void **state)
+{
+    (void)state;
+    lab l;
+    lab_open(&l);
+    uint64_t random = qv_test_seed();
+    l.settings.epochs = 50;
+    l.settings.lr = 1e-3; /* small steps: what rounding does to a loss must not grow to its size */
+    qv_settings s = on(&l, QV_DEVICE_REF);
+    qv_trainer_options o = {.n_items = 4};
+    qv_trainer *ref = lab_trainer(&l, &s, &o), *t = lab_trainer(&l, &l.settings, &o);
+    double most[50] = {0};
+    curve expect, got = losses(&l, t, 50), other;
+    for (int r = 0; r < 3; r++) {
+        qv_trainer *like = lab_trainer(&l, &s, &o), *shifted = lab_trainer(&l, &s, &o);
+        lab_copy_weights(shifted, like, moved, &random);
+        other = losses(&l, shifted, 50);
+        if (r == 0) expect = losses(&l, ref, 50);
+        for (int i = 0; i < 50; i++) most[i] = fmax(most[i], fabs(other.loss[i] - expect.loss[i]));
+        qv_trainer_free(like), qv_trainer_free(shifted);
+    }
+    double run = 0;
+    for (int i = 0; i < 50; i++) {
+        run = fmax(run, most[i]); /* each step adds its own roundings to those before it */
+        double error = fabs(got.loss[i] - expect.loss[i]);
+        if (!(error <= 3 * run))
+            print_error("step %d: %.9g, reference %.9g, allowed %g\n", i, got.loss[i], expect.loss[i], 3 * run);
+        assert_true(error <= 3 * run);
+        assert_true(run < 1e-2);
+    }
+    qv_trainer_free(ref), qv_trainer_free(t);
+    lab_close(&l);
+}
+
+/* Captured and replayed, or launched op by op (profile): the same bits, and the same answers. */
+static void graphs_give_the_bits_of_single_launches(void **state)
+{
+    (void)state;
+    lab l;
+    lab_open(&l);
+    qv_trainer *a = lab_trainer(&l, &l.settings, NULL),
+               *b = lab_trainer(&l, &l.settings, &(qv_trainer_options){.profile = true});
+    for (uint64_t epoch = 1; epoch <= 4; epoch++) {
+        qv_loss x = lab_train(&l, a, epoch), y = lab_train(&l, b, epoch);
+        assert_true(x.steps == 6 && y.steps == 6 && x.sum == y.sum);
+        double *p = lab_predict(&l, a), *q = lab_predict(&l, b);
+        assert_memory_equal(p, q, l.toy.n * 3 * sizeof *p);
+        free(p), free(q);
+    }
+    lab_assert_same_weights(a, b);
+    assert_true(qv_exec_seconds(qv_trainer_exec(b), QV_LIST_TRAIN, 0) > 0);
+    qv_trainer_free(a), qv_trainer_free(b);
+    lab_close(&l);
+}
+
+/* Poisoned the moment that they die, buffers are not missed: the plan of lives is that of what runs. */
+static void nothing_reads_a_dead_buffer(void **state)
+{
+    (void)state;
+    lab l;
+    lab_open(&l);
+    for (int order = QV_ORDER_PREACT; order <= QV_ORDER_RELU_BN; order++) {
+        l.settings.order = order;
+        qv_trainer *a = lab_trainer(&l, &l.settings, NULL),
+                   *b = lab_trainer(&l, &l.settings, &(qv_trainer_options){.poison = true});
+        assert_true(lab_train(&l, a, 2).sum == lab_train(&l, b, 2).sum);
+        lab_assert_same_weights(a, b);
+        qv_trainer_free(a), qv_trainer_free(b);
+    }
+    lab_close(&l);
+}
+
+/* ---- steps on their way ---- */
+
+/* Over the borders of the table of rates: each step has its own. */
+static void rates_follow_over_all_blocks(void **state)
+{
+    (void)state;
+    lab l;
+    lab_open(&l);
+    l.settings.epochs = 1000000;
+    l.settings.warmup = 5000;
+    qv_trainer *t = lab_trainer(&l, &l.settings, NULL);
+    static const uint64_t borders[] = {0, 2048, 4096, 6144, 8192, 100000};
+    for (size_t k = 0; k < sizeof borders / sizeof *borders; k++) {
+        uint64_t first = borders[k] > 12 ? (borders[k] - 12) / 6 : 0; /* epochs of 6 steps */
+        qv_trainer_set_step(t, 6 * first);
+        for (uint64_t epoch = first + 1; epoch <= first + 5; epoch++) {
+            qv_step_state s;
+            lab_train(&l, t, epoch);
+            qv_exec_read_bytes(qv_trainer_exec(t), qv_trainer_net(t)->state, 0, sizeof s, &s);
+            assert_int_equal(s.step, 6 * epoch);
+            assert_true(s.lr == (float)qv_trainer_rate(t, s.step));
+        }
+    }
+    qv_trainer_free(t);
+    lab_close(&l);
+}
+
+static void note_step(void *user, const qv_progress *p) { *(double *)user = p->done; }
+
+/* The loss is read late, but belongs to its step; nothing of what followed is kept. */
+static void a_loss_that_is_none_names_its_step(void **state)
+{
+    (void)state;
+    for (int recording = 0; recording < 24; recording += 5) {
+        lab l;
+        double done = 0;
+        char expected[32], *dir = qv_test_tmpdir(), path[512];
+        qv_loss loss = {0};
+        qv_checkpoint_info info = {0};
+        lab_open(&l);
+        const qv_feature_entry *e = &l.toy.features.entries[recording];
+        for (int k = 0; k < e->frames * 11; k++) l.toy.frames[e->first_frame * 11 + k] = NAN;
+        qv_trainer *t = lab_trainer(&l, &l.settings, NULL);
+        qv_ctx_on_progress(l.ctx, note_step, &done);
+        assert_int_equal(qv_trainer_run(l.ctx, t, 4, &loss), QV_ERR_NUMERIC);
+        snprintf(expected, sizeof expected, "at step %d:", (int)done);
+        assert_non_null(strstr(qv_ctx_message(l.ctx), expected));
+        assert_true(loss.steps == (uint64_t)done && qv_trainer_step(t) == loss.steps && loss.steps < 6);
+        snprintf(path, sizeof path, "%s/x.safetensors", dir);
+        assert_int_equal(qv_checkpoint_save(l.ctx, t, &l.settings, l.data, "a", &info, path), QV_ERR_NUMERIC);
+        assert_false(qv_path_exists(path));
+        assert_int_equal(qv_trainer_run(l.ctx, t, 4, &loss), QV_ERR_NUMERIC);
+        qv_trainer_free(t);
+        qv_test_rmdir(dir);
+        lab_close(&l);
+    }
+}
+
+typedef struct stopper {
+    int after;
+    volatile int flag;
+} stopper;
+
+static void stop_after(void *user, const qv_progress *p)
+{
+    stopper *s = user;
+    if ((int)p->done >= s->after) s->flag = 1;
+}
+
+/* Stopped at any step, the trainer ends those on their way and goes on from there. */
+static void an_interruption_leaves_no_step_out(void **state)
+{
+    (void)state;
+    lab l;
+    lab_open(&l);
+    qv_trainer *whole = lab_trainer(&l, &l.settings, NULL);
+    qv_loss expect = lab_train(&l, whole, 8);
+    for (int after = 1; after < 32; after += 7) {
+        stopper s = {.after = after};
+        qv_loss loss = {0};
+        qv_trainer *t = lab_trainer(&l, &l.settings, NULL);
+        qv_ctx_on_progress(l.ctx, stop_after, &s);
+        qv_ctx_cancel_flag(l.ctx, &s.flag);
+        assert_int_equal(qv_trainer_run(l.ctx, t, 8, &loss), QV_ERR_INTERRUPTED);
+        assert_true(loss.steps >= (uint64_t)after && loss.steps == qv_trainer_step(t));
+        assert_true(loss.steps < (uint64_t)after + qv_exec_depth(qv_trainer_exec(t)));
+        qv_ctx_on_progress(l.ctx, NULL, NULL);
+        qv_ctx_cancel_flag(l.ctx, NULL);
+        qv_assert_ok(l.ctx, qv_trainer_run(l.ctx, t, 8, &loss));
+        assert_true(loss.steps == 48 && loss.sum == expect.sum);
+        lab_assert_same_weights(t, whole);
+        qv_trainer_free(t);
+    }
+    qv_trainer_free(whole);
+    lab_close(&l);
+}
+
+/* ---- checkpoints ---- */
+
+static void load(const lab *l, qv_trainer *t, const char *path, bool resume)
+{
+    qv_checkpoint *c;
+    qv_assert_ok(l->ctx, qv_checkpoint_open(l->ctx, &c, path));
+    qv_assert_ok(l->ctx, qv_checkpoint_load(l->ctx, c, t, resume));
+    qv_checkpoint_close(c);
+}
+
+static void save(const lab *l, qv_trainer *t, const qv_settings *s, const char *path)
+{
+    qv_checkpoint_info info = {.step = qv_trainer_step(t), .best_ua = -1};
+    qv_assert_ok(l->ctx, qv_checkpoint_save(l->ctx, t, s, l->data, "a", &info, path));
+}
+
+/* Saved after three epochs and resumed by another process: the bits of a training in one go. */
+static void a_resumed_training_has_the_same_bits(void **state)
+{
+    (void)state;
+    lab l;
+    char *dir = qv_test_tmpdir(), path[512];
+    lab_open(&l);
+    snprintf(path, sizeof path, "%s/last.safetensors", dir);
+    qv_trainer *whole = lab_trainer(&l, &l.settings, NULL), *half = lab_trainer(&l, &l.settings, NULL);
+    lab_train(&l, whole, 7);
+    lab_train(&l, half, 3);
+    save(&l, half, &l.settings, path);
+    qv_trainer_free(half);
+    half = lab_trainer(&l, &l.settings, NULL);
+    load(&l, half, path, true);
+    assert_int_equal(qv_trainer_step(half), 18);
+    lab_train(&l, half, 7);
+    lab_assert_same_weights(whole, half);
+    qv_trainer_free(whole), qv_trainer_free(half);
+    qv_test_rmdir(dir);
+    lab_close(&l);
+}
+
+/* Trained here, used there, and the other way round: every number arrives as it was. */
+static void checkpoints_go_from_device_to_device(void **state)
+{
+    (void)state;
+    static const qv_device ways[2][2] = {{QV_DEVICE_CUDA, QV_DEVICE_CPU}, {QV_DEVICE_CPU, QV_DEVICE_CUDA}};
+    for (int k = 0; k < 2; k++) {
+        lab l;
+        char *dir = qv_test_tmpdir(), path[512];
+        lab_open(&l);
+        snprintf(path, sizeof path, "%s/best.safetensors", dir);
+        qv_settings from = on(&l, ways[k][0]), to = on(&l, ways[k][1]);
+        qv_trainer *a = lab_trainer(&l, &from, NULL), *b = lab_trainer(&l, &to, NULL);
+        lab_train(&l, a, 2);
+        save(&l, a, &from, path);
+        load(&l, b, path, true);
+        lab_assert_same_weights(a, b);
+        qv_trainer_free(a), qv_trainer_free(b);
+        qv_test_rmdir(dir);
+        lab_close(&l);
+    }
+}
+
+/* ---- features ---- */
+
+/* Resident or streamed batch by batch: the same bits. */
+static void streamed_features_give_the_same_bits(void **state)
+{
+    (void)state;
+    lab l;
+    lab_open(&l);
+    l.settings.batch = 5; /* batches straddle epochs */
+    qv_trainer *a = lab_trainer(&l, &l.settings, NULL),
+               *b = lab_trainer(&l, &l.settings, &(qv_trainer_options){.resident_limit = 1});
+    for (uint64_t epoch = 1; epoch <= 5; epoch++) {
+        qv_loss x = lab_train(&l, a, epoch), y = lab_train(&l, b, epoch);
+        assert_true(x.sum == y.sum && x.steps == y.steps);
+        double *p = lab_predict(&l, a), *q = lab_predict(&l, b);
+        assert_memory_equal(p, q, l.toy.n * 3 * sizeof *p);
+        free(p), free(q);
+    }
+    lab_assert_same_weights(a, b);
+    qv_trainer_free(a), qv_trainer_free(b);
+    lab_close(&l);
+}
+
+/* Other features in the place of those before: neither old frames nor old addresses are read again. */
+static void features_may_be_exchanged(void **state)
+{
+    (void)state;
+    for (size_t limit = 0; limit < 2; limit++) {
+        lab l, m;
+        lab_open(&l), lab_open(&m);
+        for (int64_t i = 0; i < m.toy.features.frames * 11; i++) m.toy.frames[i] *= -0.5f;
+        qv_trainer_options o = {.resident_limit = limit};
+        qv_trainer *t = lab_trainer(&l, &l.settings, &o), *u = lab_trainer(&m, &l.settings, &o);
+        for (int i = 0; i < 3; i++) free(lab_predict(&l, t));
+        lab_copy_weights(u, t, 0, NULL);
+        qv_assert_ok(l.ctx, qv_trainer_use(l.ctx, t, m.data));
+        double *p = lab_predict(&l, t), *q = lab_predict(&m, u);
+        assert_memory_equal(p, q, l.toy.n * 3 * sizeof *p);
+        free(p), free(q);
+        qv_trainer_free(t), qv_trainer_free(u);
+        lab_close(&m), lab_close(&l);
+    }
+}
+
+/* ---- several trainings ---- */
+
+/* Two in turn on one GPU with one copy of the features, streamed or resident: each as if alone. */
+static void trainings_do_not_see_each_other(void **state)
+{
+    (void)state;
+    lab l;
+    lab_open(&l);
+    qv_settings other = l.settings;
+    other.seed = 2;
+    other.width = 2;
+    qv_trainer *alone[2] = {lab_trainer(&l, &l.settings, NULL), lab_trainer(&l, &other, NULL)};
+    double sums[2] = {lab_train(&l, alone[0], 4).sum, lab_train(&l, alone[1], 4).sum}, together[2] = {0};
+    qv_assert_ok(l.ctx, qv_gpu_open(l.ctx, &l.gpu, ""));
+    for (size_t limit = 0; limit < 2; limit++) {
+        qv_trainer_options o = {.resident_limit = limit};
+        qv_trainer *a = lab_trainer(&l, &l.settings, &o);
+        size_t before = simt_live_allocations();
+        qv_trainer *b = lab_trainer(&l, &other, &o);
+        assert_int_equal(simt_live_allocations() - before,
+                         limit ? 2 : 1); /* its arena; the features are there already */
+        together[0] = together[1] = 0;
+        for (uint64_t epoch = 1; epoch <= 4; epoch++) {
+            together[0] += lab_train(&l, a, epoch).sum;
+            together[1] += lab_train(&l, b, epoch).sum;
+            if (epoch == 2) free(lab_predict(&l, a));
+        }
+        lab_assert_same_weights(a, alone[0]);
+        lab_assert_same_weights(b, alone[1]);
+        qv_trainer_free(a);
+        free(lab_predict(&l, b)); /* still has its features */
+        qv_trainer_free(b);
+    }
+    assert_true(fabs(together[0] - sums[0]) < 1e-9 && fabs(together[1] - sums[1]) < 1e-9);
+    for (int i = 0; i < 2; i++) qv_trainer_free(alone[i]);
+    lab_close(&l);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_buffer_of_every_order),
+        cmocka_unit_test(every_buffer_without_plans),
+        cmocka_unit_test(fifty_losses_as_the_reference),
+        cmocka_unit_test(graphs_give_the_bits_of_single_launches),
+        cmocka_unit_test(nothing_reads_a_dead_buffer),
+        cmocka_unit_test(rates_follow_over_all_blocks),
+        cmocka_unit_test(a_loss_that_is_none_names_its_step),
+        cmocka_unit_test(an_interruption_leaves_no_step_out),
+        cmocka_unit_test(a_resumed_training_has_the_same_bits),
+        cmocka_unit_test(checkpoints_go_from_device_to_device),
+        cmocka_unit_test(streamed_features_give_the_same_bits),
+        cmocka_unit_test(features_may_be_exchanged),
+        cmocka_unit_test(trainings_do_not_see_each_other),
+    };
+    return cmocka_run_group_tests_name("training on CUDA", tests, NULL, NULL);
+}
