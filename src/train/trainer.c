@@ -282,6 +282,8 @@ static qv_status flush(qv_ctx *ctx, qv_trainer *t, window_batch *b, double *out)
     qv_status status = qv_exec_run(ctx, t->exec, QV_LIST_EVAL);
     if (status != QV_OK) return status;
     qv_exec_read(t->exec, t->net->eval_probs, 0, b->size * classes, b->probs);
+    status = qv_exec_check(ctx, t->exec);
+    if (status != QV_OK) return status;
     for (size_t i = 0; i < b->n; i++)
         for (size_t k = 0; k < classes; k++) {
             double p = b->probs[i * classes + k];

@@ -1,0 +1,226 @@
+/* What the CUDA backend says when it cannot: no GPU, the wrong one, too little memory, a call that fails. */
+#include "lab.h"
+#include "tests/simt/fake_dnn.h"
+#include "tests/simt/simt.h"
+
+static void assert_says(const qv_ctx *ctx, const char *const *words)
+{
+    for (; *words; words++) {
+        if (!strstr(qv_ctx_message(ctx), *words))
+            print_error("\"%s\" is missing in: %s\n", *words, qv_ctx_message(ctx));
+        assert_non_null(strstr(qv_ctx_message(ctx), *words));
+    }
+}
+
+/* ---- opening ---- */
+
+static void a_gpu_has_an_ordinal_and_a_uuid(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"", "0", "1", "GPU-10", "GPU-00010203-0405-0607-0809-0a0b0c0d0e0f"};
+    qv_ctx *ctx = qv_test_ctx();
+    simt_set_device(2, 9, 0, 13000);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        qv_gpu_device *g;
+        qv_assert_ok(ctx, qv_gpu_open(ctx, &g, names[i]));
+        assert_non_null(strstr(qv_gpu_describe(g), "SIMT emulation"));
+        qv_gpu_close(g);
+    }
+    simt_set_device(1, 9, 0, 12040);
+    qv_ctx_free(ctx);
+}
+
+static void what_cannot_be_used_is_refused_in_words(void **state)
+{
+    (void)state;
+    static const struct {
+        int count, major, minor, driver;
+        const char *which, *words[5];
+    } rows[] = {
+        {1,
+         9,
+         0,
+         12020,
+         "",
+         {"--device cuda cannot be used", "the driver speaks CUDA 12.2", "CUDA 12.4", "--device cpu"}},
+        {1, 7, 5, 13000, "0", {"--device cuda:0", "SIMT emulation has compute capability 7.5", "8.0 or later"}},
+        {0, 9, 0, 13000, "", {"--device cuda cannot be used", "cuDNN 9.8", "--device cpu works without"}},
+        {2,
+         9,
+         0,
+         13000,
+         "2",
+         {"--device cuda:2", "there is only cuda:0, SIMT emulation (GPU-00010203-", "cuda:1", "(GPU-10111213-"}},
+        {1, 9, 0, 13000, "GPU-ff", {"--device cuda:GPU-ff", "there is only cuda:0, SIMT emulation (GPU-00010203-"}},
+        {1, 9, 0, 13000, "GPU-", {"--device cuda:GPU-", "there is only"}},
+        {1, 9, 0, 13000, "x", {"--device cuda:x", "there is only"}},
+        {1, 9, 0, 13000, "99999999999999999999", {"there is only"}},
+    };
+    qv_ctx *ctx = qv_ctx_new();
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        qv_gpu_device *g;
+        simt_set_device(rows[i].count, rows[i].major, rows[i].minor, rows[i].driver);
+        assert_int_equal(qv_gpu_open(ctx, &g, rows[i].which), QV_ERR_DEVICE);
+        assert_null(g);
+        assert_says(ctx, rows[i].words);
+    }
+    simt_set_device(1, 9, 0, 12040);
+    qv_ctx_free(ctx);
+}
+
+static void other_devices_have_one_precision(void **state)
+{
+    (void)state;
+    lab l;
+    qv_trainer *t;
+    lab_open(&l);
+    l.settings.device = QV_DEVICE_CPU;
+    l.settings.precision = QV_PRECISION_BF16;
+    qv_trainer_options o = {.items = l.toy.all, .n_items = l.toy.n};
+    assert_int_equal(qv_trainer_new(l.ctx, &t, &l.settings, l.data, &o, 3), QV_ERR_USAGE);
+    assert_says(l.ctx, (const char *const[]){"run.precision = bf16", "run.device = cuda", NULL});
+    lab_close(&l);
+}
+
+/* ---- memory ---- */
+
+/* The batch that the message names does fit, and half as many again do not. */
+static void too_large_a_batch_hears_what_would_fit(void **state)
+{
+    (void)state;
+    lab l;
+    qv_trainer *t;
+    lab_open(&l);
+    qv_trainer_options o = {0}; /* evaluation only: no training set that a batch may exceed */
+    l.settings.batch = 200;
+    size_t room = (size_t)6 << 20;
+    simt_set_memory(room);
+    assert_int_equal(qv_trainer_new(l.ctx, &t, &l.settings, l.data, &o, 3), QV_ERR_MEMORY);
+    assert_says(l.ctx, (const char *const[]){"a batch of 200 needs", "MiB are free", "train.batch = ", NULL});
+    const char *number = strstr(qv_ctx_message(l.ctx), "train.batch = ");
+    int fits = atoi(number + strlen("train.batch = "));
+    assert_in_range(fits, 2, 199);
+    l.settings.batch = fits;
+    o.resident_limit = 1;
+    simt_set_memory(room + ((size_t)1 << 20)); /* for features, which the message is not about */
+    qv_assert_ok(l.ctx, qv_trainer_new(l.ctx, &t, &l.settings, l.data, &o, 3));
+    qv_trainer_free(t);
+    l.settings.batch = fits + fits / 2;
+    assert_int_equal(qv_trainer_new(l.ctx, &t, &l.settings, l.data, &o, 3), QV_ERR_MEMORY);
+    simt_set_memory(100000);
+    assert_int_equal(qv_trainer_new(l.ctx, &t, &l.settings, l.data, &o, 3), QV_ERR_MEMORY);
+    assert_says(l.ctx, (const char *const[]){"even a batch of 1 would not fit", NULL});
+    simt_set_memory(0);
+    lab_close(&l);
+}
+
+/* Features that leave no room are streamed without being asked. */
+static void features_that_do_not_fit_are_streamed(void **state)
+{
+    (void)state;
+    lab l;
+    lab_open(&l);
+    qv_trainer *a = lab_trainer(&l, &l.settings, NULL);
+    simt_set_memory((size_t)250 << 20); /* less than is left free beside features */
+    qv_trainer *b = lab_trainer(&l, &l.settings, NULL);
+    assert_true(qv_exec_bytes(qv_trainer_exec(b)) > qv_exec_bytes(qv_trainer_exec(a)));
+    assert_true(lab_train(&l, a, 2).sum == lab_train(&l, b, 2).sum);
+    lab_assert_same_weights(a, b);
+    simt_set_memory(0);
+    qv_trainer_free(a), qv_trainer_free(b);
+    lab_close(&l);
+}
+
+/* ---- failures ---- */
+
+/* All that a training does, with one call that fails: the first failure is reported, nothing is left behind. */
+static qv_status use(lab *l, const qv_trainer_options *options)
+{
+    qv_status status = QV_OK;
+    qv_trainer *t = NULL;
+    qv_loss loss = {0};
+    double probs[24 * 3];
+    qv_trainer_options o = *options;
+    o.items = l->toy.all;
+    o.n_items = 8;
+    QV_TRY(qv_trainer_new(l->ctx, &t, &l->settings, l->data, &o, 3));
+    QV_TRY(qv_trainer_run(l->ctx, t, 2, &loss)); /* four steps: eager, captured, replayed */
+    QV_TRY(qv_trainer_predict(l->ctx, t, l->toy.all, 3, true, probs));
+    QV_TRY(qv_trainer_predict(l->ctx, t, l->toy.all, 3, true, probs));
+    status = qv_exec_check(l->ctx, qv_trainer_exec(t));
+done:
+    qv_trainer_free(t);
+    return status;
+}
+
+static void any_call_may_fail(void **state)
+{
+    (void)state;
+    static const qv_trainer_options ways[] = {{0}, {.resident_limit = 1}, {.profile = true}, {.keep_buffers = true}};
+    lab l;
+    lab_open(&l);
+    l.settings.width = 2;
+    qv_ctx *ctx = l.ctx;
+    l.ctx = qv_ctx_new(); /* a quiet one */
+    for (size_t way = 0; way < sizeof ways / sizeof *ways; way++) {
+        qv_status status = QV_ERR_INTERNAL;
+        long n, failures = 0;
+        for (n = 1; status != QV_OK; n += 1 + n / 50) {
+            int before = simt_resources();
+            simt_fail_call(n);
+            status = use(&l, &ways[way]);
+            bool reached = simt_calls_left() == 0;
+            simt_fail_call(0);
+            assert_int_equal(simt_resources(), before);
+            assert_true((status == QV_OK) == !reached); /* no failure goes unnoticed */
+            if (!reached) break;
+            if (status != QV_ERR_DEVICE && status != QV_ERR_MEMORY)
+                print_error("call %ld: %s: %s\n", n, qv_status_name(status), qv_ctx_message(l.ctx));
+            assert_true(status == QV_ERR_DEVICE || status == QV_ERR_MEMORY);
+            assert_true(strlen(qv_ctx_message(l.ctx)) > 0);
+            failures++;
+        }
+        assert_true(n > 200 && failures > 100);
+    }
+    qv_ctx_free(l.ctx);
+    l.ctx = ctx;
+    lab_close(&l);
+}
+
+/* A read from a device that failed is NaN, and the next call says why. */
+static void a_failed_read_is_no_number(void **state)
+{
+    (void)state;
+    lab l;
+    double x[3];
+    qv_loss loss = {0};
+    lab_open(&l);
+    qv_trainer *t = lab_trainer(&l, &l.settings, NULL);
+    qv_exec *e = qv_trainer_exec(t);
+    int buffer = qv_trainer_net(t)->class_weights;
+    simt_fail_call(1);
+    qv_exec_read(e, buffer, 0, 3, x);
+    simt_fail_call(0);
+    assert_true(x[0] != x[0] && x[1] != x[1] && x[2] != x[2]);
+    qv_exec_read(e, buffer, 0, 3, x); /* the failure stays */
+    assert_true(x[0] != x[0]);
+    assert_int_equal(qv_exec_check(l.ctx, e), QV_ERR_DEVICE);
+    assert_int_equal(qv_trainer_run(l.ctx, t, 1, &loss), QV_ERR_DEVICE);
+    assert_says(l.ctx, (const char *const[]){"cudaMemcpyAsync of 12 bytes", "unknown error", NULL});
+    qv_trainer_free(t);
+    lab_close(&l);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_gpu_has_an_ordinal_and_a_uuid),
+        cmocka_unit_test(what_cannot_be_used_is_refused_in_words),
+        cmocka_unit_test(other_devices_have_one_precision),
+        cmocka_unit_test(too_large_a_batch_hears_what_would_fit),
+        cmocka_unit_test(features_that_do_not_fit_are_streamed),
+        cmocka_unit_test(any_call_may_fail),
+        cmocka_unit_test(a_failed_read_is_no_number),
+    };
+    return cmocka_run_group_tests_name("the GPU that is not there", tests, NULL, NULL);
+}
