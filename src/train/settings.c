@@ -1,4 +1,3 @@
-#define _DEFAULT_SOURCE /* strsep */
 #include "train/settings.h"
 
 #include <errno.h>
@@ -7,6 +6,7 @@
 #include <string.h>
 
 #include "base/csv.h"
+#include "base/ini.h"
 #include "base/io.h"
 #include "base/nearest.h"
 
@@ -254,84 +254,19 @@ qv_status qv_settings_preset(qv_ctx *ctx, qv_settings *s, const char *name)
     return QV_OK;
 }
 
-typedef struct reader {
-    qv_ctx *ctx;
-    qv_settings *s;
-    const char *path;
-    char section[64];
-    int line;
-} reader;
-
-/* Cuts blanks off both ends. */
-static char *trimmed(char *text)
+static qv_status read_line(qv_ctx *ctx, void *user, const qv_ini_line *l)
 {
-    while (is_blank(*text)) text++;
-    size_t n = strlen(text);
-    while (n && is_blank(text[n - 1])) n--;
-    text[n] = '\0';
-    return text;
-}
-
-static bool is_comment(const char *t) { return *t == ';' || *t == '#'; }
-
-/* Texts are taken whole: a path may hold " ;". */
-static void cut_comment(char *value)
-{
-    for (char *p = value; *p; p++)
-        if (is_comment(p) && p > value && is_blank(p[-1])) {
-            *p = '\0';
-            trimmed(value);
-            return;
-        }
-}
-
-static qv_status bad_line(const reader *r, const char *expected, const char *found)
-{
-    return qv_fail(r->ctx, QV_ERR_DATA, "%s:%d: expected %s, found %.40s", r->path, r->line, expected, found);
-}
-
-static qv_status read_section(reader *r, char *t)
-{
-    size_t n = strcspn(t, "]");
-    const char *rest = t + n + (t[n] == ']');
-    rest += strspn(rest, " \t");
-    if (t[n] != ']' || n > sizeof r->section || (*rest && !is_comment(rest))) return bad_line(r, "[section]", t);
-    t[n] = '\0';
-    snprintf(r->section, sizeof r->section, "%s", trimmed(t + 1));
-    return QV_OK;
-}
-
-static qv_status read_line(reader *r, char *text)
-{
-    char *t = trimmed(text), full[192];
-    if (!*t || is_comment(t)) return QV_OK;
-    if (*t == '[') return read_section(r, t);
-    size_t n = strcspn(t, "=:");
-    if (n == 0 || !t[n]) return bad_line(r, "key = value", t);
-    t[n] = '\0';
-    snprintf(full, sizeof full, "%s%s%.100s", r->section, *r->section ? "." : "", trimmed(t));
-    char *value = trimmed(t + n + 1);
+    char full[192];
+    if (!l->key) return QV_OK;
+    snprintf(full, sizeof full, "%s%s%.100s", l->section, *l->section ? "." : "", l->key);
     const setting *known = find(full);
-    if (known && known->kind != TEXT) cut_comment(value);
-    qv_status status = qv_settings_set(r->ctx, r->s, full, value);
-    return status == QV_OK ? QV_OK : qv_fail_prefix(r->ctx, status, "%s:%d", r->path, r->line);
+    if (known && known->kind != TEXT) qv_ini_cut_comment(l->value); /* texts are taken whole: a path may hold " ;" */
+    return qv_settings_set(ctx, user, full, l->value);
 }
 
 qv_status qv_settings_parse(qv_ctx *ctx, qv_settings *s, const char *name, const char *text)
 {
-    qv_status status = QV_OK;
-    char *copy = NULL, *rest, *line;
-    reader r = {.ctx = ctx, .s = s, .path = name};
-    static const char bom[] = "\xEF\xBB\xBF";
-    QV_TRY(qv_strdup(ctx, &copy, text + (strncmp(text, bom, 3) == 0 ? 3 : 0)));
-    rest = copy;
-    while ((line = strsep(&rest, "\n"))) {
-        r.line++;
-        QV_TRY(read_line(&r, line));
-    }
-done:
-    free(copy);
-    return status;
+    return qv_ini_parse(ctx, name, text, read_line, s);
 }
 
 qv_status qv_settings_read(qv_ctx *ctx, qv_settings *s, const char *path)
@@ -375,6 +310,23 @@ void qv_settings_print(const qv_settings *s, qv_buf *out)
         print_value(s, &table[i], out);
         qv_buf_puts(out, "\n");
     }
+}
+
+qv_status qv_settings_changed(qv_ctx *ctx, const qv_settings *s, qv_buf *out)
+{
+    qv_settings start;
+    qv_status status = qv_settings_init(ctx, &start);
+    for (int i = 0; status == QV_OK && i < SETTINGS; i++) {
+        qv_buf a = {0}, b = {0};
+        print_value(&start, &table[i], &a);
+        print_value(s, &table[i], &b);
+        status = qv_buf_check(ctx, a.failed ? &a : &b);
+        if (status == QV_OK && strcmp(a.data, b.data) != 0) qv_buf_printf(out, "%s = %s\n", table[i].name, b.data);
+        qv_buf_free(&a);
+        qv_buf_free(&b);
+    }
+    qv_settings_free(&start);
+    return status == QV_OK ? qv_buf_check(ctx, out) : status;
 }
 
 void qv_settings_help(qv_buf *out)

@@ -64,6 +64,9 @@ qv_status qv_settings_set(qv_ctx *ctx, qv_settings *s, const char *name, const c
 
 /* All settings as an INI text that reads back to the same. */
 void qv_settings_print(const qv_settings *s, qv_buf *out);
+/* Appends the settings that are not at their defaults, "section.key = value" lines in the table's order: what a
+ * setting that a later version adds leaves as it is. */
+qv_status qv_settings_changed(qv_ctx *ctx, const qv_settings *s, qv_buf *out);
 /* As print, each with its default, range or choices and one line of help: `quaver help settings`. */
 void qv_settings_help(qv_buf *out);
 

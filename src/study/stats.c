@@ -1,0 +1,155 @@
+/* Distributions, t-tests, Holm. */
+#include "study/stats.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+
+/* ---- distributions ---- */
+
+/* The continued fraction of I_x(a, b); converges fast for x < (a + 1) / (a + b + 2). */
+static double beta_fraction(double a, double b, double x)
+{
+    enum { MOST_TERMS = 100000 };
+    const double tiny = 1e-300;
+    double c = 1, d = 1 - (a + b) * x / (a + 1);
+    d = 1 / (fabs(d) < tiny ? tiny : d);
+    double h = d;
+    for (int m = 1; m < MOST_TERMS; m++) {
+        double factor = 1;
+        for (int odd = 0; odd < 2; odd++) {
+            double num = odd ? -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+                             : m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m));
+            d = 1 + num * d;
+            c = 1 + num / c;
+            d = 1 / (fabs(d) < tiny ? tiny : d);
+            c = fabs(c) < tiny ? tiny : c;
+            factor = d * c;
+            h *= factor;
+        }
+        if (fabs(factor - 1) < 4 * DBL_EPSILON) break;
+    }
+    return h;
+}
+
+double qv_beta_inc(double a, double b, double x)
+{
+    if (!(x > 0)) return isnan(x) ? NAN : 0;
+    if (x >= 1) return 1;
+    double front = exp(lgamma(a + b) - lgamma(a) - lgamma(b) + a * log(x) + b * log1p(-x));
+    if (x < (a + 1) / (a + b + 2)) return front * beta_fraction(a, b, x) / a;
+    return 1 - front * beta_fraction(b, a, 1 - x) / b;
+}
+
+double qv_t_above(double t, double df)
+{
+    if (isnan(t) || !(df > 0)) return NAN;
+    if (isinf(t)) return t > 0 ? 0 : 1;
+    /* For small |t| the tail is near a half: from the middle no digits are lost. */
+    double x = df / (df + t * t);
+    double both = t * t < df ? 1 - qv_beta_inc(0.5, df / 2, t * t / (df + t * t)) : qv_beta_inc(df / 2, 0.5, x);
+    return t > 0 ? both / 2 : 1 - both / 2;
+}
+
+double qv_normal_below(double z) { return erfc(-z / sqrt(2)) / 2; }
+
+/* Bisection to the last bit of what the interval of use needs: called a few times an interval, so speed is no matter.
+ */
+double qv_normal_quantile(double p)
+{
+    double low = -40, high = 40;
+    for (int i = 0; i < 80; i++) {
+        double middle = (low + high) / 2;
+        if (qv_normal_below(middle) < p)
+            low = middle;
+        else
+            high = middle;
+    }
+    return (low + high) / 2;
+}
+
+/* ---- t-tests ---- */
+
+static double mean_of(const double *d, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) sum += d[i];
+    return sum / (double)n;
+}
+
+static double variance_of(const double *d, size_t n, double mean)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) sum += (d[i] - mean) * (d[i] - mean);
+    return sum / (double)(n - 1);
+}
+
+/* Differences that are equal up to the rounding of their mean have no deviation. */
+static bool all_equal(const double *d, size_t n)
+{
+    for (size_t i = 1; i < n; i++)
+        if (fabs(d[i] - d[0]) > 8 * DBL_EPSILON * fabs(d[0])) return false;
+    return true;
+}
+
+/* t of a mean over its standard error, both of which may be 0. */
+static double t_of(double mean, double error)
+{
+    return error > 0 ? mean / error : mean > 0 ? INFINITY : mean < 0 ? -INFINITY : NAN;
+}
+
+/* No difference at all speaks for nothing. */
+static double p_of(double t, double df) { return isnan(t) ? 1 : qv_t_above(t, df); }
+
+qv_t_test qv_t_paired(const double *d, size_t n)
+{
+    qv_t_test r = {NAN, NAN, NAN, NAN, NAN};
+    if (n == 0) return r;
+    r.mean = mean_of(d, n);
+    if (n < 2) return r;
+    r.sd = all_equal(d, n) ? 0 : sqrt(variance_of(d, n, r.mean));
+    r.t = t_of(r.mean, r.sd / sqrt((double)n));
+    r.p = p_of(r.t, (double)n - 1);
+    if (r.sd > 0) r.dz = r.mean / r.sd;
+    return r;
+}
+
+double qv_t_corrected(const double *d, size_t n, double ratio)
+{
+    if (n < 2) return NAN;
+    double mean = mean_of(d, n), variance = all_equal(d, n) ? 0 : variance_of(d, n, mean);
+    return p_of(t_of(mean, sqrt(variance * (1 / (double)n + ratio))), (double)n - 1);
+}
+
+/* ---- Holm ---- */
+
+typedef struct ranked {
+    double p;
+    size_t at;
+} ranked;
+
+static int by_p(const void *a, const void *b)
+{
+    const ranked *x = a, *y = b;
+    return (x->p > y->p) - (x->p < y->p);
+}
+
+qv_status qv_holm(qv_ctx *ctx, const double *p, double *adjusted, size_t n)
+{
+    ranked *order;
+    size_t m = 0;
+    qv_status status = qv_alloc(ctx, &order, n, sizeof *order);
+    if (status != QV_OK) return status;
+    for (size_t i = 0; i < n; i++) {
+        adjusted[i] = NAN;
+        if (!isnan(p[i])) order[m++] = (ranked){p[i], i};
+    }
+    qsort(order, m, sizeof *order, by_p);
+    double so_far = 0;
+    for (size_t k = 0; k < m; k++) {
+        so_far = fmax(so_far, fmin(1, (double)(m - k) * order[k].p));
+        adjusted[order[k].at] = so_far;
+    }
+    free(order);
+    return QV_OK;
+}

@@ -1,0 +1,417 @@
+/* The statistics of a study: against SciPy and statsmodels (fixtures/stats.json), against enumeration, and by
+ * simulated studies with known truth. */
+#include <float.h>
+#include <jansson.h>
+#include <math.h>
+
+#include "study/stats.h"
+#include "support/support.h"
+
+static json_t *fixtures;
+
+static double number(const json_t *list, size_t i) { return json_number_value(json_array_get(list, i)); }
+
+static void assert_near(double got, double want, double bound, const char *what)
+{
+    if (!(fabs(got - want) <= bound)) {
+        print_error("%s: got %.17g, expected %.17g, off by %g, bound %g\n", what, got, want, got - want, bound);
+        fail();
+    }
+}
+
+/* ---- fixtures ---- */
+
+/* Relative error of the front factor exp(lgamma...): each term is rounded once or twice, their sum is exponentiated. */
+static double beta_bound(double a, double b, double x)
+{
+    return 16 * DBL_EPSILON *
+           (4 + fabs(lgamma(a + b)) + fabs(lgamma(a)) + fabs(lgamma(b)) + fabs(a * log(x)) + fabs(b * log1p(-x)));
+}
+
+static void distributions_agree_with_scipy(void **state)
+{
+    (void)state;
+    size_t i;
+    json_t *row;
+    json_array_foreach(json_object_get(fixtures, "beta"), i, row)
+    {
+        double a = number(row, 0), b = number(row, 1), x = number(row, 2), want = number(row, 3);
+        bool direct = x < (a + 1) / (a + b + 2);
+        assert_near(qv_beta_inc(a, b, x), want, beta_bound(a, b, x) * (direct ? want : 1), "beta");
+    }
+    json_array_foreach(json_object_get(fixtures, "t"), i, row)
+    {
+        double t = number(row, 0), df = number(row, 1), want = number(row, 2), x = df / (df + t * t);
+        double scale = t > 0 && t * t >= df ? want : 1;
+        double bound = t == 0 ? 0 : beta_bound(df / 2, 0.5, fmin(fmax(x, 1e-300), 1 - 1e-16));
+        assert_near(qv_t_above(t, df), want, bound * scale, "t");
+    }
+    json_array_foreach(json_object_get(fixtures, "normal"), i, row)
+    {
+        double p = number(row, 0), z = number(row, 1);
+        double slope = sqrt(2 * 3.14159265358979323846) * exp(z * z / 2);
+        assert_near(qv_normal_quantile(p), z, 8 * DBL_EPSILON * (fabs(z) + slope), "normal quantile");
+    }
+}
+
+static size_t read_case(const json_t *c, double d[64])
+{
+    const json_t *list = json_object_get(c, "d");
+    size_t n = json_array_size(list);
+    assert_true(n <= 64);
+    for (size_t i = 0; i < n; i++) d[i] = number(list, i);
+    return n;
+}
+
+static double member(const json_t *c, const char *key) { return json_number_value(json_object_get(c, key)); }
+
+static void t_tests_agree_with_scipy(void **state)
+{
+    (void)state;
+    size_t i;
+    json_t *c;
+    json_array_foreach(json_object_get(fixtures, "cases"), i, c)
+    {
+        double d[64], size = 0;
+        size_t n = read_case(c, d);
+        for (size_t k = 0; k < n; k++) size = fmax(size, fabs(d[k]));
+        qv_t_test r = qv_t_paired(d, n);
+        double of_mean = 4 * (double)n * DBL_EPSILON * size;
+        assert_near(r.mean, member(c, "mean"), of_mean, "mean");
+        assert_near(r.sd, member(c, "sd"), 4 * of_mean, "sd");
+        /* a relative error e of sd is one of t and dz, and |t| times the density of t bounds what it does to p */
+        double e = 8 * of_mean / r.sd + 8 * of_mean / fabs(r.mean);
+        assert_near(r.t, member(c, "t"), e * fabs(r.t), "t");
+        assert_near(r.dz, member(c, "dz"), e * fabs(r.dz), "dz");
+        double tail = (double)n * e + 1e3 * DBL_EPSILON; /* p falls at most with the power n of t */
+        assert_near(r.p, member(c, "p"), tail * fmax(r.p, r.t < 0 ? 1 : 0), "p");
+        double corrected = qv_t_corrected(d, n, member(c, "ratio"));
+        assert_near(corrected, member(c, "corrected"), tail * fmax(corrected, r.t < 0 ? 1 : 0), "corrected p");
+    }
+}
+
+static void flips_agree_with_scipy(void **state)
+{
+    qv_ctx *ctx = *state;
+    size_t i;
+    json_t *c;
+    json_array_foreach(json_object_get(fixtures, "cases"), i, c)
+    {
+        double d[64];
+        size_t n = read_case(c, d);
+        const json_t *want = json_object_get(c, "flips");
+        qv_flip_test r;
+        qv_assert_ok(ctx, qv_flip_signs(ctx, &r, d, NULL, n, 1));
+        double p = member(want, "p"), draws = 200000;
+        assert_true(r.exact && r.units == n && r.smallest == ldexp(1, -(int)n));
+        /* SciPy's draws have a binomial error: six deviations and the one that it adds */
+        double bound = json_is_true(json_object_get(want, "exact")) ? DBL_EPSILON : 6 * sqrt(r.p / draws) + 1 / draws;
+        assert_near(r.p, p, bound, "sign flips");
+    }
+}
+
+static void intervals_agree_with_scipy(void **state)
+{
+    enum { DRAWS = 200000 }; /* as the fixture's */
+    qv_ctx *ctx = *state;
+    size_t i;
+    json_t *c;
+    json_array_foreach(json_object_get(fixtures, "cases"), i, c)
+    {
+        double d[64];
+        size_t n = read_case(c, d);
+        qv_interval r;
+        qv_assert_ok(ctx, qv_interval_mean(ctx, &r, d, n, 5, DRAWS));
+        const json_t *percentile = json_object_get(c, "percentile"), *bca = json_object_get(c, "bca");
+        if (!percentile) {
+            assert_true(n < QV_INTERVAL_LEAST && isnan(r.low) && isnan(r.high) && isnan(r.bca_low));
+            continue;
+        }
+        /* A drawn quantile q has the deviation sqrt(q (1 - q) / draws) / density: 0.0061 standard errors of the mean
+         * at the normal's 2.5 %; two of them differ, six deviations, and as much again for the drawn bias of BCa.
+         * Discrete differences have means that are whole steps apart. */
+        double error = number(percentile, 2), bound = 2 * 6 * sqrt(2) * 0.0061 * error;
+        if (strncmp(json_string_value(json_object_get(c, "name")), "discrete", 8) == 0)
+            bound += 1.0 / (double)(n * (n == 10 ? 28 : 12));
+        assert_near(r.low, number(percentile, 0), bound, "percentile, low");
+        assert_near(r.high, number(percentile, 1), bound, "percentile, high");
+        assert_near(r.bca_low, number(bca, 0), bound, "BCa, low");
+        assert_near(r.bca_high, number(bca, 1), bound, "BCa, high");
+    }
+}
+
+static void holm_agrees_with_statsmodels(void **state)
+{
+    qv_ctx *ctx = *state;
+    size_t i;
+    json_t *row;
+    json_array_foreach(json_object_get(fixtures, "holm"), i, row)
+    {
+        const json_t *in = json_array_get(row, 0), *want = json_array_get(row, 1);
+        double p[16], got[16];
+        size_t n = json_array_size(in);
+        for (size_t k = 0; k < n; k++) p[k] = number(in, k);
+        p[n] = NAN; /* a comparison without records must not count */
+        qv_assert_ok(ctx, qv_holm(ctx, p, got, n + 1));
+        for (size_t k = 0; k < n; k++) assert_near(got[k], number(want, k), 4 * DBL_EPSILON * got[k], "Holm");
+        assert_true(isnan(got[n]));
+    }
+}
+
+/* ---- corners ---- */
+
+static void identical_records_give_one(void **state)
+{
+    qv_ctx *ctx = *state;
+    const double zero[10] = {0};
+    qv_flip_test f;
+    qv_interval i;
+    qv_t_test t = qv_t_paired(zero, 10);
+    assert_true(t.p == 1 && t.mean == 0 && t.sd == 0 && isnan(t.dz));
+    assert_true(qv_t_corrected(zero, 10, 0.25) == 1);
+    qv_assert_ok(ctx, qv_flip_signs(ctx, &f, zero, NULL, 10, 1));
+    assert_true(f.p == 1);
+    qv_assert_ok(ctx, qv_flip_drawn(ctx, &f, zero, NULL, 10, 1, 99));
+    assert_true(f.p == 1);
+    qv_assert_ok(ctx, qv_interval_mean(ctx, &i, zero, 10, 1, 1000));
+    assert_true(i.low == 0 && i.high == 0 && i.bca_low == 0 && i.bca_high == 0);
+}
+
+static void equal_differences_are_certain(void **state)
+{
+    (void)state;
+    double d[9];
+    for (int i = 0; i < 9; i++) d[i] = 0.1;
+    qv_t_test t = qv_t_paired(d, 9);
+    assert_true(t.sd == 0 && isinf(t.t) && t.p == 0);
+    for (int i = 0; i < 9; i++) d[i] = -0.1;
+    assert_true(qv_t_paired(d, 9).p == 1);
+}
+
+static void too_little_gives_nothing(void **state)
+{
+    qv_ctx *ctx = *state;
+    const double one = 0.5;
+    qv_flip_test f;
+    assert_true(isnan(qv_t_paired(&one, 0).mean) && isnan(qv_t_paired(&one, 1).p));
+    qv_assert_ok(ctx, qv_flip_signs(ctx, &f, &one, NULL, 0, 1));
+    assert_true(isnan(f.p) && isnan(f.smallest));
+    qv_assert_ok(ctx, qv_flip_signs(ctx, &f, &one, NULL, 1, 1));
+    assert_true(f.p == 0.5 && f.smallest == 0.5);
+}
+
+/* By the definition: every flip of every group, one after the other. */
+static double enumerated(const double *d, const int *group, size_t n, int groups)
+{
+    size_t hits = 0, all = (size_t)1 << groups;
+    for (size_t mask = 0; mask < all; mask++) {
+        double sum = 0, seen = 0;
+        for (size_t i = 0; i < n; i++) {
+            seen += d[i];
+            sum += mask >> group[i] & 1 ? -d[i] : d[i];
+        }
+        hits += sum >= seen - 1e-12;
+    }
+    return (double)hits / (double)all;
+}
+
+static void flips_are_counted_by_groups(void **state)
+{
+    qv_ctx *ctx = *state;
+    uint64_t random = qv_test_seed();
+    for (int round = 0; round < 200; round++) {
+        double d[12];
+        int group[12], named[12];
+        int groups = 1 + (int)(qv_test_next(&random) % 9);
+        for (int i = 0; i < 12; i++) {
+            d[i] = (double)((int)(qv_test_next(&random) % 7) - 2) / 28; /* ties and zeros */
+            group[i] = i < groups ? i : (int)(qv_test_next(&random) % (uint64_t)groups);
+            named[i] = 1000 - 7 * group[i];
+        }
+        qv_flip_test f;
+        qv_assert_ok(ctx, qv_flip_signs(ctx, &f, d, named, 12, 1));
+        assert_true(f.exact && f.units == (size_t)groups && f.smallest == ldexp(1, -groups));
+        assert_near(f.p, enumerated(d, group, 12, groups), DBL_EPSILON, "flips of groups");
+    }
+}
+
+static void drawn_flips_come_near_the_exact(void **state)
+{
+    qv_ctx *ctx = *state;
+    uint64_t random = qv_test_seed();
+    double d[30];
+    qv_flip_test exact, drawn;
+    for (int round = 0; round < 8; round++) {
+        for (int i = 0; i < 30; i++) d[i] = qv_test_normal(&random) * 0.05 + 0.006 * round;
+        qv_assert_ok(ctx, qv_flip_signs(ctx, &exact, d, NULL, 30, 1));
+        qv_assert_ok(ctx, qv_flip_drawn(ctx, &drawn, d, NULL, 30, 9, 99999));
+        assert_true(exact.exact && !drawn.exact && drawn.smallest == 1e-5);
+        assert_near(drawn.p, exact.p, 6 * sqrt(exact.p / 1e5) + 1e-5, "drawn flips"); /* binomial, six deviations */
+    }
+    double many[200];
+    for (int i = 0; i < 200; i++) many[i] = 1;
+    qv_assert_ok(ctx, qv_flip_signs(ctx, &drawn, many, NULL, 200, 1));
+    assert_true(!drawn.exact && drawn.p == ldexp(1, -20) && drawn.smallest == drawn.p);
+}
+
+/* ---- simulated studies ---- */
+
+typedef struct truth {
+    int speakers, per_fold, seeds;
+    double gain;    /* of one setting over the other, in test */
+    double run_sd;  /* of a training's luck: each setting, fold and seed by itself */
+    double learned; /* share of the training recordings that both settings get right */
+} truth;
+
+enum { CLASSES = 4, EACH = 5, MOST = 24, MOST_SEEDS = 5 };
+
+/* UA of one speaker: of each class EACH recordings, each right with the same probability. Discrete, so with ties. */
+static double heard(uint64_t *random, double p)
+{
+    int right = 0;
+    for (int i = 0; i < CLASSES * EACH; i++) right += qv_test_uniform(random, 0, 1) < p;
+    return (double)right / (CLASSES * EACH);
+}
+
+/* Differences of UA, and of the gap (its fall), for each speaker; seeds averaged. A speaker, a seed and a fold are
+ * easier or harder for both settings; the luck of a training meets all speakers of its fold. */
+static void simulate(uint64_t *random, const truth *t, double *ua, double *gap, int *fold)
+{
+    double seed_effect[MOST_SEEDS];
+    for (int k = 0; k < t->seeds; k++) seed_effect[k] = 0.03 * qv_test_normal(random);
+    memset(ua, 0, MOST * sizeof *ua);
+    memset(gap, 0, MOST * sizeof *gap);
+    for (int first = 0; first < t->speakers; first += t->per_fold) {
+        double fold_effect = 0.05 * qv_test_normal(random), skill[MOST];
+        for (int s = first; s < first + t->per_fold; s++) skill[s] = 0.62 + fold_effect + 0.08 * qv_test_normal(random);
+        for (int k = 0; k < t->seeds; k++)
+            for (int setting = 0; setting < 2; setting++) {
+                double luck = t->run_sd * qv_test_normal(random) + seed_effect[k], sign = setting ? 1 : -1;
+                double train = heard(random, t->learned + luck / 4);
+                for (int s = first; s < first + t->per_fold; s++) {
+                    double u = heard(random, skill[s] + luck + (setting ? t->gain : 0));
+                    ua[s] += sign * u / t->seeds;
+                    gap[s] -= sign * (train - u) / t->seeds;
+                    fold[s] = first;
+                }
+            }
+    }
+}
+
+/* How many of `studies` with three comparisons find something, by the rule of the report: the larger p of UA and gap,
+ * Holm over the three, at 5 %. */
+static int found(qv_ctx *ctx, uint64_t *random, const truth *t, int studies, bool whole_folds)
+{
+    int n = 0;
+    for (int i = 0; i < studies; i++) {
+        double p[3], adjusted[3];
+        for (int c = 0; c < 3; c++) {
+            double ua[MOST], gap[MOST];
+            int fold[MOST];
+            qv_flip_test a, b;
+            simulate(random, t, ua, gap, fold);
+            qv_assert_ok(ctx, qv_flip_signs(ctx, &a, ua, whole_folds ? fold : NULL, (size_t)t->speakers, 1));
+            qv_assert_ok(ctx, qv_flip_signs(ctx, &b, gap, whole_folds ? fold : NULL, (size_t)t->speakers, 1));
+            p[c] = fmax(a.p, b.p);
+        }
+        qv_assert_ok(ctx, qv_holm(ctx, p, adjusted, 3));
+        n += adjusted[0] <= 0.05 || adjusted[1] <= 0.05 || adjusted[2] <= 0.05;
+    }
+    return n;
+}
+
+/* The most findings in `studies` that chance at the level allows: five binomial deviations above. */
+static double most_by_chance(int studies) { return studies * 0.05 + 5 * sqrt(studies * 0.05 * 0.95); }
+
+static void identical_settings_are_rarely_significant(void **state)
+{
+    static const truth truths[] = {
+        {.speakers = 10, .per_fold = 1, .seeds = 3, .run_sd = 0.02, .learned = 0.95},
+        {.speakers = 10, .per_fold = 1, .seeds = 1, .run_sd = 0.10, .learned = 0.8},
+        {.speakers = 24, .per_fold = 2, .seeds = 2, .run_sd = 0.10, .learned = 0.9},
+    };
+    enum { STUDIES = 400 };
+    uint64_t random = qv_test_seed();
+    for (size_t i = 0; i < sizeof truths / sizeof *truths; i++) {
+        int n = found(*state, &random, &truths[i], STUDIES, true);
+        print_message("identical settings, case %zu: significant in %d of %d studies\n", i, n, STUDIES);
+        assert_true(n <= most_by_chance(STUDIES));
+    }
+}
+
+static void a_planted_improvement_is_found(void **state)
+{
+    static const truth planted = {
+        .speakers = 10, .per_fold = 1, .seeds = 3, .gain = 0.15, .run_sd = 0.03, .learned = 0.95};
+    enum { STUDIES = 100 };
+    uint64_t random = qv_test_seed();
+    /* A speaker's difference has a mean of 0.15 and a deviation of about 0.09: 1.6 of them, which ten speakers show
+     * in all but a few studies. */
+    int n = found(*state, &random, &planted, STUDIES, true);
+    print_message("a planted improvement: found in %d of %d studies\n", n, STUDIES);
+    assert_true(n >= 90);
+}
+
+/* The UA test alone, so that nothing else makes it careful. */
+static int rejections(qv_ctx *ctx, uint64_t *random, const truth *t, int studies, bool whole_folds)
+{
+    int n = 0;
+    for (int i = 0; i < studies; i++) {
+        double ua[MOST], gap[MOST];
+        int fold[MOST];
+        qv_flip_test a;
+        simulate(random, t, ua, gap, fold);
+        qv_assert_ok(ctx, qv_flip_signs(ctx, &a, ua, whole_folds ? fold : NULL, (size_t)t->speakers, 1));
+        n += a.p <= 0.05;
+    }
+    return n;
+}
+
+/* Why the verdict flips folds: the luck of one training meets all its speakers, and speakers that are flipped one by
+ * one count it several times. */
+static void speakers_of_one_fold_are_flipped_together(void **state)
+{
+    static const truth t = {.speakers = 24, .per_fold = 4, .seeds = 1, .run_sd = 0.15, .learned = 0.9};
+    enum { STUDIES = 1000 };
+    uint64_t random = qv_test_seed();
+    int alone = rejections(*state, &random, &t, STUDIES, false), whole = rejections(*state, &random, &t, STUDIES, true);
+    print_message("folds of four, nothing to find: %d of %d by speakers, %d by folds\n", alone, STUDIES, whole);
+    assert_true(alone > most_by_chance(STUDIES));
+    assert_true(whole <= most_by_chance(STUDIES));
+}
+
+static int load(void **state)
+{
+    json_error_t error;
+    fixtures = json_load_file(QV_SOURCE_DIR "/tests/fixtures/stats.json", 0, &error);
+    if (!fixtures) print_error("tests/fixtures/stats.json: %s\n", error.text);
+    *state = qv_test_ctx();
+    return fixtures ? 0 : -1;
+}
+
+static int unload(void **state)
+{
+    json_decref(fixtures);
+    qv_ctx_free(*state);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(distributions_agree_with_scipy),
+        cmocka_unit_test(t_tests_agree_with_scipy),
+        cmocka_unit_test(flips_agree_with_scipy),
+        cmocka_unit_test(intervals_agree_with_scipy),
+        cmocka_unit_test(holm_agrees_with_statsmodels),
+        cmocka_unit_test(identical_records_give_one),
+        cmocka_unit_test(equal_differences_are_certain),
+        cmocka_unit_test(too_little_gives_nothing),
+        cmocka_unit_test(flips_are_counted_by_groups),
+        cmocka_unit_test(drawn_flips_come_near_the_exact),
+        cmocka_unit_test(identical_settings_are_rarely_significant),
+        cmocka_unit_test(a_planted_improvement_is_found),
+        cmocka_unit_test(speakers_of_one_fold_are_flipped_together),
+    };
+    return cmocka_run_group_tests(tests, load, unload);
+}
