@@ -31,6 +31,7 @@ typedef struct qv_progress {
     const char *unit; /* "files", "steps" */
     double done, total;
     double seconds; /* since the first report of this task */
+    const char *note; /* what else there is to say, instead of a rate; NULL: nothing */
 } qv_progress;
 
 typedef void (*qv_log_fn)(void *user, qv_log_level level, const char *text);

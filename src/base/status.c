@@ -144,12 +144,17 @@ double qv_now(void)
 
 void qv_report(qv_ctx *ctx, const char *what, const char *unit, double done, double total)
 {
+    qv_report_note(ctx, what, unit, done, total, NULL);
+}
+
+void qv_report_note(qv_ctx *ctx, const char *what, const char *unit, double done, double total, const char *note)
+{
     if (!ctx->progress) return;
     if (strncmp(ctx->task, what, sizeof ctx->task - 1) != 0) {
         snprintf(ctx->task, sizeof ctx->task, "%s", what);
         ctx->task_start = qv_now();
     }
-    qv_progress p = {what, unit, done, total, qv_now() - ctx->task_start};
+    qv_progress p = {what, unit, done, total, qv_now() - ctx->task_start, note};
     ctx->progress(ctx->progress_user, &p);
 }
 

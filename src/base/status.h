@@ -29,6 +29,8 @@ void qv_debug(qv_ctx *ctx, const char *fmt, ...) QV_PRINTF(2, 3);
 
 /* Reports progress of the task `what`; restarts the clock when `what` changes. */
 void qv_report(qv_ctx *ctx, const char *what, const char *unit, double done, double total);
+/* The same with words of the caller's own instead of a rate. */
+void qv_report_note(qv_ctx *ctx, const char *what, const char *unit, double done, double total, const char *note);
 
 /* QV_ERR_INTERRUPTED once the caller's flag is up, else QV_OK. */
 qv_status qv_poll(qv_ctx *ctx);

@@ -10,6 +10,7 @@ qv_status qv_cmd_corpus(qv_ctx *ctx, int argc, char **argv);
 qv_status qv_cmd_train(qv_ctx *ctx, int argc, char **argv);
 qv_status qv_cmd_eval(qv_ctx *ctx, int argc, char **argv);
 qv_status qv_cmd_predict(qv_ctx *ctx, int argc, char **argv);
+qv_status qv_cmd_study(qv_ctx *ctx, int argc, char **argv);
 qv_status qv_cmd_report(qv_ctx *ctx, int argc, char **argv);
 qv_status qv_cmd_doctor(qv_ctx *ctx, int argc, char **argv);
 
@@ -19,6 +20,9 @@ qv_status qv_cli_overrides(qv_ctx *ctx, qv_settings *s, int *argc, char **argv);
 /* A device's name ("cuda:1": *gpu is the rest of the text, else NULL), a number of threads. */
 qv_status qv_cli_device(qv_ctx *ctx, char *text, qv_device *out, char **gpu);
 qv_status qv_cli_threads(qv_ctx *ctx, const char *text, int *out);
+
+/* "quaver train ..." with quotes where a shell needs them. */
+void qv_cli_quote(qv_buf *b, int argc, char **argv);
 
 /* QV_ERR_USAGE for the option that getopt_long has just refused. */
 qv_status qv_cli_bad_option(qv_ctx *ctx, int argc, char **argv, const char *const *names, size_t n);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 enum { BAR_WIDTH = 24 };
@@ -39,8 +40,23 @@ static void print_time(double seconds)
         fprintf(stderr, "%ld s", s);
 }
 
+/* Columns of the terminal that are left behind a bar of BAR_WIDTH: what goes on in a next line cannot be wiped. */
+static int columns_left(const char *what)
+{
+    struct winsize size;
+    int columns = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col ? size.ws_col : 80;
+    int left = columns - (int)strlen(what) - BAR_WIDTH - 5;
+    return left > 0 ? left : 0;
+}
+
 static void print_figures(const qv_console *c, const qv_progress *p)
 {
+    if (p->note) {
+        char text[512];
+        snprintf(text, sizeof text, "%.0f/%.0f %s, %s", p->done, p->total, p->unit, p->note);
+        fprintf(stderr, "%.*s", c->terminal ? columns_left(p->what) : (int)sizeof text, text);
+        return;
+    }
     double rate = p->seconds > 0 ? (p->done - c->first) / p->seconds : 0;
     fprintf(stderr, "%.0f/%.0f %s, %.*f/s", p->done, p->total, p->unit, rate < 10 ? 1 : 0, rate);
     if (rate > 0 && p->done < p->total) {

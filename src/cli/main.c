@@ -19,6 +19,7 @@ static const command commands[] = {
     {"train", "train, evaluate and report, over folds or one split", qv_cmd_train},
     {"eval", "score a checkpoint on a manifest", qv_cmd_eval},
     {"predict", "classify recordings", qv_cmd_predict},
+    {"study", "compare settings over corpora, folds and seeds: tests, plots, report", qv_cmd_study},
     {"report", "write a run folder's report.html again", qv_cmd_report},
     {"doctor", "what this program is made of and what it finds here", qv_cmd_doctor},
 };

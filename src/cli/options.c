@@ -79,3 +79,14 @@ qv_status qv_cli_bad_option(qv_ctx *ctx, int argc, char **argv, const char *cons
     if (near) return qv_fail(ctx, QV_ERR_USAGE, "there is no option %s; did you mean %s?", name, near);
     return qv_fail(ctx, QV_ERR_USAGE, "there is no option %s; see quaver %s --help", name, argv[0]);
 }
+
+void qv_cli_quote(qv_buf *b, int argc, char **argv)
+{
+    qv_buf_puts(b, "quaver");
+    for (int i = 0; i < argc; i++) {
+        bool plain = strspn(argv[i], "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=:,./%@") == strlen(argv[i]);
+        qv_buf_puts(b, plain && *argv[i] ? " " : " '");
+        for (const char *p = argv[i]; *p; p++) *p == '\'' ? qv_buf_puts(b, "'\\''") : qv_buf_add(b, p, 1);
+        if (!plain || !*argv[i]) qv_buf_puts(b, "'");
+    }
+}

@@ -125,18 +125,6 @@ static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
     return QV_OK;
 }
 
-/* "quaver train ..." with quotes where a shell needs them. */
-static void quote_command(qv_buf *b, int argc, char **argv)
-{
-    qv_buf_puts(b, "quaver");
-    for (int i = 0; i < argc; i++) {
-        bool plain = strspn(argv[i], "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=:,./%@") == strlen(argv[i]);
-        qv_buf_puts(b, plain && *argv[i] ? " " : " '");
-        for (const char *p = argv[i]; *p; p++) *p == '\'' ? qv_buf_puts(b, "'\\''") : qv_buf_add(b, p, 1);
-        if (!plain || !*argv[i]) qv_buf_puts(b, "'");
-    }
-}
-
 static qv_status gather_settings(qv_ctx *ctx, arguments *a, int argc, char **argv)
 {
     qv_status status = QV_OK;
@@ -173,7 +161,7 @@ qv_status qv_cmd_train(qv_ctx *ctx, int argc, char **argv)
     qv_summary summary = {0};
     arguments a = {.s = &s};
     QV_TRY(qv_settings_init(ctx, &s));
-    quote_command(&command, argc, argv);
+    qv_cli_quote(&command, argc, argv);
     QV_TRY(qv_buf_check(ctx, &command));
     a.run.command = command.data;
     QV_TRY(gather_settings(ctx, &a, argc, argv));

@@ -6,6 +6,7 @@
 
 #include "base/io.h"
 #include "train/checkpoint.h"
+#include "train/snapshot.h"
 
 enum { PARTS = 3 };
 static const qv_part parts[PARTS] = {QV_PART_TRAIN, QV_PART_VAL, QV_PART_TEST};
@@ -27,7 +28,8 @@ typedef struct fold_state {
     qv_checkpoint_info info;
     qv_loss loss;          /* of the epoch at hand */
     char task[48];         /* what its progress is reported as */
-    char *last, *best;     /* paths */
+    char *last, *best;     /* paths; NULL where nothing is written */
+    qv_snapshot best_weights;
     double seconds_before; /* of the epochs that an earlier process did */
     double start;
 } fold_state;
@@ -91,6 +93,7 @@ static qv_status open_fold(qv_ctx *ctx, fold_state *s)
                             .task = s->task,
                             .pool = job->pool};
     QV_TRY(qv_trainer_new(ctx, &s->trainer, job->settings, s->data, &o, s->classes));
+    if (!job->folder) goto done;
     QV_TRY(qv_path_join(ctx, &s->last, job->folder, "last.safetensors"));
     QV_TRY(qv_path_join(ctx, &s->best, job->folder, "best.safetensors"));
 done:
@@ -105,6 +108,7 @@ static void close_fold(fold_state *s)
     }
     qv_trainer_free(s->trainer);
     qv_dataset_free(s->data);
+    qv_snapshot_free(&s->best_weights);
     free(s->confusion);
     free(s->last);
     free(s->best);
@@ -132,7 +136,7 @@ static qv_status resume_fold(qv_ctx *ctx, fold_state *s)
     qv_checkpoint *c = NULL;
     qv_status status = QV_OK;
     qv_buf values = {0};
-    if (!job->resume || !qv_path_exists(s->last)) {
+    if (!job->resume || !s->last || !qv_path_exists(s->last)) {
         qv_records_drop(job->records, job->fold->name, 0);
         return QV_OK;
     }
@@ -184,6 +188,7 @@ static qv_status score_part(qv_ctx *ctx, fold_state *s, int k, bool full, double
 
 static qv_status save(qv_ctx *ctx, fold_state *s, const char *path)
 {
+    if (!path) return QV_OK;
     s->info.step = qv_trainer_step(s->trainer);
     return qv_checkpoint_save(ctx, s->trainer, s->job->settings, s->data, s->job->fold->name, &s->info, path);
 }
@@ -231,7 +236,7 @@ static qv_status evaluate_epoch(qv_ctx *ctx, fold_state *s, qv_epoch_row *row)
     if (job->settings->epoch_rule == QV_EPOCH_BEST && better(s, row->val_ua)) {
         s->info.best_ua = row->val_ua;
         s->info.best_epoch = row->epoch;
-        QV_TRY(save(ctx, s, s->best));
+        QV_TRY(s->best ? save(ctx, s, s->best) : qv_snapshot_take(ctx, &s->best_weights, s->trainer));
     }
 done:
     return status;
@@ -256,7 +261,7 @@ static qv_status one_epoch(qv_ctx *ctx, fold_state *s, int epoch)
     row.seconds = rounded(s->seconds_before + qv_now() - s->start, 1000);
     QV_TRY(qv_records_add_row(ctx, job->records, &row));
     if (evaluate) {
-        QV_TRY(qv_records_write(ctx, job->records, job->run));
+        if (job->run) QV_TRY(qv_records_write(ctx, job->records, job->run));
         QV_TRY(save(ctx, s, s->last));
     }
     s->loss = (qv_loss){0};
@@ -271,6 +276,7 @@ static qv_status leave_epoch(qv_ctx *ctx, fold_state *s, int epoch)
 {
     const qv_fold_job *job = s->job;
     qv_status status = QV_OK;
+    if (!job->folder) return QV_ERR_INTERRUPTED;
     s->info.epoch = epoch - 1;
     s->info.loss = s->loss;
     QV_TRY(qv_records_write(ctx, job->records, job->run));
@@ -289,6 +295,10 @@ static qv_status choose_weights(qv_ctx *ctx, fold_state *s)
     if (s->job->settings->epoch_rule == QV_EPOCH_LAST || s->info.best_epoch == 0) {
         s->info.best_epoch = s->info.epoch;
         return save(ctx, s, s->best);
+    }
+    if (!s->best) {
+        qv_snapshot_restore(&s->best_weights, s->trainer);
+        return QV_OK;
     }
     QV_TRY(qv_checkpoint_open(ctx, &c, s->best));
     QV_TRY(qv_checkpoint_load(ctx, c, s->trainer, false));
@@ -364,6 +374,7 @@ qv_status qv_fold_train(qv_ctx *ctx, const qv_fold_job *job, qv_fold_summary *ou
     }
     QV_TRY(choose_weights(ctx, &s));
     QV_TRY(final_scores(ctx, &s, out));
+    if (job->finished) QV_TRY(job->finished(ctx, job->user, s.trainer));
 done:
     close_fold(&s);
     return status;

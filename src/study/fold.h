@@ -13,15 +13,18 @@ typedef struct qv_fold_job {
     const qv_features *features;
     const qv_fold *fold;
     int index, count;   /* 0-based place among the folds */
-    const char *run;    /* the run folder: records */
-    const char *folder; /* the fold's checkpoints */
+    const char *run;    /* the run folder: records; NULL: they stay in memory */
+    const char *folder; /* the fold's checkpoints; NULL: none are written */
     qv_records *records;
     qv_pool *pool;
     bool resume; /* go on from last.safetensors, if it is there */
     size_t *parameters; /* gets how many the network has */
+    /* Called with the weights that count, at the end; NULL: nobody asks. */
+    qv_status (*finished)(qv_ctx *ctx, void *user, qv_trainer *t);
+    void *user;
 } qv_fold_job;
 
-/* Trains, keeping RUN's records and the fold's last.safetensors up to date, then evaluates the chosen weights
+/* Trains, where they are wanted keeping RUN's records and the fold's last.safetensors up to date, then evaluates the chosen weights
  * (best.safetensors) over full windows and adds their predictions to the records. */
 qv_status qv_fold_train(qv_ctx *ctx, const qv_fold_job *job, qv_fold_summary *out);
 

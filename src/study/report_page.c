@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/io.h"
+#include "study/page.h"
 #include "study/report_data.h"
 #include "study/svg.h"
 
@@ -28,15 +29,6 @@ static bool has_validation(const qv_summary *s) { return s->val_ua.n > 0; }
 
 /* ---- head ---- */
 
-static void note(qv_buf *b, const char *strong, const char *text)
-{
-    qv_buf_puts(b, "<p class=\"note\"><b>");
-    qv_markup_text(b, strong);
-    qv_buf_puts(b, "</b> ");
-    qv_markup_text(b, text);
-    qv_buf_puts(b, "</p>\n");
-}
-
 static void lead(qv_buf *b, const qv_summary *s)
 {
     const qv_metrics *m = &s->pooled;
@@ -60,25 +52,25 @@ static void cautions(qv_buf *b, const qv_run_data *d)
     const qv_summary *s = &d->summary;
     char text[256];
     snprintf(text, sizeof text, "%zu of %d folds are done; figures are of these alone.", s->n_folds, s->folds_planned);
-    if (s->n_folds < (size_t)s->folds_planned || !s->finished) note(b, "Unfinished.", text);
+    if (s->n_folds < (size_t)s->folds_planned || !s->finished) qv_page_note(b, "Unfinished.", text);
     snprintf(
         text, sizeof text,
         "In a fold, up to %d speakers are in both training and test. Such figures say nothing about a new speaker.",
         s->overlap);
-    if (s->overlap > 0) note(b, "Speakers overlap.", text);
+    if (s->overlap > 0) qv_page_note(b, "Speakers overlap.", text);
     if (s->transductive)
-        note(b, "Transductive.",
+        qv_page_note(b, "Transductive.",
              "Features are normalized with statistics of the test speaker's own unlabelled recordings.");
     snprintf(text, sizeof text, "%d speakers are too few speakers for an interval; it takes %d.", s->interval.speakers,
              QV_BOOTSTRAP_SPEAKERS);
-    if (s->pooled.n > 0 && !qv_bootstrap_valid(&s->interval)) note(b, "No interval.", text);
+    if (s->pooled.n > 0 && !qv_bootstrap_valid(&s->interval)) qv_page_note(b, "No interval.", text);
     if (qv_bootstrap_valid(&s->interval) && s->interval.ua_low <= s->pooled.chance_ua)
-        note(b, "Not above chance.", "The interval of UA includes the chance level.");
+        qv_page_note(b, "Not above chance.", "The interval of UA includes the chance level.");
     if (d->disagrees)
-        note(b, "Files disagree.",
+        qv_page_note(b, "Files disagree.",
              "predictions.csv and summary.json hold different counts: one of them was changed after the "
              "training. Speakers are drawn from the first, all else from the second.");
-    for (size_t i = 0; i < s->n_notes; i++) note(b, "Note.", s->notes[i]);
+    for (size_t i = 0; i < s->n_notes; i++) qv_page_note(b, "Note.", s->notes[i]);
 }
 
 static void open_tile(qv_buf *b, const char *name, const char *value)
@@ -125,14 +117,8 @@ static void tiles(qv_buf *b, const qv_summary *s)
 static void head(qv_buf *b, const qv_run_data *d, const char *name)
 {
     const qv_summary *s = &d->summary;
-    qv_buf_puts(b, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-                   "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n"
-                   "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none';style-src "
-                   "'unsafe-inline'\">\n<title>");
-    qv_markup_text(b, name);
-    qv_buf_puts(b, ": Quaver report</title>\n<style>\n");
-    qv_buf_puts(b, qv_report_style);
-    qv_buf_puts(b, "</style>\n</head>\n<body>\n<main>\n<header><p>Quaver report</p><h1>");
+    qv_page_begin(b, name, ": Quaver report", "");
+    qv_buf_puts(b, "<header><p>Quaver report</p><h1>");
     qv_markup_text(b, name);
     qv_buf_puts(b, "</h1><p>");
     if (s->manifest) qv_markup_printf(b, "%s, ", qv_path_base(s->manifest));
@@ -232,43 +218,26 @@ static void fold_table(qv_buf *b, const qv_summary *s)
 
 /* ---- protocol and repetition ---- */
 
-static void entry(qv_buf *b, const char *name, const char *value, const char *more)
-{
-    if (!value || !*value) return;
-    qv_buf_printf(b, "<dt>%s</dt><dd>", name);
-    qv_markup_text(b, value);
-    qv_markup_text(b, more);
-    qv_buf_puts(b, "</dd>\n");
-}
-
 static void count_entry(qv_buf *b, const char *name, size_t n)
 {
     qv_buf_printf(b, "<dt>%s</dt><dd>%zu</dd>\n", name, n);
 }
 
-static void code_entry(qv_buf *b, const char *name, const char *value)
-{
-    if (!value) return;
-    qv_buf_printf(b, "<dt>%s</dt><dd><code>", name);
-    qv_markup_text(b, value);
-    qv_buf_puts(b, "</code></dd>\n");
-}
-
 static void protocol(qv_buf *b, const qv_summary *s)
 {
     qv_buf_puts(b, "<dl>\n");
-    entry(b, "Split", s->split, "");
-    entry(b, "Folds", s->fold_spec, "");
+    qv_page_entry(b, "Split", s->split, "");
+    qv_page_entry(b, "Folds", s->fold_spec, "");
     qv_buf_printf(b, "<dt>Shared speakers</dt><dd>%d%s</dd>\n", s->overlap,
                   s->overlap ? " at most, between training and test of a fold" : " in any fold");
-    entry(b, "Labels", s->labels, "");
-    entry(b, "Normalization", s->normalization,
+    qv_page_entry(b, "Labels", s->labels, "");
+    qv_page_entry(b, "Normalization", s->normalization,
           s->transductive ? " (transductive: unlabelled recordings of the test speaker are used)" : "");
-    entry(b, "Loudness", s->loudness, "");
-    entry(b, "Validation", s->validation, "");
-    entry(b, "Choice of epoch", s->epoch_rule, "");
-    entry(b, "Batch norm", s->bn_eval, " statistics in evaluation");
-    entry(b, "Network", s->network, "");
+    qv_page_entry(b, "Loudness", s->loudness, "");
+    qv_page_entry(b, "Validation", s->validation, "");
+    qv_page_entry(b, "Choice of epoch", s->epoch_rule, "");
+    qv_page_entry(b, "Batch norm", s->bn_eval, " statistics in evaluation");
+    qv_page_entry(b, "Network", s->network, "");
     if (s->parameters) count_entry(b, "Parameters", s->parameters);
     if (s->skipped) count_entry(b, "Left out", s->skipped);
     qv_buf_puts(
@@ -286,17 +255,17 @@ static void repetition(qv_buf *b, const qv_summary *s)
         qv_buf_puts(b, "</pre>\n");
     }
     qv_buf_puts(b, "<dl>\n");
-    code_entry(b, "Manifest", s->manifest);
-    code_entry(b, "Its hash", s->manifest_hash);
-    entry(b, "Quaver", s->version, "");
-    code_entry(b, "Program's hash", s->program);
+    qv_page_code(b, "Manifest", s->manifest);
+    qv_page_code(b, "Its hash", s->manifest_hash);
+    qv_page_entry(b, "Quaver", s->version, "");
+    qv_page_code(b, "Program's hash", s->program);
     qv_buf_printf(b, "<dt>Seed</dt><dd>%llu</dd>\n", (unsigned long long)s->seed);
-    entry(b, "Device", s->device, "");
+    qv_page_entry(b, "Device", s->device, "");
     if (s->threads) count_entry(b, "Threads", (size_t)s->threads);
-    entry(b, "Instruction set", s->isa, "");
-    entry(b, "Libraries", s->libraries, "");
-    entry(b, "Started", s->started, "");
-    entry(b, "Finished", s->finished, "");
+    qv_page_entry(b, "Instruction set", s->isa, "");
+    qv_page_entry(b, "Libraries", s->libraries, "");
+    qv_page_entry(b, "Started", s->started, "");
+    qv_page_entry(b, "Finished", s->finished, "");
     qv_buf_puts(
         b,
         "</dl>\n<p class=\"about\">The same threads, instruction set and library versions give the same bits.</p>\n");
@@ -343,8 +312,7 @@ qv_status qv_report_page(qv_ctx *ctx, qv_buf *b, const qv_run_data *d)
     repetition(b, s);
     qv_buf_puts(b, "</section>\n</div>\n");
     configuration(b, d);
-    qv_buf_puts(b, "<footer>Made by <code>quaver report</code> from the files of this "
-                   "folder.</footer>\n</main>\n</body>\n</html>\n");
+    qv_page_end(b, "quaver report");
 done:
     free(path);
     return status;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "study/page.h"
 #include "study/report_data.h"
 #include "study/svg.h"
 
@@ -135,13 +136,6 @@ static void put_ends(qv_buf *b, const lines *l)
     qv_buf_puts(b, sign[0] == ',' ? " at the end" : "");
 }
 
-static void open_figure(qv_buf *b, const char *cls, const char *heading)
-{
-    qv_buf_printf(b, "<figure class=\"%s\"><figcaption>", cls);
-    qv_markup_text(b, heading);
-    qv_buf_puts(b, "</figcaption>\n");
-}
-
 static void ua_figure(qv_buf *b, const qv_run_data *d, const lines *mean)
 {
     enum { HEIGHT = 250 };
@@ -152,7 +146,7 @@ static void ua_figure(qv_buf *b, const qv_run_data *d, const lines *mean)
         keys[i] = (qv_key){parts[i].cls, parts[i].label, last_value(mean, parts[i].column)};
     keys[N_PARTS] = (qv_key){"chance", "chance", d->summary.pooled.chance_ua};
     put_ends(&desc, mean);
-    open_figure(b, "chart", "Unweighted accuracy (UA)");
+    qv_page_figure(b, "chart", "Unweighted accuracy (UA)");
     qv_svg_begin(b, "ua", WIDTH, HEIGHT, "Learning curves: unweighted accuracy", desc.failed ? "" : desc.data);
     b->failed = b->failed || desc.failed;
     qv_buf_free(&desc);
@@ -176,7 +170,7 @@ static void loss_figure(qv_buf *b, const qv_run_data *d, const lines *mean)
     for (size_t j = 0; j < d->n_curves; j++)
         top = largest(d->column[QV_LOSS] + d->curves[j].begin, d->curves[j].n, top);
     qv_plot p = {qv_axis_exact(0, last_epoch(d), 6, 38, WIDTH - 16), qv_axis_nice(0, top, 6, HEIGHT - 34, 12)};
-    open_figure(b, "chart", "Training loss");
+    qv_page_figure(b, "chart", "Training loss");
     char desc[96] = "No loss was written";
     double last = last_value(mean, QV_LOSS);
     if (!isnan(last)) snprintf(desc, sizeof desc, "Loss over epochs: %.3g at the end", last);
@@ -340,7 +334,7 @@ void qv_report_confusion(qv_buf *b, const qv_run_data *d)
     double top = 30 + names.height;
     qv_buf desc = {0};
     confusion_desc(&desc, s);
-    open_figure(b, "chart", "Confusion matrix");
+    qv_page_figure(b, "chart", "Confusion matrix");
     qv_svg_begin(b, "confusion", WIDTH, top + size * m->classes + 4, "Confusion matrix", desc.failed ? "" : desc.data);
     b->failed = b->failed || desc.failed;
     qv_buf_free(&desc);
@@ -407,7 +401,7 @@ static void speaker_figure(qv_buf *b, const qv_run_data *d, const qv_speaker_sco
     double chance = d->summary.pooled.chance_ua, at = qv_axis_at(&x, chance);
     char desc[160], text[32];
     snprintf(desc, sizeof desc, "%zu speakers; UA from %.3f to %.3f, chance %.3f", n, s[n - 1].ua, s[0].ua, chance);
-    open_figure(b, "chart", "Each speaker");
+    qv_page_figure(b, "chart", "Each speaker");
     qv_svg_begin(b, "speakers", WIDTH, bottom + 22, "Unweighted accuracy of each test speaker", desc);
     qv_svg_text(b, "title", x.to + 34, 11, QV_END, "UA");
     qv_svg_text(b, "title", WIDTH - 4, 11, QV_END, "n");

@@ -82,6 +82,11 @@ void qv_svg_rect(qv_buf *b, const char *cls, double x, double y, double w, doubl
     qv_buf_puts(b, "/>\n");
 }
 
+void qv_svg_circle(qv_buf *b, const char *cls, double x, double y, double radius)
+{
+    qv_buf_printf(b, "<circle class=\"%s\" cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\"/>\n", cls, x, y, radius);
+}
+
 static const char *anchor_name(qv_anchor a) { return a == QV_START ? "start" : a == QV_MIDDLE ? "middle" : "end"; }
 
 static void open_text(qv_buf *b, const char *cls, double x, double y, qv_anchor anchor)

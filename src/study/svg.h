@@ -21,6 +21,7 @@ void qv_svg_end(qv_buf *b);
 void qv_svg_line(qv_buf *b, const char *cls, double x0, double y0, double x1, double y1);
 /* A rectangle; `opacity` of its filling, 1 for none. */
 void qv_svg_rect(qv_buf *b, const char *cls, double x, double y, double w, double h, double opacity);
+void qv_svg_circle(qv_buf *b, const char *cls, double x, double y, double radius);
 typedef enum qv_anchor { QV_START, QV_MIDDLE, QV_END } qv_anchor;
 void qv_svg_text(qv_buf *b, const char *cls, double x, double y, qv_anchor anchor, const char *text);
 /* Text cut to about `units` by an ellipsis in its middle (names often differ at their ends); the whole of it as a

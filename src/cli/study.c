@@ -1,0 +1,202 @@
+/* quaver study */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "study/study_report.h"
+
+static const char help_text[] =
+    "Usage: quaver study FILE --out DIR [options]\n"
+    "       quaver study report DIR\n"
+    "       quaver study merge DIR... --out DIR\n\n"
+    "  quaver study data/studies/quick.ini --out runs/quick\n"
+    "  quaver study data/studies/paper.ini --manifest emodb.csv --dry-run --out runs/paper\n"
+    "  quaver study data/studies/paper.ini --manifest emodb.csv --shard 1/4 --out runs/paper-1\n"
+    "  quaver study merge runs/paper-1 runs/paper-2 --out runs/paper\n\n"
+    "Trains every cell of a study on every fold with every seed, one thread a training, and writes DIR/report.html,\n"
+    "report.csv and report.tex. Interrupted, killed or with more seeds: the same command goes on. Several processes "
+    "may\n"
+    "work on one DIR.\n\n"
+    "  -o, --out DIR          records and report\n"
+    "  -m, --manifest [NAME=]FILE   instead of the study file's, for the corpus NAME\n"
+    "  -j, --threads N        trainings at a time; 0 (default): one a processor\n"
+    "      --seeds N          instead of the study file's number; set it before the first run\n"
+    "      --shard I/N        only the Ith of N parts, 1 <= I <= N\n"
+    "  -n, --dry-run          cells, runs and the time they will take, from a few measured steps\n"
+    "      --cache DIR        where features are kept; --no-cache: nowhere\n"
+    "  -h, --help             this text\n";
+
+enum { MOST_MANIFESTS = 64, OPT_SEEDS = 1000, OPT_SHARD, OPT_CACHE, OPT_NO_CACHE };
+
+typedef struct arguments {
+    qv_study_options o;
+    const char *manifests[MOST_MANIFESTS];
+    bool dry_run, help;
+} arguments;
+
+static qv_status take_seeds(qv_ctx *ctx, const char *text, int *out)
+{
+    char *end;
+    long n = strtol(text, &end, 10);
+    if (end == text || *end || n < 1 || n > 10000)
+        return qv_fail(ctx, QV_ERR_USAGE, "--seeds %s: expected a whole number from 1 to 10000", text);
+    *out = (int)n;
+    return QV_OK;
+}
+
+static qv_status take_shard(qv_ctx *ctx, const char *text, qv_study_options *o)
+{
+    char rest;
+    if (sscanf(text, "%d/%d%c", &o->shard, &o->shards, &rest) == 2 && o->shard >= 1 && o->shards >= o->shard &&
+        o->shards <= 100000)
+        return QV_OK;
+    return qv_fail(ctx, QV_ERR_USAGE, "--shard %s: expected I/N with 1 <= I <= N, as in 2/4", text);
+}
+
+static qv_status take_option(qv_ctx *ctx, arguments *a, int c)
+{
+    switch (c) {
+    case 'o':
+        a->o.out = optarg;
+        break;
+    case 'm':
+        if (a->o.n_manifests == MOST_MANIFESTS)
+            return qv_fail(ctx, QV_ERR_USAGE, "more than %d times --manifest", MOST_MANIFESTS);
+        a->manifests[a->o.n_manifests++] = optarg;
+        break;
+    case 'j':
+        return qv_cli_threads(ctx, optarg, &a->o.threads);
+    case 'n':
+        a->dry_run = true;
+        break;
+    case 'h':
+        a->help = true;
+        break;
+    case OPT_SEEDS:
+        return take_seeds(ctx, optarg, &a->o.seeds);
+    case OPT_SHARD:
+        return take_shard(ctx, optarg, &a->o);
+    case OPT_CACHE:
+        a->o.cache_dir = optarg;
+        break;
+    case OPT_NO_CACHE:
+        a->o.no_cache = true;
+        break;
+    }
+    return QV_OK;
+}
+
+static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
+{
+    static const struct option options[] = {{"out", required_argument, NULL, 'o'},
+                                            {"manifest", required_argument, NULL, 'm'},
+                                            {"threads", required_argument, NULL, 'j'},
+                                            {"dry-run", no_argument, NULL, 'n'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {"seeds", required_argument, NULL, OPT_SEEDS},
+                                            {"shard", required_argument, NULL, OPT_SHARD},
+                                            {"cache", required_argument, NULL, OPT_CACHE},
+                                            {"no-cache", no_argument, NULL, OPT_NO_CACHE},
+                                            {0}};
+    static const char *const names[] = {"--out",   "--manifest", "--threads", "--dry-run", "--help",
+                                        "--seeds", "--shard",    "--cache",   "--no-cache"};
+    opterr = 0;
+    for (int c; (c = getopt_long(argc, argv, "o:m:j:nh", options, NULL)) != -1;) {
+        if (c == '?') return qv_cli_bad_option(ctx, argc, argv, names, sizeof names / sizeof *names);
+        qv_status status = take_option(ctx, a, c);
+        if (status != QV_OK) return status;
+    }
+    a->o.manifests = a->manifests;
+    return QV_OK;
+}
+
+static qv_status report(qv_ctx *ctx, int n, char **words)
+{
+    char *path = NULL;
+    if (n != 1) return qv_fail(ctx, QV_ERR_USAGE, "quaver study report DIR takes one folder, %d were given", n);
+    qv_status status = qv_study_report(ctx, words[0], &path);
+    if (status == QV_OK) printf("%s\n", path);
+    free(path);
+    return status;
+}
+
+static qv_status merge(qv_ctx *ctx, const arguments *a, int n, char **words)
+{
+    if (n < 1 || !a->o.out)
+        return qv_fail(ctx, QV_ERR_USAGE, "quaver study merge DIR... --out DIR joins folders of one study");
+    qv_status status = qv_study_merge(ctx, a->o.out, (const char *const *)words, (size_t)n);
+    if (status == QV_OK) printf("%s/report.html\n", a->o.out);
+    return status;
+}
+
+/* The answer, for those who do not open the page. */
+static qv_status print_answer(qv_ctx *ctx, const char *out)
+{
+    qv_status status = QV_OK;
+    qv_study *s = NULL;
+    qv_plan plan = {0};
+    qv_results results = {0};
+    qv_buf b = {0};
+    QV_TRY(qv_study_of_folder(ctx, &s, out));
+    QV_TRY(qv_plan_read(ctx, &plan, s, out));
+    QV_TRY(qv_results_make(ctx, &results, s, &plan, out));
+    qv_study_answer(&results, &b);
+    QV_TRY(qv_buf_check(ctx, &b));
+    printf("%s\n%s/report.html\n", b.data, out);
+done:
+    qv_buf_free(&b);
+    qv_results_free(&results);
+    qv_plan_free(&plan);
+    qv_study_free(s);
+    return status;
+}
+
+static qv_status run(qv_ctx *ctx, arguments *a, const char *file)
+{
+    qv_status status = QV_OK;
+    qv_study *s = NULL;
+    qv_buf text = {0};
+    QV_TRY(qv_study_read(ctx, &s, file));
+    if (a->dry_run) {
+        QV_TRY(qv_study_predict(ctx, s, &a->o, &text));
+        fputs(text.data, stdout);
+    } else {
+        QV_TRY(qv_study_run(ctx, s, &a->o));
+        QV_TRY(print_answer(ctx, a->o.out));
+    }
+done:
+    qv_buf_free(&text);
+    qv_study_free(s);
+    return status;
+}
+
+qv_status qv_cmd_study(qv_ctx *ctx, int argc, char **argv)
+{
+    arguments a = {0};
+    qv_buf command = {0};
+    qv_status status = QV_OK;
+    qv_cli_quote(&command, argc, argv);
+    QV_TRY(qv_buf_check(ctx, &command));
+    a.o.command = command.data;
+    QV_TRY(parse(ctx, &a, argc, argv));
+    if (a.help) {
+        fputs(help_text, stdout);
+        goto done;
+    }
+    char **words = argv + optind;
+    int n = argc - optind;
+    if (n > 0 && strcmp(words[0], "report") == 0)
+        status = report(ctx, n - 1, words + 1);
+    else if (n > 0 && strcmp(words[0], "merge") == 0)
+        status = merge(ctx, &a, n - 1, words + 1);
+    else if (n != 1 || !a.o.out)
+        status = qv_fail(ctx, QV_ERR_USAGE, "%s; quaver study --help shows how it is called",
+                         n == 1 ? "no folder: --out DIR says where records and report go" : "one study file is needed");
+    else
+        status = run(ctx, &a, words[0]);
+done:
+    qv_buf_free(&command);
+    return status;
+}

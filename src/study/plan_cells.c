@@ -1,0 +1,335 @@
+/* From axes to cells, and from the names of cells to cells. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "net/block.h"
+#include "study/plan_own.h"
+
+enum { MOST_COMBINATIONS = 4096 };
+
+qv_status qv_settings_idle(qv_ctx *ctx, qv_settings *s)
+{
+    qv_settings start;
+    qv_status status = qv_settings_init(ctx, &start);
+    if (status != QV_OK) return status;
+    if (s->forward == QV_SHAKE_EVEN && s->backward != QV_SHAKE_SHAKE) { /* keep: as forward, so even too */
+        s->backward = QV_SHAKE_EVEN;
+        s->level = start.level;
+        s->bands = start.bands;
+    }
+    if (!qv_order_norm_before_shake((qv_block_order)s->order)) s->gamma0 = start.gamma0;
+    qv_settings_free(&start);
+    return QV_OK;
+}
+
+static int level_at(const qv_study *s, size_t combination, size_t axis)
+{
+    for (size_t a = s->n_axes; a-- > axis + 1;) combination /= s->axes[a].n;
+    return (int)(combination % s->axes[axis].n);
+}
+
+static int find_level(const qv_study_axis *a, const char *name)
+{
+    for (size_t i = 0; i < a->n; i++)
+        if (strcmp(a->levels[i].name, name) == 0) return (int)i;
+    return -1;
+}
+
+static qv_status unknown_level(qv_ctx *ctx, const qv_study *s, int line, const qv_study_axis *only, const char *word)
+{
+    const char *names[256];
+    size_t n = 0;
+    for (size_t a = 0; a < s->n_axes; a++)
+        for (size_t k = 0; k < s->axes[a].n && n < 256; k++)
+            if (!only || only == &s->axes[a]) names[n++] = s->axes[a].levels[k].name;
+    return qv_study_unknown(ctx, s, line, "level", word, names, n);
+}
+
+/* One word of a CELL: the axis and the level that it names. */
+static qv_status read_word(qv_ctx *ctx, const qv_study *s, int line, const char *word, size_t *axis, int *level)
+{
+    const char *equals = strchr(word, '=');
+    size_t found = 0;
+    if (equals) {
+        const char *names[64];
+        for (size_t a = 0; a < s->n_axes; a++) {
+            names[a] = s->axes[a].name;
+            if (strlen(names[a]) != (size_t)(equals - word) || strncmp(names[a], word, strlen(names[a])) != 0) continue;
+            *axis = a;
+            *level = find_level(&s->axes[a], equals + 1);
+            return *level >= 0 ? QV_OK : unknown_level(ctx, s, line, &s->axes[a], equals + 1);
+        }
+        char name[64];
+        snprintf(name, sizeof name, "%.*s", (int)(equals - word), word);
+        return qv_study_unknown(ctx, s, line, "axis", name, names, s->n_axes);
+    }
+    for (size_t a = 0; a < s->n_axes; a++) {
+        int k = find_level(&s->axes[a], word);
+        if (k < 0) continue;
+        *axis = a;
+        *level = k;
+        found++;
+    }
+    if (found == 1) return QV_OK;
+    if (found == 0) return unknown_level(ctx, s, line, NULL, word);
+    return qv_fail(ctx, QV_ERR_DATA, "%s:%d: more than one axis has a level %s; write AXIS=%s", s->path, line, word,
+                   word);
+}
+
+qv_status qv_study_match(qv_ctx *ctx, const qv_study *s, int line, const char *cells, bool *matches)
+{
+    char word[64];
+    int wanted[64];
+    for (size_t a = 0; a < s->n_axes; a++) wanted[a] = -1;
+    for (const char *at = cells; qv_study_word(&at, word);) {
+        size_t axis = 0;
+        int level = 0;
+        qv_status status = read_word(ctx, s, line, word, &axis, &level);
+        if (status != QV_OK) return status;
+        if (wanted[axis] >= 0)
+            return qv_fail(ctx, QV_ERR_DATA, "%s:%d: \"%s\" names two levels of the axis %s", s->path, line, cells,
+                           s->axes[axis].name);
+        wanted[axis] = level;
+    }
+    for (size_t i = 0; i < s->n_combinations; i++) {
+        matches[i] = true;
+        for (size_t a = 0; a < s->n_axes; a++)
+            matches[i] = matches[i] && (wanted[a] < 0 || wanted[a] == level_at(s, i, a));
+    }
+    return QV_OK;
+}
+
+qv_status qv_study_find(qv_ctx *ctx, const qv_study *s, int line, const char *cell, int *index)
+{
+    bool *matches;
+    qv_buf names = {0};
+    size_t n = 0;
+    qv_status status = qv_alloc(ctx, &matches, s->n_combinations, sizeof *matches);
+    if (status != QV_OK) return status;
+    QV_TRY(qv_study_match(ctx, s, line, cell, matches));
+    for (size_t c = 0; c < s->n_cells; c++) {
+        bool named = false;
+        for (size_t i = 0; i < s->n_combinations; i++) named = named || (matches[i] && s->cell_of[i] == (int)c);
+        if (!named) continue;
+        *index = (int)c;
+        if (n++ < 4) qv_buf_printf(&names, "%s\"%s\"", n > 1 ? ", " : "", s->cells[c].name);
+    }
+    if (n != 1)
+        status = qv_fail(ctx, QV_ERR_DATA, "%s:%d: \"%s\" fits %zu cells (%s%s); name a level of each axis that counts",
+                         s->path, line, cell, n, names.failed || !names.data ? "" : names.data, n > 4 ? ", .." : "");
+done:
+    qv_buf_free(&names);
+    free(matches);
+    return status;
+}
+
+/* ---- settings of a combination ---- */
+
+/* Set elsewhere: by [corpus], by the seeds, by the command line. */
+static qv_status check_key(qv_ctx *ctx, const char *key)
+{
+    static const char *const theirs[][2] = {{"corpus.manifest", "[corpus NAME] has it: manifest = FILE"},
+                                            {"corpus.labels", "[corpus NAME] has it: labels = LIST"},
+                                            {"split.folds", "[corpus NAME] has it: folds = SPEC"},
+                                            {"train.seed", "[study] has it: seeds = N and first_seed = N"},
+                                            {"split.mode", "a study tests by speakers"},
+                                            {"run.threads", "--threads of the command line has it"}};
+    for (size_t i = 0; i < sizeof theirs / sizeof *theirs; i++)
+        if (strcmp(theirs[i][0], key) == 0)
+            return qv_fail(ctx, QV_ERR_DATA, "%s cannot be set here: %s", key, theirs[i][1]);
+    return QV_OK;
+}
+
+static qv_status assign(qv_ctx *ctx, const qv_study *s, qv_settings *to, int line, const char *key, const char *value)
+{
+    qv_status status = check_key(ctx, key);
+    if (status == QV_OK) status = qv_settings_set(ctx, to, key, value);
+    if (status == QV_ERR_USAGE) status = QV_ERR_DATA; /* it is the file that is wrong */
+    return status == QV_OK ? QV_OK : qv_fail_prefix(ctx, status, "%s:%d", s->path, line);
+}
+
+/* "section.key=value, section.key=value" */
+static qv_status assign_level(qv_ctx *ctx, const qv_study *s, qv_settings *to, const qv_study_level *level)
+{
+    char word[64];
+    for (const char *at = level->assignments; qv_study_word(&at, word);) {
+        char *equals = strchr(word, '=');
+        if (!equals)
+            return qv_fail(ctx, QV_ERR_DATA, "%s:%d: level %s: expected section.key=value, found %s", s->path,
+                           level->line, level->name, word);
+        *equals = '\0';
+        qv_status status = assign(ctx, s, to, level->line, word, equals + 1);
+        if (status != QV_OK) return status;
+    }
+    return QV_OK;
+}
+
+static qv_status make_settings(qv_ctx *ctx, const qv_study *s, size_t combination, bool *const *matches,
+                               qv_settings *out)
+{
+    qv_status status = QV_OK;
+    QV_TRY(qv_settings_init(ctx, out));
+    for (size_t i = 0; i < s->n_assignments; i++) {
+        const qv_study_assignment *a = &s->assignments[i];
+        if (!a->cells) QV_TRY(assign(ctx, s, out, a->line, a->key, a->value));
+    }
+    for (size_t a = 0; a < s->n_axes; a++)
+        QV_TRY(assign_level(ctx, s, out, &s->axes[a].levels[level_at(s, combination, a)]));
+    for (size_t i = 0; i < s->n_assignments; i++) {
+        const qv_study_assignment *a = &s->assignments[i];
+        if (a->cells && matches[i][combination]) QV_TRY(assign(ctx, s, out, a->line, a->key, a->value));
+    }
+    QV_TRY(qv_settings_idle(ctx, out));
+done:
+    if (status != QV_OK) qv_settings_free(out);
+    return status;
+}
+
+/* Adds the combination as a cell, or finds the cell that trains the same. */
+static qv_status add_combination(qv_ctx *ctx, qv_study *s, size_t combination, bool *const *matches)
+{
+    qv_status status = QV_OK;
+    qv_buf text = {0};
+    qv_study_cell cell = {0};
+    QV_TRY(make_settings(ctx, s, combination, matches, &cell.settings));
+    QV_TRY(qv_settings_changed(ctx, &cell.settings, &text));
+    QV_TRY(qv_strdup(ctx, &cell.identity, text.data ? text.data : ""));
+    size_t c = 0;
+    while (c < s->n_cells && strcmp(s->cells[c].identity, cell.identity) != 0) c++;
+    s->cell_of[combination] = (int)c;
+    if (c < s->n_cells) {
+        for (size_t a = 0; a < s->n_axes; a++)
+            if (s->cells[c].level[a] != level_at(s, combination, a)) s->cells[c].level[a] = -1;
+        goto done;
+    }
+    QV_TRY(qv_alloc(ctx, &cell.level, s->n_axes, sizeof *cell.level));
+    for (size_t a = 0; a < s->n_axes; a++) cell.level[a] = level_at(s, combination, a);
+    QV_TRY(qv_grow(ctx, &s->cells, &s->cap_cells, s->n_cells + 1, sizeof *s->cells));
+    s->cells[s->n_cells++] = cell;
+    cell = (qv_study_cell){0};
+done:
+    qv_settings_free(&cell.settings);
+    free(cell.identity);
+    free(cell.level);
+    qv_buf_free(&text);
+    return status;
+}
+
+/* A level's name as it stands in a cell's: with its axis where another axis has the same. */
+static void print_level(const qv_study *s, size_t axis, int level, qv_buf *b)
+{
+    const char *name = s->axes[axis].levels[level].name;
+    bool shared = false;
+    for (size_t a = 0; a < s->n_axes; a++) shared = shared || (a != axis && find_level(&s->axes[a], name) >= 0);
+    bool number = strspn(name, "0123456789.+-eE") == strlen(name); /* "0.1" alone says little */
+    if (shared || number) qv_buf_printf(b, "%s=", s->axes[axis].name);
+    qv_buf_puts(b, name);
+}
+
+static qv_status name_cell(qv_ctx *ctx, const qv_study *s, qv_study_cell *c)
+{
+    qv_status status = QV_OK;
+    qv_buf b = {0};
+    for (size_t a = 0; a < s->n_axes; a++) {
+        if (c->level[a] < 0) continue;
+        if (b.len) qv_buf_puts(&b, " ");
+        print_level(s, a, c->level[a], &b);
+    }
+    if (!b.len) qv_buf_puts(&b, "all");
+    QV_TRY(qv_buf_check(ctx, &b));
+    QV_TRY(qv_strdup(ctx, &c->name, b.data));
+    QV_TRY(qv_strdup(ctx, &c->file, b.data));
+    for (char *p = c->file; *p; p++)
+        if (*p == ' ') *p = '_';
+done:
+    qv_buf_free(&b);
+    return status;
+}
+
+static qv_status make_cells(qv_ctx *ctx, qv_study *s)
+{
+    qv_status status = QV_OK;
+    bool **matches = NULL;
+    s->n_combinations = 1;
+    for (size_t a = 0; a < s->n_axes; a++) {
+        if (s->axes[a].n == 0)
+            return qv_fail(ctx, QV_ERR_DATA, "%s:%d: axis %s has no levels: setting = section.key and values = a, b",
+                           s->path, s->axes[a].line, s->axes[a].name);
+        s->n_combinations *= s->axes[a].n;
+        if (s->n_combinations > MOST_COMBINATIONS || s->n_axes > 64)
+            return qv_fail(ctx, QV_ERR_DATA, "%s: the axes make more than %d cells", s->path, MOST_COMBINATIONS);
+    }
+    QV_TRY(qv_alloc(ctx, &s->cell_of, s->n_combinations, sizeof *s->cell_of));
+    QV_TRY(qv_alloc(ctx, &matches, s->n_assignments, sizeof *matches));
+    for (size_t i = 0; i < s->n_assignments; i++) {
+        const qv_study_assignment *a = &s->assignments[i];
+        if (!a->cells) continue;
+        QV_TRY(qv_alloc(ctx, &matches[i], s->n_combinations, sizeof **matches));
+        QV_TRY(qv_study_match(ctx, s, a->line, a->cells, matches[i]));
+    }
+    for (size_t i = 0; i < s->n_combinations; i++) QV_TRY(add_combination(ctx, s, i, matches));
+    for (size_t c = 0; c < s->n_cells; c++) QV_TRY(name_cell(ctx, s, &s->cells[c]));
+done:
+    for (size_t i = 0; matches && i < s->n_assignments; i++) free(matches[i]);
+    free(matches);
+    return status;
+}
+
+/* ---- claim, baseline ---- */
+
+static qv_status read_claim(qv_ctx *ctx, qv_study *s)
+{
+    char word[64];
+    const char *names[256];
+    size_t n = 0;
+    for (size_t i = 0; i < s->n_comparisons; i++) {
+        s->comparisons[i].claimed = !s->claim;
+        if (n < 256) names[n++] = s->comparisons[i].name;
+    }
+    for (const char *at = s->claim ? s->claim : ""; qv_study_word(&at, word);) {
+        size_t i = 0;
+        while (i < s->n_comparisons && strcmp(s->comparisons[i].name, word) != 0) i++;
+        if (i == s->n_comparisons) return qv_study_unknown(ctx, s, 1, "comparison (of claim)", word, names, n);
+        s->comparisons[i].claimed = true;
+    }
+    return QV_OK;
+}
+
+qv_status qv_study_resolve(qv_ctx *ctx, qv_study *s)
+{
+    qv_status status = QV_OK;
+    QV_TRY(make_cells(ctx, s));
+    if (s->baseline_text) QV_TRY(qv_study_find(ctx, s, 1, s->baseline_text, &s->baseline));
+    QV_TRY(read_claim(ctx, s));
+    for (size_t i = 0; i < s->n_comparisons; i++) QV_TRY(qv_study_contrast(ctx, s, &s->comparisons[i]));
+done:
+    return status;
+}
+
+void qv_study_identity(const qv_study *s, qv_buf *out)
+{
+    qv_buf_puts(out, "alpha = ");
+    qv_buf_real(out, s->alpha);
+    qv_buf_printf(out, "\nfirst_seed = %llu\n", (unsigned long long)s->first_seed);
+    if (s->baseline >= 0) qv_buf_printf(out, "baseline = %s\n", s->cells[s->baseline].name);
+    for (size_t i = 0; i < s->n_corpora; i++) {
+        const qv_study_corpus *c = &s->corpora[i];
+        qv_buf_printf(out, "corpus %s: folds %s, labels %s, embedded %d %d\n", c->name, c->folds, c->labels,
+                      c->speakers, c->sentences);
+    }
+    for (size_t i = 0; i < s->n_cells; i++) {
+        qv_buf_printf(out, "cell %s:", s->cells[i].name);
+        for (const char *p = s->cells[i].identity; *p; p++) qv_buf_add(out, *p == '\n' ? ";" : p, 1);
+        qv_buf_puts(out, "\n");
+    }
+    for (size_t i = 0; i < s->n_comparisons; i++) {
+        const qv_comparison *c = &s->comparisons[i];
+        qv_buf_printf(out, "compare %s:%s%s%s", c->name, c->ua ? " ua" : "", c->gap ? " gap" : "",
+                      c->claimed ? " claim" : "");
+        for (size_t k = 0; k < s->n_cells; k++)
+            if (c->weight[k] != 0) qv_buf_printf(out, " %+g %s", c->weight[k], s->cells[k].name);
+        qv_buf_puts(out, "\n");
+    }
+}

@@ -1,0 +1,438 @@
+/* The study file, line by line. */
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/ini.h"
+#include "base/io.h"
+#include "base/nearest.h"
+#include "study/plan_own.h"
+
+enum { LARGEST_FILE = 1 << 20, MOST_NAME = 40 };
+
+qv_status qv_study_unknown(qv_ctx *ctx, const qv_study *s, int line, const char *what, const char *word,
+                           const char *const *names, size_t n)
+{
+    const char *near = qv_nearest(word, names, n);
+    qv_buf list = {0};
+    for (size_t i = 0; i < n && i < 12; i++) qv_buf_printf(&list, "%s%s", i ? ", " : "", names[i]);
+    qv_status status =
+        near ? qv_fail(ctx, QV_ERR_DATA, "%s:%d: there is no %s %s; did you mean %s?", s->path, line, what, word, near)
+             : qv_fail(ctx, QV_ERR_DATA, "%s:%d: there is no %s %s; there are %s", s->path, line, what, word,
+                       list.failed || !list.data ? "none" : list.data);
+    qv_buf_free(&list);
+    return status;
+}
+
+bool qv_study_word(const char **at, char word[64])
+{
+    const char *p = *at + strspn(*at, " \t,");
+    size_t n = strcspn(p, " \t,");
+    snprintf(word, 64, "%.*s", n < 64 ? (int)n : 63, p);
+    *at = p + n;
+    return n > 0;
+}
+
+/* Names become parts of file names. */
+static qv_status check_name(qv_ctx *ctx, const char *what, const char *name)
+{
+    static const char fit[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    size_t n = strlen(name);
+    if (n > 0 && n <= MOST_NAME && strspn(name, fit) == n && name[0] != '.' && strcmp(name, "-") != 0) return QV_OK;
+    return qv_fail(ctx, QV_ERR_DATA, "%s \"%.60s\": a name has 1 to %d letters, digits, '.', '_' or '-'", what, name,
+                   MOST_NAME);
+}
+
+/* Replaces text that is not there yet: a key given twice is a mistake. */
+static qv_status set_once(qv_ctx *ctx, char **field, const qv_ini_line *l)
+{
+    if (*field) return qv_fail(ctx, QV_ERR_DATA, "%s is given twice in [%s]", l->key, l->section);
+    if (!*l->value) return qv_fail(ctx, QV_ERR_DATA, "%s has no value", l->key);
+    return qv_strdup(ctx, field, l->value);
+}
+
+static qv_status unknown_key(qv_ctx *ctx, const qv_ini_line *l, const char *const *names, size_t n)
+{
+    const char *near = qv_nearest(l->key, names, n);
+    qv_buf list = {0};
+    for (size_t i = 0; i < n; i++) qv_buf_printf(&list, "%s%s", i ? ", " : "", names[i]);
+    qv_status status = near ? qv_fail(ctx, QV_ERR_DATA, "[%s] has no %s; did you mean %s?", l->section, l->key, near)
+                            : qv_fail(ctx, QV_ERR_DATA, "[%s] has no %s; it has %s", l->section, l->key,
+                                      list.failed ? "others" : list.data);
+    qv_buf_free(&list);
+    return status;
+}
+
+static qv_status whole_number(qv_ctx *ctx, const char *key, const char *value, double low, double high, double *out)
+{
+    char *end;
+    errno = 0;
+    *out = strtod(value, &end);
+    if (end != value && !*end && !errno && *out >= low && *out <= high && *out == floor(*out)) return QV_OK;
+    return qv_fail(ctx, QV_ERR_DATA, "%s = %.60s: expected a whole number from %g to %g", key, value, low, high);
+}
+
+static qv_status read_study(qv_ctx *ctx, qv_study *s, const qv_ini_line *l)
+{
+    static const char *const keys[] = {"question", "seeds", "first_seed", "alpha", "baseline", "claim"};
+    double x;
+    char *end;
+    if (strcmp(l->key, "question") == 0) return set_once(ctx, &s->question, l);
+    qv_ini_cut_comment(l->value);
+    if (strcmp(l->key, "baseline") == 0) return set_once(ctx, &s->baseline_text, l);
+    if (strcmp(l->key, "claim") == 0) return set_once(ctx, &s->claim, l);
+    if (strcmp(l->key, "alpha") == 0) {
+        s->alpha = strtod(l->value, &end);
+        if (end != l->value && !*end && s->alpha > 0 && s->alpha <= 0.5) return QV_OK;
+        return qv_fail(ctx, QV_ERR_DATA, "alpha = %.60s: expected a number above 0, at most 0.5", l->value);
+    }
+    qv_status status = QV_OK;
+    if (strcmp(l->key, "seeds") == 0) {
+        status = whole_number(ctx, l->key, l->value, 1, 10000, &x);
+        if (status == QV_OK) s->seeds = (int)x;
+        return status;
+    }
+    if (strcmp(l->key, "first_seed") == 0) {
+        status = whole_number(ctx, l->key, l->value, 0, 0x1p53, &x);
+        if (status == QV_OK) s->first_seed = (uint64_t)x;
+        return status;
+    }
+    return unknown_key(ctx, l, keys, sizeof keys / sizeof *keys);
+}
+
+static qv_status read_embedded(qv_ctx *ctx, qv_study_corpus *c, const char *value)
+{
+    char word[64];
+    double speakers, sentences;
+    qv_status status = QV_OK;
+    qv_study_word(&value, word);
+    QV_TRY(whole_number(ctx, "embedded", word, 2, 99, &speakers));
+    qv_study_word(&value, word);
+    QV_TRY(whole_number(ctx, "embedded", word, 1, 99, &sentences));
+    c->speakers = (int)speakers;
+    c->sentences = (int)sentences;
+    if (qv_study_word(&value, word))
+        status = qv_fail(ctx, QV_ERR_DATA, "embedded: expected SPEAKERS SENTENCES, found %s behind them", word);
+done:
+    return status;
+}
+
+static qv_status read_corpus(qv_ctx *ctx, qv_study *s, const qv_ini_line *l)
+{
+    static const char *const keys[] = {"manifest", "embedded", "folds", "labels"};
+    qv_study_corpus *c = &s->corpora[s->n_corpora - 1];
+    if (strcmp(l->key, "manifest") == 0) return set_once(ctx, &c->manifest, l);
+    if (strcmp(l->key, "folds") == 0) return set_once(ctx, &c->folds, l);
+    qv_ini_cut_comment(l->value);
+    if (strcmp(l->key, "labels") == 0) return set_once(ctx, &c->labels, l);
+    if (strcmp(l->key, "embedded") == 0) return read_embedded(ctx, c, l->value);
+    return unknown_key(ctx, l, keys, sizeof keys / sizeof *keys);
+}
+
+static qv_status add_level(qv_ctx *ctx, qv_study_axis *a, const char *name, const char *assignments, int line)
+{
+    qv_status status = QV_OK;
+    qv_study_level *level;
+    QV_TRY(check_name(ctx, "level", name));
+    for (size_t i = 0; i < a->n; i++)
+        if (strcmp(a->levels[i].name, name) == 0)
+            return qv_fail(ctx, QV_ERR_DATA, "axis %s has the level %s twice", a->name, name);
+    QV_TRY(qv_grow(ctx, &a->levels, &a->cap, a->n + 1, sizeof *a->levels));
+    level = &a->levels[a->n++];
+    *level = (qv_study_level){.line = line};
+    QV_TRY(qv_strdup(ctx, &level->name, name));
+    QV_TRY(qv_strdup(ctx, &level->assignments, assignments));
+done:
+    return status;
+}
+
+/* "values = 0.1, 1" with "setting = shake.gamma0", in any order. */
+static qv_status short_levels(qv_ctx *ctx, qv_study_axis *a, int line)
+{
+    char word[64], text[256];
+    const char *at = a->values;
+    if (!a->setting || !a->values) return QV_OK;
+    while (qv_study_word(&at, word)) {
+        snprintf(text, sizeof text, "%.150s=%s", a->setting, word);
+        qv_status status = add_level(ctx, a, word, text, line);
+        if (status != QV_OK) return status;
+    }
+    return QV_OK;
+}
+
+static qv_status read_axis(qv_ctx *ctx, qv_study *s, const qv_ini_line *l)
+{
+    qv_study_axis *a = &s->axes[s->n_axes - 1];
+    qv_status status = QV_OK;
+    qv_ini_cut_comment(l->value);
+    bool is_short = strcmp(l->key, "setting") == 0 || strcmp(l->key, "values") == 0;
+    if ((is_short && a->n > 0) || (!is_short && (a->setting || a->values)))
+        return qv_fail(ctx, QV_ERR_DATA, "an axis has either setting and values, or a line a level; [%s] mixes them",
+                       l->section);
+    if (!is_short) return add_level(ctx, a, l->key, l->value, l->line);
+    QV_TRY(set_once(ctx, l->key[0] == 's' ? &a->setting : &a->values, l));
+    QV_TRY(short_levels(ctx, a, l->line));
+done:
+    return status;
+}
+
+static qv_status read_assignment(qv_ctx *ctx, qv_study *s, const qv_ini_line *l, const char *cells)
+{
+    qv_status status = QV_OK;
+    qv_study_assignment *a;
+    qv_ini_cut_comment(l->value);
+    QV_TRY(qv_grow(ctx, &s->assignments, &s->cap_assignments, s->n_assignments + 1, sizeof *s->assignments));
+    a = &s->assignments[s->n_assignments++];
+    *a = (qv_study_assignment){.line = l->line};
+    if (cells) QV_TRY(qv_strdup(ctx, &a->cells, cells));
+    QV_TRY(qv_strdup(ctx, &a->key, l->key));
+    QV_TRY(qv_strdup(ctx, &a->value, l->value));
+done:
+    return status;
+}
+
+static qv_status read_expect(qv_ctx *ctx, qv_comparison *c, const char *value)
+{
+    char word[64];
+    c->ua = c->gap = false;
+    for (const char *at = value; qv_study_word(&at, word);) {
+        if (strcmp(word, "ua") == 0)
+            c->ua = true;
+        else if (strcmp(word, "gap") == 0)
+            c->gap = true;
+        else
+            return qv_fail(ctx, QV_ERR_DATA, "expect = %s: expected ua, gap or both", word);
+    }
+    return c->ua || c->gap ? QV_OK : qv_fail(ctx, QV_ERR_DATA, "expect: expected ua, gap or both");
+}
+
+static qv_status read_comparison(qv_ctx *ctx, qv_study *s, const qv_ini_line *l)
+{
+    static const char *const keys[] = {"title", "difference", "expect"};
+    qv_comparison *c = &s->comparisons[s->n_comparisons - 1];
+    if (strcmp(l->key, "title") == 0) return set_once(ctx, &c->title, l);
+    qv_ini_cut_comment(l->value);
+    if (strcmp(l->key, "difference") == 0) {
+        c->line = l->line;
+        return set_once(ctx, &c->difference, l);
+    }
+    if (strcmp(l->key, "expect") == 0) return read_expect(ctx, c, l->value);
+    return unknown_key(ctx, l, keys, sizeof keys / sizeof *keys);
+}
+
+/* ---- sections ---- */
+
+enum { STUDY, SETTINGS, CORPUS, AXIS, CELLS, COMPARE, SECTIONS };
+static const char *const section_words[SECTIONS] = {"study", "settings", "corpus", "axis", "cells", "compare"};
+
+/* "axis order" is AXIS with the name "order". -1 for an unknown word. */
+static int section_kind(const char *section, const char **name)
+{
+    size_t n = strcspn(section, " \t");
+    *name = section + n + strspn(section + n, " \t");
+    for (int i = 0; i < SECTIONS; i++)
+        if (strlen(section_words[i]) == n && strncmp(section_words[i], section, n) == 0) return i;
+    return -1;
+}
+
+static qv_status taken(qv_ctx *ctx, const char *what, const char *name)
+{
+    return qv_fail(ctx, QV_ERR_DATA, "there is a %s %s already", what, name);
+}
+
+static qv_status open_corpus(qv_ctx *ctx, qv_study *s, const char *name, int line)
+{
+    qv_status status = QV_OK;
+    for (size_t i = 0; i < s->n_corpora; i++)
+        if (strcmp(s->corpora[i].name, name) == 0) return taken(ctx, "corpus", name);
+    QV_TRY(qv_grow(ctx, &s->corpora, &s->cap_corpora, s->n_corpora + 1, sizeof *s->corpora));
+    s->corpora[s->n_corpora] = (qv_study_corpus){.line = line};
+    QV_TRY(qv_strdup(ctx, &s->corpora[s->n_corpora++].name, name));
+done:
+    return status;
+}
+
+static qv_status open_axis(qv_ctx *ctx, qv_study *s, const char *name, int line)
+{
+    qv_status status = QV_OK;
+    for (size_t i = 0; i < s->n_axes; i++)
+        if (strcmp(s->axes[i].name, name) == 0) return taken(ctx, "axis", name);
+    QV_TRY(qv_grow(ctx, &s->axes, &s->cap_axes, s->n_axes + 1, sizeof *s->axes));
+    s->axes[s->n_axes] = (qv_study_axis){.line = line};
+    QV_TRY(qv_strdup(ctx, &s->axes[s->n_axes++].name, name));
+done:
+    return status;
+}
+
+static qv_status open_comparison(qv_ctx *ctx, qv_study *s, const char *name, int line)
+{
+    qv_status status = QV_OK;
+    for (size_t i = 0; i < s->n_comparisons; i++)
+        if (strcmp(s->comparisons[i].name, name) == 0) return taken(ctx, "comparison", name);
+    QV_TRY(qv_grow(ctx, &s->comparisons, &s->cap_comparisons, s->n_comparisons + 1, sizeof *s->comparisons));
+    s->comparisons[s->n_comparisons] = (qv_comparison){.line = line, .ua = true, .gap = true};
+    QV_TRY(qv_strdup(ctx, &s->comparisons[s->n_comparisons++].name, name));
+done:
+    return status;
+}
+
+static qv_status open_section(qv_ctx *ctx, qv_study *s, const qv_ini_line *l)
+{
+    const char *name;
+    int kind = section_kind(l->section, &name);
+    if (kind < 0) {
+        char word[64];
+        snprintf(word, sizeof word, "%.*s", (int)strcspn(l->section, " \t"), l->section);
+        const char *near = qv_nearest(word, section_words, SECTIONS);
+        return near ? qv_fail(ctx, QV_ERR_DATA, "there is no section [%s]; did you mean [%s]?", l->section, near)
+                    : qv_fail(ctx, QV_ERR_DATA,
+                              "there is no section [%s]; a study has [study], [corpus NAME], [settings], [axis NAME], "
+                              "[cells CELL] and [compare NAME]",
+                              l->section);
+    }
+    if ((kind == STUDY || kind == SETTINGS) && *name)
+        return qv_fail(ctx, QV_ERR_DATA, "[%s] takes no name", section_words[kind]);
+    if (kind == STUDY || kind == SETTINGS) return QV_OK;
+    if (kind == CELLS)
+        return *name ? QV_OK : qv_fail(ctx, QV_ERR_DATA, "[cells] names the levels of cells: [cells shaken]");
+    qv_status status = check_name(ctx, section_words[kind], name);
+    if (status != QV_OK) return status;
+    if (kind == CORPUS) return open_corpus(ctx, s, name, l->line);
+    return kind == AXIS ? open_axis(ctx, s, name, l->line) : open_comparison(ctx, s, name, l->line);
+}
+
+static qv_status read_line(qv_ctx *ctx, void *user, const qv_ini_line *l)
+{
+    qv_study *s = user;
+    const char *name;
+    if (!l->key) return open_section(ctx, s, l);
+    switch (section_kind(l->section, &name)) {
+    case STUDY:
+        return read_study(ctx, s, l);
+    case SETTINGS:
+        return read_assignment(ctx, s, l, NULL);
+    case CORPUS:
+        return read_corpus(ctx, s, l);
+    case AXIS:
+        return read_axis(ctx, s, l);
+    case CELLS:
+        return read_assignment(ctx, s, l, name);
+    case COMPARE:
+        return read_comparison(ctx, s, l);
+    }
+    return qv_fail(ctx, QV_ERR_DATA, "%s stands before the first section; a study begins with [study]", l->key);
+}
+
+/* ---- the whole ---- */
+
+static qv_status check_corpora(qv_ctx *ctx, qv_study *s)
+{
+    qv_status status = QV_OK;
+    if (s->n_corpora == 0)
+        return qv_fail(ctx, QV_ERR_DATA, "%s: no corpus; a section [corpus NAME] with manifest = FILE names one",
+                       s->path);
+    for (size_t i = 0; i < s->n_corpora; i++) {
+        qv_study_corpus *c = &s->corpora[i];
+        if (!c->manifest == !c->speakers)
+            return qv_fail(ctx, QV_ERR_DATA,
+                           "%s:%d: corpus %s needs either manifest = FILE or embedded = SPEAKERS SENTENCES", s->path,
+                           c->line, c->name);
+        if (!c->folds) QV_TRY(qv_strdup(ctx, &c->folds, "speaker"));
+        if (!c->labels) QV_TRY(qv_strdup(ctx, &c->labels, ""));
+    }
+done:
+    return status;
+}
+
+qv_status qv_study_parse(qv_ctx *ctx, qv_study **out, const char *path, const char *text)
+{
+    qv_status status = QV_OK;
+    qv_study *s = NULL;
+    *out = NULL;
+    QV_TRY(qv_alloc(ctx, &s, 1, sizeof *s));
+    s->seeds = 1;
+    s->first_seed = 1;
+    s->alpha = 0.05;
+    s->baseline = -1;
+    QV_TRY(qv_strdup(ctx, &s->path, path));
+    QV_TRY(qv_strdup(ctx, &s->text, text));
+    QV_TRY(qv_ini_parse(ctx, path, text, read_line, s));
+    QV_TRY(check_corpora(ctx, s));
+    QV_TRY(qv_study_resolve(ctx, s));
+    *out = s;
+    s = NULL;
+done:
+    qv_study_free(s);
+    return status;
+}
+
+qv_status qv_study_read(qv_ctx *ctx, qv_study **out, const char *path)
+{
+    char *text = NULL;
+    size_t size;
+    *out = NULL;
+    qv_status status = qv_read_file(ctx, path, LARGEST_FILE, &text, &size);
+    if (status == QV_OK && strlen(text) != size)
+        status = qv_fail(ctx, QV_ERR_DATA, "%s holds a NUL byte: not a study file", path);
+    if (status == QV_OK) status = qv_study_parse(ctx, out, path, text);
+    free(text);
+    return status;
+}
+
+static void free_parts(qv_study *s)
+{
+    for (size_t i = 0; i < s->n_corpora; i++) {
+        free(s->corpora[i].name);
+        free(s->corpora[i].manifest);
+        free(s->corpora[i].folds);
+        free(s->corpora[i].labels);
+    }
+    for (size_t i = 0; i < s->n_axes; i++) {
+        for (size_t k = 0; k < s->axes[i].n; k++) {
+            free(s->axes[i].levels[k].name);
+            free(s->axes[i].levels[k].assignments);
+        }
+        free(s->axes[i].levels);
+        free(s->axes[i].name);
+        free(s->axes[i].setting);
+        free(s->axes[i].values);
+    }
+    for (size_t i = 0; i < s->n_assignments; i++) {
+        free(s->assignments[i].cells);
+        free(s->assignments[i].key);
+        free(s->assignments[i].value);
+    }
+}
+
+void qv_study_free(qv_study *s)
+{
+    if (!s) return;
+    free_parts(s);
+    for (size_t i = 0; i < s->n_comparisons; i++) {
+        free(s->comparisons[i].name);
+        free(s->comparisons[i].title);
+        free(s->comparisons[i].difference);
+        free(s->comparisons[i].weight);
+    }
+    for (size_t i = 0; i < s->n_cells; i++) {
+        free(s->cells[i].name);
+        free(s->cells[i].file);
+        free(s->cells[i].level);
+        free(s->cells[i].identity);
+        qv_settings_free(&s->cells[i].settings);
+    }
+    free(s->path);
+    free(s->text);
+    free(s->question);
+    free(s->baseline_text);
+    free(s->claim);
+    free(s->corpora);
+    free(s->axes);
+    free(s->assignments);
+    free(s->comparisons);
+    free(s->cells);
+    free(s->cell_of);
+    free(s);
+}

@@ -1,0 +1,424 @@
+#include "study/store.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "base/io.h"
+
+enum { LARGEST_FILE = 8 << 20, FORMAT = 1, MOST_CLASSES = 1000, LARGEST_COUNT = 1000000000 };
+
+static const char *const column_names[QV_RUN_COLUMNS] = {"epoch", "loss", "train_ua", "val_ua", "test_ua"};
+
+void qv_study_record_free(qv_study_record *r)
+{
+    char *texts[] = {r->corpus,  r->cell,   r->fold, r->manifest,  r->settings, r->version,
+                     r->program, r->device, r->isa,  r->libraries, r->finished, r->check};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) free(texts[i]);
+    for (int i = 0; i < r->n_classes; i++) free(r->classes[i]);
+    free(r->classes);
+    for (size_t i = 0; i < r->n_speakers; i++) {
+        free(r->speakers[i].name);
+        free(r->speakers[i].confusion);
+    }
+    free(r->speakers);
+    for (size_t i = 0; i < QV_RUN_COLUMNS; i++) free(r->curve[i]);
+    for (size_t i = 0; i < r->n_scales; i++) free(r->layers[i]);
+    free(r->layers);
+    free(r->scales);
+    *r = (qv_study_record){0};
+}
+
+qv_status qv_study_record_path(qv_ctx *ctx, char **path, const char *out, const char *corpus, const char *cell,
+                               const char *fold, uint64_t seed)
+{
+    qv_buf b = {0};
+    qv_buf_printf(&b, "records/%s/%s/fold-%s.seed-%llu.jsonl", corpus, cell, fold, (unsigned long long)seed);
+    qv_status status = qv_buf_check(ctx, &b);
+    if (status == QV_OK) status = qv_path_join(ctx, path, out, b.data);
+    qv_buf_free(&b);
+    return status;
+}
+
+/* ---- writing ---- */
+
+static json_t *real_json(double x) { return isfinite(x) ? json_real(x) : json_null(); }
+
+static json_t *part_json(const qv_part_score *p)
+{
+    if (p->n == 0) return json_null();
+    return json_pack("{s:I, s:i, s:o, s:o}", "n", (json_int_t)p->n, "speakers", p->speakers, "ua", real_json(p->ua),
+                     "wa", real_json(p->wa));
+}
+
+/* json_array_append_new takes over what it is given, also where that is NULL and it fails. */
+static json_t *confusion_json(const size_t *confusion, int classes)
+{
+    json_t *rows = json_array();
+    int failed = 0;
+    for (int i = 0; i < classes; i++) {
+        json_t *row = json_array();
+        for (int k = 0; k < classes; k++)
+            failed |= json_array_append_new(row, json_integer((json_int_t)confusion[i * classes + k]));
+        failed |= json_array_append_new(rows, row);
+    }
+    if (!failed) return rows;
+    json_decref(rows);
+    return NULL;
+}
+
+static json_t *speakers_json(const qv_study_record *r)
+{
+    json_t *list = json_array();
+    int failed = 0;
+    for (size_t i = 0; i < r->n_speakers; i++) {
+        const qv_record_speaker *s = &r->speakers[i];
+        failed |= json_array_append_new(list, json_pack("{s:s, s:o, s:o, s:o}", "name", s->name, "ua", real_json(s->ua),
+                                                        "wa", real_json(s->wa), "confusion",
+                                                        confusion_json(s->confusion, r->n_classes)));
+    }
+    if (!failed) return list;
+    json_decref(list);
+    return NULL;
+}
+
+static json_t *curve_json(const qv_study_record *r)
+{
+    json_t *curve = json_object();
+    int failed = 0;
+    for (size_t c = 0; c < QV_RUN_COLUMNS; c++) {
+        json_t *list = json_array();
+        for (size_t i = 0; i < r->n_curve; i++) {
+            double x = r->curve[c][i];
+            failed |= json_array_append_new(list, c == QV_RUN_EPOCH ? json_integer((json_int_t)x) : real_json(x));
+        }
+        failed |= json_object_set_new(curve, column_names[c], list);
+    }
+    if (!failed) return curve;
+    json_decref(curve);
+    return NULL;
+}
+
+static json_t *scales_json(const qv_study_record *r)
+{
+    json_t *list = json_array();
+    int failed = 0;
+    for (size_t i = 0; i < r->n_scales; i++)
+        failed |= json_array_append_new(
+            list, json_pack("{s:s, s:o}", "layer", r->layers[i], "mean", real_json(r->scales[i])));
+    if (!failed) return list;
+    json_decref(list);
+    return NULL;
+}
+
+static json_t *classes_json(const qv_study_record *r)
+{
+    json_t *list = json_array();
+    int failed = 0;
+    for (int i = 0; i < r->n_classes; i++) failed |= json_array_append_new(list, json_string(r->classes[i]));
+    if (!failed) return list;
+    json_decref(list);
+    return NULL;
+}
+
+static char *dump(json_t *j)
+{
+    char *text = j ? json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
+    json_decref(j);
+    return text;
+}
+
+static char *result_line(const qv_study_record *r)
+{
+    json_t *running = json_pack("{s:o, s:o, s:o}", "train", part_json(&r->train), "val", part_json(&r->val), "speakers",
+                                speakers_json(r));
+    return dump(json_pack("{s:i, s:s, s:s, s:s, s:I, s:s, s:s, s:o, s:i, s:I, s:o, s:n, s:o, s:o}", "format", FORMAT,
+                          "corpus", r->corpus, "cell", r->cell, "fold", r->fold, "seed", (json_int_t)r->seed,
+                          "manifest", r->manifest, "settings", r->settings, "classes", classes_json(r), "epoch",
+                          r->epoch, "parameters", (json_int_t)r->parameters, "running", running, "even", "curve",
+                          curve_json(r), "scales", scales_json(r)));
+}
+
+static void check_of(const char *line, char out[32])
+{
+    snprintf(out, 32, "%016llx", (unsigned long long)XXH3_64bits(line, strlen(line)));
+}
+
+qv_status qv_study_record_write(qv_ctx *ctx, const qv_study_record *r, const char *path)
+{
+    qv_status status = QV_OK;
+    qv_buf text = {0};
+    char check[32], *line = result_line(r), *maker = NULL, *folder = NULL;
+    if (line) {
+        check_of(line, check);
+        maker = dump(json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:s, s:s}", "version", r->version, "program", r->program,
+                               "device", r->device, "isa", r->isa, "libraries", r->libraries, "seconds",
+                               real_json(round(r->seconds * 1000) / 1000), "finished", r->finished, "check", check));
+    }
+    if (!maker) {
+        status = qv_fail(ctx, QV_ERR_MEMORY, "%s: no memory for the record, or a name in it is not UTF-8", path);
+        goto done;
+    }
+    qv_buf_printf(&text, "%s\n%s\n", line, maker);
+    QV_TRY(qv_buf_check(ctx, &text));
+    QV_TRY(qv_path_dir(ctx, &folder, path));
+    QV_TRY(qv_make_dirs(ctx, folder));
+    QV_TRY(qv_write_file(ctx, path, text.data, text.len));
+done:
+    qv_buf_free(&text);
+    free(folder);
+    free(line);
+    free(maker);
+    return status;
+}
+
+/* ---- reading: a record may come from anybody ---- */
+
+static qv_status wrong(qv_ctx *ctx, const char *key, const char *expected)
+{
+    return qv_fail(ctx, QV_ERR_DATA, "\"%s\" is not what was expected: %s", key, expected);
+}
+
+static qv_status take_text(qv_ctx *ctx, const json_t *from, const char *key, char **out)
+{
+    const char *text = json_string_value(json_object_get(from, key));
+    return text ? qv_strdup(ctx, out, text) : wrong(ctx, key, "a text");
+}
+
+static qv_status take_count(qv_ctx *ctx, const json_t *from, const char *key, size_t *out)
+{
+    const json_t *v = json_object_get(from, key);
+    json_int_t n = json_integer_value(v);
+    if (!json_is_integer(v) || n < 0 || n > LARGEST_COUNT)
+        return wrong(ctx, key, "a whole number from 0 to 1000000000");
+    *out = (size_t)n;
+    return QV_OK;
+}
+
+/* NaN for null, where that may be. */
+static bool is_real(const json_t *v, double high, bool optional, double *out)
+{
+    *out = NAN;
+    if (json_is_null(v)) return optional;
+    if (!json_is_number(v)) return false;
+    *out = json_number_value(v);
+    return *out >= 0 && *out <= high;
+}
+
+static qv_status take_part(qv_ctx *ctx, const json_t *from, const char *key, qv_part_score *out)
+{
+    const json_t *part = json_object_get(from, key);
+    size_t speakers = 0;
+    qv_status status = QV_OK;
+    if (json_is_null(part)) return QV_OK;
+    QV_TRY(take_count(ctx, part, "n", &out->n));
+    QV_TRY(take_count(ctx, part, "speakers", &speakers));
+    out->speakers = (int)speakers;
+    if (out->n == 0 || !is_real(json_object_get(part, "ua"), 1, false, &out->ua) ||
+        !is_real(json_object_get(part, "wa"), 1, false, &out->wa))
+        status = wrong(ctx, key, "null, or n above 0, ua and wa from 0 to 1");
+done:
+    return status;
+}
+
+static qv_status take_classes(qv_ctx *ctx, const json_t *root, qv_study_record *r)
+{
+    const json_t *list = json_object_get(root, "classes");
+    size_t n = json_array_size(list);
+    if (n < 1 || n > MOST_CLASSES) return wrong(ctx, "classes", "1 to 1000 names");
+    qv_status status = qv_alloc(ctx, &r->classes, n, sizeof *r->classes);
+    for (size_t i = 0; status == QV_OK && i < n; i++) {
+        const char *name = json_string_value(json_array_get(list, i));
+        status = name ? qv_strdup(ctx, &r->classes[i], name) : wrong(ctx, "classes", "names");
+        if (status == QV_OK) r->n_classes++;
+    }
+    return status;
+}
+
+static qv_status take_confusion(qv_ctx *ctx, const json_t *rows, int classes, size_t *out)
+{
+    size_t k = (size_t)classes;
+    for (size_t i = 0; i < k * k; i++) {
+        const json_t *cell = json_array_get(json_array_get(rows, i / k), i % k);
+        json_int_t n = json_integer_value(cell);
+        if (!json_is_integer(cell) || n < 0 || n > LARGEST_COUNT)
+            return wrong(ctx, "confusion", "a row of counts a class");
+        out[i] = (size_t)n;
+    }
+    return QV_OK;
+}
+
+static qv_status take_speaker(qv_ctx *ctx, const json_t *from, qv_study_record *r)
+{
+    qv_record_speaker *s = &r->speakers[r->n_speakers];
+    size_t k = (size_t)r->n_classes;
+    qv_status status = QV_OK;
+    *s = (qv_record_speaker){0};
+    QV_TRY(qv_alloc(ctx, &s->confusion, k, k * sizeof *s->confusion));
+    r->n_speakers++; /* from here on freed with the record */
+    QV_TRY(take_text(ctx, from, "name", &s->name));
+    QV_TRY(take_confusion(ctx, json_object_get(from, "confusion"), r->n_classes, s->confusion));
+    s->ua = qv_confusion_ua(s->confusion, r->n_classes); /* what the counts say is what counts */
+    s->wa = qv_confusion_wa(s->confusion, r->n_classes);
+    if (isnan(s->ua)) status = wrong(ctx, "confusion", "at least one recording of each speaker");
+done:
+    return status;
+}
+
+static qv_status take_speakers(qv_ctx *ctx, const json_t *running, qv_study_record *r)
+{
+    const json_t *list = json_object_get(running, "speakers");
+    size_t n = json_array_size(list);
+    if (n < 1 || n > 100000) return wrong(ctx, "speakers", "at least one test speaker");
+    qv_status status = qv_alloc(ctx, &r->speakers, n, sizeof *r->speakers);
+    for (size_t i = 0; status == QV_OK && i < n; i++) status = take_speaker(ctx, json_array_get(list, i), r);
+    return status;
+}
+
+static qv_status take_curve(qv_ctx *ctx, const json_t *root, qv_study_record *r)
+{
+    const json_t *curve = json_object_get(root, "curve");
+    size_t n = json_array_size(json_object_get(curve, column_names[0]));
+    qv_status status = QV_OK;
+    if (n > 1000000) return wrong(ctx, "curve", "at most a million epochs");
+    r->n_curve = n;
+    for (size_t c = 0; c < QV_RUN_COLUMNS; c++) {
+        const json_t *list = json_object_get(curve, column_names[c]);
+        QV_TRY(qv_alloc(ctx, &r->curve[c], n, sizeof(double)));
+        for (size_t i = 0; i < n; i++)
+            if (!is_real(json_array_get(list, i), c < QV_RUN_TRAIN ? 1e12 : 1, c != QV_RUN_EPOCH, &r->curve[c][i]))
+                return wrong(ctx, column_names[c], "a number an epoch");
+    }
+done:
+    return status;
+}
+
+static qv_status take_scales(qv_ctx *ctx, const json_t *root, qv_study_record *r)
+{
+    const json_t *list = json_object_get(root, "scales");
+    size_t n = json_array_size(list);
+    qv_status status = QV_OK;
+    QV_TRY(qv_alloc(ctx, &r->layers, n, sizeof *r->layers));
+    QV_TRY(qv_alloc(ctx, &r->scales, n, sizeof *r->scales));
+    for (size_t i = 0; i < n; i++) {
+        const json_t *from = json_array_get(list, i);
+        QV_TRY(take_text(ctx, from, "layer", &r->layers[i]));
+        r->n_scales++;
+        if (!is_real(json_object_get(from, "mean"), 1e30, false, &r->scales[i]))
+            return wrong(ctx, "mean", "a number from 0");
+    }
+done:
+    return status;
+}
+
+static qv_status take_result(qv_ctx *ctx, const json_t *root, qv_study_record *r)
+{
+    const json_t *running = json_object_get(root, "running"), *seed = json_object_get(root, "seed");
+    size_t epoch = 0;
+    qv_status status = QV_OK;
+    if (json_integer_value(json_object_get(root, "format")) != FORMAT) return wrong(ctx, "format", "1");
+    QV_TRY(take_text(ctx, root, "corpus", &r->corpus));
+    QV_TRY(take_text(ctx, root, "cell", &r->cell));
+    QV_TRY(take_text(ctx, root, "fold", &r->fold));
+    QV_TRY(take_text(ctx, root, "manifest", &r->manifest));
+    QV_TRY(take_text(ctx, root, "settings", &r->settings));
+    if (!json_is_integer(seed) || json_integer_value(seed) < 0) return wrong(ctx, "seed", "a whole number from 0");
+    r->seed = (uint64_t)json_integer_value(seed);
+    QV_TRY(take_count(ctx, root, "epoch", &epoch));
+    r->epoch = (int)epoch;
+    QV_TRY(take_count(ctx, root, "parameters", &r->parameters));
+    QV_TRY(take_classes(ctx, root, r));
+    QV_TRY(take_part(ctx, running, "train", &r->train));
+    QV_TRY(take_part(ctx, running, "val", &r->val));
+    if (r->train.n == 0) return wrong(ctx, "train", "scores of the training recordings");
+    QV_TRY(take_speakers(ctx, running, r));
+    QV_TRY(take_curve(ctx, root, r));
+    QV_TRY(take_scales(ctx, root, r));
+done:
+    return status;
+}
+
+static qv_status take_maker(qv_ctx *ctx, const json_t *root, qv_study_record *r)
+{
+    qv_status status = QV_OK;
+    QV_TRY(take_text(ctx, root, "version", &r->version));
+    QV_TRY(take_text(ctx, root, "program", &r->program));
+    QV_TRY(take_text(ctx, root, "device", &r->device));
+    QV_TRY(take_text(ctx, root, "isa", &r->isa));
+    QV_TRY(take_text(ctx, root, "libraries", &r->libraries));
+    QV_TRY(take_text(ctx, root, "finished", &r->finished));
+    QV_TRY(take_text(ctx, root, "check", &r->check));
+    if (!is_real(json_object_get(root, "seconds"), 1e12, false, &r->seconds))
+        status = wrong(ctx, "seconds", "a number");
+done:
+    return status;
+}
+
+static qv_status load_line(qv_ctx *ctx, json_t **out, const char *text)
+{
+    json_error_t error;
+    *out = json_loads(text, JSON_REJECT_DUPLICATES, &error);
+    return *out ? QV_OK : qv_fail(ctx, QV_ERR_DATA, "column %d: %s", error.column, error.text);
+}
+
+/* Both lines, each ended by a NUL. */
+static qv_status two_lines(qv_ctx *ctx, char *text, size_t size, char **second)
+{
+    char *end = strchr(text, '\n'), *last = end ? strchr(end + 1, '\n') : NULL;
+    if (strlen(text) != size || !last || last[1]) return qv_fail(ctx, QV_ERR_DATA, "not the two lines of a record");
+    *end = *last = '\0';
+    *second = end + 1;
+    return QV_OK;
+}
+
+/* The result's line must be the one that the maker's line was written for. */
+static qv_status open_record(qv_ctx *ctx, const char *path, char **text, json_t **maker)
+{
+    char *second = NULL, check[32];
+    size_t size;
+    qv_status status = QV_OK;
+    QV_TRY(qv_read_file(ctx, path, LARGEST_FILE, text, &size));
+    QV_TRY(two_lines(ctx, *text, size, &second));
+    QV_TRY(load_line(ctx, maker, second));
+    check_of(*text, check);
+    const char *found = json_string_value(json_object_get(*maker, "check"));
+    if (!found || strcmp(found, check) != 0)
+        status = qv_fail(ctx, QV_ERR_DATA, "the first line has the check %s, the second says %s: the file was changed",
+                         check, found ? found : "nothing");
+done:
+    if (status == QV_ERR_DATA)
+        qv_fail_prefix(ctx, status, "%s is damaged (remove it, and the run is done again)", path);
+    return status;
+}
+
+qv_status qv_study_record_line(qv_ctx *ctx, char **line, const char *path)
+{
+    json_t *maker = NULL;
+    *line = NULL;
+    qv_status status = open_record(ctx, path, line, &maker);
+    json_decref(maker);
+    if (status == QV_OK) return QV_OK;
+    free(*line);
+    *line = NULL;
+    return status;
+}
+
+qv_status qv_study_record_read(qv_ctx *ctx, qv_study_record *r, const char *path)
+{
+    char *text = NULL;
+    json_t *maker = NULL, *root = NULL;
+    qv_status status = open_record(ctx, path, &text, &maker);
+    if (status != QV_OK) goto done;
+    status = load_line(ctx, &root, text);
+    if (status == QV_OK) status = take_result(ctx, root, r);
+    if (status == QV_OK) status = take_maker(ctx, maker, r);
+    if (status != QV_OK) qv_fail_prefix(ctx, status, "%s", path);
+done:
+    if (status != QV_OK) qv_study_record_free(r);
+    json_decref(root);
+    json_decref(maker);
+    free(text);
+    return status;
+}

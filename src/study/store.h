@@ -1,0 +1,61 @@
+/* Finished runs of a study, one small file each: OUT/records/CORPUS/CELL/fold-FOLD.seed-SEED.jsonl.
+ *
+ * The first line is the result: the same seeds give the same bytes, whatever the number of threads, processes or
+ * shards. The second says what made it and when, and has the XXH3 of the first ("check").
+ *   {"format": 1, "corpus": "emodb", "cell": "preact-bn shaken gamma0=0.1", "fold": "03", "seed": 1,
+ *    "manifest": "XXH3", "settings": "section.key = value\n..", "classes": ["anger", ..],
+ *    "epoch": 60, "parameters": 171234,
+ *    "running": {"train": {"n", "speakers", "ua", "wa"}, "val": .. or null,
+ *                "speakers": [{"name": "03", "ua", "wa", "confusion": [[truth][answer]]}, ..]},
+ *    "even": null,                     the same after re-estimating batch norm with even coefficients
+ *    "curve": {"epoch": [..], "loss": [..], "train_ua": [..], "val_ua": [.. or null], "test_ua": [..]},
+ *    "scales": [{"layer": "stage1.block0", "mean": 0.12}, ..]}     mean |gamma| before the shake
+ *   {"version": .., "program": .., "device": .., "isa": .., "libraries": .., "seconds": .., "finished": .., "check":
+ * ..} Unknown keys are ignored. Written beside, fsynced and renamed: a file is whole or not there. */
+#ifndef QV_STUDY_STORE_H
+#define QV_STUDY_STORE_H
+
+#include "study/report.h"
+
+typedef struct qv_record_speaker {
+    char *name;
+    double ua, wa;
+    size_t *confusion; /* [classes][classes] */
+} qv_record_speaker;
+
+enum { QV_RUN_EPOCH, QV_RUN_LOSS, QV_RUN_TRAIN, QV_RUN_VAL, QV_RUN_TEST, QV_RUN_COLUMNS };
+
+/* Zero-initialized is empty; all text and lists are owned. */
+typedef struct qv_study_record {
+    char *corpus, *cell, *fold, *manifest, *settings;
+    uint64_t seed;
+    char **classes;
+    int n_classes;
+    int epoch;
+    size_t parameters;
+    qv_part_score train, val;
+    qv_record_speaker *speakers; /* tested */
+    size_t n_speakers;
+    double *curve[QV_RUN_COLUMNS]; /* [n_curve]; NaN: not evaluated */
+    size_t n_curve;
+    char **layers; /* of normalizations before a shake */
+    double *scales;
+    size_t n_scales;
+    /* second line */
+    char *version, *program, *device, *isa, *libraries, *finished;
+    double seconds;
+    char *check;
+} qv_study_record;
+
+void qv_study_record_free(qv_study_record *r);
+
+/* The file of a run below OUT; `cell` as a file name. */
+qv_status qv_study_record_path(qv_ctx *ctx, char **path, const char *out, const char *corpus, const char *cell,
+                               const char *fold, uint64_t seed);
+qv_status qv_study_record_write(qv_ctx *ctx, const qv_study_record *r, const char *path);
+/* Into a zeroed struct. QV_ERR_DATA names the file and what is wrong; what is read is consistent. */
+qv_status qv_study_record_read(qv_ctx *ctx, qv_study_record *r, const char *path);
+/* The first line alone, checked against its check; for comparing and copying records. */
+qv_status qv_study_record_line(qv_ctx *ctx, char **line, const char *path);
+
+#endif

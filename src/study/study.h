@@ -1,0 +1,36 @@
+/* A study run to its end: every cell on every corpus, fold and seed, one thread a training.
+ *
+ * OUT holds study.ini (the file it was begun with), plan.json (who is tested in which fold, how many seeds), records/
+ * (store.h), lock, the embedded corpora, and report.html, report.csv, report.tex. A run is trained by who holds its
+ * byte of the lock file, so any number of processes, on one machine or several that share the folder, work together;
+ * the lock of a process that died is free. A record that is there is never made again. */
+#ifndef QV_STUDY_STUDY_H
+#define QV_STUDY_STUDY_H
+
+#include "study/plan.h"
+
+typedef struct qv_study_options {
+    const char *out;
+    const char *command;          /* what repeats it, for the report; may be NULL */
+    const char *const *manifests; /* [n_manifests] "FILE" (one corpus) or "NAME=FILE": instead of the study file's */
+    size_t n_manifests;
+    const char *cache_dir; /* of the features; NULL: the user's */
+    bool no_cache;
+    int threads;       /* 0: one a processor */
+    int seeds;         /* 0: as the study file says */
+    int shard, shards; /* 1..shards; 0: all */
+} qv_study_options;
+
+/* Trains what is missing and writes the report. QV_ERR_INTERRUPTED loses the runs in flight alone. A run whose loss is
+ * not finite is left out and named at the end, with QV_ERR_NUMERIC. */
+qv_status qv_study_run(qv_ctx *ctx, qv_study *s, const qv_study_options *o);
+
+/* Cells, runs and the time that they will take, from a few steps of each cell measured with all threads busy; trains
+ * and records nothing. Text to be printed. */
+qv_status qv_study_predict(qv_ctx *ctx, qv_study *s, const qv_study_options *o, qv_buf *text);
+
+/* Joins the records of folders of one study in `out`, and writes the report there. Records of the same run must be the
+ * same; another study is refused with the first line that differs. */
+qv_status qv_study_merge(qv_ctx *ctx, const char *out, const char *const *folders, size_t n);
+
+#endif

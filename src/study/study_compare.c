@@ -1,0 +1,156 @@
+#include "study/study_compare.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* The weighted sum over cells, a value a speaker; NaN where a cell has none. */
+static void contrast(const qv_results *r, const qv_comparison_result *c, bool gap, double *d)
+{
+    const qv_comparison *of = &r->study->comparisons[c->comparison];
+    for (size_t k = 0; k < r->n_speakers[c->corpus]; k++) {
+        d[k] = 0;
+        for (size_t i = 0; i < r->study->n_cells; i++) {
+            const qv_cell_result *cell = qv_result_cell(r, c->corpus, i);
+            if (of->weight[i] != 0) d[k] += of->weight[i] * (gap ? cell->gap[k] : cell->ua[k]);
+        }
+    }
+}
+
+/* Recordings tested over those trained on, mean of the folds. */
+static double test_ratio(const qv_plan_corpus *c)
+{
+    double sum = 0;
+    for (size_t f = 0; f < c->n_folds; f++) sum += (double)c->folds[f].test / fmax(1, (double)c->folds[f].train);
+    return sum / (double)c->n_folds;
+}
+
+/* p of the corrected resampled t-test: a difference a fold, the mean of its speakers. */
+static qv_status corrected(qv_ctx *ctx, double *p, const double *d, const int *fold, size_t n, const qv_plan_corpus *c)
+{
+    double *of_fold;
+    size_t folds = 0;
+    qv_status status = qv_alloc(ctx, &of_fold, c->n_folds, sizeof *of_fold);
+    if (status != QV_OK) return status;
+    for (size_t f = 0; f < c->n_folds; f++) {
+        double sum = 0;
+        size_t count = 0;
+        for (size_t k = 0; k < n; k++)
+            if (fold[k] == (int)f) {
+                sum += d[k];
+                count++;
+            }
+        if (count) of_fold[folds++] = sum / (double)count;
+    }
+    *p = qv_t_corrected(of_fold, folds, test_ratio(c));
+    free(of_fold);
+    return QV_OK;
+}
+
+/* d: the difference of each speaker that has one, n of them; a fall is the improvement of a gap. */
+static qv_status measure(qv_ctx *ctx, qv_measure_result *m, double *d, const int *fold, size_t n, bool gap,
+                         bool complete, const qv_plan_corpus *c)
+{
+    qv_status status = QV_OK;
+    m->t = qv_t_paired(d, n);
+    m->mean = m->t.mean;
+    QV_TRY(qv_interval_mean(ctx, &m->interval, d, n, 1, QV_INTERVAL_DRAWS));
+    for (size_t k = 0; gap && k < n; k++) d[k] = -d[k];
+    m->t = qv_t_paired(d, n);
+    QV_TRY(qv_flip_signs(ctx, &m->flip, d, fold, n, 1));
+    QV_TRY(qv_flip_signs(ctx, &m->alone, d, NULL, n, 1));
+    QV_TRY(corrected(ctx, &m->corrected, d, fold, n, c));
+    if (!complete) m->t.p = m->flip.p = m->alone.p = m->corrected = NAN; /* looking early is a way of choosing */
+done:
+    return status;
+}
+
+static qv_status compare(qv_ctx *ctx, const qv_results *r, qv_comparison_result *c)
+{
+    const qv_comparison *of = &r->study->comparisons[c->comparison];
+    size_t all = r->n_speakers[c->corpus];
+    qv_status status = QV_OK;
+    double *d = NULL;
+    int *fold = NULL;
+    QV_TRY(qv_alloc(ctx, &d, all, sizeof *d));
+    QV_TRY(qv_alloc(ctx, &fold, all, sizeof *fold));
+    QV_TRY(qv_alloc(ctx, &c->d_ua, all, sizeof *c->d_ua));
+    QV_TRY(qv_alloc(ctx, &c->d_gap, all, sizeof *c->d_gap));
+    c->complete = r->runs == r->planned;
+    for (int gap = 0; gap < 2; gap++) {
+        double *each = gap ? c->d_gap : c->d_ua;
+        contrast(r, c, gap, each);
+        c->speakers = 0;
+        for (size_t k = 0; k < all; k++) {
+            if (isnan(each[k])) continue;
+            fold[c->speakers] = r->fold_of[c->corpus][k];
+            d[c->speakers++] = each[k];
+        }
+        QV_TRY(
+            measure(ctx, gap ? &c->gap : &c->ua, d, fold, c->speakers, gap, c->complete, &r->plan->corpora[c->corpus]));
+    }
+    c->p = of->ua && of->gap ? fmax(c->ua.flip.p, c->gap.flip.p) : of->ua ? c->ua.flip.p : c->gap.flip.p;
+    if (!c->complete) c->p = NAN; /* fmax passes over a NaN */
+done:
+    free(d);
+    free(fold);
+    return status;
+}
+
+/* Holm over the whole family; the best that it can give is its first step. */
+static qv_status correct(qv_ctx *ctx, qv_results *r)
+{
+    size_t n = r->n_comparisons;
+    double *p = NULL, *adjusted = NULL;
+    qv_status status = QV_OK;
+    QV_TRY(qv_alloc(ctx, &p, n, sizeof *p));
+    QV_TRY(qv_alloc(ctx, &adjusted, n, sizeof *adjusted));
+    for (size_t i = 0; i < n; i++) p[i] = r->comparisons[i].p;
+    QV_TRY(qv_holm(ctx, p, adjusted, n));
+    for (size_t i = 0; i < n; i++) {
+        qv_comparison_result *c = &r->comparisons[i];
+        c->adjusted = adjusted[i];
+        c->smallest = fmin(1, (double)n * c->ua.flip.smallest);
+        c->significant = c->complete && c->adjusted <= r->study->alpha;
+    }
+done:
+    free(p);
+    free(adjusted);
+    return status;
+}
+
+static void conclude(qv_results *r)
+{
+    bool attainable = true;
+    for (size_t i = 0; i < r->n_comparisons; i++) {
+        const qv_comparison_result *c = &r->comparisons[i];
+        if (!r->study->comparisons[c->comparison].claimed) continue;
+        r->claimed++;
+        r->upheld += c->significant;
+        attainable = attainable && c->smallest <= r->study->alpha;
+    }
+    if (r->runs < r->planned)
+        r->verdict = QV_INTERIM;
+    else if (r->claimed == 0)
+        r->verdict = QV_NO_COMPARISON;
+    else if (!attainable)
+        r->verdict = QV_TOO_FEW;
+    else
+        r->verdict = r->upheld == r->claimed ? QV_CLAIM_HOLDS : QV_CLAIM_FAILS;
+}
+
+qv_status qv_results_compare(qv_ctx *ctx, qv_results *r)
+{
+    size_t per_corpus = r->study->n_comparisons, n = r->plan->n_corpora * per_corpus;
+    qv_status status = QV_OK;
+    QV_TRY(qv_alloc(ctx, &r->comparisons, n, sizeof *r->comparisons));
+    for (size_t i = 0; i < n; i++) {
+        r->n_comparisons++;
+        r->comparisons[i].corpus = i / per_corpus;
+        r->comparisons[i].comparison = i % per_corpus;
+        QV_TRY(compare(ctx, r, &r->comparisons[i]));
+    }
+    QV_TRY(correct(ctx, r));
+    conclude(r);
+done:
+    return status;
+}

@@ -1,0 +1,110 @@
+/* Threads that each do whole trainings. */
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "study/study_own.h"
+
+typedef struct hand {
+    const qv_crew *crew;
+    struct shared *shared;
+    qv_ctx *ctx;
+    int index;
+    pthread_t thread;
+} hand;
+
+typedef struct shared {
+    pthread_mutex_t lock;
+    pthread_cond_t ended;
+    int running;
+    int first_failed; /* whose failure came first, -1: none */
+    qv_status status;
+} shared;
+
+static void *work(void *arg)
+{
+    hand *h = arg;
+    qv_status status = h->crew->fn(h->ctx, h->crew->user, h->index);
+    pthread_mutex_lock(&h->shared->lock);
+    /* others that were told to stop for its sake did not fail first */
+    if (status != QV_OK && h->shared->status == QV_OK) {
+        h->shared->status = status;
+        h->shared->first_failed = h->index;
+        *h->crew->stop = 1;
+    }
+    h->shared->running--;
+    pthread_cond_signal(&h->shared->ended);
+    pthread_mutex_unlock(&h->shared->lock);
+    return NULL;
+}
+
+/* A tenth of a second, or until a thread ends. */
+static void wait_a_little(shared *s)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += 100000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    pthread_cond_timedwait(&s->ended, &s->lock, &until);
+}
+
+static void watch_over(qv_ctx *ctx, const qv_crew *c, shared *s)
+{
+    pthread_mutex_lock(&s->lock);
+    while (s->running > 0) {
+        wait_a_little(s);
+        pthread_mutex_unlock(&s->lock);
+        if (qv_poll(ctx) != QV_OK) *c->stop = 1;
+        c->watch(ctx, c->user);
+        pthread_mutex_lock(&s->lock);
+    }
+    pthread_mutex_unlock(&s->lock);
+    c->watch(ctx, c->user);
+}
+
+static qv_status start(qv_ctx *ctx, const qv_crew *c, shared *s, hand *hands, int *started)
+{
+    for (int i = 0; i < c->threads; i++) {
+        hand *h = &hands[i];
+        *h = (hand){.crew = c, .shared = s, .ctx = qv_ctx_new(), .index = i};
+        if (!h->ctx) return qv_fail(ctx, QV_ERR_MEMORY, "no memory for thread %d of %d", i + 1, c->threads);
+        qv_ctx_cancel_flag(h->ctx, c->stop);
+        pthread_mutex_lock(&s->lock);
+        s->running++;
+        pthread_mutex_unlock(&s->lock);
+        if (pthread_create(&h->thread, NULL, work, h) != 0) {
+            qv_ctx_free(h->ctx);
+            pthread_mutex_lock(&s->lock);
+            s->running--;
+            pthread_mutex_unlock(&s->lock);
+            return qv_fail(ctx, QV_ERR_MEMORY, "the system refused to start thread %d of %d", i + 1, c->threads);
+        }
+        *started = i + 1;
+    }
+    return QV_OK;
+}
+
+qv_status qv_crew_run(qv_ctx *ctx, const qv_crew *c)
+{
+    shared s = {.first_failed = -1, .status = QV_OK};
+    hand *hands;
+    int started = 0;
+    qv_status status = qv_alloc(ctx, &hands, (size_t)c->threads, sizeof *hands);
+    if (status != QV_OK) return status;
+    pthread_mutex_init(&s.lock, NULL);
+    pthread_cond_init(&s.ended, NULL);
+    status = start(ctx, c, &s, hands, &started);
+    if (status != QV_OK) *c->stop = 1;
+    watch_over(ctx, c, &s);
+    for (int i = 0; i < started; i++) pthread_join(hands[i].thread, NULL);
+    if (status == QV_OK && s.status != QV_OK)
+        status = qv_fail(ctx, s.status, "%s", qv_ctx_message(hands[s.first_failed].ctx));
+    for (int i = 0; i < started; i++) qv_ctx_free(hands[i].ctx);
+    pthread_cond_destroy(&s.ended);
+    pthread_mutex_destroy(&s.lock);
+    free(hands);
+    return status;
+}

@@ -1,0 +1,165 @@
+/* Corpora, folds and features of a study. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/io.h"
+#include "data/synth.h"
+#include "study/study_own.h"
+
+/* The path of --manifest for a corpus, NULL where none is for it. */
+static const char *given_manifest(const qv_study *s, const qv_study_options *o, const char *name)
+{
+    const char *found = NULL;
+    for (size_t i = 0; i < o->n_manifests; i++) {
+        const char *word = o->manifests[i];
+        size_t n = strlen(name);
+        if (strncmp(word, name, n) == 0 && word[n] == '=')
+            found = word + n + 1;
+        else if (s->n_corpora == 1 && !strchr(word, '='))
+            found = word;
+    }
+    return found;
+}
+
+static qv_status check_given(qv_ctx *ctx, const qv_study *s, const qv_study_options *o)
+{
+    for (size_t i = 0; i < o->n_manifests; i++) {
+        bool used = s->n_corpora == 1 && !strchr(o->manifests[i], '=');
+        for (size_t c = 0; c < s->n_corpora && !used; c++) {
+            size_t n = strlen(s->corpora[c].name);
+            used = strncmp(o->manifests[i], s->corpora[c].name, n) == 0 && o->manifests[i][n] == '=';
+        }
+        if (!used)
+            return qv_fail(ctx, QV_ERR_USAGE, "--manifest %s is for no corpus of %s; write NAME=FILE, as in %s=FILE",
+                           o->manifests[i], s->path, s->corpora[0].name);
+    }
+    return QV_OK;
+}
+
+/* The embedded corpus below OUT, made where it is not whole yet; one process makes it, others wait. */
+static qv_status make_embedded(qv_ctx *ctx, const qv_study_corpus *c, const char *out, char **manifest)
+{
+    qv_status status = QV_OK;
+    qv_run_lock lock = {.fd = -1};
+    qv_buf folder = {0};
+    bool taken;
+    qv_synth_options synth = qv_synth_defaults();
+    synth.speakers = c->speakers;
+    synth.sentences = c->sentences;
+    synth.force = true; /* what a process that was killed left */
+    qv_buf_printf(&folder, "%s/corpus-%s", out, c->name);
+    QV_TRY(qv_buf_check(ctx, &folder));
+    QV_TRY(qv_path_join(ctx, manifest, folder.data, "manifest.csv"));
+    QV_TRY(qv_make_dirs(ctx, folder.data));
+    QV_TRY(qv_lock_open(ctx, &lock, out));
+    QV_TRY(qv_lock_take(ctx, &lock, folder.data, true, &taken));
+    if (!qv_path_exists(*manifest)) QV_TRY(qv_synth_corpus(ctx, folder.data, &synth));
+done:
+    qv_lock_close(&lock);
+    qv_buf_free(&folder);
+    return status;
+}
+
+static qv_status load_manifest(qv_ctx *ctx, const qv_study *s, const qv_study_options *o, size_t corpus,
+                               qv_manifest **out)
+{
+    const qv_study_corpus *c = &s->corpora[corpus];
+    const char *given = given_manifest(s, o, c->name), *path = given ? given : c->manifest;
+    char *made = NULL;
+    qv_status status = QV_OK;
+    qv_manifest_options mo = {.labels = *c->labels ? c->labels : NULL, .need_emotion = true};
+    if (!path) QV_TRY(make_embedded(ctx, c, o->out, &made));
+    if (!made && !qv_path_exists(path))
+        return qv_fail(ctx, QV_ERR_USAGE, "corpus %s: there is no manifest %s; --manifest %s=FILE says where it is",
+                       c->name, path, c->name);
+    QV_TRY(qv_manifest_read(ctx, out, made ? made : path, &mo));
+done:
+    free(made);
+    return status;
+}
+
+static bool same_front_end(const qv_feature_config *a, const qv_feature_config *b)
+{
+    return a->rate == b->rate && a->window == b->window && a->hop == b->hop && a->fft == b->fft && a->mels == b->mels &&
+           a->low == b->low && a->high == b->high && a->floor == b->floor && a->trim == b->trim &&
+           a->loudness == b->loudness;
+}
+
+static bool same_data(const qv_settings *a, const qv_settings *b)
+{
+    qv_feature_config x = qv_settings_features(a), y = qv_settings_features(b);
+    return same_front_end(&x, &y) && a->val_speakers == b->val_speakers && a->test_fraction == b->test_fraction;
+}
+
+static qv_status open_data(qv_ctx *ctx, qv_study_data *d, const qv_study *s, const qv_study_options *o, size_t corpus)
+{
+    const qv_study_corpus *c = &s->corpora[corpus];
+    qv_status status = QV_OK;
+    qv_fold_options fo = {.test_fraction = d->made_for->test_fraction, .val_speakers = d->made_for->val_speakers};
+    qv_feature_config config = qv_settings_features(d->made_for);
+    qv_feature_options feature_options = {
+        .cache_dir = o->cache_dir, .no_cache = o->no_cache, .threads = o->threads ? o->threads : qv_cpu_count()};
+    QV_TRY(qv_folds_make(ctx, &d->folds, d->manifest, c->folds, &fo));
+    for (size_t i = 0; i < d->folds->n; i++)
+        if (d->folds->folds[i].overlap)
+            return qv_fail(ctx, QV_ERR_DATA,
+                           "%s:%d: fold %s of corpus %s trains on speakers whom it tests; a study compares speakers",
+                           s->path, c->line, d->folds->folds[i].name, c->name);
+    QV_TRY(qv_features_open(ctx, &d->features, d->manifest, &config, &feature_options));
+    if (d->features->skipped)
+        qv_warn(ctx, "corpus %s: %zu of %zu recordings were left out:", c->name, d->features->skipped, d->features->n);
+    for (size_t i = 0; i < d->features->n; i++)
+        if (d->features->entries[i].skipped) qv_warn(ctx, "  %s", d->features->entries[i].skipped);
+done:
+    return status;
+}
+
+/* The data of one cell: found among those of earlier cells, or made. */
+static qv_status find_data(qv_ctx *ctx, qv_study_corpora *c, const qv_study *s, const qv_study_options *o,
+                           size_t corpus, size_t cell, size_t first)
+{
+    const qv_settings *settings = &s->cells[cell].settings;
+    size_t i = first;
+    while (i < c->n_data && !same_data(c->data[i].made_for, settings)) i++;
+    c->of[corpus * c->cells + cell] = i;
+    if (i < c->n_data) return QV_OK;
+    qv_status status = qv_grow(ctx, &c->data, &c->cap_data, c->n_data + 1, sizeof *c->data);
+    if (status != QV_OK) return status;
+    c->data[c->n_data++] = (qv_study_data){.manifest = c->manifests[corpus], .made_for = settings};
+    return open_data(ctx, &c->data[i], s, o, corpus);
+}
+
+qv_status qv_study_load(qv_ctx *ctx, qv_study_corpora *c, const qv_study *s, const qv_study_options *o)
+{
+    qv_status status = QV_OK;
+    *c = (qv_study_corpora){.cells = s->n_cells};
+    QV_TRY(check_given(ctx, s, o));
+    QV_TRY(qv_alloc(ctx, &c->manifests, s->n_corpora, sizeof(qv_manifest *)));
+    QV_TRY(qv_alloc(ctx, &c->of, s->n_corpora * s->n_cells, sizeof *c->of));
+    for (size_t i = 0; i < s->n_corpora; i++) {
+        size_t first = c->n_data;
+        QV_TRY(load_manifest(ctx, s, o, i, &c->manifests[i]));
+        for (size_t k = 0; k < s->n_cells; k++) QV_TRY(find_data(ctx, c, s, o, i, k, first));
+    }
+done:
+    return status;
+}
+
+void qv_study_unload(qv_study_corpora *c, const qv_study *s)
+{
+    for (size_t i = 0; i < c->n_data; i++) {
+        qv_features_close(c->data[i].features);
+        qv_folds_free(c->data[i].folds);
+    }
+    for (size_t i = 0; c->manifests && i < s->n_corpora; i++) qv_manifest_free(c->manifests[i]);
+    free(c->manifests);
+    free(c->data);
+    free(c->of);
+    *c = (qv_study_corpora){0};
+}
+
+const qv_study_data *qv_study_data_of(const qv_study_corpora *c, size_t corpus, size_t cell)
+{
+    return &c->data[c->of[corpus * c->cells + cell]];
+}

@@ -1,0 +1,98 @@
+/* Inside the runner: what a study's processes share. */
+#ifndef QV_STUDY_STUDY_OWN_H
+#define QV_STUDY_STUDY_OWN_H
+
+#include "study/fold.h"
+#include "study/store.h"
+#include "study/study.h"
+
+/* ---- data ---- */
+
+/* Recordings as one cell takes them; cells with the same front end and the same validation share them. */
+typedef struct qv_study_data {
+    const qv_manifest *manifest; /* of the corpus */
+    qv_features *features;
+    qv_folds *folds;
+    const qv_settings *made_for;
+} qv_study_data;
+
+typedef struct qv_study_corpora {
+    qv_manifest **manifests; /* [corpora] */
+    qv_study_data *data;     /* each once */
+    size_t n_data, cap_data;
+    size_t *of; /* [corpora][cells] index into data */
+    size_t cells;
+} qv_study_corpora;
+
+/* Reads manifests (making the embedded corpus below OUT), cuts folds, computes features. Folds are the same for all
+ * cells of a corpus, and disjoint in speakers. */
+qv_status qv_study_load(qv_ctx *ctx, qv_study_corpora *c, const qv_study *s, const qv_study_options *o);
+void qv_study_unload(qv_study_corpora *c, const qv_study *s);
+const qv_study_data *qv_study_data_of(const qv_study_corpora *c, size_t corpus, size_t cell);
+
+/* ---- the plan as a file ---- */
+
+typedef struct qv_plan_fold {
+    char *name;
+    char **speakers;                /* tested */
+    size_t n_speakers, train, test; /* recordings */
+} qv_plan_fold;
+
+typedef struct qv_plan_corpus {
+    char *name, *manifest, *hash;
+    size_t recordings, skipped;
+    char **classes;
+    size_t n_classes;
+    qv_plan_fold *folds;
+    size_t n_folds;
+} qv_plan_corpus;
+
+typedef struct qv_plan {
+    int seeds;
+    char *command;
+    qv_plan_corpus *corpora;
+    size_t n_corpora;
+} qv_plan;
+
+qv_status qv_plan_make(qv_ctx *ctx, qv_plan *p, const qv_study *s, const qv_study_corpora *c, int seeds,
+                       const char *command);
+qv_status qv_plan_write(qv_ctx *ctx, const qv_plan *p, const char *out);
+/* OUT/plan.json, checked against the study. */
+qv_status qv_plan_read(qv_ctx *ctx, qv_plan *p, const qv_study *s, const char *out);
+void qv_plan_free(qv_plan *p);
+
+/* Makes OUT a folder of this study: writes study.ini where there is none, else refuses another study by its first
+ * line that differs. */
+qv_status qv_study_claim_folder(qv_ctx *ctx, const qv_study *s, const char *out);
+/* The study that OUT was begun with. */
+qv_status qv_study_of_folder(qv_ctx *ctx, qv_study **s, const char *out);
+
+/* ---- locks ---- */
+
+typedef struct qv_run_lock {
+    int fd;
+    char *path;
+} qv_run_lock;
+
+qv_status qv_lock_open(qv_ctx *ctx, qv_run_lock *l, const char *out);
+void qv_lock_close(qv_run_lock *l);
+/* Takes the byte of `name`: *taken is false where another process holds it. wait: until it does not. Threads of one
+ * process are not kept apart. */
+qv_status qv_lock_take(qv_ctx *ctx, qv_run_lock *l, const char *name, bool wait, bool *taken);
+void qv_lock_leave(qv_run_lock *l, const char *name);
+
+/* ---- threads ---- */
+
+/* Runs fn(ctx, user, worker) in so many threads, each with a context of its own, which stop when `stop` goes up; the
+ * calling thread calls watch(ctx, user) ten times a second until all have ended, and once more. Returns the first
+ * failure, with its message in ctx. */
+typedef struct qv_crew {
+    int threads;
+    qv_status (*fn)(qv_ctx *ctx, void *user, int worker);
+    void (*watch)(qv_ctx *ctx, void *user);
+    void *user;
+    volatile int *stop;
+} qv_crew;
+qv_status qv_crew_run(qv_ctx *ctx, const qv_crew *c);
+
+#endif

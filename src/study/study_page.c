@@ -1,0 +1,401 @@
+/* The page of a study: words and tables. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "base/io.h"
+#include "study/page.h"
+#include "study/study_report.h"
+#include "study/svg.h"
+
+/* Lines and points of cells: eight colours, four dashes. */
+static const char style[] =
+    ":root{--c0:#1f63ad;--c1:#b04516;--c2:#1a7566;--c3:#7a3e9d;--c4:#8a5a00;--c5:#a3245a;--c6:#3d6b1f;--c7:#4d5561}\n"
+    "@media screen and "
+    "(prefers-color-scheme:dark){:root{--c0:#7fb4f0;--c1:#f29b6e;--c2:#63cdb5;--c3:#c79bea;--c4:#e6b450;"
+    "--c5:#f08bb4;--c6:#a5d17f;--c7:#b4bcc6}}\n"
+    ".k0{--k:var(--c0)}.k1{--k:var(--c1)}.k2{--k:var(--c2)}.k3{--k:var(--c3)}.k4{--k:var(--c4)}.k5{--k:var(--c5)}"
+    ".k6{--k:var(--c6)}.k7{--k:var(--c7)}\n"
+    "svg .mark{fill:var(--k);stroke:var(--card);stroke-width:.8}\n"
+    ".whisker{stroke:var(--k);stroke-width:1.4;opacity:.65}\n"
+    ".trace{fill:none;stroke:var(--k);stroke-width:1.8}.spread{fill:var(--k);opacity:.13}\n"
+    ".zero{stroke:var(--soft);stroke-width:1.2;stroke-dasharray:2 3}\n"
+    ".speaker{fill:var(--soft);opacity:.38}.whisk{stroke:var(--ink);stroke-width:1.8}.point{fill:var(--ink)}\n"
+    "svg .num{fill:var(--card);font-size:8.5px;font-weight:700}\n"
+    ".key{display:inline-block;min-width:1.25rem;padding:0 "
+    ".25rem;margin-right:.45rem;border-radius:.7rem;text-align:center;"
+    "background:var(--k);color:var(--card);font-size:.75rem;font-weight:700}\n"
+    ".sub{display:block;color:var(--soft);font-size:.8125rem;font-weight:400}\n"
+    "td .sub{font-size:.75rem}\n"
+    ".yes{font-weight:700;color:var(--c2)}\n"
+    ".question{font-size:1.05rem;color:var(--soft);max-width:46rem;margin:.2rem 0 0}\n"
+    ".legend{font-size:.8125rem}\n";
+
+/* ---- numbers ---- */
+
+static void put_number(qv_buf *b, int digits, double x, bool sign)
+{
+    if (isnan(x)) {
+        qv_buf_puts(b, "\xE2\x80\x93");
+        return;
+    }
+    double least = 0.5 * pow(10, -digits);
+    if (fabs(x) < least) x = 0;
+    if (x < 0) qv_buf_puts(b, "\xE2\x88\x92");
+    if (sign && x > 0) qv_buf_puts(b, "+");
+    qv_buf_printf(b, "%.*f", digits, fabs(x));
+}
+
+/* A cell of a table: the value, below it its interval. */
+static void interval_cell(qv_buf *b, int digits, double scale, double x, const qv_interval *i, bool sign)
+{
+    qv_buf_puts(b, "<td>");
+    put_number(b, digits, scale * x, sign);
+    if (!isnan(i->bca_low)) {
+        qv_buf_puts(b, "<span class=\"sub\">");
+        put_number(b, digits, scale * i->bca_low, sign);
+        qv_buf_puts(b, " to ");
+        put_number(b, digits, scale * i->bca_high, sign);
+        qv_buf_puts(b, "</span>");
+    }
+    qv_buf_puts(b, "</td>");
+}
+
+static void number_cell(qv_buf *b, int digits, double x, bool sign)
+{
+    qv_buf_puts(b, "<td>");
+    put_number(b, digits, x, sign);
+    qv_buf_puts(b, "</td>");
+}
+
+static void p_cell(qv_buf *b, double p)
+{
+    qv_buf_puts(b, "<td>");
+    if (isnan(p))
+        qv_buf_puts(b, "\xE2\x80\x93");
+    else if (p < 0.0001)
+        qv_buf_puts(b, "&lt;&nbsp;0.0001");
+    else
+        qv_buf_printf(b, p < 0.001 ? "%.4f" : "%.3f", p);
+    qv_buf_puts(b, "</td>");
+}
+
+static void table_head(qv_buf *b, const char *label, const char *const *names, size_t n)
+{
+    qv_buf_printf(b, "<div class=\"wide\" tabindex=\"0\" role=\"group\" aria-label=\"%s\"><table><thead><tr>", label);
+    for (size_t i = 0; i < n; i++) qv_buf_printf(b, "<th scope=\"col\">%s</th>", names[i]);
+    qv_buf_puts(b, "</tr></thead><tbody>\n");
+}
+
+/* ---- head ---- */
+
+static void cautions(qv_buf *b, const qv_results *r)
+{
+    char text[512];
+    for (size_t i = 0; i < r->plan->n_corpora; i++) {
+        const qv_plan_corpus *c = &r->plan->corpora[i];
+        snprintf(text, sizeof text, "Corpus %s has %zu test speakers; it takes %d.", c->name, r->n_speakers[i],
+                 QV_INTERVAL_LEAST);
+        if (r->n_speakers[i] < QV_INTERVAL_LEAST) qv_page_note(b, "Too few speakers for an interval.", text);
+        snprintf(text, sizeof text,
+                 "The %zu speakers of corpus %s are tested in %zu folds, and the speakers of a fold by the same "
+                 "networks: the "
+                 "sign-flip test turns whole folds.",
+                 r->n_speakers[i], c->name, c->n_folds);
+        if (c->n_folds < r->n_speakers[i] && r->study->n_comparisons)
+            qv_page_note(b, "Fewer folds than speakers.", text);
+        snprintf(text, sizeof text, "%zu of the %zu recordings of corpus %s could not be read.", c->skipped,
+                 c->recordings, c->name);
+        if (c->skipped) qv_page_note(b, "Left out.", text);
+    }
+    if (r->n_comparisons && r->runs == r->planned && r->comparisons[0].smallest > r->study->alpha) {
+        snprintf(text, sizeof text,
+                 "The smallest p that these folds and %zu comparisons can give is %.2g, above %g: nothing here can be "
+                 "called "
+                 "significant.",
+                 r->n_comparisons, r->comparisons[0].smallest, r->study->alpha);
+        qv_page_note(b, "Too few folds.", text);
+    }
+    if (r->n_makers > 1)
+        qv_page_note(b, "Made by several programs or machines.",
+                     "Their last bits may differ; which made how many is said at the end.");
+    if (r->plan->seeds != r->study->seeds) {
+        snprintf(text, sizeof text, "The study file says %d, the command said %d.", r->study->seeds, r->plan->seeds);
+        qv_page_note(b, "Another number of seeds.", text);
+    }
+}
+
+static void head(qv_buf *b, const qv_results *r)
+{
+    qv_buf answer = {0};
+    const char *question = r->study->question ? r->study->question : "Which of these settings is better?";
+    qv_buf_puts(b, "<header><p>Quaver study</p><h1>");
+    qv_markup_text(b, question);
+    qv_buf_puts(b, "</h1><p>");
+    for (size_t i = 0; i < r->plan->n_corpora; i++) {
+        const qv_plan_corpus *c = &r->plan->corpora[i];
+        qv_markup_printf(b, "%s%s: %zu recordings, %zu speakers, %zu classes, %zu folds", i ? "; " : "", c->name,
+                         c->recordings, r->n_speakers[i], c->n_classes, c->n_folds);
+    }
+    qv_buf_printf(b, ". %zu settings, %d %s, %zu of %zu runs.</p></header>\n<p class=\"lead\">", r->study->n_cells,
+                  r->plan->seeds, r->plan->seeds == 1 ? "seed" : "seeds", r->runs, r->planned);
+    qv_study_answer(r, &answer);
+    qv_markup_text(b, answer.failed || !answer.data ? "" : answer.data);
+    b->failed = b->failed || answer.failed;
+    qv_buf_free(&answer);
+    qv_buf_puts(b, "</p>\n");
+    cautions(b, r);
+}
+
+/* ---- tables ---- */
+
+static void cell_row(qv_buf *b, const qv_results *r, size_t corpus, size_t k)
+{
+    const qv_cell_result *c = qv_result_cell(r, corpus, k);
+    const qv_cell_result *base = r->study->baseline >= 0 ? qv_result_cell(r, corpus, (size_t)r->study->baseline) : NULL;
+    qv_buf_printf(b, "<tr><th scope=\"row\"><span class=\"key k%zu\">%zu</span>", k % 8, k + 1);
+    qv_markup_text(b, r->study->cells[k].name);
+    if (base == c) qv_buf_puts(b, "<span class=\"sub\">baseline</span>");
+    qv_buf_puts(b, "</th>");
+    number_cell(b, 3, c->mean_train, false);
+    interval_cell(b, 3, 1, c->mean_ua, &c->ua_interval, false);
+    interval_cell(b, 1, 1, c->mean_gap, &c->gap_interval, false);
+    if (base) {
+        number_cell(b, 1, base == c ? NAN : 100 * (c->mean_ua - base->mean_ua), true);
+        number_cell(b, 1, base == c ? NAN : c->mean_gap - base->mean_gap, true);
+    }
+    number_cell(b, 1, 100 * c->seed_sd, false);
+    qv_buf_puts(b, "<td>");
+    if (c->runs)
+        qv_buf_printf(b, c->least_epoch == c->most_epoch ? "%d" : "%d\xE2\x80\x93%d", c->least_epoch, c->most_epoch);
+    qv_buf_printf(b, "</td><td>%zu</td>", c->runs);
+    number_cell(b, 0, c->seconds, false);
+    qv_buf_puts(b, "</tr>\n");
+}
+
+static void cell_table(qv_buf *b, const qv_results *r, size_t corpus)
+{
+    static const char *const with[] = {
+        "setting",        "UA<br>train", "UA<br>test", "gap<br>points",   "UA less<br>baseline", "gap less<br>baseline",
+        "sd of<br>seeds", "epoch",       "runs",       "seconds<br>a run"};
+    static const char *const without[] = {"setting",        "UA<br>train", "UA<br>test", "gap<br>points",
+                                          "sd of<br>seeds", "epoch",       "runs",       "seconds<br>a run"};
+    bool base = r->study->baseline >= 0;
+    qv_buf_puts(b, "<h2>Settings</h2>\n");
+    table_head(b, "Settings", base ? with : without, base ? 10 : 8);
+    for (size_t k = 0; k < r->study->n_cells; k++) cell_row(b, r, corpus, k);
+    qv_buf_puts(
+        b, "</tbody></table></div>\n<p class=\"under\">Means over the test speakers, seeds averaged first; below them "
+           "95 % intervals (BCa bootstrap over speakers). A speaker's gap is the UA of the training recordings of "
+           "the fold that holds the speaker out, less the speaker's own UA. Differences and the deviation of seeds "
+           "are in points.</p>\n");
+}
+
+static void verdict_cell(qv_buf *b, const qv_results *r, const qv_comparison_result *c)
+{
+    if (!c->complete)
+        qv_buf_puts(b, "<td>interim</td>");
+    else if (c->smallest > r->study->alpha)
+        qv_buf_puts(b, "<td>cannot be said</td>");
+    else
+        qv_buf_puts(b, c->significant ? "<td class=\"yes\">significant</td>" : "<td>no</td>");
+}
+
+static void comparison_name(qv_buf *b, const qv_results *r, const qv_comparison_result *c, bool whole)
+{
+    const qv_comparison *of = &r->study->comparisons[c->comparison];
+    qv_buf_puts(b, "<tr><th scope=\"row\">");
+    qv_markup_text(b, of->name);
+    if (!of->claimed) qv_buf_puts(b, " (beside the claim)");
+    if (whole) {
+        qv_buf_puts(b, "<span class=\"sub\">");
+        qv_markup_text(b, of->title ? of->title : of->difference);
+        qv_buf_puts(b, "</span>");
+    }
+    qv_buf_puts(b, "</th>");
+}
+
+static void comparison_table(qv_buf *b, const qv_results *r, size_t corpus)
+{
+    static const char *const names[] = {
+        "comparison",           "UA<br>points",       "gap<br>points", "<i>p</i><br>UA up",
+        "<i>p</i><br>gap down", "<i>p</i><br>needed", "Holm",          "verdict"};
+    qv_buf_puts(b, "<h2>Comparisons</h2>\n");
+    table_head(b, "Comparisons", names, sizeof names / sizeof *names);
+    double smallest = NAN;
+    for (size_t i = 0; i < r->n_comparisons; i++) {
+        const qv_comparison_result *c = &r->comparisons[i];
+        if (c->corpus != corpus) continue;
+        comparison_name(b, r, c, true);
+        interval_cell(b, 1, 100, c->ua.mean, &c->ua.interval, true);
+        interval_cell(b, 1, 1, c->gap.mean, &c->gap.interval, true);
+        p_cell(b, c->ua.flip.p);
+        p_cell(b, c->gap.flip.p);
+        p_cell(b, c->p);
+        p_cell(b, c->adjusted);
+        verdict_cell(b, r, c);
+        qv_buf_puts(b, "</tr>\n");
+        smallest = c->smallest;
+    }
+    qv_buf_printf(
+        b,
+        "</tbody></table></div>\n<p class=\"under\">One-sided paired sign-flip test of the speakers' differences, the "
+        "speakers of a fold together. Where both are expected, the <i>p</i> needed is the larger of the two; "
+        "Holm's correction is over all %zu comparisons. Significant: at most %g. The smallest corrected <i>p</i> "
+        "that can come out here is %.2g.</p>\n",
+        r->n_comparisons, r->study->alpha, smallest);
+}
+
+static void other_table(qv_buf *b, const qv_results *r, size_t corpus)
+{
+    static const char *const names[] = {
+        "comparison",         "<i>d<sub>z</sub></i><br>UA", "<i>d<sub>z</sub></i><br>gap", "t-test<br>UA",
+        "t-test<br>gap",      "flips of<br>speakers, UA",   "flips of<br>speakers, gap",   "resampled<br>t, UA",
+        "resampled<br>t, gap"};
+    qv_buf_puts(b, "<h3>Other measures, which do not change the verdict</h3>\n");
+    table_head(b, "Other measures", names, sizeof names / sizeof *names);
+    for (size_t i = 0; i < r->n_comparisons; i++) {
+        const qv_comparison_result *c = &r->comparisons[i];
+        if (c->corpus != corpus) continue;
+        comparison_name(b, r, c, false);
+        number_cell(b, 2, c->ua.t.dz, true);
+        number_cell(b, 2, c->gap.t.dz, true);
+        p_cell(b, c->ua.t.p);
+        p_cell(b, c->gap.t.p);
+        p_cell(b, c->ua.alone.p);
+        p_cell(b, c->gap.alone.p);
+        p_cell(b, c->ua.corrected);
+        p_cell(b, c->gap.corrected);
+        qv_buf_puts(b, "</tr>\n");
+    }
+    qv_buf_puts(
+        b, "</tbody></table></div>\n<p class=\"under\">One-sided <i>p</i>, uncorrected. <i>d<sub>z</sub></i>: mean "
+           "improvement over its standard deviation among the speakers. The paired t-test assumes normal differences; "
+           "flips of speakers take the speakers of a fold for independent; the corrected resampled t-test is a "
+           "heuristic under cross-validation.</p>\n");
+}
+
+/* ---- pictures ---- */
+
+static void pictures(qv_buf *b, const qv_results *r, size_t corpus)
+{
+    qv_buf_puts(b, "<div class=\"two\">\n");
+    qv_study_scatter(b, r, corpus);
+    qv_study_gamma(b, r, corpus);
+    qv_study_scales(b, r, corpus);
+    qv_buf_puts(b, "</div>\n");
+    if (r->study->n_comparisons) {
+        qv_buf_puts(b, "<h2>Differences</h2>\n<div class=\"two\">\n");
+        qv_study_forest(b, r, corpus, false);
+        qv_study_forest(b, r, corpus, true);
+        qv_buf_puts(b, "</div>\n");
+    }
+    qv_buf_puts(b, "<h2>Learning curves</h2>\n");
+    qv_study_curves(b, r, corpus);
+}
+
+/* ---- the end ---- */
+
+/* "last epoch", or what differs between cells. */
+static void put_epoch_rule(qv_buf *b, const qv_study *s)
+{
+    bool best = false, last = false;
+    for (size_t k = 0; k < s->n_cells; k++) {
+        best = best || s->cells[k].settings.epoch_rule == QV_EPOCH_BEST;
+        last = last || s->cells[k].settings.epoch_rule == QV_EPOCH_LAST;
+    }
+    qv_buf_puts(b, last && best ? "as the setting says: the last one, or the best UA on validation speakers"
+                   : last       ? "the last one of the length that the study file sets"
+                                : "the best UA on speakers held out of the training ones");
+    qv_buf_puts(b, "; the test speakers have no part in it");
+}
+
+static void protocol(qv_buf *b, const qv_results *r)
+{
+    qv_buf rule = {0};
+    qv_buf_puts(b, "<section><h2>Protocol</h2>\n<dl>\n");
+    put_epoch_rule(&rule, r->study);
+    qv_page_entry(b, "Choice of epoch", rule.failed ? "" : rule.data, "");
+    qv_buf_free(&rule);
+    qv_page_entry(b, "Figures", "full windows, evaluation mode, running statistics of batch norm", "");
+    qv_page_entry(b, "Draws", "the same seed gives all settings the same order of recordings, patches and start", "");
+    for (size_t i = 0; i < r->study->n_corpora; i++) {
+        qv_page_entry(b, "Folds", r->study->corpora[i].folds,
+                      r->study->n_corpora > 1 ? " (each corpus as it says)" : "");
+        qv_page_entry(b, "Labels", r->study->corpora[i].labels, "");
+    }
+    bool transductive = false;
+    for (size_t k = 0; k < r->study->n_cells; k++)
+        transductive = transductive || r->study->cells[k].settings.normalize == QV_NORM_SPEAKER;
+    if (transductive)
+        qv_page_entry(b, "Transductive", "features are normalized with the test speaker's own unlabelled recordings",
+                      "");
+    qv_buf_puts(b, "</dl></section>\n");
+}
+
+static void repetition(qv_buf *b, const qv_results *r)
+{
+    char text[64];
+    qv_buf_puts(b, "<section><h2>To repeat it</h2>\n");
+    if (r->plan->command) {
+        qv_buf_puts(b, "<pre>");
+        qv_markup_text(b, r->plan->command);
+        qv_buf_puts(b, "</pre>\n");
+    }
+    qv_buf_puts(b, "<dl>\n");
+    snprintf(text, sizeof text, "%016llx", (unsigned long long)XXH3_64bits(r->study->text, strlen(r->study->text)));
+    qv_page_code(b, "Study file's hash", text);
+    for (size_t i = 0; i < r->plan->n_corpora; i++) {
+        qv_buf_puts(b, "<dt>Manifest</dt><dd>");
+        qv_markup_printf(b, "%s: %s ", r->plan->corpora[i].name, r->plan->corpora[i].manifest);
+        qv_buf_puts(b, "<code>");
+        qv_markup_text(b, r->plan->corpora[i].hash);
+        qv_buf_puts(b, "</code></dd>\n");
+    }
+    snprintf(text, sizeof text, "%016llx", (unsigned long long)r->digest);
+    qv_page_code(b, "Hash of all results", text);
+    for (size_t i = 0; i < r->n_makers; i++) {
+        qv_buf_puts(b, "<dt>Made by</dt><dd>");
+        qv_markup_text(b, r->makers[i].text);
+        qv_buf_printf(b, ": %zu %s</dd>\n", r->makers[i].records, r->makers[i].records == 1 ? "run" : "runs");
+    }
+    qv_buf_puts(
+        b, "</dl>\n<p class=\"about\">On the CPU the same program, instruction set and libraries give the same hash of "
+           "all results, whatever the number of threads, processes and shards.</p></section>\n");
+}
+
+static void study_file(qv_buf *b, const qv_results *r)
+{
+    qv_buf_puts(b, "<details><summary>Study file</summary><pre>");
+    qv_markup_text(b, r->study->text);
+    qv_buf_puts(b, "</pre></details>\n");
+}
+
+qv_status qv_study_page(qv_ctx *ctx, qv_buf *b, const qv_results *r)
+{
+    qv_page_begin(b, r->study->question ? r->study->question : "Which is better?", ": Quaver study", style);
+    head(b, r);
+    for (size_t i = 0; i < r->plan->n_corpora; i++) {
+        if (r->plan->n_corpora > 1) {
+            qv_buf_puts(b, "<h2>Corpus ");
+            qv_markup_text(b, r->plan->corpora[i].name);
+            qv_buf_puts(b, "</h2>\n");
+        }
+        cell_table(b, r, i);
+        if (r->study->n_comparisons) {
+            comparison_table(b, r, i);
+            other_table(b, r, i);
+        }
+        qv_buf_puts(b, "<h2>Accuracy and gap</h2>\n");
+        pictures(b, r, i);
+    }
+    qv_buf_puts(b, "<div class=\"two\">\n");
+    protocol(b, r);
+    repetition(b, r);
+    qv_buf_puts(b, "</div>\n");
+    study_file(b, r);
+    qv_page_end(b, "quaver study report");
+    return qv_buf_check(ctx, b);
+}

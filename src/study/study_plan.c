@@ -1,0 +1,298 @@
+/* plan.json and study.ini of a study's folder. */
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/io.h"
+#include "study/study_own.h"
+
+enum { LARGEST_PLAN = 64 << 20, FORMAT = 1 };
+
+/* ---- made ---- */
+
+static qv_status plan_fold(qv_ctx *ctx, qv_plan_fold *out, const qv_manifest *m, const qv_fold *fold)
+{
+    qv_status status = QV_OK;
+    QV_TRY(qv_strdup(ctx, &out->name, fold->name));
+    QV_TRY(qv_alloc(ctx, &out->speakers, (size_t)m->n_speakers, sizeof *out->speakers));
+    out->train = fold->items[QV_PART_TRAIN];
+    out->test = fold->items[QV_PART_TEST];
+    for (int k = 0; k < m->n_speakers; k++) {
+        size_t i = 0;
+        while (i < m->n && !(m->items[i].speaker_id == k && fold->part[i] == QV_PART_TEST)) i++;
+        if (i < m->n) QV_TRY(qv_strdup(ctx, &out->speakers[out->n_speakers++], m->speakers[k]));
+    }
+done:
+    return status;
+}
+
+static qv_status plan_corpus(qv_ctx *ctx, qv_plan_corpus *out, const qv_study_corpus *c, const qv_study_data *d)
+{
+    const qv_manifest *m = d->manifest;
+    char hash[32];
+    qv_status status = QV_OK;
+    snprintf(hash, sizeof hash, "%016llx", (unsigned long long)m->hash);
+    QV_TRY(qv_strdup(ctx, &out->name, c->name));
+    QV_TRY(qv_strdup(ctx, &out->manifest, qv_path_base(m->path)));
+    QV_TRY(qv_strdup(ctx, &out->hash, hash));
+    out->recordings = m->n;
+    out->skipped = d->features->skipped;
+    QV_TRY(qv_alloc(ctx, &out->classes, (size_t)m->n_classes, sizeof *out->classes));
+    for (int i = 0; i < m->n_classes; i++) QV_TRY(qv_strdup(ctx, &out->classes[out->n_classes++], m->classes[i]));
+    QV_TRY(qv_alloc(ctx, &out->folds, d->folds->n, sizeof *out->folds));
+    for (size_t i = 0; i < d->folds->n; i++) {
+        out->n_folds++;
+        QV_TRY(plan_fold(ctx, &out->folds[i], m, &d->folds->folds[i]));
+    }
+done:
+    return status;
+}
+
+qv_status qv_plan_make(qv_ctx *ctx, qv_plan *p, const qv_study *s, const qv_study_corpora *c, int seeds,
+                       const char *command)
+{
+    qv_status status = QV_OK;
+    *p = (qv_plan){.seeds = seeds};
+    if (command) QV_TRY(qv_strdup(ctx, &p->command, command));
+    QV_TRY(qv_alloc(ctx, &p->corpora, s->n_corpora, sizeof *p->corpora));
+    for (size_t i = 0; i < s->n_corpora; i++) {
+        p->n_corpora++;
+        QV_TRY(plan_corpus(ctx, &p->corpora[i], &s->corpora[i], qv_study_data_of(c, i, 0)));
+    }
+done:
+    return status;
+}
+
+void qv_plan_free(qv_plan *p)
+{
+    for (size_t i = 0; i < p->n_corpora; i++) {
+        qv_plan_corpus *c = &p->corpora[i];
+        for (size_t k = 0; k < c->n_folds; k++) {
+            for (size_t j = 0; j < c->folds[k].n_speakers; j++) free(c->folds[k].speakers[j]);
+            free(c->folds[k].speakers);
+            free(c->folds[k].name);
+        }
+        for (size_t k = 0; k < c->n_classes; k++) free(c->classes[k]);
+        free(c->classes);
+        free(c->folds);
+        free(c->name);
+        free(c->manifest);
+        free(c->hash);
+    }
+    free(p->corpora);
+    free(p->command);
+    *p = (qv_plan){0};
+}
+
+/* ---- written ---- */
+
+static json_t *names_json(char *const *names, size_t n)
+{
+    json_t *list = json_array();
+    int failed = 0;
+    for (size_t i = 0; i < n; i++) failed |= json_array_append_new(list, json_string(names[i]));
+    if (!failed) return list;
+    json_decref(list);
+    return NULL;
+}
+
+static json_t *corpus_json(const qv_plan_corpus *c)
+{
+    json_t *folds = json_array();
+    int failed = 0;
+    for (size_t i = 0; i < c->n_folds; i++) {
+        const qv_plan_fold *f = &c->folds[i];
+        failed |= json_array_append_new(folds, json_pack("{s:s, s:I, s:I, s:o}", "name", f->name, "train",
+                                                         (json_int_t)f->train, "test", (json_int_t)f->test, "speakers",
+                                                         names_json(f->speakers, f->n_speakers)));
+    }
+    json_t *corpus = json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:o}", "name", c->name, "manifest", c->manifest, "hash",
+                               c->hash, "recordings", (json_int_t)c->recordings, "skipped", (json_int_t)c->skipped,
+                               "classes", names_json(c->classes, c->n_classes), "folds", folds);
+    if (!failed) return corpus;
+    json_decref(corpus);
+    return NULL;
+}
+
+qv_status qv_plan_write(qv_ctx *ctx, const qv_plan *p, const char *out)
+{
+    qv_status status = QV_OK;
+    char *path = NULL, *text = NULL;
+    json_t *corpora = json_array();
+    int failed = 0;
+    for (size_t i = 0; i < p->n_corpora; i++) failed |= json_array_append_new(corpora, corpus_json(&p->corpora[i]));
+    json_t *root = json_pack("{s:i, s:i, s:s?, s:o}", "format", FORMAT, "seeds", p->seeds, "command", p->command,
+                             "corpora", corpora);
+    if (root && !failed) text = json_dumps(root, JSON_INDENT(1));
+    json_decref(root);
+    if (!text) return qv_fail(ctx, QV_ERR_DATA, "%s/plan.json: a name in it is not UTF-8, or there is no memory", out);
+    QV_TRY(qv_path_join(ctx, &path, out, "plan.json"));
+    QV_TRY(qv_write_file(ctx, path, text, strlen(text)));
+done:
+    free(path);
+    free(text);
+    return status;
+}
+
+/* ---- read ---- */
+
+static qv_status wrong(qv_ctx *ctx, const char *key)
+{
+    return qv_fail(ctx, QV_ERR_DATA, "\"%s\" is not what this program writes", key);
+}
+
+static qv_status take_text(qv_ctx *ctx, const json_t *from, const char *key, char **out)
+{
+    const char *text = json_string_value(json_object_get(from, key));
+    return text ? qv_strdup(ctx, out, text) : wrong(ctx, key);
+}
+
+static qv_status take_count(qv_ctx *ctx, const json_t *from, const char *key, size_t *out)
+{
+    const json_t *v = json_object_get(from, key);
+    if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) > 1000000000) return wrong(ctx, key);
+    *out = (size_t)json_integer_value(v);
+    return QV_OK;
+}
+
+static qv_status take_names(qv_ctx *ctx, const json_t *from, const char *key, char ***out, size_t *n)
+{
+    const json_t *list = json_object_get(from, key);
+    size_t count = json_array_size(list);
+    if (count < 1 || count > 100000) return wrong(ctx, key);
+    qv_status status = qv_alloc(ctx, out, count, sizeof **out);
+    for (size_t i = 0; status == QV_OK && i < count; i++) {
+        const char *name = json_string_value(json_array_get(list, i));
+        status = name ? qv_strdup(ctx, &(*out)[i], name) : wrong(ctx, key);
+        if (status == QV_OK) (*n)++;
+    }
+    return status;
+}
+
+static qv_status take_corpus(qv_ctx *ctx, const json_t *from, qv_plan_corpus *c)
+{
+    const json_t *folds = json_object_get(from, "folds");
+    size_t n = json_array_size(folds);
+    qv_status status = QV_OK;
+    QV_TRY(take_text(ctx, from, "name", &c->name));
+    QV_TRY(take_text(ctx, from, "manifest", &c->manifest));
+    QV_TRY(take_text(ctx, from, "hash", &c->hash));
+    QV_TRY(take_count(ctx, from, "recordings", &c->recordings));
+    QV_TRY(take_count(ctx, from, "skipped", &c->skipped));
+    QV_TRY(take_names(ctx, from, "classes", &c->classes, &c->n_classes));
+    if (n < 1 || n > 100000) return wrong(ctx, "folds");
+    QV_TRY(qv_alloc(ctx, &c->folds, n, sizeof *c->folds));
+    for (size_t i = 0; i < n; i++) {
+        qv_plan_fold *f = &c->folds[c->n_folds++];
+        const json_t *fold = json_array_get(folds, i);
+        QV_TRY(take_text(ctx, fold, "name", &f->name));
+        if (strchr(f->name, '/')) return wrong(ctx, "name");
+        QV_TRY(take_count(ctx, fold, "train", &f->train));
+        QV_TRY(take_count(ctx, fold, "test", &f->test));
+        QV_TRY(take_names(ctx, fold, "speakers", &f->speakers, &f->n_speakers));
+    }
+done:
+    return status;
+}
+
+static qv_status take_plan(qv_ctx *ctx, const json_t *root, qv_plan *p, const qv_study *s)
+{
+    const json_t *corpora = json_object_get(root, "corpora");
+    const char *command = json_string_value(json_object_get(root, "command"));
+    size_t seeds = 0;
+    qv_status status = QV_OK;
+    if (json_integer_value(json_object_get(root, "format")) != FORMAT) return wrong(ctx, "format");
+    QV_TRY(take_count(ctx, root, "seeds", &seeds));
+    if (seeds < 1 || seeds > 1000000) return wrong(ctx, "seeds");
+    p->seeds = (int)seeds;
+    if (command) QV_TRY(qv_strdup(ctx, &p->command, command));
+    if (json_array_size(corpora) != s->n_corpora) return wrong(ctx, "corpora");
+    QV_TRY(qv_alloc(ctx, &p->corpora, s->n_corpora, sizeof *p->corpora));
+    for (size_t i = 0; i < s->n_corpora; i++) {
+        p->n_corpora++;
+        QV_TRY(take_corpus(ctx, json_array_get(corpora, i), &p->corpora[i]));
+        if (strcmp(p->corpora[i].name, s->corpora[i].name) != 0) return wrong(ctx, "corpora");
+    }
+done:
+    return status;
+}
+
+qv_status qv_plan_read(qv_ctx *ctx, qv_plan *p, const qv_study *s, const char *out)
+{
+    qv_status status = QV_OK;
+    char *path = NULL, *text = NULL;
+    size_t size;
+    json_t *root = NULL;
+    json_error_t error;
+    *p = (qv_plan){0};
+    QV_TRY(qv_path_join(ctx, &path, out, "plan.json"));
+    if (!qv_path_exists(path)) {
+        status = qv_fail(ctx, QV_ERR_USAGE, "%s holds no study that was begun (no plan.json)", out);
+        goto done;
+    }
+    QV_TRY(qv_read_file(ctx, path, LARGEST_PLAN, &text, &size));
+    root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
+    status = root ? take_plan(ctx, root, p, s) : qv_fail(ctx, QV_ERR_DATA, "line %d: %s", error.line, error.text);
+    if (status != QV_OK) qv_fail_prefix(ctx, status, "%s (the study's own command writes it again)", path);
+done:
+    if (status != QV_OK) qv_plan_free(p);
+    json_decref(root);
+    free(text);
+    free(path);
+    return status;
+}
+
+/* ---- the folder ---- */
+
+qv_status qv_study_of_folder(qv_ctx *ctx, qv_study **s, const char *out)
+{
+    char *path = NULL;
+    *s = NULL;
+    qv_status status = qv_path_join(ctx, &path, out, "study.ini");
+    if (status == QV_OK && !qv_path_exists(path))
+        status = qv_fail(ctx, QV_ERR_USAGE, "%s holds no study (no study.ini); give the --out folder of one", out);
+    if (status == QV_OK) status = qv_study_read(ctx, s, path);
+    free(path);
+    return status;
+}
+
+/* The first line in which two texts differ, cut to where they do. */
+static qv_status refuse(qv_ctx *ctx, const char *out, const char *then, const char *now)
+{
+    const char *a = then, *b = now;
+    for (size_t i = 0; then[i] && then[i] == now[i]; i++)
+        if (then[i] == '\n') a = then + i + 1, b = now + i + 1;
+    int na = (int)strcspn(a, "\n"), nb = (int)strcspn(b, "\n");
+    return qv_fail(
+        ctx, QV_ERR_USAGE,
+        "%s was begun with another study: \"%.*s\" then, \"%.*s\" now. What is compared stands before the first "
+        "run: another --out begins anew (records of equal runs may be copied there: cp -r %s/records)",
+        out, na < 300 ? na : 300, a, nb < 300 ? nb : 300, b, out);
+}
+
+qv_status qv_study_claim_folder(qv_ctx *ctx, const qv_study *s, const char *out)
+{
+    qv_status status = QV_OK;
+    char *path = NULL;
+    qv_study *then = NULL;
+    qv_buf a = {0}, b = {0};
+    QV_TRY(qv_make_dirs(ctx, out));
+    QV_TRY(qv_path_join(ctx, &path, out, "study.ini"));
+    if (!qv_path_exists(path)) {
+        QV_TRY(qv_write_file(ctx, path, s->text, strlen(s->text)));
+        goto done;
+    }
+    QV_TRY(qv_study_read(ctx, &then, path));
+    qv_study_identity(then, &a);
+    qv_study_identity(s, &b);
+    QV_TRY(qv_buf_check(ctx, a.failed ? &a : &b));
+    if (strcmp(a.data, b.data) != 0) status = refuse(ctx, out, a.data, b.data);
+done:
+    qv_buf_free(&a);
+    qv_buf_free(&b);
+    qv_study_free(then);
+    free(path);
+    return status;
+}

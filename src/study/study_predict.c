@@ -1,0 +1,235 @@
+/* How long a study will take, from a few steps of each cell. */
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/io.h"
+#include "study/study_own.h"
+
+enum { WARM_STEPS = 2, MOST_STEPS = 10 };
+static const double enough_seconds = 3;
+
+/* What one cell costs on one corpus. */
+typedef struct cost {
+    double step, batch; /* seconds: a training step; an evaluation of one batch of windows */
+    double run;         /* of a whole run, mean of the folds */
+    size_t open;        /* runs that are not there yet */
+} cost;
+
+typedef struct predictor {
+    const qv_study *s;
+    const qv_study_options *o;
+    qv_study_corpora data;
+    cost *costs; /* [corpora][cells] */
+    size_t n, next;
+    volatile int stop;
+    pthread_mutex_t mutex;
+} predictor;
+
+/* ---- measuring ---- */
+
+/* Raises the flag that ends the steps. */
+typedef struct stopper {
+    int flag, steps;
+    double begin; /* after the warm-up */
+    double seconds;
+} stopper;
+
+static void on_progress(void *user, const qv_progress *p)
+{
+    stopper *x = user;
+    (void)p;
+    double now = qv_now();
+    if (++x->steps == WARM_STEPS) x->begin = now;
+    x->seconds = now - x->begin;
+    if (x->steps == WARM_STEPS + MOST_STEPS || (x->steps > WARM_STEPS && x->seconds > enough_seconds)) x->flag = 1;
+}
+
+static qv_status time_steps(qv_ctx *ctx, qv_trainer *t, const qv_settings *s, double *seconds)
+{
+    stopper x = {0};
+    qv_loss loss = {0};
+    qv_ctx *own = qv_ctx_new(); /* its flag ends the steps, not the thread */
+    if (!own) return qv_fail(ctx, QV_ERR_MEMORY, "no memory for a context");
+    qv_ctx_on_progress(own, on_progress, &x);
+    qv_ctx_cancel_flag(own, &x.flag);
+    qv_status status = qv_trainer_run(own, t, (uint64_t)s->epochs, &loss);
+    if (status == QV_ERR_INTERRUPTED || status == QV_OK) {
+        int counted = x.steps - WARM_STEPS;
+        *seconds = counted > 0 ? x.seconds / counted : x.seconds;
+        status = QV_OK;
+    } else {
+        status = qv_fail(ctx, status, "%s", qv_ctx_message(own));
+    }
+    qv_ctx_free(own);
+    return status;
+}
+
+static qv_status time_evaluation(qv_ctx *ctx, qv_trainer *t, const qv_settings *s, int classes, double *seconds)
+{
+    size_t n;
+    const size_t *items = qv_trainer_items(t, &n);
+    double *probs;
+    if (n > (size_t)s->batch) n = (size_t)s->batch;
+    qv_status status = qv_alloc(ctx, &probs, n * (size_t)classes, sizeof *probs);
+    if (status != QV_OK) return status;
+    double begin = qv_now();
+    status = qv_trainer_predict(ctx, t, items, n, false, probs);
+    *seconds = qv_now() - begin;
+    free(probs);
+    return status;
+}
+
+/* A trainer of the first fold, and its times. */
+static qv_status measure(qv_ctx *ctx, const qv_settings *settings, const qv_study_data *d, cost *c)
+{
+    const qv_manifest *m = d->manifest;
+    const qv_fold *fold = &d->folds->folds[0];
+    qv_status status = QV_OK;
+    qv_dataset *data = NULL;
+    qv_trainer *trainer = NULL;
+    bool *in_training = NULL;
+    size_t *items = NULL, n = 0;
+    QV_TRY(qv_alloc(ctx, &in_training, m->n, sizeof *in_training));
+    QV_TRY(qv_alloc(ctx, &items, m->n, sizeof *items));
+    for (size_t i = 0; i < m->n; i++) {
+        in_training[i] = fold->part[i] == QV_PART_TRAIN;
+        if (in_training[i] && d->features->entries[i].frames > 0) items[n++] = i;
+    }
+    QV_TRY(qv_dataset_new(ctx, &data, m, d->features, (qv_normalization)settings->normalize, in_training, NULL));
+    qv_trainer_options o = {.items = items, .n_items = n};
+    QV_TRY(qv_trainer_new(ctx, &trainer, settings, data, &o, m->n_classes));
+    QV_TRY(time_steps(ctx, trainer, settings, &c->step));
+    QV_TRY(time_evaluation(ctx, trainer, settings, m->n_classes, &c->batch));
+done:
+    qv_trainer_free(trainer);
+    qv_dataset_free(data);
+    free(in_training);
+    free(items);
+    return status;
+}
+
+static qv_status work(qv_ctx *ctx, void *user, int worker)
+{
+    predictor *p = user;
+    (void)worker;
+    for (;;) {
+        pthread_mutex_lock(&p->mutex);
+        size_t i = p->next++;
+        pthread_mutex_unlock(&p->mutex);
+        if (i >= p->n) return QV_OK;
+        size_t corpus = i / p->s->n_cells, cell = i % p->s->n_cells;
+        qv_status status = qv_poll(ctx);
+        if (status == QV_OK)
+            status = measure(ctx, &p->s->cells[cell].settings, qv_study_data_of(&p->data, corpus, cell), &p->costs[i]);
+        if (status != QV_OK) return qv_fail_prefix(ctx, status, "cell %s", p->s->cells[cell].name);
+    }
+}
+
+static void watch(qv_ctx *ctx, void *user)
+{
+    predictor *p = user;
+    pthread_mutex_lock(&p->mutex);
+    size_t done = p->next < p->n ? p->next : p->n;
+    pthread_mutex_unlock(&p->mutex);
+    qv_report(ctx, "measuring", "cells", (double)done, (double)p->n);
+}
+
+/* ---- counting ---- */
+
+/* Seconds of one run: steps, the middle window of every recording at each evaluation, all windows at the end. */
+static double run_seconds(const qv_settings *s, const qv_study_data *d, const qv_fold *fold, const cost *c)
+{
+    double windows = 0, recordings = 0, batch = s->batch, evaluations = ceil((double)s->epochs / s->eval_every);
+    for (size_t i = 0; i < d->manifest->n; i++) {
+        int frames = d->features->entries[i].frames;
+        if (fold->part[i] == QV_PART_UNUSED || frames == 0) continue;
+        recordings++;
+        windows += qv_window_count(frames, qv_settings_patch_frames(s), true);
+    }
+    double steps = ceil((double)fold->items[QV_PART_TRAIN] * s->epochs / batch);
+    return steps * c->step + (evaluations * recordings + windows) / batch * c->batch;
+}
+
+static qv_status count_open(qv_ctx *ctx, const predictor *p, size_t corpus, size_t cell, size_t fold, int seeds,
+                            size_t *open)
+{
+    const qv_study_data *d = qv_study_data_of(&p->data, corpus, cell);
+    for (int k = 0; k < seeds; k++) {
+        char *path;
+        qv_status status =
+            qv_study_record_path(ctx, &path, p->o->out, p->s->corpora[corpus].name, p->s->cells[cell].file,
+                                 d->folds->folds[fold].name, p->s->first_seed + (uint64_t)k);
+        if (status != QV_OK) return status;
+        *open += !qv_path_exists(path);
+        free(path);
+    }
+    return QV_OK;
+}
+
+static void print_duration(qv_buf *b, double seconds)
+{
+    if (seconds < 120)
+        qv_buf_printf(b, "%.0f s", seconds);
+    else if (seconds < 7200)
+        qv_buf_printf(b, "%.0f min", seconds / 60);
+    else
+        qv_buf_printf(b, "%.1f h", seconds / 3600);
+}
+
+static qv_status print_prediction(qv_ctx *ctx, predictor *p, int seeds, int threads, qv_buf *b)
+{
+    qv_status status = QV_OK;
+    double total = 0;
+    size_t all = 0, open = 0;
+    qv_buf_puts(b, "corpus      cell                                      step ms  run         runs  to do\n");
+    for (size_t i = 0; i < p->n; i++) {
+        size_t corpus = i / p->s->n_cells, cell = i % p->s->n_cells;
+        const qv_study_data *d = qv_study_data_of(&p->data, corpus, cell);
+        cost *c = &p->costs[i];
+        for (size_t f = 0; f < d->folds->n; f++) {
+            size_t left = 0;
+            double seconds = run_seconds(&p->s->cells[cell].settings, d, &d->folds->folds[f], c);
+            QV_TRY(count_open(ctx, p, corpus, cell, f, seeds, &left));
+            c->run += seconds / (double)d->folds->n;
+            c->open += left;
+            total += (double)left * seconds;
+        }
+        size_t runs = d->folds->n * (size_t)seeds, at = b->len;
+        qv_buf_printf(b, "%-10s  %-40s  %7.1f  ", p->s->corpora[corpus].name, p->s->cells[cell].name, 1000 * c->step);
+        print_duration(b, c->run);
+        while (!b->failed && b->len - at < 73) qv_buf_puts(b, " ");
+        qv_buf_printf(b, "%6zu %6zu\n", runs, c->open);
+        all += runs;
+        open += c->open;
+    }
+    qv_buf_printf(b, "\n%zu cells, %zu runs, %zu to do, %d at a time: about ", p->s->n_cells, all, open, threads);
+    print_duration(b, total / threads);
+    if (p->o->shards > 1) {
+        qv_buf_printf(b, "; a shard of %d: about ", p->o->shards);
+        print_duration(b, total / threads / p->o->shards);
+    }
+    qv_buf_puts(b, "\n");
+    status = qv_buf_check(ctx, b);
+done:
+    return status;
+}
+
+qv_status qv_study_predict(qv_ctx *ctx, qv_study *s, const qv_study_options *o, qv_buf *text)
+{
+    qv_status status = QV_OK;
+    predictor p = {.s = s, .o = o};
+    int threads = o->threads ? o->threads : qv_cpu_count(), seeds = o->seeds ? o->seeds : s->seeds;
+    pthread_mutex_init(&p.mutex, NULL);
+    QV_TRY(qv_study_load(ctx, &p.data, s, o));
+    p.n = s->n_corpora * s->n_cells;
+    QV_TRY(qv_alloc(ctx, &p.costs, p.n, sizeof *p.costs));
+    QV_TRY(qv_crew_run(ctx, &(qv_crew){threads, work, watch, &p, &p.stop}));
+    QV_TRY(print_prediction(ctx, &p, seeds, threads, text));
+done:
+    qv_study_unload(&p.data, s);
+    free(p.costs);
+    pthread_mutex_destroy(&p.mutex);
+    return status;
+}

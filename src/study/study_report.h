@@ -1,0 +1,26 @@
+/* report.html, report.csv and report.tex of a study's folder. */
+#ifndef QV_STUDY_STUDY_REPORT_H
+#define QV_STUDY_STUDY_REPORT_H
+
+#include "study/study_results.h"
+
+/* Makes all three from study.ini, plan.json and records/. `path` (may be NULL) gets that of the page. */
+qv_status qv_study_report(qv_ctx *ctx, const char *out, char **path);
+
+/* The answer in two sentences, made from the numbers. */
+void qv_study_answer(const qv_results *r, qv_buf *b);
+
+/* The parts. */
+qv_status qv_study_page(qv_ctx *ctx, qv_buf *b, const qv_results *r);
+void qv_study_csv(qv_buf *b, const qv_results *r);
+void qv_study_tex(qv_buf *b, const qv_results *r);
+
+/* Pictures, each one <figure>, of one corpus. */
+void qv_study_scatter(qv_buf *b, const qv_results *r, size_t corpus);
+void qv_study_forest(qv_buf *b, const qv_results *r, size_t corpus, bool gap);
+void qv_study_curves(qv_buf *b, const qv_results *r, size_t corpus);
+/* Nothing where no axis sets shake.gamma0, or no cell has scales. */
+void qv_study_gamma(qv_buf *b, const qv_results *r, size_t corpus);
+void qv_study_scales(qv_buf *b, const qv_results *r, size_t corpus);
+
+#endif

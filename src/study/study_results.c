@@ -1,0 +1,361 @@
+/* From records to the figures of cells. */
+#include "study/study_results.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "base/io.h"
+#include "study/study_compare.h"
+
+/* ---- all records ---- */
+
+static qv_status check_record(qv_ctx *ctx, const qv_study_record *r, const qv_study_cell *cell,
+                              const qv_plan_corpus *corpus, const char *path)
+{
+    if (strcmp(r->settings, cell->identity) != 0)
+        return qv_fail(ctx, QV_ERR_DATA, "%s was trained with other settings than cell %s of the study", path,
+                       cell->name);
+    if (strcmp(r->manifest, corpus->hash) != 0)
+        return qv_fail(ctx, QV_ERR_DATA, "%s was trained on another manifest (hash %s, the plan says %s)", path,
+                       r->manifest, corpus->hash);
+    if ((size_t)r->n_classes != corpus->n_classes)
+        return qv_fail(ctx, QV_ERR_DATA, "%s has %d classes, the plan %zu", path, r->n_classes, corpus->n_classes);
+    return QV_OK;
+}
+
+static qv_status give_record(qv_ctx *ctx, const qv_study *s, const qv_plan *p, const char *out, qv_record_fn fn,
+                             void *user, size_t corpus, size_t fold, size_t cell, int seed)
+{
+    qv_status status = QV_OK;
+    qv_study_record r = {0};
+    char *path = NULL;
+    const qv_plan_corpus *c = &p->corpora[corpus];
+    QV_TRY(qv_study_record_path(ctx, &path, out, c->name, s->cells[cell].file, c->folds[fold].name,
+                                s->first_seed + (uint64_t)seed));
+    bool there = qv_path_exists(path);
+    if (there) {
+        QV_TRY(qv_study_record_read(ctx, &r, path));
+        QV_TRY(check_record(ctx, &r, &s->cells[cell], c, path));
+    }
+    QV_TRY(fn(ctx, user, there ? &r : NULL, corpus, fold, cell, seed));
+done:
+    qv_study_record_free(&r);
+    free(path);
+    return status;
+}
+
+qv_status qv_records_each(qv_ctx *ctx, const qv_study *s, const qv_plan *p, const char *out, qv_record_fn fn,
+                          void *user)
+{
+    qv_status status = QV_OK;
+    for (int seed = 0; seed < p->seeds; seed++)
+        for (size_t corpus = 0; corpus < p->n_corpora; corpus++)
+            for (size_t fold = 0; fold < p->corpora[corpus].n_folds; fold++)
+                for (size_t cell = 0; cell < s->n_cells; cell++)
+                    QV_TRY(give_record(ctx, s, p, out, fn, user, corpus, fold, cell, seed));
+done:
+    return status;
+}
+
+/* ---- sums over records ---- */
+
+/* Beside the results: what only counts until all records are read. */
+typedef struct gathering {
+    qv_results *r;
+    double *seed_sum;   /* [corpora][cells][seeds] of the speakers' UA */
+    size_t *seed_n;     /* the same: speakers */
+    size_t **speaker_n; /* [corpora][cells] -> [speakers] seeds */
+    XXH3_state_t *digest;
+} gathering;
+
+static size_t speaker_index(const qv_results *r, size_t corpus, size_t fold, const char *name)
+{
+    size_t i = 0;
+    while (i < r->n_speakers[corpus] &&
+           !(r->fold_of[corpus][i] == (int)fold && strcmp(r->speakers[corpus][i], name) == 0))
+        i++;
+    return i;
+}
+
+static qv_status count_maker(qv_ctx *ctx, qv_results *r, const qv_study_record *record)
+{
+    qv_status status = QV_OK;
+    qv_buf b = {0};
+    qv_buf_printf(&b, "Quaver %s, program %s, %s, %s, %s", record->version, record->program, record->device,
+                  record->isa, record->libraries);
+    QV_TRY(qv_buf_check(ctx, &b));
+    size_t i = 0;
+    while (i < r->n_makers && strcmp(r->makers[i].text, b.data) != 0) i++;
+    if (i == r->n_makers) {
+        QV_TRY(qv_grow(ctx, &r->makers, &r->cap_makers, r->n_makers + 1, sizeof *r->makers));
+        r->makers[r->n_makers++] = (qv_maker_count){0};
+        QV_TRY(qv_strdup(ctx, &r->makers[i].text, b.data));
+    }
+    r->makers[i].records++;
+done:
+    qv_buf_free(&b);
+    return status;
+}
+
+/* Runs of a cell were evaluated after the same epochs; where one was not, the mean has a hole. */
+static qv_status add_curve(qv_ctx *ctx, qv_cell_result *c, const qv_study_record *r)
+{
+    qv_status status = QV_OK;
+    if (c->runs == 0) {
+        c->n_curve = r->n_curve;
+        for (size_t k = 0; k < QV_RUN_COLUMNS; k++) {
+            QV_TRY(qv_alloc(ctx, &c->curve[k], r->n_curve, sizeof(double)));
+            memcpy(c->curve[k], r->curve[k], r->n_curve * sizeof(double));
+        }
+        goto done;
+    }
+    for (size_t i = 0; i < c->n_curve; i++) {
+        bool same = i < r->n_curve && r->curve[QV_RUN_EPOCH][i] == c->curve[QV_RUN_EPOCH][i];
+        for (size_t k = QV_RUN_LOSS; k < QV_RUN_COLUMNS; k++) c->curve[k][i] += same ? r->curve[k][i] : NAN;
+    }
+done:
+    return status;
+}
+
+static qv_status add_scales(qv_ctx *ctx, qv_cell_result *c, const qv_study_record *r)
+{
+    qv_status status = QV_OK;
+    if (c->runs == 0) {
+        QV_TRY(qv_alloc(ctx, &c->layers, r->n_scales, sizeof *c->layers));
+        QV_TRY(qv_alloc(ctx, &c->scales, r->n_scales, sizeof(double)));
+        QV_TRY(qv_alloc(ctx, &c->scales_low, r->n_scales, sizeof(double)));
+        QV_TRY(qv_alloc(ctx, &c->scales_high, r->n_scales, sizeof(double)));
+        for (size_t i = 0; i < r->n_scales; i++) {
+            QV_TRY(qv_strdup(ctx, &c->layers[i], r->layers[i]));
+            c->scales_low[i] = INFINITY;
+            c->n_scales++;
+        }
+    }
+    for (size_t i = 0; i < c->n_scales && i < r->n_scales; i++) {
+        c->scales[i] += r->scales[i];
+        c->scales_low[i] = fmin(c->scales_low[i], r->scales[i]);
+        c->scales_high[i] = fmax(c->scales_high[i], r->scales[i]);
+    }
+done:
+    return status;
+}
+
+static qv_status add_speakers(qv_ctx *ctx, gathering *g, const qv_study_record *r, size_t corpus, size_t fold,
+                              size_t cell, int seed)
+{
+    size_t at = corpus * g->r->study->n_cells + cell, of_seed = at * (size_t)g->r->plan->seeds + (size_t)seed;
+    qv_cell_result *c = &g->r->cells[at];
+    for (size_t i = 0; i < r->n_speakers; i++) {
+        const qv_record_speaker *s = &r->speakers[i];
+        size_t k = speaker_index(g->r, corpus, fold, s->name);
+        if (k == g->r->n_speakers[corpus])
+            return qv_fail(ctx, QV_ERR_DATA,
+                           "a record of fold %s, cell %s, tests speaker %s, whom the plan does not test there", r->fold,
+                           r->cell, s->name);
+        c->ua[k] += s->ua;
+        c->train[k] += r->train.ua;
+        c->gap[k] += 100 * (r->train.ua - s->ua);
+        c->mean_wa += s->wa;
+        g->speaker_n[at][k]++;
+        g->seed_sum[of_seed] += s->ua;
+        g->seed_n[of_seed]++;
+    }
+    return QV_OK;
+}
+
+static qv_status add_record(qv_ctx *ctx, void *user, const qv_study_record *r, size_t corpus, size_t fold, size_t cell,
+                            int seed)
+{
+    gathering *g = user;
+    qv_cell_result *c = &g->r->cells[corpus * g->r->study->n_cells + cell];
+    qv_status status = QV_OK;
+    g->r->planned++;
+    if (!r) return QV_OK;
+    QV_TRY(add_curve(ctx, c, r));
+    QV_TRY(add_scales(ctx, c, r));
+    QV_TRY(add_speakers(ctx, g, r, corpus, fold, cell, seed));
+    QV_TRY(count_maker(ctx, g->r, r));
+    XXH3_64bits_update(g->digest, r->check, strlen(r->check));
+    if (c->runs == 0 || r->epoch < c->least_epoch) c->least_epoch = r->epoch;
+    if (c->runs == 0 || r->epoch > c->most_epoch) c->most_epoch = r->epoch;
+    c->parameters = r->parameters;
+    c->seconds += r->seconds;
+    c->runs++;
+    g->r->runs++;
+done:
+    return status;
+}
+
+/* ---- means ---- */
+
+/* Mean and deviation over the seeds of which every speaker is there. */
+static double deviation_of_seeds(const gathering *g, size_t corpus, size_t at)
+{
+    double sum = 0, square = 0;
+    size_t n = 0, seeds = (size_t)g->r->plan->seeds;
+    for (size_t k = 0; k < seeds; k++) {
+        size_t of = g->seed_n[at * seeds + k];
+        if (of != g->r->n_speakers[corpus]) continue;
+        double x = g->seed_sum[at * seeds + k] / (double)of;
+        sum += x;
+        square += x * x;
+        n++;
+    }
+    if (n < 2) return NAN;
+    double mean = sum / (double)n;
+    return sqrt(fmax(0, square - (double)n * mean * mean) / (double)(n - 1));
+}
+
+static qv_status finish_intervals(qv_ctx *ctx, qv_cell_result *c, size_t speakers)
+{
+    qv_status status = QV_OK;
+    double *x = NULL;
+    QV_TRY(qv_alloc(ctx, &x, speakers, sizeof *x));
+    for (int gap = 0; gap < 2; gap++) {
+        const double *from = gap ? c->gap : c->ua;
+        size_t n = 0;
+        for (size_t k = 0; k < speakers; k++)
+            if (!isnan(from[k])) x[n++] = from[k];
+        QV_TRY(qv_interval_mean(ctx, gap ? &c->gap_interval : &c->ua_interval, x, n, 1, QV_INTERVAL_DRAWS));
+    }
+done:
+    free(x);
+    return status;
+}
+
+static qv_status finish_cell(qv_ctx *ctx, gathering *g, size_t corpus, size_t at)
+{
+    qv_cell_result *c = &g->r->cells[at];
+    size_t answers = 0;
+    for (size_t k = 0; k < g->r->n_speakers[corpus]; k++) {
+        double n = (double)g->speaker_n[at][k];
+        answers += g->speaker_n[at][k];
+        c->ua[k] = n > 0 ? c->ua[k] / n : NAN;
+        c->gap[k] = n > 0 ? c->gap[k] / n : NAN;
+        c->train[k] = n > 0 ? c->train[k] / n : NAN;
+        if (n == 0) continue;
+        c->speakers++;
+        c->mean_ua += c->ua[k];
+        c->mean_gap += c->gap[k];
+        c->mean_train += c->train[k];
+    }
+    double speakers = c->speakers ? (double)c->speakers : NAN, runs = c->runs ? (double)c->runs : NAN;
+    c->mean_ua /= speakers;
+    c->mean_gap /= speakers;
+    c->mean_train /= speakers;
+    c->mean_wa /= answers ? (double)answers : NAN;
+    c->seconds /= runs;
+    for (size_t i = 0; i < c->n_curve; i++)
+        for (size_t k = QV_RUN_LOSS; k < QV_RUN_COLUMNS; k++) c->curve[k][i] /= runs;
+    for (size_t i = 0; i < c->n_scales; i++) c->scales[i] /= runs;
+    c->seed_sd = deviation_of_seeds(g, corpus, at);
+    return finish_intervals(ctx, c, g->r->n_speakers[corpus]);
+}
+
+/* ---- memory ---- */
+
+static qv_status list_speakers(qv_ctx *ctx, qv_results *r, size_t corpus)
+{
+    const qv_plan_corpus *c = &r->plan->corpora[corpus];
+    qv_status status = QV_OK;
+    size_t n = 0;
+    for (size_t f = 0; f < c->n_folds; f++) n += c->folds[f].n_speakers;
+    QV_TRY(qv_alloc(ctx, &r->speakers[corpus], n, sizeof(char *)));
+    QV_TRY(qv_alloc(ctx, &r->fold_of[corpus], n, sizeof(int)));
+    for (size_t f = 0; f < c->n_folds; f++)
+        for (size_t k = 0; k < c->folds[f].n_speakers; k++) {
+            r->speakers[corpus][r->n_speakers[corpus]] = c->folds[f].speakers[k];
+            r->fold_of[corpus][r->n_speakers[corpus]++] = (int)f;
+        }
+done:
+    return status;
+}
+
+static qv_status make_room(qv_ctx *ctx, gathering *g)
+{
+    qv_results *r = g->r;
+    size_t corpora = r->plan->n_corpora, cells = r->study->n_cells, seeds = (size_t)r->plan->seeds;
+    qv_status status = QV_OK;
+    QV_TRY(qv_alloc(ctx, &r->n_speakers, corpora, sizeof *r->n_speakers));
+    QV_TRY(qv_alloc(ctx, &r->speakers, corpora, sizeof *r->speakers));
+    QV_TRY(qv_alloc(ctx, &r->fold_of, corpora, sizeof *r->fold_of));
+    QV_TRY(qv_alloc(ctx, &r->cells, corpora * cells, sizeof *r->cells));
+    QV_TRY(qv_alloc(ctx, &g->seed_sum, corpora * cells * seeds, sizeof *g->seed_sum));
+    QV_TRY(qv_alloc(ctx, &g->seed_n, corpora * cells * seeds, sizeof *g->seed_n));
+    QV_TRY(qv_alloc(ctx, &g->speaker_n, corpora * cells, sizeof *g->speaker_n));
+    for (size_t i = 0; i < corpora; i++) QV_TRY(list_speakers(ctx, r, i));
+    for (size_t i = 0; i < corpora * cells; i++) {
+        size_t n = r->n_speakers[i / cells];
+        QV_TRY(qv_alloc(ctx, &r->cells[i].ua, n, sizeof(double)));
+        QV_TRY(qv_alloc(ctx, &r->cells[i].gap, n, sizeof(double)));
+        QV_TRY(qv_alloc(ctx, &r->cells[i].train, n, sizeof(double)));
+        QV_TRY(qv_alloc(ctx, &g->speaker_n[i], n, sizeof(size_t)));
+    }
+    g->digest = XXH3_createState();
+    if (!g->digest) status = qv_fail(ctx, QV_ERR_MEMORY, "no memory for a hash");
+    if (g->digest) XXH3_64bits_reset(g->digest);
+done:
+    return status;
+}
+
+static void free_gathering(gathering *g)
+{
+    size_t n = g->r->plan->n_corpora * g->r->study->n_cells;
+    for (size_t i = 0; g->speaker_n && i < n; i++) free(g->speaker_n[i]);
+    free(g->speaker_n);
+    free(g->seed_sum);
+    free(g->seed_n);
+    XXH3_freeState(g->digest);
+}
+
+qv_status qv_results_make(qv_ctx *ctx, qv_results *r, const qv_study *s, const qv_plan *p, const char *out)
+{
+    qv_status status = QV_OK;
+    gathering g = {.r = r};
+    *r = (qv_results){.study = s, .plan = p};
+    QV_TRY(make_room(ctx, &g));
+    QV_TRY(qv_records_each(ctx, s, p, out, add_record, &g));
+    for (size_t i = 0; i < p->n_corpora * s->n_cells; i++) QV_TRY(finish_cell(ctx, &g, i / s->n_cells, i));
+    r->digest = XXH3_64bits_digest(g.digest);
+    QV_TRY(qv_results_compare(ctx, r));
+done:
+    free_gathering(&g);
+    if (status != QV_OK) qv_results_free(r);
+    return status;
+}
+
+static void free_cell(qv_cell_result *c)
+{
+    for (size_t k = 0; k < QV_RUN_COLUMNS; k++) free(c->curve[k]);
+    for (size_t k = 0; k < c->n_scales; k++) free(c->layers[k]);
+    free(c->layers);
+    free(c->scales);
+    free(c->scales_low);
+    free(c->scales_high);
+    free(c->ua);
+    free(c->gap);
+    free(c->train);
+}
+
+void qv_results_free(qv_results *r)
+{
+    if (!r->plan) return;
+    size_t corpora = r->plan->n_corpora;
+    for (size_t i = 0; r->cells && i < corpora * r->study->n_cells; i++) free_cell(&r->cells[i]);
+    for (size_t i = 0; i < r->n_comparisons; i++) {
+        free(r->comparisons[i].d_ua);
+        free(r->comparisons[i].d_gap);
+    }
+    for (size_t i = 0; r->fold_of && i < corpora; i++) free(r->fold_of[i]);
+    for (size_t i = 0; r->speakers && i < corpora; i++) free(r->speakers[i]);
+    for (size_t i = 0; i < r->n_makers; i++) free(r->makers[i].text);
+    free(r->makers);
+    free(r->n_speakers);
+    free(r->speakers);
+    free(r->fold_of);
+    free(r->cells);
+    free(r->comparisons);
+    *r = (qv_results){0};
+}

@@ -1,0 +1,88 @@
+/* What the records of a study say: cells, comparisons, verdict. UA in 0..1, gaps in points. */
+#ifndef QV_STUDY_STUDY_RESULTS_H
+#define QV_STUDY_STUDY_RESULTS_H
+
+#include "study/stats.h"
+#include "study/study_own.h"
+
+/* One cell on one corpus. A speaker's figures are means over the seeds that are there. */
+typedef struct qv_cell_result {
+    size_t runs;              /* records that are there */
+    size_t speakers;          /* with figures */
+    double *ua, *gap, *train; /* [speakers of the corpus]; NaN: no record yet. gap: UA of the training recordings of the
+                                 fold that holds the speaker out, less the speaker's own, in points */
+    double mean_ua, mean_gap, mean_train, mean_wa;
+    qv_interval ua_interval, gap_interval;
+    double seed_sd;                /* of the mean UA over whole seeds; NaN for fewer than two */
+    double *curve[QV_RUN_COLUMNS]; /* [n_curve] means over all runs; NaN where one has none */
+    size_t n_curve;
+    char **layers;                             /* [n_scales] */
+    double *scales, *scales_low, *scales_high; /* mean, smallest and largest of the runs */
+    size_t n_scales;
+    double seconds;              /* of one run, mean */
+    int least_epoch, most_epoch; /* whose weights were taken */
+    size_t parameters;
+} qv_cell_result;
+
+typedef struct qv_measure_result {
+    double mean;          /* the difference as it stands: above 0 is a higher UA, a larger gap */
+    qv_interval interval; /* of it */
+    qv_t_test t;          /* of the improvement, as all below */
+    qv_flip_test flip;    /* whole folds: the verdict's */
+    qv_flip_test alone;   /* speakers one by one */
+    double corrected;     /* p of the corrected resampled t-test over folds */
+} qv_measure_result;
+
+typedef struct qv_comparison_result {
+    size_t corpus, comparison;
+    size_t speakers;
+    bool complete; /* all runs of its cells are there */
+    qv_measure_result ua, gap;
+    double p;        /* the larger of those expected; NaN until complete */
+    double adjusted; /* Holm over all comparisons and corpora; NaN until the study is complete */
+    double smallest; /* adjusted p that this n can give at best */
+    bool significant;
+    double *d_ua, *d_gap; /* [speakers of the corpus] for pictures and tables */
+} qv_comparison_result;
+
+typedef enum qv_verdict { QV_INTERIM, QV_NO_COMPARISON, QV_TOO_FEW, QV_CLAIM_HOLDS, QV_CLAIM_FAILS } qv_verdict;
+
+typedef struct qv_maker_count {
+    char *text; /* program, instruction set, library */
+    size_t records;
+} qv_maker_count;
+
+typedef struct qv_results {
+    const qv_study *study;
+    const qv_plan *plan;
+    size_t *n_speakers;                /* [corpora] */
+    char ***speakers;                  /* [corpora][n_speakers] names, borrowed from the plan */
+    int **fold_of;                     /* [corpora][n_speakers] */
+    qv_cell_result *cells;             /* [corpora][cells] */
+    qv_comparison_result *comparisons; /* [corpora][comparisons] */
+    size_t n_comparisons;
+    size_t runs, planned;
+    qv_verdict verdict;
+    size_t claimed, upheld; /* comparisons that the claim needs, and of them those significant */
+    qv_maker_count *makers;
+    size_t n_makers, cap_makers;
+    uint64_t digest; /* XXH3 over all results, in the plan's order: equal digests are equal records */
+} qv_results;
+
+/* Reads every record of the plan below OUT, and concludes. */
+qv_status qv_results_make(qv_ctx *ctx, qv_results *r, const qv_study *s, const qv_plan *p, const char *out);
+void qv_results_free(qv_results *r);
+
+static inline const qv_cell_result *qv_result_cell(const qv_results *r, size_t corpus, size_t cell)
+{
+    return &r->cells[corpus * r->study->n_cells + cell];
+}
+
+/* Every record of the plan that is there, in order: seeds, corpora, folds, cells; for records that are not there
+ * r is NULL. */
+typedef qv_status (*qv_record_fn)(qv_ctx *ctx, void *user, const qv_study_record *r, size_t corpus, size_t fold,
+                                  size_t cell, int seed);
+qv_status qv_records_each(qv_ctx *ctx, const qv_study *s, const qv_plan *p, const char *out, qv_record_fn fn,
+                          void *user);
+
+#endif

@@ -1,0 +1,147 @@
+#include "study/study_train.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "quaver_build.h"
+
+/* Mean |gamma| of each normalization before a shake: "stage1.block0.bn3.gamma" is the layer "stage1.block0". */
+static qv_status take_scales(qv_ctx *ctx, void *user, qv_trainer *t)
+{
+    static const char ending[] = ".bn3.gamma";
+    qv_study_record *r = user;
+    const qv_program *p = qv_trainer_net(t)->program;
+    qv_status status = QV_OK;
+    double *gamma = NULL;
+    QV_TRY(qv_alloc(ctx, &r->layers, p->n_buffers, sizeof *r->layers));
+    QV_TRY(qv_alloc(ctx, &r->scales, p->n_buffers, sizeof *r->scales));
+    for (size_t i = 0; i < p->n_buffers; i++) {
+        const qv_buffer *b = &p->buffers[i];
+        size_t n = qv_buffer_len(b), len = strlen(b->name), tail = sizeof ending - 1;
+        if (b->role != QV_ROLE_PARAM || b->alias >= 0 || len <= tail || strcmp(b->name + len - tail, ending) != 0)
+            continue;
+        QV_TRY(qv_alloc(ctx, &gamma, n, sizeof *gamma));
+        qv_exec_read(qv_trainer_exec(t), (int)i, 0, n, gamma);
+        QV_TRY(qv_strdup(ctx, &r->layers[r->n_scales], b->name));
+        r->layers[r->n_scales][len - tail] = '\0';
+        for (size_t k = 0; k < n; k++) r->scales[r->n_scales] += fabs(gamma[k]) / (double)n;
+        r->n_scales++;
+        free(gamma);
+        gamma = NULL;
+    }
+done:
+    free(gamma);
+    return status;
+}
+
+/* Epochs that were evaluated; the others would say nothing but their loss. */
+static qv_status take_curve(qv_ctx *ctx, qv_study_record *r, const qv_records *from)
+{
+    qv_status status = QV_OK;
+    for (size_t c = 0; c < QV_RUN_COLUMNS; c++) QV_TRY(qv_alloc(ctx, &r->curve[c], from->n_rows, sizeof(double)));
+    for (size_t i = 0; i < from->n_rows; i++) {
+        const qv_epoch_row *e = &from->rows[i];
+        const double x[QV_RUN_COLUMNS] = {e->epoch, e->loss, e->train_ua, e->val_ua, e->test_ua};
+        if (isnan(e->train_ua)) continue;
+        for (size_t c = 0; c < QV_RUN_COLUMNS; c++) r->curve[c][r->n_curve] = x[c];
+        r->n_curve++;
+    }
+done:
+    return status;
+}
+
+static qv_status find_speaker(qv_ctx *ctx, qv_study_record *r, const char *name, size_t *at)
+{
+    size_t k = (size_t)r->n_classes;
+    for (*at = 0; *at < r->n_speakers; (*at)++)
+        if (strcmp(r->speakers[*at].name, name) == 0) return QV_OK;
+    qv_record_speaker *s = &r->speakers[r->n_speakers];
+    qv_status status = qv_alloc(ctx, &s->confusion, k, k * sizeof *s->confusion);
+    r->n_speakers++;
+    return status == QV_OK ? qv_strdup(ctx, &s->name, name) : status;
+}
+
+static qv_status take_speakers(qv_ctx *ctx, qv_study_record *r, const qv_records *from)
+{
+    qv_status status = QV_OK;
+    size_t at;
+    QV_TRY(qv_alloc(ctx, &r->speakers, from->n_predictions, sizeof *r->speakers));
+    for (size_t i = 0; i < from->n_predictions; i++) {
+        const qv_prediction *p = &from->predictions[i];
+        if (strcmp(p->part, "test") != 0) continue;
+        QV_TRY(find_speaker(ctx, r, p->speaker, &at));
+        r->speakers[at].confusion[p->truth * r->n_classes + p->predicted]++;
+    }
+    for (size_t i = 0; i < r->n_speakers; i++) {
+        r->speakers[i].ua = qv_confusion_ua(r->speakers[i].confusion, r->n_classes);
+        r->speakers[i].wa = qv_confusion_wa(r->speakers[i].confusion, r->n_classes);
+    }
+done:
+    return status;
+}
+
+static qv_status describe(qv_ctx *ctx, qv_study_record *r, const qv_study_job *job)
+{
+    const qv_study_cell *cell = &job->study->cells[job->cell];
+    const qv_manifest *m = job->data->manifest;
+    char hash[32], now[32];
+    time_t t = time(NULL);
+    struct tm tm;
+    qv_status status = QV_OK;
+    gmtime_r(&t, &tm);
+    strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    snprintf(hash, sizeof hash, "%016llx", (unsigned long long)m->hash);
+    QV_TRY(qv_strdup(ctx, &r->corpus, job->study->corpora[job->corpus].name));
+    QV_TRY(qv_strdup(ctx, &r->cell, cell->name));
+    QV_TRY(qv_strdup(ctx, &r->fold, job->data->folds->folds[job->fold].name));
+    QV_TRY(qv_strdup(ctx, &r->manifest, hash));
+    QV_TRY(qv_strdup(ctx, &r->settings, cell->identity));
+    QV_TRY(qv_alloc(ctx, &r->classes, (size_t)m->n_classes, sizeof *r->classes));
+    for (int i = 0; i < m->n_classes; i++) QV_TRY(qv_strdup(ctx, &r->classes[r->n_classes++], m->classes[i]));
+    QV_TRY(qv_strdup(ctx, &r->version, QV_VERSION));
+    QV_TRY(qv_strdup(ctx, &r->program, job->maker->program));
+    QV_TRY(qv_strdup(ctx, &r->device, qv_device_name(cell->settings.device)));
+    QV_TRY(qv_strdup(ctx, &r->isa, job->maker->isa));
+    QV_TRY(qv_strdup(ctx, &r->libraries, qv_cpu_conv_name()));
+    QV_TRY(qv_strdup(ctx, &r->finished, now));
+    r->seed = job->seed;
+done:
+    return status;
+}
+
+qv_status qv_study_train(qv_ctx *ctx, const qv_study_job *job, qv_study_record *out)
+{
+    const qv_manifest *m = job->data->manifest;
+    qv_settings settings = job->study->cells[job->cell].settings; /* its texts stay the cell's */
+    qv_records records = {.classes = m->classes, .n_classes = m->n_classes};
+    qv_fold_summary scores = {0};
+    qv_status status = QV_OK;
+    *out = (qv_study_record){0};
+    settings.seed = job->seed;
+    settings.threads = 1;
+    qv_fold_job fold = {.settings = &settings,
+                        .manifest = m,
+                        .features = job->data->features,
+                        .fold = &job->data->folds->folds[job->fold],
+                        .index = (int)job->fold,
+                        .count = (int)job->data->folds->n,
+                        .records = &records,
+                        .parameters = &out->parameters,
+                        .finished = take_scales,
+                        .user = out};
+    QV_TRY(qv_fold_train(ctx, &fold, &scores));
+    QV_TRY(describe(ctx, out, job));
+    out->epoch = scores.epoch;
+    out->train = scores.train;
+    out->val = scores.val;
+    out->seconds = scores.seconds;
+    QV_TRY(take_curve(ctx, out, &records));
+    QV_TRY(take_speakers(ctx, out, &records));
+done:
+    if (status != QV_OK) qv_study_record_free(out);
+    qv_records_free(&records);
+    return status;
+}
