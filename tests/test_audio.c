@@ -369,6 +369,30 @@ static void write_values(const char *name, int rate, int channels, int frames, c
     sf_close(f);
 }
 
+/* Channels with values that no other has, in float: exact, as is the average of two. */
+static void one_channel_of_several(void **state)
+{
+    (void)state;
+    enum { FRAMES = 3 };
+    static const float values[FRAMES * 2] = {0.25f, -0.5f, 0.125f, 0.75f, 1.0f, 0.5f};
+    qv_ctx *ctx = qv_ctx_new();
+    write_values("two.wav", RATE, 2, FRAMES, values);
+    for (int channel = 0; channel <= 2; channel++) {
+        qv_audio a;
+        qv_assert_ok(ctx, qv_audio_read_channel(ctx, &a, in_dir("two.wav"), 0, -1, channel, RATE));
+        assert_int_equal(a.n, FRAMES);
+        for (int i = 0; i < FRAMES; i++) {
+            float first = values[2 * i], second = values[2 * i + 1];
+            assert_true(a.samples[i] == (channel == 0 ? (first + second) / 2 : channel == 1 ? first : second));
+        }
+        qv_audio_free(&a);
+    }
+    qv_audio a;
+    assert_int_equal(qv_audio_read_channel(ctx, &a, in_dir("two.wav"), 0, -1, 3, RATE), QV_ERR_DATA);
+    assert_non_null(strstr(qv_ctx_message(ctx), "two.wav: channel 3 is asked for, it has 2"));
+    qv_ctx_free(ctx);
+}
+
 static void senseless_content_is_refused(void **state)
 {
     (void)state;
@@ -462,6 +486,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_no_recording_is_refused_by_name, set_up, tear_down),
         cmocka_unit_test_setup_teardown(truncated_files_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(unknown_lengths_are_accepted, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(one_channel_of_several, set_up, tear_down),
         cmocka_unit_test_setup_teardown(senseless_content_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(damaged_bytes_never_crash, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_allocation_may_fail, set_up, tear_down),

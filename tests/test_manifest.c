@@ -124,6 +124,10 @@ static void refuses_by_line(void **state)
         {"file,speaker,emotion,end\na.wav,1,x,inf\n", "m.csv:2: end must be seconds"},
         {"file,speaker,emotion,end\na.wav,1,x,.\n", "m.csv:2: end must be seconds"},
         {"file,speaker,emotion,end\na.wav,1,x,99999999999\n", "m.csv:2: end must be seconds"},
+        {"file,speaker,emotion,channel\na.wav,1,x,left\n", "m.csv:2: channel must be a number from 1"},
+        {"file,speaker,emotion,channel\na.wav,1,x,0\n", "m.csv:2: channel must be a number from 1"},
+        {"file,speaker,emotion,channel\na.wav,1,x,1\na.wav,1,x,2\na.wav,1,x,01\n",
+         "m.csv:4: a.wav stands already in line 2"},
         {"file,speaker,emotion,start,end\na.wav,1,x,2,2\n", "m.csv:2: the end is not after the start"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -244,23 +248,24 @@ static void writes_relative_and_absolute(void **state)
     fixture *f = *state;
     qv_manifest *m;
     qv_assert_ok(f->ctx, read_with(f, &m,
-                                   "file,speaker,emotion,note,start,end\n"
-                                   "a.wav,,joy,\"say \"\"hi\"\"\",0.25,1.5\n"
-                                   "\"sub/with, comma.wav\",7,joy,,,2\n",
+                                   "file,speaker,emotion,note,start,end,channel\n"
+                                   "a.wav,,joy,\"say \"\"hi\"\"\",0.25,1.5,2\n"
+                                   "\"sub/with, comma.wav\",7,joy,,,2,\n",
                                    training));
     char *out, *deep;
     put(f, "out/deep/keep", "");
     qv_assert_ok(f->ctx, qv_path_join(f->ctx, &deep, f->dir, "out/deep/x.csv"));
     qv_assert_ok(f->ctx, qv_manifest_write(f->ctx, m, deep, NULL));
     expect_file(f, deep,
-                "file,speaker,emotion,start,end,note\n"
-                "../../a.wav,,joy,0.25,1.5,\"say \"\"hi\"\"\"\n"
-                "\"../../sub/with, comma.wav\",7,joy,,2,\n");
+                "file,speaker,emotion,start,end,channel,note\n"
+                "../../a.wav,,joy,0.25,1.5,2,\"say \"\"hi\"\"\"\n"
+                "\"../../sub/with, comma.wav\",7,joy,,2,,\n");
     qv_manifest *again;
     qv_assert_ok(f->ctx, qv_manifest_read(f->ctx, &again, deep, &training));
     assert_int_equal(again->n, 2);
     assert_string_equal(again->items[0].speaker, "?");
     assert_true(again->items[0].end == 1.5);
+    assert_true(again->items[0].channel == 2 && again->items[1].channel == 0);
     qv_manifest_free(again);
 
     qv_assert_ok(f->ctx, qv_path_join(f->ctx, &out, f->dir, "sub/x.csv"));

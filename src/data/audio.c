@@ -91,6 +91,7 @@ typedef struct reader {
     SF_INFO info;
     sf_count_t left;     /* frames still wanted; those of the whole rest when the end is open */
     sf_count_t position; /* frames read or passed over */
+    int channel;         /* 1, 2, ...; 0: their average */
     bool open_end;
     float *interleaved; /* [BLOCK][channels] */
     float *mono;        /* [BLOCK] */
@@ -112,14 +113,17 @@ static qv_status open_file(qv_ctx *ctx, reader *r, const char *path)
                        SOURCE_RATE_MIN, SOURCE_RATE_MAX);
     if (r->info.channels < 1 || r->info.channels > CHANNELS_MAX)
         return qv_fail(ctx, QV_ERR_DATA, "%d channels; 1 to %d are supported", r->info.channels, CHANNELS_MAX);
+    if (r->channel > r->info.channels)
+        return qv_fail(ctx, QV_ERR_DATA, "channel %d is asked for, it has %d", r->channel, r->info.channels);
     return QV_OK;
 }
 
-/* Average of the channels; refuses what is not a number. */
+/* The average of the channels, or the wanted one; refuses what is not a number. */
 static qv_status mix(qv_ctx *ctx, reader *r, size_t n)
 {
     size_t channels = (size_t)r->info.channels;
-    float scale = 1.0f / (float)channels;
+    size_t first = r->channel ? (size_t)r->channel - 1 : 0, last = r->channel ? first + 1 : channels;
+    float scale = 1.0f / (float)(last - first);
     const float *x = r->interleaved;
     for (size_t i = 0; i < n * channels; i++)
         if (!(fabsf(x[i]) <= sample_max))
@@ -127,7 +131,7 @@ static qv_status mix(qv_ctx *ctx, reader *r, size_t n)
                            (double)(r->position + (sf_count_t)(i / channels)) / r->info.samplerate, (double)x[i]);
     for (size_t i = 0; i < n; i++) {
         float sum = 0;
-        for (size_t c = 0; c < channels; c++) sum += *x++;
+        for (size_t c = first; c < last; c++) sum += x[i * channels + c];
         r->mono[i] = sum * scale;
     }
     for (size_t i = 0; i < n && !r->sound; i++) r->sound = r->mono[i] != 0;
@@ -234,10 +238,11 @@ static void close_reader(reader *r)
     free(r->out.data);
 }
 
-static qv_status read_audio(qv_ctx *ctx, qv_audio *out, const char *path, double start, double end, int rate)
+static qv_status read_audio(qv_ctx *ctx, qv_audio *out, const char *path, double start, double end, int channel,
+                            int rate)
 {
     qv_status status = QV_OK;
-    reader r = {0};
+    reader r = {.channel = channel};
     QV_TRY(open_file(ctx, &r, path));
     QV_TRY(qv_alloc(ctx, &r.interleaved, BLOCK * (size_t)r.info.channels, sizeof *r.interleaved));
     QV_TRY(qv_alloc(ctx, &r.mono, BLOCK, sizeof *r.mono));
@@ -247,8 +252,9 @@ static qv_status read_audio(qv_ctx *ctx, qv_audio *out, const char *path, double
     sf_count_t wanted = r.left;
     QV_TRY(read_samples(ctx, &r));
     if (!r.sound) {
-        status = qv_fail(ctx, QV_ERR_DATA, r.info.channels > 1 ? "all samples are zero once the channels are averaged"
-                                                               : "all samples are zero");
+        status = qv_fail(ctx, QV_ERR_DATA,
+                         r.info.channels > 1 && !channel ? "all samples are zero once the channels are averaged"
+                                                         : "all samples are zero");
         goto done;
     }
     QV_TRY(fix_length(ctx, &r.out, (double)(wanted - r.left), (double)rate / r.info.samplerate));
@@ -259,11 +265,17 @@ done:
     return status;
 }
 
-qv_status qv_audio_read(qv_ctx *ctx, qv_audio *out, const char *path, double start, double end, int rate)
+qv_status qv_audio_read_channel(qv_ctx *ctx, qv_audio *out, const char *path, double start, double end, int channel,
+                                int rate)
 {
     *out = (qv_audio){0};
-    qv_status status = read_audio(ctx, out, path, start, end, rate);
+    qv_status status = read_audio(ctx, out, path, start, end, channel, rate);
     return status == QV_OK ? QV_OK : qv_fail_prefix(ctx, status, "%s", path);
+}
+
+qv_status qv_audio_read(qv_ctx *ctx, qv_audio *out, const char *path, double start, double end, int rate)
+{
+    return qv_audio_read_channel(ctx, out, path, start, end, 0, rate);
 }
 
 void qv_audio_free(qv_audio *a)

@@ -3,10 +3,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 #include <xxhash.h>
 
+#include "base/io.h"
 #include "data/manifest_own.h"
 
 enum { QV_LIST_MAX = 20, QV_TABLE_MAX = 100, QV_LFS_MAX = 1024 };
@@ -32,12 +34,12 @@ static bool names_word(const char *words, const char *word, size_t n)
 }
 
 /* Adds "anger 120 of 127" for each emotion that differs; true where none does. Without `part` all emotions count. */
-static bool compare_emotions(const qv_recipe *recipe, const qv_manifest *m, const char *part, qv_buf *differences,
+static bool compare_emotions(const char *counts, const qv_manifest *m, const char *part, qv_buf *differences,
                              size_t *total)
 {
     bool same = true;
     *total = 0;
-    for (const char *s = recipe->expected; *s; s += strspn(s, " ")) {
+    for (const char *s = counts; *s; s += strspn(s, " ")) {
         size_t n = strcspn(s, "="), expected = strtoul(s + n + 1, NULL, 10), found = count_emotion(m, s, n);
         if (part && !names_word(part, s, n)) expected = 0;
         *total += expected;
@@ -58,30 +60,67 @@ static void say_unknown(qv_corpus_report *r)
     if (r->n_unknown > QV_LIST_MAX) qv_buf_printf(&r->text, "  and %zu more\n", r->n_unknown - QV_LIST_MAX);
 }
 
+/* Emotions of a well-known part, and how many recordings they have together. */
+static size_t count_part(const qv_manifest *m, const char *part)
+{
+    size_t total = 0;
+    for (const char *s = part; *s; s += strspn(s, " ")) {
+        size_t n = strcspn(s, " ");
+        total += count_emotion(m, s, n);
+        s += n;
+    }
+    return total;
+}
+
+static bool is_edition(const char *counts, int speakers, const char *part, const qv_manifest *m)
+{
+    qv_buf rest = {0};
+    size_t total;
+    bool same = counts && (speakers == 0 || speakers == m->n_speakers) && compare_emotions(counts, m, part, &rest, &total);
+    qv_buf_free(&rest);
+    return same;
+}
+
 static void say_expected(qv_corpus_report *r, const qv_recipe *recipe, const qv_manifest *m)
 {
     qv_buf differences = {0};
-    size_t total, part_total;
-    bool speakers = recipe->speakers == 0 || recipe->speakers == m->n_speakers;
-    bool all = compare_emotions(recipe, m, NULL, &differences, &total);
-    r->complete = all && speakers;
-    if (r->complete) {
-        qv_buf_printf(&r->text, "as expected: all %zu recordings of %d speakers\n", total, m->n_speakers);
-    } else if (recipe->part && speakers) {
-        qv_buf rest = {0};
-        r->complete = compare_emotions(recipe, m, recipe->part, &rest, &part_total);
-        qv_buf_free(&rest);
-        if (r->complete) {
-            qv_buf_printf(&r->text, "as expected: the %zu recordings of %s, out of %zu\n", part_total, recipe->part,
-                          total);
-        }
-    }
-    if (!r->complete) {
+    size_t total;
+    bool same = compare_emotions(recipe->expected, m, NULL, &differences, &total);
+    bool all = is_edition(recipe->expected, recipe->speakers, NULL, m) ||
+               is_edition(recipe->also_expected, recipe->also_speakers, NULL, m);
+    bool part = !all && recipe->part && is_edition(recipe->expected, recipe->speakers, recipe->part, m);
+    r->complete = all || part;
+    if (all) qv_buf_printf(&r->text, "as expected: all %zu recordings of %d speakers\n", r->found, m->n_speakers);
+    if (all && recipe->part)
+        qv_buf_printf(&r->text, "of these, %s: %zu recordings\n", recipe->part, count_part(m, recipe->part));
+    if (part)
+        qv_buf_printf(&r->text, "as expected: the %zu recordings of %s, out of %zu\n", r->found, recipe->part, total);
+    if (!r->complete)
         qv_buf_printf(&r->text, "NOT AS EXPECTED: %zu recordings of %d speakers, the corpus has %zu of %d%s%s\n",
-                      r->found, m->n_speakers, total, recipe->speakers, all ? "" : ": ", all ? "" : differences.data);
-    }
+                      r->found, m->n_speakers, total, recipe->speakers, same ? "" : ": ", same ? "" : differences.data);
     r->text.failed |= differences.failed;
     qv_buf_free(&differences);
+}
+
+/* Of corpora whose classes nobody has counted. */
+static void say_number(qv_corpus_report *r, const qv_recipe *recipe, const qv_manifest *m)
+{
+    r->complete = r->found == recipe->recordings && (recipe->speakers == 0 || recipe->speakers == m->n_speakers);
+    qv_buf_printf(&r->text, "%s: %zu recordings of %d speakers, the corpus has %zu",
+                  r->complete ? "as expected" : "NOT AS EXPECTED", r->found, m->n_speakers, recipe->recordings);
+    if (recipe->speakers) qv_buf_printf(&r->text, " of %d", recipe->speakers);
+    qv_buf_puts(&r->text, "\n");
+}
+
+static void say_left_out(qv_corpus_report *r, const qv_recipe *recipe)
+{
+    for (int k = 0; k < QV_LEFT_OUT_MAX; k++) {
+        if (r->left_out[k] > 0)
+            qv_buf_printf(&r->text, "left out: %zu recordings, %s\n", r->left_out[k], recipe->left_out[k].why);
+    }
+    if (r->undecided) qv_buf_printf(&r->text, "left out: %zu recordings, whose raters do not agree on one label\n", r->undecided);
+    if (r->unlabelled)
+        qv_buf_printf(&r->text, "without a label: %zu recordings, such as %s\n", r->unlabelled, r->unlabelled_name);
 }
 
 qv_status qv_corpus_compare(qv_ctx *ctx, qv_corpus_report *r, const qv_recipe *recipe, const qv_manifest *m,
@@ -92,8 +131,31 @@ qv_status qv_corpus_compare(qv_ctx *ctx, qv_corpus_report *r, const qv_recipe *r
         qv_buf_printf(&r->text, ", %zu of other parts left out (taken: %s)", r->other_part, recipe->keep);
     if (r->no_audio) qv_buf_printf(&r->text, ", %zu files of other kinds", r->no_audio);
     qv_buf_puts(&r->text, "\n");
+    say_left_out(r, recipe);
     if (recipe->expected) say_expected(r, recipe, m);
+    if (recipe->recordings) say_number(r, recipe, m);
     say_unknown(r);
+    return qv_buf_check(ctx, &r->text);
+}
+
+qv_status qv_corpus_labels(qv_ctx *ctx, qv_corpus_report *r, const qv_lookup *t)
+{
+    size_t unused = 0;
+    const qv_lookup_row *first = NULL;
+    if (t->n_paths == 0) {
+        qv_buf_printf(&r->text, "not found: %s\n", t->rule->what);
+        return qv_buf_check(ctx, &r->text);
+    }
+    qv_buf_printf(&r->text, "read: %zu lines of %zu files such as %s%s\n", t->n, t->n_paths, t->paths[0],
+                  t->latin1 ? " (not UTF-8: read as Latin-1)" : "");
+    for (size_t i = 0; i < t->n; i++) {
+        if (t->rows[i].used) continue;
+        if (!first) first = &t->rows[i];
+        unused++;
+    }
+    if (unused && qv_lookup_name(t, "emotion") >= 0)
+        qv_buf_printf(&r->text, "labels without a recording: %zu, such as %s (%s:%d)\n", unused, first->key, first->file,
+                      first->line);
     return qv_buf_check(ctx, &r->text);
 }
 
@@ -157,6 +219,8 @@ static qv_status hash_contents(qv_ctx *ctx, const qv_manifest *m, content *c)
         struct stat st;
         if (stat(m->items[i].file, &st) != 0) return qv_fail_errno(ctx, "cannot examine %s", m->items[i].file);
         c[i] = (content){.item = i, .size = st.st_size};
+        /* parts of one recording have its bytes in common and nothing else */
+        if (m->items[i].start > 0 || m->items[i].end >= 0) c[i].size = -1 - (off_t)i;
     }
     qsort(c, m->n, sizeof *c, by_size);
     for (size_t i = 0; i < m->n; i++) {
@@ -206,6 +270,48 @@ static const char *how_they_differ(const qv_item *a, const qv_item *b)
     return strcmp(a->speaker, b->speaker) != 0 ? " (but not of the same speaker)" : "";
 }
 
+/* Unique within a corpus whose names tell what they are: what, who and which file name. */
+static int by_meaning(const void *a, const void *b)
+{
+    const qv_item *x = *(const qv_item *const *)a, *y = *(const qv_item *const *)b;
+    const char *values[][2] = {{qv_path_base(x->name), qv_path_base(y->name)},
+                               {x->speaker, y->speaker},
+                               {x->emotion, y->emotion},
+                               {x->session ? x->session : "", y->session ? y->session : ""},
+                               {x->split ? x->split : "", y->split ? y->split : ""}};
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        const char *s = values[i][0], *t = values[i][1];
+        size_t n = i == 0 ? strcspn(s, ".") : strlen(s), k = i == 0 ? strcspn(t, ".") : strlen(t);
+        int order = strncasecmp(s, t, n < k ? n : k);
+        if (order == 0 && n != k) order = n < k ? -1 : 1;
+        if (order != 0) return order;
+    }
+    return 0;
+}
+
+/* The same recording in two codings or at two rates: nothing but the name betrays it. */
+static qv_status say_repeated_names(qv_ctx *ctx, qv_corpus_report *r, const qv_manifest *m)
+{
+    qv_status status = QV_OK;
+    const qv_item **sorted = NULL, *a = NULL, *b = NULL;
+    size_t n = 0, repeated = 0;
+    QV_TRY(qv_alloc(ctx, &sorted, m->n, sizeof *sorted));
+    for (size_t i = 0; i < m->n; i++) {
+        if (m->items[i].end < 0 && m->items[i].emotion) sorted[n++] = &m->items[i];
+    }
+    qsort(sorted, n, sizeof *sorted, by_meaning);
+    for (size_t i = 1; i < n; i++) {
+        if (by_meaning(&sorted[i - 1], &sorted[i]) != 0) continue;
+        if (!repeated++) a = sorted[i - 1], b = sorted[i];
+    }
+    if (repeated)
+        qv_buf_printf(&r->text, "warning: %zu recordings have name, speaker and emotion of another, such as %s and %s\n",
+                      repeated, a->name, b->name);
+done:
+    free(sorted);
+    return status;
+}
+
 static void drop_marked(qv_manifest *m, const unsigned char *later)
 {
     size_t n = m->n, kept = 0;
@@ -247,6 +353,7 @@ qv_status qv_corpus_twins(qv_ctx *ctx, qv_corpus_report *r, qv_manifest *m, bool
                       unique ? "left out" : "results may be too good; --unique leaves them out");
     }
     if (unique) drop_marked(m, later);
+    QV_TRY(say_repeated_names(ctx, r, m));
     QV_TRY(qv_buf_check(ctx, &r->text));
 done:
     free(c);
@@ -282,7 +389,7 @@ static void table_head(qv_buf *b, const qv_manifest *m, int width)
     qv_buf_printf(b, "  %5s\n", "all");
 }
 
-qv_status qv_corpus_table(qv_ctx *ctx, qv_corpus_report *r, const qv_recipe *recipe, const qv_manifest *m)
+qv_status qv_corpus_table(qv_ctx *ctx, qv_corpus_report *r, const qv_manifest *m)
 {
     qv_status status = QV_OK;
     size_t *counts = NULL, classes = (size_t)m->n_classes;
@@ -307,7 +414,6 @@ qv_status qv_corpus_table(qv_ctx *ctx, qv_corpus_report *r, const qv_recipe *rec
     if (speakers == 1 && strcmp(m->speakers[0], QV_NO_SPEAKER) == 0) {
         qv_buf_puts(&r->text, "warning: nothing tells the speakers; without them only random splits are possible\n");
     }
-    if (recipe->notes) qv_buf_printf(&r->text, "note: %s\n", recipe->notes);
     QV_TRY(qv_buf_check(ctx, &r->text));
 done:
     free(counts);

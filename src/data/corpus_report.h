@@ -10,7 +10,9 @@ qv_status qv_corpus_compare(qv_ctx *ctx, qv_corpus_report *r, const qv_recipe *r
 /* Recordings with the same bytes, and files that are no recordings at a glance; sets report->duplicates.
  * unique: takes the later ones of equals out of the manifest. */
 qv_status qv_corpus_twins(qv_ctx *ctx, qv_corpus_report *r, qv_manifest *m, bool unique);
-/* Recordings of each class by speaker, and the recipe's notes. */
-qv_status qv_corpus_table(qv_ctx *ctx, qv_corpus_report *r, const qv_recipe *recipe, const qv_manifest *m);
+/* The label files read, and labels that no recording has. */
+qv_status qv_corpus_labels(qv_ctx *ctx, qv_corpus_report *r, const qv_lookup *t);
+/* Recordings of each class by speaker. */
+qv_status qv_corpus_table(qv_ctx *ctx, qv_corpus_report *r, const qv_manifest *m);
 
 #endif

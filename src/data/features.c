@@ -63,7 +63,7 @@ static qv_status extract(worker *w, const qv_item *item, result *r)
     qv_status status = QV_OK;
     qv_audio audio = {0};
     const qv_feature_config *c = w->job->config;
-    QV_TRY(qv_audio_read(w->ctx, &audio, item->file, item->start, item->end, c->rate));
+    QV_TRY(qv_audio_read_channel(w->ctx, &audio, item->file, item->start, item->end, item->channel, c->rate));
     r->entry.source_rate = audio.source_rate;
     r->entry.channels = audio.channels;
     r->entry.seconds = (float)((double)audio.n / c->rate);
@@ -258,6 +258,7 @@ static qv_status identify(qv_ctx *ctx, const qv_manifest *m, const qv_feature_co
         bool there = stat(item->file, &st) == 0;
         qv_buf_puts(&settings, path ? path : item->file);
         qv_buf_printf(&settings, "\n%a %a\n", item->start, item->end);
+        if (item->channel) qv_buf_printf(&settings, "channel %d\n", item->channel);
         qv_buf_printf(&sources, "%d %d %lld %lld %ld\n", there, access(item->file, R_OK) == 0, (long long)st.st_size,
                       (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
         free(path);
@@ -332,14 +333,14 @@ done:
     return status;
 }
 
-static void tell(qv_ctx *ctx, const qv_features *f)
+static void tell(qv_ctx *ctx, const qv_features *f, const qv_manifest *m)
 {
     size_t resampled = 0, mixed = 0;
     const char *first = NULL;
     for (size_t i = 0; i < f->n; i++) {
         const qv_feature_entry *e = &f->entries[i];
         resampled += !e->skipped && e->source_rate != f->config.rate;
-        mixed += e->channels > 1;
+        mixed += e->channels > 1 && m->items[i].channel == 0;
         if (!first) first = e->skipped;
     }
     qv_info(ctx, "features%s: %zu recordings, %lld frames; %zu resampled to %d Hz, %zu averaged over channels",
@@ -371,7 +372,7 @@ qv_status qv_features_open(qv_ctx *ctx, qv_features **out, const qv_manifest *m,
         if (path) QV_TRY(qv_cache_map(ctx, f, path, &id, &f->from_cache));
     }
     if (!f->from_cache) QV_TRY(make(ctx, f, m, o, path, &id));
-    tell(ctx, f);
+    tell(ctx, f, m);
     *out = f;
     f = NULL;
 done:

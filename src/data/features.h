@@ -53,7 +53,7 @@ typedef struct qv_feature_options {
 } qv_feature_options;
 
 /* Features of every item: from the cache when nothing that made it has changed (settings,
- * program's feature version, each file's path, size, time stamp, start and end), else computed by
+ * program's feature version, each file's path, size, time stamp, start, end and channel), else computed by
  * a pool of threads with progress, written to the cache and mapped. A recording that cannot be
  * read, is empty, all zeros or holds NaN is skipped with its reason in the entry; all of them
  * skipped is QV_ERR_DATA. A damaged cache file is made again. */
@@ -70,6 +70,9 @@ typedef struct qv_audio {
     int source_rate, channels;
 } qv_audio;
 qv_status qv_audio_read(qv_ctx *ctx, qv_audio *out, const char *path, double start, double end, int rate);
+/* The same of one channel alone, 1, 2, ...; 0: their average. */
+qv_status qv_audio_read_channel(qv_ctx *ctx, qv_audio *out, const char *path, double start, double end, int channel,
+                                int rate);
 void qv_audio_free(qv_audio *a);
 /* By its ending: is the file one that libsndfile decodes by a header of its own? */
 bool qv_is_audio(const char *path);

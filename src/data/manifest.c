@@ -14,8 +14,8 @@
 const char *const qv_manifest_columns[QV_COLUMNS] = {
     [QV_COLUMN_FILE] = "file",     [QV_COLUMN_SPEAKER] = "speaker", [QV_COLUMN_EMOTION] = "emotion",
     [QV_COLUMN_GENDER] = "gender", [QV_COLUMN_SESSION] = "session", [QV_COLUMN_START] = "start",
-    [QV_COLUMN_END] = "end",       [QV_COLUMN_SPLIT] = "split",     [QV_COLUMN_FOLD] = "fold",
-    [QV_COLUMN_CORPUS] = "corpus",
+    [QV_COLUMN_END] = "end",       [QV_COLUMN_CHANNEL] = "channel", [QV_COLUMN_SPLIT] = "split",
+    [QV_COLUMN_FOLD] = "fold",     [QV_COLUMN_CORPUS] = "corpus",
 };
 
 /* The manifest and the capacity of its list of items. */
@@ -321,7 +321,10 @@ static bool column_used(const qv_manifest *m, int column)
     for (size_t i = 0; i < m->n; i++) {
         qv_item *item = &m->items[i];
         char **text = qv_item_text(item, column);
-        if (text ? *text != NULL : column == QV_COLUMN_START ? item->start > 0 : item->end >= 0) return true;
+        if (text && *text) return true;
+        if (column == QV_COLUMN_START && item->start > 0) return true;
+        if (column == QV_COLUMN_END && item->end >= 0) return true;
+        if (column == QV_COLUMN_CHANNEL && item->channel > 0) return true;
     }
     return false;
 }
@@ -330,18 +333,19 @@ static qv_status write_row(qv_ctx *ctx, qv_buf *b, const qv_manifest *m, qv_item
                            const bool *used)
 {
     const char *cells[QV_CSV_MAX_CELLS + QV_COLUMNS];
-    char times[2][32] = {"", ""};
+    char numbers[QV_COLUMN_CHANNEL - QV_COLUMN_START + 1][32] = {"", "", ""};
     char *absolute = NULL, *relative = NULL;
     size_t n = 0;
     qv_status status = QV_OK;
     QV_TRY(absolute_path(ctx, &absolute, item->file));
     if (base) QV_TRY(relative_path(ctx, &relative, base, absolute));
-    if (item->start > 0) format_time(times[0], item->start);
-    if (item->end >= 0) format_time(times[1], item->end);
+    if (item->start > 0) format_time(numbers[0], item->start);
+    if (item->end >= 0) format_time(numbers[1], item->end);
+    if (item->channel > 0) snprintf(numbers[2], sizeof numbers[2], "%d", item->channel);
     for (int c = 0; c < QV_COLUMNS; c++) {
         if (!used[c]) continue;
         char **text = qv_item_text(item, c);
-        cells[n++] = text ? *text : times[c == QV_COLUMN_END];
+        cells[n++] = text ? *text : numbers[c - QV_COLUMN_START];
     }
     cells[QV_COLUMN_FILE] = base ? relative : absolute;
     if (strcmp(item->speaker, QV_NO_SPEAKER) == 0) cells[QV_COLUMN_SPEAKER] = "";

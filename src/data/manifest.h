@@ -14,6 +14,7 @@ typedef struct qv_item {
     char *emotion; /* after --labels; NULL in a manifest made for prediction */
     char *gender, *session, *split, *fold, *corpus; /* NULL where there is no such column or cell */
     double start, end; /* seconds; end < 0: to the end of the file */
+    int channel;       /* 1, 2, ...: this one alone; 0: the average of all */
     int label;         /* index into qv_manifest.classes, -1: none */
     int speaker_id;    /* index into qv_manifest.speakers */
     int line;          /* of the manifest, for messages */

@@ -21,6 +21,7 @@ enum {
     QV_COLUMN_SESSION,
     QV_COLUMN_START,
     QV_COLUMN_END,
+    QV_COLUMN_CHANNEL,
     QV_COLUMN_SPLIT,
     QV_COLUMN_FOLD,
     QV_COLUMN_CORPUS,
@@ -28,7 +29,10 @@ enum {
 };
 extern const char *const qv_manifest_columns[QV_COLUMNS];
 
-/* Where the text of a column lives in an item; NULL for start and end. */
+/* Seconds as plain decimal digits, such as 1.25, up to 1e9; false for anything else. The same in every locale. */
+bool qv_parse_time(const char *text, double *seconds);
+
+/* Where the text of a column lives in an item; NULL for start, end and channel. */
 char **qv_item_text(qv_item *item, int column);
 
 #endif

@@ -21,7 +21,7 @@ typedef struct identity {
     dev_t device;
     ino_t inode;
     double start, end;
-    int line;
+    int channel, line;
 } identity;
 
 typedef struct reader {
@@ -105,7 +105,7 @@ done:
 
 /* Digits with at most one point among them. The quotient of two exactly held numbers is rounded
  * once, so that 15 digits are read as well as strtod reads them, and in every locale. */
-static bool parse_time(const char *s, double *out)
+bool qv_parse_time(const char *s, double *out)
 {
     double digits = 0, scale = 1;
     int kept = 0, seen = 0;
@@ -133,14 +133,25 @@ static qv_status read_times(qv_ctx *ctx, const reader *r, qv_item *item)
     int start = r->cell_of[QV_COLUMN_START], end = r->cell_of[QV_COLUMN_END];
     const char *start_text = start >= 0 ? r->csv.cells[start] : "";
     const char *end_text = end >= 0 ? r->csv.cells[end] : "";
-    if (start_text[0] && !parse_time(start_text, &item->start)) {
+    if (start_text[0] && !qv_parse_time(start_text, &item->start)) {
         return fail_at(ctx, r, "start must be seconds, such as 1.25, not", start_text);
     }
-    if (end_text[0] && !parse_time(end_text, &item->end)) {
+    if (end_text[0] && !qv_parse_time(end_text, &item->end)) {
         return fail_at(ctx, r, "end must be seconds, such as 1.25, or empty, not", end_text);
     }
     if (item->end >= 0 && item->end <= item->start) return fail_at(ctx, r, "the end is not after the start:", end_text);
     return QV_OK;
+}
+
+static qv_status read_channel(qv_ctx *ctx, const reader *r, qv_item *item)
+{
+    int cell = r->cell_of[QV_COLUMN_CHANNEL];
+    const char *text = cell >= 0 ? r->csv.cells[cell] : "";
+    size_t n = strlen(text);
+    if (n == 0) return QV_OK;
+    item->channel = n < 4 && strspn(text, "0123456789") == n ? atoi(text) : 0;
+    if (item->channel > 0) return QV_OK;
+    return fail_at(ctx, r, "channel must be a number from 1, or empty for the average of all, not", text);
 }
 
 /* Opens nothing, but the file must be there. */
@@ -154,7 +165,7 @@ static qv_status find_recording(qv_ctx *ctx, reader *r, qv_item *item)
     if (S_ISDIR(st.st_mode)) return fail_at(ctx, r, "a folder, a recording was expected:", item->file);
     qv_status status = qv_grow(ctx, &r->seen, &r->cap_seen, r->n_seen + 1, sizeof *r->seen);
     if (status != QV_OK) return status;
-    r->seen[r->n_seen++] = (identity){st.st_dev, st.st_ino, item->start, item->end, r->csv.row_line};
+    r->seen[r->n_seen++] = (identity){st.st_dev, st.st_ino, item->start, item->end, item->channel, r->csv.row_line};
     return QV_OK;
 }
 
@@ -179,6 +190,7 @@ static qv_status fill_item(qv_ctx *ctx, reader *r, const qv_manifest *m, qv_item
         goto done;
     }
     QV_TRY(read_times(ctx, r, item));
+    QV_TRY(read_channel(ctx, r, item));
     QV_TRY(qv_path_join(ctx, &item->file, r->dir, item->name));
     QV_TRY(find_recording(ctx, r, item));
 done:
@@ -213,6 +225,7 @@ static int by_recording(const void *a, const void *b)
     if (x->inode != y->inode) return x->inode < y->inode ? -1 : 1;
     if (x->start < y->start || x->start > y->start) return x->start < y->start ? -1 : 1;
     if (x->end < y->end || x->end > y->end) return x->end < y->end ? -1 : 1;
+    if (x->channel != y->channel) return x->channel < y->channel ? -1 : 1;
     return x->line - y->line;
 }
 
