@@ -25,9 +25,12 @@ __device__ inline qv_norm<V> qv_norm_load(const float *mean, const float *rstd, 
     return n;
 }
 
+/* off = x - mean, rounded. */
+__device__ inline float qv_scaled(float off, float scale, float beta) { return fmaf(off, scale, beta); }
+
 template <int V> __device__ inline float qv_normalize(float x, const qv_norm<V> &n, int i)
 {
-    return fmaf(__fsub_rn(x, n.mean.v[i]), n.scale.v[i], n.beta.v[i]);
+    return qv_scaled(__fsub_rn(x, n.mean.v[i]), n.scale.v[i], n.beta.v[i]);
 }
 
 #endif

@@ -1,12 +1,13 @@
 /* gather: a batch of normalized patches out of the resident feature matrix.
  *
- * Bytes: reads 4 and writes 4 an element of x, plus the normalization's two rows, which stay in the
- * cache. A block takes 1024 neighbouring vectors of one sample's patch; its first thread finds the
- * recording and draws the crop, exactly as the reference does, once for all of them. */
+ * Reads 4 bytes (features are floats) and writes one element for each of x, float or bf16, plus the normalization's
+ * two rows, which stay in the cache. A block takes 1024 neighbouring vectors of one sample's patch; its first thread
+ * finds the recording and draws the crop, exactly as the reference does, once for all of them. */
 #include "base/philox.h"
 #include "kernels/device.cuh"
 
-namespace {
+namespace
+{
 
 enum { ITEMS = 4 };
 
@@ -17,7 +18,7 @@ struct gather_operands {
     const float *norm;
     const int32_t *order;
     const qv_window *windows; /* NULL: the sampler's */
-    float *x;
+    void *x;
     int32_t *labels;
     uint32_t samples, frames, mels; /* of x */
 };
@@ -50,7 +51,7 @@ __device__ inline source given(const gather_operands &o, uint32_t n)
 }
 
 /* Grid: samples along x, tiles of a patch along y. */
-template <int V> __global__ void __launch_bounds__(QV_BLOCK) patches(gather_operands o)
+template <class T, int V> __global__ void __launch_bounds__(QV_BLOCK) patches(gather_operands o)
 {
     QV_SHARED(source, shared, [1]);
     const uint32_t n = blockIdx.x, vectors = o.mels / V;
@@ -73,15 +74,15 @@ template <int V> __global__ void __launch_bounds__(QV_BLOCK) patches(gather_oper
 #pragma unroll
             for (int j = 0; j < V; j++) r.v[j] = (r.v[j] - mean.v[j]) * scale.v[j];
         }
-        qv_store<V>(o.x + ((size_t)n * o.frames + frame) * o.mels + m, r);
+        qv_store(static_cast<T *>(o.x) + ((size_t)n * o.frames + frame) * o.mels + m, r);
     }
 }
 
-template <int V> int run(const gather_operands &o, void *stream)
+template <class T, int V> int run(const gather_operands &o, void *stream)
 {
     const uint64_t tiles = qv_up((uint64_t)o.frames * (o.mels / V), (uint64_t)ITEMS * QV_BLOCK);
     if (tiles > QV_GRID_Y) return QV_REFUSED;
-    QV_LAUNCH((patches<V>), dim3(o.samples, (uint32_t)tiles), dim3(QV_BLOCK), 0, stream, o);
+    QV_LAUNCH((patches<T, V>), dim3(o.samples, (uint32_t)tiles), dim3(QV_BLOCK), 0, stream, o);
     return qv_launch_error();
 }
 
@@ -98,12 +99,16 @@ extern "C" int qv_cuda_gather(const qv_call *c, size_t *need)
                                qv_data(c->in[3]),
                                qv_data<const int32_t>(c->in[4]),
                                given ? qv_data<const qv_window>(c->in[5]) : nullptr,
-                               qv_data<float>(x),
+                               x.data,
                                qv_data<int32_t>(c->out[1]),
                                (uint32_t)x.n,
                                (uint32_t)x.h,
                                (uint32_t)x.w};
     if (qv_tensor_len(&x) == 0 || x.c != 1 || !qv_plane_fits(x.h, x.w, 1)) return QV_REFUSED;
     if (given ? !o.windows : !o.order) return QV_REFUSED;
-    return qv_wide(o.mels, o.feats, o.norm, o.x) ? run<4>(o, c->stream) : run<1>(o, c->stream);
+    if (!qv_floats(c->in[1], c->in[3])) return QV_REFUSED;
+    return qv_by_type(x, [&](auto type) {
+        using T = decltype(type);
+        return qv_wide<T>(o.mels, o.feats, o.norm, o.x) ? run<T, qv_wide_of<T>>(o, c->stream) : run<T, 1>(o, c->stream);
+    });
 }

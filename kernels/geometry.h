@@ -2,24 +2,16 @@
  *
  * Plain functions of the shape, for the host and for the device, so that they are tested
  * without either a kernel or a tensor of their size. "Row": one position of one sample, C
- * contiguous channels. "Vector": what one thread loads at once, 4 channels or 1. */
+ * contiguous channels. "Vector": what one thread loads at once, 4 or 8 channels or 1. */
 #ifndef QV_GEOMETRY_H
 #define QV_GEOMETRY_H
 
-#include <stddef.h>
-#include <stdint.h>
-
-#ifndef QV_HD
-#if defined(__CUDACC__)
-#define QV_HD __host__ __device__
-#else
-#define QV_HD
-#endif
-#endif
+#include "kernels/op.h"
 
 enum {
     QV_BLOCK = 256,         /* threads of a block, at most */
     QV_FLAT_ITEMS = 4,      /* vectors a thread where a tensor is one long vector */
+    QV_SUM_BLOCKS = 512,    /* most blocks of a sum: four a multiprocessor where there are 128 */
     QV_GRID_Y = 65535,      /* hardware limit of a grid's second axis */
     QV_GRID_X = 0x7fffffff, /* and of its first */
     QV_REFUSED = 1          /* cudaErrorInvalidValue: shapes that a kernel was not written for */
@@ -70,7 +62,7 @@ static inline QV_HD qv_rows qv_pass_rows(uint64_t rows, uint32_t vectors)
  * enough to fill any device. The number does not depend on the device, so neither do the bits. */
 static inline QV_HD qv_rows qv_sums_rows(uint64_t rows, uint32_t vectors)
 {
-    return qv_rows_of(rows, vectors, QV_BLOCK, 8, 1024);
+    return qv_rows_of(rows, vectors, QV_BLOCK, 8, QV_SUM_BLOCKS);
 }
 
 /* The second launch of a sum: one block a few columns, over the partial results of all blocks. */

@@ -4,7 +4,8 @@
  * whole batch first, so one block does all of it: a second launch would cost more than the work. */
 #include "kernels/device.cuh"
 
-namespace {
+namespace
+{
 
 struct loss_operands {
     const float *logits;
@@ -82,15 +83,11 @@ extern "C" int qv_cuda_loss(const qv_call *c, size_t *need)
     if (need) return (*need = 0), 0;
     const qv_tensor &logits = c->in[0];
     if (qv_tensor_len(&logits) == 0 || logits.h != 1 || logits.w != 1) return QV_REFUSED;
-    const loss_operands o = {qv_data(logits),
-                             qv_data<const int32_t>(c->in[1]),
-                             qv_data(c->in[2]),
-                             qv_data<float>(c->out[0]),
-                             qv_data<float>(c->out[1]),
-                             qv_data<float>(c->out[2]),
-                             (uint32_t)logits.n,
-                             (uint32_t)logits.c,
-                             c->op->a.loss.smoothing};
+    if (!qv_floats(logits, c->in[2], c->out[0], c->out[1], c->out[2])) return QV_REFUSED;
+    const loss_operands o = {
+        qv_data(logits),           qv_data<const int32_t>(c->in[1]), qv_data(c->in[2]),  qv_data<float>(c->out[0]),
+        qv_data<float>(c->out[1]), qv_data<float>(c->out[2]),        (uint32_t)logits.n, (uint32_t)logits.c,
+        c->op->a.loss.smoothing};
     const qv_rows g = qv_rows_of(o.samples, 1, 1, 1, 1);
     QV_LAUNCH(cross_entropy, dim3(1), dim3(g.threads), 0, c->stream, o, g);
     return qv_launch_error();

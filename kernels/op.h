@@ -11,6 +11,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Functions that run on the host and on a GPU. */
+#ifndef QV_HD
+#if defined(__CUDACC__)
+#define QV_HD __host__ __device__
+#else
+#define QV_HD
+#endif
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif

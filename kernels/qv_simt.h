@@ -11,8 +11,9 @@
  *                                       templates in parentheses; arguments are plain data
  *   qv_launch_error()                   of the launches since the last call: 0, or the CUDA error
  *   qv_ld4(p), qv_st4(p, v)             float4 at a float pointer on 16 bytes
- *   QV_ACQUIRE_GRID();                  after __threadfence(), where a block goes on to read what
- *                                       other blocks wrote before their tickets (last block finishes)
+ *   qv_ld16(p), qv_st16(p, v)           uint4 at any pointer on 16 bytes
+ *   QV_ACQUIRE_GRID();                  a fence, where a thread has drawn a ticket and its block goes on to
+ *                                       read what others wrote before theirs (last block finishes)
  *
  * Rules that the emulation rests on: blocks are a multiple of 32 threads wherever a warp works
  * together; all threads meet a barrier, all lanes of the mask a shuffle, on the same source
@@ -31,12 +32,14 @@
     type *const name = reinterpret_cast<type *>(qv_dynamic_shared)
 #define QV_LAUNCH(kernel, grid, block, shared_bytes, stream, ...) \
     kernel<<<(grid), (block), (shared_bytes), static_cast<cudaStream_t>(stream)>>>(__VA_ARGS__)
-#define QV_ACQUIRE_GRID() static_cast<void>(0)
+#define QV_ACQUIRE_GRID() __threadfence()
 
 static inline int qv_launch_error(void) { return static_cast<int>(cudaGetLastError()); }
 
 __device__ static inline float4 qv_ld4(const float *p) { return *reinterpret_cast<const float4 *>(p); }
 __device__ static inline void qv_st4(float *p, float4 v) { *reinterpret_cast<float4 *>(p) = v; }
+__device__ static inline uint4 qv_ld16(const void *p) { return *static_cast<const uint4 *>(p); }
+__device__ static inline void qv_st16(void *p, uint4 v) { *static_cast<uint4 *>(p) = v; }
 
 #else
 
@@ -55,6 +58,8 @@ static inline int qv_launch_error(void) { return simt::launch_error(); }
 
 #define qv_ld4 simt::Site{__FILE__, __LINE__}.load4
 #define qv_st4 simt::Site{__FILE__, __LINE__}.store4
+#define qv_ld16 simt::Site{__FILE__, __LINE__}.load16
+#define qv_st16 simt::Site{__FILE__, __LINE__}.store16
 
 #endif
 #endif

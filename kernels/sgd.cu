@@ -3,7 +3,8 @@
  * learning rate comes from device memory, so that a captured step follows its schedule. */
 #include "kernels/flat.cuh"
 
-namespace {
+namespace
+{
 
 struct sgd_of {
     const qv_step_state *state;
@@ -11,19 +12,26 @@ struct sgd_of {
     float *param, *moment;
     qv_sgd_attr a;
 
-    template <int V> __device__ void run(size_t i) const
+    template <int V> struct loaded {
+        qv_raw<float, V> grad, param, moment;
+    };
+    template <int V> __device__ loaded<V> load(size_t i) const
+    {
+        return {qv_fetch<V>(grad + i), qv_fetch<V>(param + i), qv_fetch<V>(moment + i)};
+    }
+    template <int V> __device__ void take(size_t i, const loaded<V> &in) const
     {
         const float rate = state->lr;
-        const qv_pack<V> g = qv_load<V>(grad + i);
-        qv_pack<V> p = qv_load<V>(param + i), m = qv_load<V>(moment + i);
+        const qv_pack<V> g = qv_unpack(in.grad);
+        qv_pack<V> p = qv_unpack(in.param), m = qv_unpack(in.moment);
 #pragma unroll
         for (int k = 0; k < V; k++) {
             const float d = i + (size_t)k < (size_t)a.decayed ? fmaf(a.weight_decay, p.v[k], g.v[k]) : g.v[k];
             m.v[k] = fmaf(a.momentum, m.v[k], d);
             p.v[k] = fmaf(-rate, a.nesterov ? fmaf(a.momentum, m.v[k], d) : m.v[k], p.v[k]);
         }
-        qv_store<V>(param + i, p);
-        qv_store<V>(moment + i, m);
+        qv_store(param + i, p);
+        qv_store(moment + i, m);
     }
 };
 
@@ -34,6 +42,6 @@ extern "C" int qv_cuda_sgd(const qv_call *c, size_t *need)
     if (need) return (*need = 0), 0;
     const sgd_of f = {qv_data<const qv_step_state>(c->in[0]), qv_data(c->in[1]), qv_data<float>(c->out[0]),
                       qv_data<float>(c->out[1]), c->op->a.sgd};
-    if (f.a.decayed < 0) return QV_REFUSED;
-    return qv_flat_run(f, qv_tensor_len(&c->out[0]), qv_wide(4, f.grad, f.param, f.moment), c->stream);
+    if (f.a.decayed < 0 || !qv_floats(c->in[1], c->out[0], c->out[1])) return QV_REFUSED;
+    return qv_flat_run<float>(f, qv_tensor_len(&c->out[0]), c->stream, f.grad, f.param, f.moment);
 }

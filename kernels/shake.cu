@@ -1,12 +1,13 @@
 /* shake_coef, shake_add, shake_grad: the coefficients of a step and the two unfused passes.
  *
- * Bytes: shake_coef writes 8 a sample and band and reads nothing that grows; it is exact integer
- * code, bit for bit the reference. shake_add reads 8 (both branches) and 4 (shortcut) and
- * writes 4 an element of y; shake_grad reads 4 and writes 8 an element of g: the minimum. */
+ * shake_coef writes 8 bytes a sample and band and reads nothing that grows; it is exact integer
+ * code, bit for bit the reference. Elements moved: shake_add reads both branches and the shortcut
+ * and writes y, 4 for each of y; shake_grad reads g and writes 2 for each of it: the minimum. */
 #include "base/philox.h"
 #include "kernels/device.cuh"
 
-namespace {
+namespace
+{
 
 __global__ void __launch_bounds__(QV_BLOCK)
     coefficients(const qv_step_state *state, float *alpha, float *beta, uint32_t count, uint32_t bands, qv_shake_attr a)
@@ -27,70 +28,112 @@ __global__ void __launch_bounds__(QV_BLOCK)
 }
 
 /* channels: of y and s; z has twice as many. */
-template <int V>
-__global__ void __launch_bounds__(QV_BLOCK) combine(const float *z, const float *alpha, const float *s, float *y, qv_rows g,
-                                                    qv_plane plane, uint32_t channels)
+template <class T, int V> struct combined_rows {
+    struct loaded {
+        qv_raw<T, V> z1, z2, s;
+        float a;
+    };
+    const T *z, *s;
+    T *y;
+    const float *alpha;
+    uint32_t channels, column;
+    qv_plane plane;
+    qv_spot spot;
+
+    __device__ inline loaded load(uint64_t row)
+    {
+        const T *from = z + qv_offset(row, 2 * channels, column, V);
+        const loaded in = {qv_fetch<V>(from), qv_fetch<V>(from + channels),
+                           qv_fetch<V>(s + qv_offset(row, channels, column, V)), alpha[qv_spot_band(&plane, &spot)]};
+        qv_spot_step(&plane, &spot);
+        return in;
+    }
+    __device__ inline void take(const loaded &in, uint64_t row) const
+    {
+        const qv_pack<V> z1 = qv_unpack(in.z1), z2 = qv_unpack(in.z2);
+        qv_pack<V> r = qv_unpack(in.s);
+#pragma unroll
+        for (int i = 0; i < V; i++) r.v[i] = fmaf(in.a, z1.v[i], fmaf(1.0f - in.a, z2.v[i], r.v[i]));
+        qv_store(y + qv_offset(row, channels, column, V), r);
+    }
+};
+
+template <class T, int V>
+__global__ void __launch_bounds__(QV_BLOCK)
+    combine(const T *z, const float *alpha, const T *s, T *y, qv_rows g, qv_plane plane, uint32_t channels)
 {
     const qv_place at = qv_place_of(g, blockIdx.x);
     if (at.row >= at.end) return;
-    qv_spot spot = qv_spot_of(&plane, at.row);
-    for (uint64_t row = at.row; row < at.end; row += g.lanes) {
-        const float *from = z + qv_offset(row, 2 * channels, at.column, V);
-        const size_t to = qv_offset(row, channels, at.column, V);
-        const qv_pack<V> z1 = qv_load<V>(from), z2 = qv_load<V>(from + channels);
-        qv_pack<V> r = qv_load<V>(s + to);
-        const float a = alpha[qv_spot_band(&plane, &spot)];
-#pragma unroll
-        for (int i = 0; i < V; i++) r.v[i] = fmaf(a, z1.v[i], fmaf(1.0f - a, z2.v[i], r.v[i]));
-        qv_store<V>(y + to, r);
-        qv_spot_step(&plane, &spot);
-    }
+    combined_rows<T, V> f = {z, s, y, alpha, channels, at.column, plane, qv_spot_of(&plane, at.row)};
+    qv_each_row<2>(g, at, f);
 }
 
 /* channels: of dy; dz has twice as many. */
-template <int V>
+template <class T, int V> struct distributed_rows {
+    struct loaded {
+        qv_raw<T, V> d;
+        float b;
+    };
+    const T *dy;
+    T *dz;
+    const float *beta;
+    uint32_t channels, column;
+    qv_plane plane;
+    qv_spot spot;
+
+    __device__ inline loaded load(uint64_t row)
+    {
+        const loaded in = {qv_fetch<V>(dy + qv_offset(row, channels, column, V)), beta[qv_spot_band(&plane, &spot)]};
+        qv_spot_step(&plane, &spot);
+        return in;
+    }
+    __device__ inline void take(const loaded &in, uint64_t row) const
+    {
+        const qv_pack<V> d = qv_unpack(in.d);
+        qv_pack<V> d1, d2;
+#pragma unroll
+        for (int i = 0; i < V; i++) d1.v[i] = in.b * d.v[i], d2.v[i] = (1.0f - in.b) * d.v[i];
+        T *to = dz + qv_offset(row, 2 * channels, column, V);
+        qv_store(to, d1);
+        qv_store(to + channels, d2);
+    }
+};
+
+template <class T, int V>
 __global__ void __launch_bounds__(QV_BLOCK)
-    distribute(const float *dy, const float *beta, float *dz, qv_rows g, qv_plane plane, uint32_t channels)
+    distribute(const T *dy, const float *beta, T *dz, qv_rows g, qv_plane plane, uint32_t channels)
 {
     const qv_place at = qv_place_of(g, blockIdx.x);
     if (at.row >= at.end) return;
-    qv_spot spot = qv_spot_of(&plane, at.row);
-    for (uint64_t row = at.row; row < at.end; row += g.lanes) {
-        const qv_pack<V> d = qv_load<V>(dy + qv_offset(row, channels, at.column, V));
-        const float b = beta[qv_spot_band(&plane, &spot)];
-        qv_pack<V> d1, d2;
-#pragma unroll
-        for (int i = 0; i < V; i++) d1.v[i] = b * d.v[i], d2.v[i] = (1.0f - b) * d.v[i];
-        float *to = dz + qv_offset(row, 2 * channels, at.column, V);
-        qv_store<V>(to, d1);
-        qv_store<V>(to + channels, d2);
-        qv_spot_step(&plane, &spot);
-    }
+    distributed_rows<T, V> f = {dy, dz, beta, channels, at.column, plane, qv_spot_of(&plane, at.row)};
+    qv_each_row<4>(g, at, f);
 }
 
-template <int V> int run_add(const qv_call *c)
+template <class T, int V> int run_add(const qv_call *c)
 {
     const qv_tensor &y = c->out[0], &alpha = c->in[1];
     const qv_rows g = qv_pass_rows(qv_positions(y), (uint32_t)y.c / V);
     if (g.columns == 0) return QV_REFUSED;
-    QV_LAUNCH((combine<V>), dim3(g.blocks, g.columns), dim3(g.threads), 0, c->stream, qv_data(c->in[0]), qv_data(alpha),
-              qv_data(c->in[2]), qv_data<float>(y), g, qv_plane_of(y.h, y.w, alpha.c, g.lanes), (uint32_t)y.c);
+    QV_LAUNCH((combine<T, V>), dim3(g.blocks, g.columns), dim3(g.threads), 0, c->stream, qv_data<const T>(c->in[0]),
+              qv_data(alpha), qv_data<const T>(c->in[2]), qv_data<T>(y), g, qv_plane_of(y.h, y.w, alpha.c, g.lanes),
+              (uint32_t)y.c);
     return qv_launch_error();
 }
 
-template <int V> int run_grad(const qv_call *c)
+template <class T, int V> int run_grad(const qv_call *c)
 {
     const qv_tensor &dy = c->in[0], &beta = c->in[1];
     const qv_rows g = qv_pass_rows(qv_positions(dy), (uint32_t)dy.c / V);
     if (g.columns == 0) return QV_REFUSED;
-    QV_LAUNCH((distribute<V>), dim3(g.blocks, g.columns), dim3(g.threads), 0, c->stream, qv_data(dy), qv_data(beta),
-              qv_data<float>(c->out[0]), g, qv_plane_of(dy.h, dy.w, beta.c, g.lanes), (uint32_t)dy.c);
+    QV_LAUNCH((distribute<T, V>), dim3(g.blocks, g.columns), dim3(g.threads), 0, c->stream, qv_data<const T>(dy),
+              qv_data(beta), qv_data<T>(c->out[0]), g, qv_plane_of(dy.h, dy.w, beta.c, g.lanes), (uint32_t)dy.c);
     return qv_launch_error();
 }
 
 bool fits(const qv_tensor &narrow, const qv_tensor &wide, const qv_tensor &coef)
 {
-    return qv_tensor_len(&narrow) > 0 && wide.c == 2 * narrow.c && qv_plane_fits(narrow.h, narrow.w, coef.c);
+    return qv_tensor_len(&narrow) > 0 && wide.c == 2 * narrow.c && qv_plane_fits(narrow.h, narrow.w, coef.c) &&
+           qv_alike(narrow, wide) && qv_floats(coef);
 }
 
 } // namespace
@@ -103,6 +146,7 @@ extern "C" int qv_cuda_shake_coef(const qv_call *c, size_t *need)
     const qv_shake_attr &a = c->op->a.shake;
     /* The band has 8 bits of the counter, the layer 16. */
     if (count == 0 || count > INT32_MAX || alpha.c > 256 || a.layer < 0 || a.layer > 65535) return QV_REFUSED;
+    if (!qv_floats(alpha, beta)) return QV_REFUSED;
     QV_LAUNCH(coefficients, dim3(((uint32_t)count + QV_BLOCK - 1) / QV_BLOCK), dim3(QV_BLOCK), 0, c->stream,
               qv_data<const qv_step_state>(c->in[0]), qv_data<float>(alpha), qv_data<float>(beta), (uint32_t)count,
               (uint32_t)alpha.c, a);
@@ -113,8 +157,12 @@ extern "C" int qv_cuda_shake_add(const qv_call *c, size_t *need)
 {
     if (need) return (*need = 0), 0;
     const qv_tensor &y = c->out[0];
-    if (!fits(y, c->in[0], c->in[1])) return QV_REFUSED;
-    return qv_wide((uint32_t)y.c, c->in[0].data, c->in[2].data, y.data) ? run_add<4>(c) : run_add<1>(c);
+    const qv_tensor &z = c->in[0], &s = c->in[2];
+    if (!fits(y, z, c->in[1]) || !qv_alike(y, s)) return QV_REFUSED;
+    return qv_by_type(y, [&](auto type) {
+        using T = decltype(type);
+        return qv_wide<T>((uint32_t)y.c, z.data, s.data, y.data) ? run_add<T, qv_wide_of<T>>(c) : run_add<T, 1>(c);
+    });
 }
 
 extern "C" int qv_cuda_shake_grad(const qv_call *c, size_t *need)
@@ -122,5 +170,8 @@ extern "C" int qv_cuda_shake_grad(const qv_call *c, size_t *need)
     if (need) return (*need = 0), 0;
     const qv_tensor &dy = c->in[0], &dz = c->out[0];
     if (!fits(dy, dz, c->in[1])) return QV_REFUSED;
-    return qv_wide((uint32_t)dy.c, dy.data, dz.data) ? run_grad<4>(c) : run_grad<1>(c);
+    return qv_by_type(dy, [&](auto type) {
+        using T = decltype(type);
+        return qv_wide<T>((uint32_t)dy.c, dy.data, dz.data) ? run_grad<T, qv_wide_of<T>>(c) : run_grad<T, 1>(c);
+    });
 }

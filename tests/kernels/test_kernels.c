@@ -1,15 +1,18 @@
 /* The hand-written kernels against the reference in double, on whatever implements the CUDA runtime: a GPU, or
  * the emulation of tests/simt.
  *
- * All cases of op_check, three times: operands between guard bands; operands in allocations of exactly
- * their size, so that an address sanitizer sees a read outside; operands 4 bytes off, which bars 16-byte
- * accesses. Then shapes round the edges of the kernels' own geometry, and calls that must be refused.
+ * The cases of op_check, with activations in float and in bf16, three times: operands between guard bands; operands
+ * in allocations of exactly their size, so that an address sanitizer sees a read outside; operands one element
+ * off, which bars 16-byte accesses. Then shapes round the edges of the kernels' own geometry, and calls that must be
+ * refused.
  *
  * test_kernels [--small] [--op NAME]: only cases of up to SMALL elements; only this op. Under the emulation all
- * orders of threads but the first (SIMT_SEED 0, or unset) see the small cases alone: they take every path. */
+ * orders of threads but the first (SIMT_SEED 0, or unset) see the small cases between guard bands alone: they take
+ * every path. */
 #include <cuda_runtime_api.h>
 #include <math.h>
 
+#include "kernels/bf16.h"
 #include "kernels/geometry.h"
 #include "kernels/kernels.h"
 #include "support/op_check.h"
@@ -22,6 +25,10 @@ static const qv_op_fn kernels[QV_OP_COUNT] = {
 #define QV_OP(NAME, name, cpu, cuda, in, out) ROW_##cuda(NAME, name)
 #include "backend/ops.def"
 #undef QV_OP
+    /* The fallback of rows that say DNN. */
+    [QV_OP_CONV] = qv_cuda_conv,
+    [QV_OP_CONV_GRAD_X] = qv_cuda_conv_grad_x,
+    [QV_OP_CONV_GRAD_W] = qv_cuda_conv_grad_w,
 };
 
 enum { SMALL = 8192 };
@@ -29,6 +36,7 @@ enum { SMALL = 8192 };
 static struct {
     size_t limit;
     const char *op;
+    bool first_order;
 } choice;
 
 static bool chosen(qv_op_kind kind)
@@ -78,7 +86,16 @@ static struct moved move(qv_tensor *t, size_t element, size_t skew)
     return m;
 }
 
-/* Runs the kernel on copies of all operands, each real of them `skew` bytes off, and copies the outputs back. */
+/* Bytes of an element of a tensor of the backend's; *real: it is a number, not an index or a record. */
+static size_t element(qv_op_kind kind, bool output, int i, const qv_tensor *t, bool *real)
+{
+    size_t size = qv_operand_size(kind, output, i, NULL);
+    *real = size == 0;
+    if (size) return size;
+    return t->dtype == QV_BF16 ? sizeof(qv_bf16) : sizeof(float);
+}
+
+/* Runs the kernel on copies of all operands, each number of them `skew` elements off, and copies the outputs back. */
 static int run_moved(const qv_call *c, size_t *need, size_t skew)
 {
     qv_op_kind kind = (qv_op_kind)c->op->kind;
@@ -89,14 +106,16 @@ static int run_moved(const qv_call *c, size_t *need, size_t skew)
     qv_call call = *c;
     call.in = in, call.out = out;
     for (int i = 0; i < info.n_in; i++) {
-        size_t size = qv_operand_size(kind, false, i, NULL);
+        bool real;
+        size_t size = element(kind, false, i, &c->in[i], &real);
         in[i] = c->in[i];
-        min[i] = move(&in[i], size ? size : sizeof(float), size == 0 ? skew : 0);
+        min[i] = move(&in[i], size, real ? skew * size : 0);
     }
     for (int i = 0; i < info.n_out; i++) {
-        size_t size = qv_operand_size(kind, true, i, NULL);
+        bool real;
+        size_t size = element(kind, true, i, &c->out[i], &real);
         out[i] = c->out[i];
-        mout[i] = move(&out[i], size ? size : sizeof(float), size == 0 ? skew : 0);
+        mout[i] = move(&out[i], size, real ? skew * size : 0);
     }
     size_t scratch = 0;
     int error = kernels[kind](&call, &scratch);
@@ -114,56 +133,58 @@ static int run_moved(const qv_call *c, size_t *need, size_t skew)
 }
 
 static int run_tight(const qv_call *c, size_t *need) { return run_moved(c, need, 0); }
-static int run_skewed(const qv_call *c, size_t *need) { return run_moved(c, need, sizeof(float)); }
+static int run_skewed(const qv_call *c, size_t *need) { return run_moved(c, need, 1); }
 
 /* --- all ops, all cases --- */
 
-static qv_op_runner runner(const char *name, const qv_op_fn *table)
-{
-    return (qv_op_runner){.name = name,
-                          .table = table,
-                          .limit = choice.limit,
-                          .alloc = device_alloc,
-                          .release = device_free,
-                          .copy = device_copy};
-}
-
-static void check_cases(const char *name, const qv_op_fn *table)
+static void check_cases(const char *name, const qv_op_fn *table, size_t limit, bool bf16)
 {
     int failed = 0;
-    qv_op_runner r = runner(name, table);
+    qv_op_runner r = {.name = name,
+                      .table = table,
+                      .bf16 = bf16,
+                      .limit = limit,
+                      .alloc = device_alloc,
+                      .release = device_free,
+                      .copy = device_copy};
     for (int kind = 0; kind < QV_OP_COUNT; kind++) {
         int cases;
         if (!chosen((qv_op_kind)kind)) continue;
+        /* Of the convolutions the long cases are there for other algorithms. */
+        r.limit = kind <= QV_OP_CONV_GRAD_W ? SMALL : limit;
         failed += qv_op_check(&r, (qv_op_kind)kind, qv_test_seed(), &cases);
         assert_true(cases > 0);
     }
     assert_int_equal(failed, 0);
 }
 
-static void check_moved(const char *name, qv_op_fn fn)
+static void check_moved(const char *name, qv_op_fn fn, bool bf16)
 {
     qv_op_fn table[QV_OP_COUNT];
+    if (!choice.first_order) return;
     for (int kind = 0; kind < QV_OP_COUNT; kind++) table[kind] = kernels[kind] ? fn : NULL;
-    check_cases(name, table);
+    check_cases(name, table, SMALL, bf16);
 }
 
 static void between_guard_bands(void **state)
 {
     (void)state;
-    check_cases("kernels", kernels);
+    check_cases("kernels", kernels, choice.limit, false);
+    check_cases("kernels, bf16", kernels, SMALL, true);
 }
 
 static void in_tight_memory(void **state)
 {
     (void)state;
-    check_moved("kernels, tight memory", run_tight);
+    check_moved("kernels, tight memory", run_tight, false);
+    check_moved("kernels, bf16, tight memory", run_tight, true);
 }
 
 static void off_sixteen_bytes(void **state)
 {
     (void)state;
-    check_moved("kernels, 4 bytes off", run_skewed);
+    check_moved("kernels, 4 bytes off", run_skewed, false);
+    check_moved("kernels, bf16, 2 bytes off", run_skewed, true);
 }
 
 /* --- the edges of the geometry --- */
@@ -176,17 +197,20 @@ static const struct edge {
 } edges[] = {
     {40, 8, 8, 64, false, "several blocks, merged by one pass of lanes"},
     {1, 300, 256, 3, false, "odd channels, 85 lanes; more blocks than the merge has lanes"},
-    {7, 4, 5, 132, false, "33 vectors: 7 lanes and idle threads"},
+    {7, 4, 5, 132, false, "33 vectors of floats: 7 lanes and idle threads"},
+    {3, 4, 5, 264, false, "33 vectors of bf16: 7 lanes and idle threads"},
     {3, 1, 1, 1030, false, "scalars in five columns of blocks, the last one short"},
-    {2, 3, 3, 2052, false, "vectors in three columns of blocks, the last one short"},
+    {2, 1, 3, 2056, false, "vectors in columns of blocks, three of floats or two of bf16, the last one short"},
     {500, 1, 1, 8, false, "one position a sample: every row another sample"},
     {2, 1, 257, 4, false, "one vector a row: 256 lanes, two of which have a row more"},
-    {1, 2100, 1024, 1, true, "as many blocks as there may be: more rows a thread"},
+    {1, 1050, 1024, 1, true, "as many blocks as there may be: more rows a thread"},
 };
 
 enum { EDGES = sizeof edges / sizeof *edges };
 
 static qv_tensor shape(int n, int h, int w, int c) { return (qv_tensor){NULL, n, h, w, c, QV_REAL}; }
+
+static double as_bf16(double v) { return (double)qv_bf16_value(qv_bf16_of((float)v)); }
 
 /* Floats around `mean`, a deviation of `scale`. */
 static void fill(qv_tensor *t, qv_tensor of, double mean, double scale, uint64_t *rng)
@@ -242,34 +266,52 @@ static qv_problem problem(qv_op_kind kind, const char *what, int repeat)
     return p;
 }
 
-static float *device_floats(const qv_tensor *t, qv_tensor *on_device)
+/* A tensor on the device, as `element` bytes each: float or bf16. */
+static void send(const qv_tensor *t, size_t element, qv_tensor *on_device)
 {
     size_t len = qv_tensor_len(t);
-    float *host = malloc(len * sizeof *host);
+    unsigned char *host = malloc(len * element);
     if (!host) abort();
-    for (size_t i = 0; i < len; i++) host[i] = (float)((const double *)t->data)[i];
+    for (size_t i = 0; i < len; i++) {
+        const float v = (float)((const double *)t->data)[i];
+        const qv_bf16 h = qv_bf16_of(v);
+        memcpy(host + i * element, element == sizeof v ? (const void *)&v : &h, element);
+    }
     *on_device = *t;
-    on_device->data = device_alloc(len * sizeof *host);
-    check((cudaError_t)device_copy(on_device->data, host, len * sizeof *host));
-    return host;
+    on_device->dtype = element == sizeof(float) ? QV_REAL : QV_BF16;
+    on_device->data = device_alloc(len * element);
+    check((cudaError_t)device_copy(on_device->data, host, len * element));
+    free(host);
 }
 
 /* Worst element of one output in shares of its bound; NaN counts as infinite. */
-static double worst_share(const float *got, const qv_tensor *expect, const double *bound)
+static double worst_share(const qv_tensor *on_device, const qv_tensor *expect, const double *bound)
 {
     const double *want = expect->data;
+    const size_t len = qv_tensor_len(expect), element = on_device->dtype == QV_BF16 ? sizeof(qv_bf16) : sizeof(float);
+    unsigned char *got = malloc(len * element);
     double worst = 0;
-    for (size_t i = 0; i < qv_tensor_len(expect); i++) {
-        double diff = fabs((double)got[i] - want[i]);
+    if (!got || device_copy(got, on_device->data, len * element)) abort();
+    for (size_t i = 0; i < len; i++) {
+        float v;
+        qv_bf16 h;
+        memcpy(element == sizeof v ? (void *)&v : &h, got + i * element, element);
+        double diff = fabs((double)(element == sizeof v ? v : qv_bf16_value(h)) - want[i]);
         if (diff == 0) continue;
         double share = diff / bound[i];
         if (!(share <= worst)) worst = isnan(share) ? INFINITY : share;
     }
+    free(got);
     return worst;
 }
 
-/* Runs a problem of reals alone, compares and releases it. Outputs start as NaN, the scratch too. */
-static bool passes(qv_problem *p, const char *why)
+static size_t stored(qv_op_kind kind, bool output, int i, bool bf16)
+{
+    return bf16 && qv_operand_is_activation(kind, output, i) ? sizeof(qv_bf16) : sizeof(float);
+}
+
+/* Runs a problem of reals alone and compares. Outputs start as NaN, the scratch too. */
+static bool passes_in(const qv_problem *p, const char *why, bool bf16)
 {
     qv_op_kind kind = (qv_op_kind)p->op.kind;
     qv_op_info info = qv_op_info_of(kind);
@@ -277,12 +319,13 @@ static bool passes(qv_problem *p, const char *why)
     double *bound[QV_MAX_OUT] = {0}, worst = 0;
     size_t need = 0;
     for (int i = 0; i < info.n_in; i++)
-        if (p->in[i].data) free(device_floats(&p->in[i], &in[i]));
+        if (p->in[i].data) send(&p->in[i], stored(kind, false, i, bf16), &in[i]);
     for (int k = 0; k < info.n_out; k++) {
+        size_t element = stored(kind, true, k, bf16), len = qv_tensor_len(&p->out[k]);
         expect[k] = out[k] = p->out[k];
-        size_t len = qv_tensor_len(&out[k]);
-        out[k].data = device_alloc(len * sizeof(float));
-        check(cudaMemset(out[k].data, 0xFF, len * sizeof(float)));
+        out[k].dtype = element == sizeof(float) ? QV_REAL : QV_BF16;
+        out[k].data = device_alloc(len * element);
+        check(cudaMemset(out[k].data, 0xFF, len * element));
         expect[k].data = calloc(len, sizeof(double));
         bound[k] = calloc(len, sizeof(double));
         if (!expect[k].data || !bound[k]) abort();
@@ -294,12 +337,10 @@ static bool passes(qv_problem *p, const char *why)
     error = error || kernels[kind](&call, NULL);
     qv_problem_bound(p, expect, bound);
     for (int k = 0; k < info.n_out; k++) {
-        size_t bytes = qv_tensor_len(&out[k]) * sizeof(float);
-        float *got = malloc(bytes);
-        if (!got || device_copy(got, out[k].data, bytes)) abort();
-        double share = worst_share(got, &expect[k], bound[k]);
+        if (out[k].dtype == QV_BF16) qv_bound_bf16(&expect[k], bound[k]);
+        double share = worst_share(&out[k], &expect[k], bound[k]);
         if (!(share <= worst)) worst = share;
-        free(got), free(expect[k].data), free(bound[k]);
+        free(expect[k].data), free(bound[k]);
         device_free(out[k].data);
     }
     for (int i = 0; i < info.n_in; i++)
@@ -307,9 +348,23 @@ static bool passes(qv_problem *p, const char *why)
     device_free(call.scratch);
     bool good = !error && worst <= 1;
     if (!good)
-        print_error("FAILED %s %s at %dx%dx%dx%d (%s; QV_SEED=%llu): error %d, worst element %g of its bound\n", info.name,
-                    p->what, p->in[0].n, p->in[0].h, p->in[0].w, p->in[0].c, why, (unsigned long long)qv_test_seed(),
-                    error, worst);
+        print_error("FAILED %s%s %s at %dx%dx%dx%d (%s; QV_SEED=%llu): error %d, worst element %g of its bound\n",
+                    info.name, bf16 ? " in bf16" : "", p->what, p->in[0].n, p->in[0].h, p->in[0].w, p->in[0].c, why,
+                    (unsigned long long)qv_test_seed(), error, worst);
+    return good;
+}
+
+/* In float; then, with activations rounded, in bf16. Releases the problem. */
+static bool passes(qv_problem *p, const char *why, bool in_bf16)
+{
+    qv_op_kind kind = (qv_op_kind)p->op.kind;
+    bool good = passes_in(p, why, false);
+    for (int i = 0; i < qv_op_info_of(kind).n_in && in_bf16; i++) {
+        double *v = p->in[i].data;
+        for (size_t k = 0; v && qv_operand_is_activation(kind, false, i) && k < qv_tensor_len(&p->in[i]); k++)
+            v[k] = as_bf16(v[k]);
+    }
+    if (in_bf16) good = passes_in(p, why, true) && good;
     qv_problem_free(p);
     return good;
 }
@@ -331,7 +386,7 @@ static void statistics_at_the_edges(void **state)
             qv_problem p = problem(QV_OP_BN_STATS, mean ? "offset" : "centred", 1);
             fill(&p.in[0], shape(e->n, e->h, e->w, e->c), mean, 1, &rng);
             p.out[0] = p.out[1] = shape(1, 1, 1, e->c);
-            bad += !passes(&p, e->why);
+            bad += !passes(&p, e->why, !e->sums);
         }
     }
     assert_int_equal(bad, 0);
@@ -353,7 +408,7 @@ static void gradients_at_the_edges(void **state)
             for (int mode = 0; mode < 3; mode++) {
                 qv_problem p = problem(kinds[k], modes[mode].what, modes[mode].repeat);
                 make_grad(&p, &edges[i], &rng);
-                bad += !passes(&p, edges[i].why);
+                bad += !passes(&p, edges[i].why, !edges[i].sums);
             }
         }
     }
@@ -411,7 +466,7 @@ static void passes_at_the_edges(void **state)
             if (!chosen(kinds[k]) || !within_limit(&edges[i]) || edges[i].sums) continue;
             qv_problem p = problem(kinds[k], "", 2);
             make_pass(&p, &edges[i], &rng);
-            bad += !passes(&p, edges[i].why);
+            bad += !passes(&p, edges[i].why, !edges[i].sums);
         }
     }
     assert_int_equal(bad, 0);
@@ -512,10 +567,59 @@ static void wrong_shapes_are_refused(void **state)
     device_free(d);
 }
 
+/* An op whose operands are all 2x2x2x4 (`first` 8 channels wide where it takes two branches), with operand i as bf16.
+ */
+static int answer_with(qv_op_kind kind, int wide_in, int wide_out, int in_bf16, int out_bf16)
+{
+    qv_op_info info = qv_op_info_of(kind);
+    qv_tensor in[QV_MAX_IN] = {0}, out[QV_MAX_OUT] = {0};
+    float *d = device_alloc(4096);
+    check(cudaMemset(d, 0, 4096));
+    for (int i = 0; i < info.n_in; i++)
+        in[i] = (qv_tensor){d, 2, 2, 2, i == wide_in ? 8 : 4, i == in_bf16 ? QV_BF16 : QV_REAL};
+    for (int i = 0; i < info.n_out; i++)
+        out[i] = (qv_tensor){d, 2, 2, 2, i == wide_out ? 8 : 4, i == out_bf16 ? QV_BF16 : QV_REAL};
+    qv_op op = {.kind = (int32_t)kind, .a.bn = {.eps = 1e-5f, .repeat = 1, .count = 8}};
+    qv_call call = {.op = &op, .in = in, .out = out};
+    size_t need = 0;
+    int error = kernels[kind](&call, &need);
+    call.scratch = device_alloc(need);
+    if (!error) error = kernels[kind](&call, NULL);
+    check(cudaDeviceSynchronize());
+    device_free(call.scratch);
+    device_free(d);
+    return error;
+}
+
+/* One operand in bf16 among floats: a parameter, a coefficient, or one of several activations. */
+static void mixed_operands_are_refused(void **state)
+{
+    (void)state;
+    const struct {
+        qv_op_kind kind;
+        int wide_in, wide_out;
+    } ops[] = {{QV_OP_BN_APPLY, -1, -1},   {QV_OP_BN_GRAD_SUMS, -1, -1}, {QV_OP_BN_GRAD_APPLY, -1, -1},
+               {QV_OP_RELU, -1, -1},       {QV_OP_RELU_GRAD, -1, -1},    {QV_OP_ADD, -1, -1},
+               {QV_OP_SHAKE_ADD, 0, -1},   {QV_OP_SHAKE_GRAD, -1, 0},    {QV_OP_BN_SHAKE_ADD, 0, -1},
+               {QV_OP_BN_FINALIZE, -1, -1}};
+    for (size_t k = 0; k < sizeof ops / sizeof *ops; k++) {
+        qv_op_info info = qv_op_info_of(ops[k].kind);
+        bool shaken = ops[k].kind == QV_OP_BN_GRAD_SUMS || ops[k].kind == QV_OP_BN_GRAD_APPLY;
+        int wide = shaken ? 1 : ops[k].wide_in; /* all operands given: with coefficients x has two branches */
+        int wide_out = ops[k].kind == QV_OP_BN_GRAD_APPLY ? 0 : ops[k].wide_out;
+        assert_int_equal(answer_with(ops[k].kind, wide, wide_out, -1, -1), 0);
+        for (int i = 0; i < info.n_in; i++)
+            assert_int_equal(answer_with(ops[k].kind, wide, wide_out, i, -1), QV_REFUSED);
+        for (int i = 0; i < info.n_out; i++)
+            assert_int_equal(answer_with(ops[k].kind, wide, wide_out, -1, i), QV_REFUSED);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const char *order = getenv("SIMT_SEED");
-    if (order && strcmp(order, "0")) choice.limit = SMALL;
+    choice.first_order = !order || !strcmp(order, "0");
+    if (!choice.first_order) choice.limit = SMALL;
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--small")) {
             choice.limit = SMALL;
@@ -532,11 +636,16 @@ int main(int argc, char **argv)
         return 0;
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(between_guard_bands),     cmocka_unit_test(in_tight_memory),
-        cmocka_unit_test(off_sixteen_bytes),       cmocka_unit_test(statistics_at_the_edges),
-        cmocka_unit_test(gradients_at_the_edges),  cmocka_unit_test(passes_at_the_edges),
-        cmocka_unit_test(wrong_shapes_are_refused), cmocka_unit_test(weightless_labels_leave_no_gradient),
+        cmocka_unit_test(between_guard_bands),
+        cmocka_unit_test(in_tight_memory),
+        cmocka_unit_test(off_sixteen_bytes),
+        cmocka_unit_test(statistics_at_the_edges),
+        cmocka_unit_test(gradients_at_the_edges),
+        cmocka_unit_test(passes_at_the_edges),
+        cmocka_unit_test(wrong_shapes_are_refused),
+        cmocka_unit_test(weightless_labels_leave_no_gradient),
         cmocka_unit_test(unknown_class_counts_as_no_label),
+        cmocka_unit_test(mixed_operands_are_refused),
     };
     return cmocka_run_group_tests_name("kernels", tests, NULL, NULL);
 }

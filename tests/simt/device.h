@@ -136,6 +136,20 @@ struct Site {
         *reinterpret_cast<float4 *>(p) = v;
     }
 
+    /* Whatever lies there: as bytes, since it may have been written as something else. */
+    uint4 load16(const void *p) const
+    {
+        uint4 v;
+        check_aligned(p, alignof(uint4));
+        std::memcpy(&v, p, sizeof v);
+        return v;
+    }
+    void store16(void *p, uint4 v) const
+    {
+        check_aligned(p, alignof(uint4));
+        std::memcpy(p, &v, sizeof v);
+    }
+
     void check_aligned(const void *p, size_t align) const;
     uint64_t warp_operation(WarpOp op, unsigned mask, uint64_t value, unsigned operand, int width) const;
 
@@ -213,6 +227,7 @@ unsigned atomicAnd(unsigned *p, unsigned v);
 #define __shfl_xor_sync simt::Site{__FILE__, __LINE__}.shfl_xor
 
 template <class T> static inline T __ldg(const T *p) { return *p; }
+template <class T> static inline T __ldcg(const T *p) { return *p; }
 
 static inline float __fadd_rn(float a, float b) { return a + b; }
 static inline float __fsub_rn(float a, float b) { return a - b; }

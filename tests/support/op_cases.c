@@ -13,16 +13,23 @@ static const struct {
 #undef QV_OP
 };
 
-bool qv_problem_make(qv_problem *p, qv_op_kind kind, size_t i, uint64_t seed)
+static bool make(qv_problem *p, qv_op_kind kind, size_t i, uint64_t seed, bool bf16)
 {
     *p = (qv_problem){.op = {.kind = (int32_t)kind}};
     bool large = i == QV_PROBLEM_LARGE;
-    qv_maker m = {.p = p, .index = large ? 0 : i, .large = large};
+    qv_maker m = {.p = p, .index = large ? 0 : i, .large = large, .bf16 = bf16};
     m.rng = (seed << 20) ^ ((uint64_t)kind << 12) ^ i;
     tests[kind].make(&m);
     if (large ? m.shaped : m.index == 0) return true;
     qv_problem_free(p);
     return false;
+}
+
+bool qv_problem_make(qv_problem *p, qv_op_kind kind, size_t i, uint64_t seed) { return make(p, kind, i, seed, false); }
+
+bool qv_problem_make_bf16(qv_problem *p, qv_op_kind kind, size_t i, uint64_t seed)
+{
+    return make(p, kind, i, seed, true);
 }
 
 void qv_problem_free(qv_problem *p)

@@ -19,7 +19,7 @@ static void bn_operands(qv_maker *m, qv_tensor of, bool offset, qv_tensor *x, qv
     }
     for (size_t i = 0; i < qv_tensor_len(x); i++) {
         size_t c = i % (size_t)of.c;
-        v[i] = m->p->exact ? qv_exact_value(m) : qv_as_float(mu[c] + qv_test_normal(&m->rng) / r[c]);
+        v[i] = m->p->exact ? qv_exact_value(m) : qv_as_stored(m, x, mu[c] + qv_test_normal(&m->rng) / r[c]);
     }
 }
 
@@ -146,7 +146,7 @@ static void avoid_kinks(qv_maker *m, const qv_tensor *x, size_t wide)
         for (size_t j = i % channels; j < wide; j += channels) {
             double value, magnitude = bn_magnitude(x, i / channels, j, &value);
             if (fabs(value) > 16 * QV_U * magnitude) continue;
-            v[i] = qv_as_float(mean[i % channels] + qv_test_normal(&m->rng) / rstd[i % channels]);
+            v[i] = qv_as_stored(m, x, mean[i % channels] + qv_test_normal(&m->rng) / rstd[i % channels]);
             j = i % channels - channels; /* look at all sets again */
         }
     }

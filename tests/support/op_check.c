@@ -1,5 +1,7 @@
 #include "support/op_check.h"
 
+#include "kernels/bf16.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,14 +16,22 @@ static void *must(void *p)
     abort();
 }
 
-size_t qv_operand_size(qv_op_kind kind, bool output, int i, bool *io)
+/* The letter of operand i, 'r' where it has none. */
+static char letter_of(qv_op_kind kind, bool output, int i, bool *io)
 {
     qv_op_info info = qv_op_info_of(kind);
     const char *s = output ? info.out : info.in;
     for (; i > 0; i--) s = strchr(s, ' ') + 1;
     const char *end = s + strcspn(s, " "), *colon = memchr(s, ':', (size_t)(end - s));
     if (io) *io = memchr(s, '!', (size_t)(end - s)) != NULL;
-    switch (colon ? colon[1] : 'r') {
+    return colon ? colon[1] : 'r';
+}
+
+bool qv_operand_is_activation(qv_op_kind kind, bool output, int i) { return letter_of(kind, output, i, NULL) == 'a'; }
+
+size_t qv_operand_size(qv_op_kind kind, bool output, int i, bool *io)
+{
+    switch (letter_of(kind, output, i, io)) {
     case 'i':
         return sizeof(int32_t);
     case 'f':
@@ -115,18 +125,19 @@ static bool guards_whole(const struct operand *o)
     return whole;
 }
 
-/* A problem's numbers as the backend's reals, or as they are. */
-static void operand_fill(const qv_op_runner *r, struct operand *o, const qv_tensor *t, size_t size)
+/* A problem's numbers as the backend's reals, or as they are; element: bytes of one on the backend. */
+static void operand_fill(struct operand *o, const qv_tensor *t, bool real, size_t element)
 {
     unsigned char *dst = o->image + GUARD;
-    if (size || r->f64) {
+    if (!real || element == sizeof(double)) {
         memcpy(dst, t->data, o->bytes);
         return;
     }
     const double *src = t->data;
     for (size_t i = 0; i < qv_tensor_len(t); i++) {
-        float v = (float)src[i];
-        memcpy(dst + i * sizeof v, &v, sizeof v);
+        const float v = (float)src[i];
+        const qv_bf16 h = qv_bf16_of(v);
+        memcpy(dst + i * element, element == sizeof v ? (const void *)&v : &h, element);
     }
 }
 
@@ -151,9 +162,15 @@ static void complain(struct trial *t, const char *text)
             qv_op_info_of((qv_op_kind)t->p->op.kind).name, t->index, t->p->what, (unsigned long long)t->seed, text);
 }
 
+static bool in_bf16(const struct trial *t, bool output, int i)
+{
+    return t->r->bf16 && qv_operand_is_activation((qv_op_kind)t->p->op.kind, output, i);
+}
+
 static size_t element(const struct trial *t, bool output, int i)
 {
     size_t size = qv_operand_size((qv_op_kind)t->p->op.kind, output, i, NULL);
+    if (in_bf16(t, output, i)) return sizeof(qv_bf16);
     return size ? size : t->r->f64 ? sizeof(double) : sizeof(float);
 }
 
@@ -162,10 +179,11 @@ static void make_operand(struct trial *t, bool output, int i)
     const qv_tensor *src = output ? &t->p->out[i] : &t->p->in[i];
     struct operand *o = output ? &t->out[i] : &t->in[i];
     qv_tensor *dst = output ? &t->tout[i] : &t->tin[i];
-    *dst = (qv_tensor){NULL, src->n, src->h, src->w, src->c, src->dtype};
+    *dst = (qv_tensor){NULL, src->n, src->h, src->w, src->c, in_bf16(t, output, i) ? QV_BF16 : src->dtype};
     if (!src->n) return;
     *o = operand_new(t->r, qv_tensor_len(src) * element(t, output, i));
-    if (src->data) operand_fill(t->r, o, src, qv_operand_size((qv_op_kind)t->p->op.kind, output, i, NULL));
+    const bool real = qv_operand_size((qv_op_kind)t->p->op.kind, output, i, NULL) == 0;
+    if (src->data) operand_fill(o, src, real, element(t, output, i));
     dst->data = o->home + GUARD;
 }
 
@@ -240,6 +258,11 @@ static double value(const struct trial *t, int k, size_t i)
         memcpy(&v, data + i * sizeof v, sizeof v);
         return v;
     }
+    if (in_bf16(t, true, k)) {
+        qv_bf16 v;
+        memcpy(&v, data + i * sizeof v, sizeof v);
+        return (double)qv_bf16_value(v);
+    }
     if (t->r->f64) {
         double v;
         memcpy(&v, data + i * sizeof v, sizeof v);
@@ -308,6 +331,8 @@ static bool run_case(const qv_op_runner *r, const qv_problem *p, size_t index, u
         qv_bound_winograd(p, expect, bound[0]);
     else
         qv_problem_bound(p, expect, bound);
+    for (int k = 0; k < QV_MAX_OUT; k++)
+        if (bound[k] && in_bf16(&t, true, k)) qv_bound_bf16(&expect[k], bound[k]);
     if (!t.bad && trial_begin(&t, ctx)) {
         trial_run(&t, 0xFF);
         for (int k = 0; k < t.n_out; k++)
@@ -341,7 +366,7 @@ static bool small_enough(const qv_op_runner *r, const qv_problem *p)
 static bool check_case(const qv_op_runner *r, qv_op_kind kind, size_t i, uint64_t seed, int *cases, int *failed)
 {
     qv_problem p;
-    if (!qv_problem_make(&p, kind, i, seed)) return false;
+    if (!(r->bf16 ? qv_problem_make_bf16 : qv_problem_make)(&p, kind, i, seed)) return false;
     if (small_enough(r, &p)) {
         *failed += !run_case(r, &p, i, seed);
         ++*cases;

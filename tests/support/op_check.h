@@ -14,6 +14,7 @@ typedef struct qv_op_runner {
     const char *name;
     const qv_op_fn *table; /* rows may be NULL: qv_op_check then runs nothing and *cases is 0 */
     bool f64;              /* its reals are double */
+    bool bf16;             /* its activations are bf16; the reference is fed what that leaves of them */
     qv_pool *pool;
     bool large;   /* also one case an op with tensors of more than 16 MiB, its options drawn from the seed */
     bool quiet;   /* failures are counted, not printed */
@@ -46,11 +47,16 @@ typedef struct qv_problem {
  * are free); false past the last. Release with qv_problem_free. */
 enum { QV_PROBLEM_LARGE = 1 << 30 };
 bool qv_problem_make(qv_problem *p, qv_op_kind kind, size_t i, uint64_t seed);
+/* The same with activations that are bf16 in value. */
+bool qv_problem_make_bf16(qv_problem *p, qv_op_kind kind, size_t i, uint64_t seed);
 void qv_problem_free(qv_problem *p);
 
 /* How far a float32 backend may be from `expect`, element by element: bound[k] has the length of output k and
  * starts as zeros (equal to the bit). Bounds follow from the magnitudes and lengths of the sums. */
 void qv_problem_bound(const qv_problem *p, const qv_tensor *expect, double *const *bound);
+/* An output that is then stored in bf16: where a float must be equal to the bit, `expect` becomes what it rounds to;
+ * elsewhere the bound grows by half a unit in the last place of the largest value allowed. */
+void qv_bound_bf16(qv_tensor *expect, double *bound);
 /* The same for a convolution by Winograd's algorithm, which rounds exact data too. */
 void qv_bound_winograd(const qv_problem *p, const qv_tensor *expect, double *bound);
 
@@ -59,5 +65,7 @@ int qv_reference(const qv_op *op, const qv_tensor *in, const qv_tensor *out);
 
 /* Bytes of one element of operand i: 0 for a real, whose size is the backend's. *io: read and written. */
 size_t qv_operand_size(qv_op_kind kind, bool output, int i, bool *io);
+/* Is operand i an activation? */
+bool qv_operand_is_activation(qv_op_kind kind, bool output, int i);
 
 #endif

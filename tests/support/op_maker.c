@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/bf16.h"
 #include "support/support.h"
 
 int qv_pick(qv_maker *m, size_t count)
@@ -31,6 +32,21 @@ void *qv_room(qv_tensor *t, size_t size)
     return t->data;
 }
 
+static bool in_bf16(const qv_maker *m, const qv_tensor *t)
+{
+    const qv_problem *p = m->p;
+    for (int i = 0; i < QV_MAX_IN; i++)
+        if (t == &p->in[i]) return qv_operand_is_activation((qv_op_kind)p->op.kind, false, i);
+    for (int i = 0; i < QV_MAX_OUT; i++)
+        if (t == &p->out[i]) return qv_operand_is_activation((qv_op_kind)p->op.kind, true, i);
+    return false;
+}
+
+double qv_as_stored(const qv_maker *m, const qv_tensor *t, double v)
+{
+    return m->bf16 && in_bf16(m, t) ? (double)qv_bf16_value(qv_bf16_of((float)v)) : qv_as_float(v);
+}
+
 double qv_exact_value(qv_maker *m)
 {
     static const double values[] = {-2, -1, -0.5, 0, 0.5, 1, 2, 1};
@@ -46,7 +62,7 @@ double *qv_numbers(qv_maker *m, qv_tensor *t, qv_tensor of, double scale)
 {
     *t = of;
     double *v = qv_room(t, sizeof *v);
-    for (size_t i = 0; i < qv_tensor_len(t); i++) v[i] = qv_number(m, scale);
+    for (size_t i = 0; i < qv_tensor_len(t); i++) v[i] = qv_as_stored(m, t, qv_number(m, scale));
     return v;
 }
 
@@ -126,4 +142,15 @@ void qv_bound_rounded(const qv_tensor *expect, double *bound, double roundings)
 {
     const double *want = expect->data;
     for (size_t i = 0; i < qv_tensor_len(expect); i++) bound[i] = roundings * QV_U * fabs(want[i]) + QV_TINY;
+}
+
+void qv_bound_bf16(qv_tensor *expect, double *bound)
+{
+    double *want = expect->data;
+    for (size_t i = 0; i < qv_tensor_len(expect); i++) {
+        if (bound[i] == 0)
+            want[i] = (double)qv_bf16_value(qv_bf16_of((float)want[i]));
+        else
+            bound[i] += 0x1p-8 * (fabs(want[i]) + bound[i]) + QV_TINY;
+    }
 }

@@ -20,6 +20,7 @@ typedef struct qv_maker {
     size_t index; /* what qv_pick has left of the case's number */
     bool large;   /* choices by chance, one large shape */
     bool shaped;  /* qv_pick_shape was asked */
+    bool bf16;    /* activations are bf16 in value */
     uint64_t rng;
 } qv_maker;
 
@@ -47,6 +48,8 @@ static inline double qv_as_float(double v) { return (double)(float)v; }
 
 /* Zeroed memory for the operand's elements. */
 void *qv_room(qv_tensor *t, size_t size);
+/* What is left of v where operand t of the problem is stored: a float, or a bf16. */
+double qv_as_stored(const qv_maker *m, const qv_tensor *t, double v);
 /* 0, or +- 1/2, 1, 2: products and short sums of these are exact in float. */
 double qv_exact_value(qv_maker *m);
 /* Normal with deviation `scale`, or an exact value. */
