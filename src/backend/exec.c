@@ -4,11 +4,16 @@
 qv_status qv_exec_new(qv_ctx *ctx, qv_exec **out, qv_program *p, const qv_exec_options *o)
 {
     *out = NULL;
-    if (o->device == QV_DEVICE_CUDA) return qv_cuda_exec_new(ctx, out, p, o);
-    if (o->precision != QV_PRECISION_FP32)
-        return qv_fail(ctx, QV_ERR_USAGE, "run.precision = %s needs run.device = cuda; elsewhere it is fp32",
-                       qv_precision_name(o->precision));
-    return qv_host_exec_new(ctx, out, p, o);
+    qv_status status = qv_precision_check(ctx, o->device, o->precision);
+    if (status != QV_OK) return status;
+    return o->device == QV_DEVICE_CUDA ? qv_cuda_exec_new(ctx, out, p, o) : qv_host_exec_new(ctx, out, p, o);
+}
+
+qv_status qv_precision_check(qv_ctx *ctx, qv_device device, qv_precision precision)
+{
+    if (device == QV_DEVICE_CUDA || precision == QV_PRECISION_FP32) return QV_OK;
+    return qv_fail(ctx, QV_ERR_USAGE, "run.precision = %s needs run.device = cuda; elsewhere it is fp32",
+                   qv_precision_name(precision));
 }
 
 void qv_exec_free(qv_exec *e)

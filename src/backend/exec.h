@@ -35,6 +35,9 @@ typedef struct qv_exec_options {
     bool direct;        /* CPU: no Winograd convolutions */
 } qv_exec_options;
 
+/* QV_ERR_USAGE for a precision that the device does not have. */
+qv_status qv_precision_check(qv_ctx *ctx, qv_device device, qv_precision precision);
+
 /* Takes over the program (fuses it, plans its memory) but does not own it. Parameters and
  * running statistics hold zeros until written. QV_ERR_DEVICE, with what was found and what is
  * needed, where the device cannot be used. */

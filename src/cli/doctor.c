@@ -20,8 +20,9 @@
 #include <soxr.h>
 #endif
 
-static const char help_text[] = "Usage: quaver doctor\n\n"
-                                "What this program is made of, what processor and GPUs it finds, and what they can be used for.\n";
+static const char help_text[] =
+    "Usage: quaver doctor\n\n"
+    "What this program is made of, what processor and GPUs it finds, and what they can be used for.\n";
 
 static void print_libraries(void)
 {
@@ -47,9 +48,25 @@ static void print_processor(void)
     printf("processor\n  processors this process may use: %d\n  instruction set used: %s\n", qv_cpu_count(), isa);
 }
 
+/* Can `train --device cuda` use it? The very question that training asks, answered in its words. */
+static void print_use(int ordinal)
+{
+    char name[16];
+    qv_gpu_device *gpu;
+    qv_ctx *ctx = qv_ctx_new();
+    if (!ctx) return;
+    snprintf(name, sizeof name, "%d", ordinal);
+    if (qv_gpu_open(ctx, &gpu, name) == QV_OK) {
+        printf("  --device cuda:%d can be used: %s\n", ordinal, qv_gpu_describe(gpu));
+        qv_gpu_close(gpu);
+    } else {
+        printf("  %s\n", qv_ctx_message(ctx));
+    }
+    qv_ctx_free(ctx);
+}
+
 static void print_gpus(void)
 {
-    static const int minimum = 12040;
     qv_gpu gpus[QV_MAX_GPUS];
     qv_buf why = {0};
     int driver, n = qv_gpu_list(gpus, &driver, &why);
@@ -58,11 +75,9 @@ static void print_gpus(void)
     for (int i = 0; i < n; i++)
         printf("  %d: %s, compute capability %d.%d, %.1f GiB\n", i, gpus[i].name, gpus[i].major, gpus[i].minor,
                (double)gpus[i].memory / (1 << 30));
-    if (driver) printf("  driver speaks CUDA %d.%d%s\n", driver / 1000, driver / 10 % 100, driver < minimum ? ": too old, 12.4 is needed" : "");
-    if (QV_HAVE_CUDA)
-        printf("  kernels compiled by CUDA %s for %s; `train --device cuda` is not built yet\n", QV_CUDA_VERSION, QV_CUDA_ARCHS);
-    else
-        puts("  this program was built without the CUDA toolkit: `train --device cuda` is refused");
+    if (driver) printf("  driver speaks CUDA %d.%d\n", driver / 1000, driver / 10 % 100);
+    if (QV_HAVE_CUDA) printf("  kernels compiled by CUDA %s for %s\n", QV_CUDA_VERSION, QV_CUDA_ARCHS);
+    for (int i = 0; i < (n ? n : 1); i++) print_use(i);
     qv_buf_free(&why);
 }
 

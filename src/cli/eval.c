@@ -18,7 +18,7 @@ static const char help_text[] =
     "  -m, --manifest FILE    CSV with file, speaker, emotion\n"
     "      --labels LIST      select and merge classes; default: those of the training\n"
     "      --speakers LIST    only these speakers, separated by commas\n"
-    "  -d, --device NAME      cpu, ref, ref32\n"
+    "  -d, --device NAME      cpu, cuda (cuda:1, cuda:GPU-UUID), ref, ref32\n"
     "  -j, --threads N        of the CPU\n"
     "      --cache DIR        where features are kept; --no-cache: nowhere\n";
 

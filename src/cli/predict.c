@@ -22,7 +22,7 @@ static const char help_text[] =
     "  -F, --format NAME      csv (default) or jsonl\n"
     "  -o, --out FILE         instead of standard output\n"
     "      --speaker ID       all inputs are this voice's (speaker normalization: 10 s of it or more)\n"
-    "  -d, --device NAME      cpu, ref, ref32\n"
+    "  -d, --device NAME      cpu, cuda (cuda:1, cuda:GPU-UUID), ref, ref32\n"
     "  -j, --threads N        of the CPU\n"
     "      --cache DIR        keep features there; default: nowhere\n";
 

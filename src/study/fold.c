@@ -91,7 +91,8 @@ static qv_status open_fold(qv_ctx *ctx, fold_state *s)
                             .n_items = s->part[0].n,
                             .fold = (uint64_t)job->index,
                             .task = s->task,
-                            .pool = job->pool};
+                            .pool = job->pool,
+                            .gpu = job->gpu};
     QV_TRY(qv_trainer_new(ctx, &s->trainer, job->settings, s->data, &o, s->classes));
     if (!job->folder) goto done;
     QV_TRY(qv_path_join(ctx, &s->last, job->folder, "last.safetensors"));

@@ -17,6 +17,7 @@ typedef struct qv_fold_job {
     const char *folder; /* the fold's checkpoints; NULL: none are written */
     qv_records *records;
     qv_pool *pool;
+    qv_gpu_device *gpu; /* CUDA: borrowed */
     bool resume; /* go on from last.safetensors, if it is there */
     size_t *parameters; /* gets how many the network has */
     /* Called with the weights that count, at the end; NULL: nobody asks. */

@@ -20,6 +20,7 @@ typedef struct run_state {
     qv_folds *folds;
     qv_features *features;
     qv_pool *pool;
+    qv_gpu_device *gpu; /* shared by all folds; NULL on the CPU */
     qv_records records;
     qv_summary *summary;
 } run_state;
@@ -66,8 +67,9 @@ static qv_status check_same_settings(qv_ctx *ctx, const run_state *r)
     QV_TRY(qv_run_settings(ctx, &then, r->o->out));
     const char *differs = qv_settings_differ(&then, r->s, &values);
     if (differs)
-        status = qv_fail(ctx, QV_ERR_USAGE, "%s was begun with another %s (%s); resume without it, or --force starts anew",
-                         r->o->out, differs, values.failed ? "" : values.data);
+        status =
+            qv_fail(ctx, QV_ERR_USAGE, "%s was begun with another %s (%s); resume without it, or --force starts anew",
+                    r->o->out, differs, values.failed ? "" : values.data);
 done:
     qv_buf_free(&values);
     qv_settings_free(&then);
@@ -102,7 +104,9 @@ static qv_status check_folder(qv_ctx *ctx, const run_state *r, bool *anew)
     *anew = !begun || r->o->force;
     if (begun && r->o->resume && !r->o->force) return check_same_settings(ctx, r);
     if (begun && !r->o->force)
-        return qv_fail(ctx, QV_ERR_USAGE, "%s holds a run already; --resume finishes it, --force starts anew, another --out keeps both", out);
+        return qv_fail(ctx, QV_ERR_USAGE,
+                       "%s holds a run already; --resume finishes it, --force starts anew, another --out keeps both",
+                       out);
 done:
     return status;
 }
@@ -120,7 +124,8 @@ static qv_status remove_file(qv_ctx *ctx, const char *folder, const char *name)
 /* Removes what --force gives up, checkpoints too: a resume must not find those of another run. */
 static qv_status clear_folder(qv_ctx *ctx, const run_state *r)
 {
-    static const char *const files[] = {"config.ini", "summary.json", "results.csv", "results.jsonl", "predictions.csv", "report.html"};
+    static const char *const files[] = {"config.ini",    "summary.json",    "results.csv",
+                                        "results.jsonl", "predictions.csv", "report.html"};
     qv_status status = QV_OK;
     char *folder = NULL;
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) QV_TRY(remove_file(ctx, r->o->out, files[i]));
@@ -187,7 +192,8 @@ static qv_status print_parts(qv_ctx *ctx, const run_state *r)
         qv_buf_printf(&b, "fold %s:", fold->name);
         for (int k = 0; k < 3; k++) {
             if (fold->items[parts[k]] == 0) continue;
-            qv_buf_printf(&b, "%s %s %zu of %d speakers", k ? ";" : "", names[k], fold->items[parts[k]], fold->speakers[parts[k]]);
+            qv_buf_printf(&b, "%s %s %zu of %d speakers", k ? ";" : "", names[k], fold->items[parts[k]],
+                          fold->speakers[parts[k]]);
             print_classes(r, fold, parts[k], per_class, &b);
         }
         qv_buf_printf(&b, "; speakers on both sides: %d", fold->overlap);
@@ -204,12 +210,23 @@ static qv_status load_folds(qv_ctx *ctx, run_state *r)
     qv_status status = QV_OK;
     qv_manifest_options mo = {.labels = *s->labels ? s->labels : NULL, .need_emotion = true};
     QV_TRY(qv_manifest_read(ctx, &r->manifest, s->manifest, &mo));
-    qv_fold_options folds = {.test_fraction = s->test_fraction, .val_speakers = s->val_speakers,
-                             .random = s->split == QV_SPLIT_RANDOM, .seed = s->seed};
+    qv_fold_options folds = {.test_fraction = s->test_fraction,
+                             .val_speakers = s->val_speakers,
+                             .random = s->split == QV_SPLIT_RANDOM,
+                             .seed = s->seed};
     QV_TRY(qv_folds_make(ctx, &r->folds, r->manifest, s->folds, &folds));
     QV_TRY(print_parts(ctx, r));
 done:
     return status;
+}
+
+/* Before the recordings are read: a GPU that cannot be used is better known at once. */
+static qv_status open_device(qv_ctx *ctx, run_state *r)
+{
+    const qv_settings *s = r->s;
+    qv_status status = qv_precision_check(ctx, (qv_device)s->device, (qv_precision)s->precision);
+    if (status != QV_OK || s->device != QV_DEVICE_CUDA) return status;
+    return qv_gpu_open(ctx, &r->gpu, s->gpu);
 }
 
 static qv_status load_features(qv_ctx *ctx, run_state *r)
@@ -221,7 +238,8 @@ static qv_status load_features(qv_ctx *ctx, run_state *r)
     qv_feature_config c = qv_settings_features(s);
     qv_feature_options fo = {.cache_dir = r->o->cache_dir, .no_cache = r->o->no_cache, .threads = threads};
     QV_TRY(qv_features_open(ctx, &r->features, r->manifest, &c, &fo));
-    if (r->features->skipped) qv_warn(ctx, "%zu of %zu recordings were left out:", r->features->skipped, r->features->n);
+    if (r->features->skipped)
+        qv_warn(ctx, "%zu of %zu recordings were left out:", r->features->skipped, r->features->n);
     for (size_t i = 0; i < r->features->n; i++)
         if (r->features->entries[i].skipped)
             qv_warn(ctx, "  %s: %s", r->manifest->items[i].name, r->features->entries[i].skipped);
@@ -241,12 +259,16 @@ static qv_status describe_protocol(qv_ctx *ctx, run_state *r)
     QV_TRY(qv_summary_set(ctx, &m->normalization, "%s", qv_normalization_name(s->normalize)));
     QV_TRY(qv_summary_set(ctx, &m->loudness, "%s", s->loudness == QV_LOUDNESS_RMS ? "rms" : "none"));
     QV_TRY(qv_summary_set(ctx, &m->bn_eval, "running"));
-    QV_TRY(qv_summary_set(ctx, &m->validation, s->val_speakers ? "%d training speakers held out" : "none", s->val_speakers));
-    QV_TRY(qv_summary_set(ctx, &m->epoch_rule, "%s", s->epoch_rule == QV_EPOCH_BEST ? "best UA on the validation speakers" : "last epoch"));
+    QV_TRY(qv_summary_set(ctx, &m->validation, s->val_speakers ? "%d training speakers held out" : "none",
+                          s->val_speakers));
+    QV_TRY(qv_summary_set(ctx, &m->epoch_rule, "%s",
+                          s->epoch_rule == QV_EPOCH_BEST ? "best UA on the validation speakers" : "last epoch"));
     m->transductive = s->normalize == QV_NORM_SPEAKER;
     m->folds_planned = (int)r->folds->n;
     if (random && m->n_notes == 0) /* a resumed run has it already */
-        QV_TRY(qv_summary_note(ctx, m, "The split is random: the same speakers train and test, so these figures say little about new voices."));
+        QV_TRY(qv_summary_note(
+            ctx, m,
+            "The split is random: the same speakers train and test, so these figures say little about new voices."));
 done:
     return status;
 }
@@ -271,11 +293,12 @@ static qv_status note_makers(qv_ctx *ctx, run_state *r)
     int threads = qv_pool_threads(r->pool);
     QV_TRY(qv_program_hash(ctx, &program));
     QV_TRY(note_maker(ctx, r, &m->program, "program", program));
-    QV_TRY(note_maker(ctx, r, &m->libraries, "library", qv_cpu_conv_name()));
+    QV_TRY(note_maker(ctx, r, &m->libraries, "library", r->gpu ? qv_gpu_describe(r->gpu) : qv_cpu_conv_name()));
     qv_cpu_ops(ops, qv_settings_isa(r->s), &isa);
     if (r->s->device == QV_DEVICE_CPU) QV_TRY(note_maker(ctx, r, &m->isa, "instruction set", isa));
     if (m->threads && m->threads != threads)
-        qv_warn(ctx, "%s was begun with %d threads, now %d: the rest may differ in the last bits", r->o->out, m->threads, threads);
+        qv_warn(ctx, "%s was begun with %d threads, now %d: the rest may differ in the last bits", r->o->out,
+                m->threads, threads);
     m->threads = threads;
 done:
     free(program);
@@ -298,8 +321,9 @@ static qv_status start_summary(qv_ctx *ctx, run_state *r)
     QV_TRY(qv_summary_classes(ctx, m, r->manifest->classes, r->manifest->n_classes));
     m->seed = s->seed;
     QV_TRY(qv_summary_set(ctx, &m->device, "%s", qv_device_name(s->device)));
-    QV_TRY(qv_summary_set(ctx, &m->network, "%s, width %d, %d block%s a stage, %d groups, gamma0 %g", qv_order_name((qv_block_order)s->order),
-                          s->width, s->blocks, s->blocks == 1 ? "" : "s", s->groups, s->gamma0));
+    QV_TRY(qv_summary_set(ctx, &m->network, "%s, width %d, %d block%s a stage, %d groups, gamma0 %g",
+                          qv_order_name((qv_block_order)s->order), s->width, s->blocks, s->blocks == 1 ? "" : "s",
+                          s->groups, s->gamma0));
     if (!m->started) QV_TRY(now_text(ctx, &m->started));
     QV_TRY(describe_protocol(ctx, r));
 done:
@@ -344,7 +368,8 @@ static qv_status load_progress(qv_ctx *ctx, run_state *r)
         char hash[32];
         snprintf(hash, sizeof hash, "%016llx", (unsigned long long)r->manifest->hash);
         if (r->summary->manifest_hash && strcmp(hash, r->summary->manifest_hash) != 0)
-            return qv_fail(ctx, QV_ERR_USAGE, "%s has changed since %s was begun; --force starts anew", r->s->manifest, r->o->out);
+            return qv_fail(ctx, QV_ERR_USAGE, "%s has changed since %s was begun; --force starts anew", r->s->manifest,
+                           r->o->out);
     }
     QV_TRY(note_folds(ctx, r));
     QV_TRY(qv_records_read(ctx, &r->records, r->o->out));
@@ -405,9 +430,18 @@ static qv_status train_fold(qv_ctx *ctx, run_state *r, size_t index)
     }
     QV_TRY(fold_folder(ctx, r, fold, &folder));
     QV_TRY(qv_make_dirs(ctx, folder));
-    qv_fold_job job = {.settings = r->s, .manifest = r->manifest, .features = r->features, .fold = fold,
-                       .index = (int)index, .count = (int)r->folds->n, .run = r->o->out, .folder = folder,
-                       .records = &r->records, .pool = r->pool, .resume = r->o->resume && !r->o->force,
+    qv_fold_job job = {.settings = r->s,
+                       .manifest = r->manifest,
+                       .features = r->features,
+                       .fold = fold,
+                       .index = (int)index,
+                       .count = (int)r->folds->n,
+                       .run = r->o->out,
+                       .folder = folder,
+                       .records = &r->records,
+                       .pool = r->pool,
+                       .gpu = r->gpu,
+                       .resume = r->o->resume && !r->o->force,
                        .parameters = &r->summary->parameters};
     QV_TRY(qv_fold_train(ctx, &job, &result));
     QV_TRY(qv_summary_fold(ctx, r->summary, fold->name, &slot));
@@ -428,6 +462,7 @@ qv_status qv_run(qv_ctx *ctx, const qv_settings *s, const qv_run_options *o, qv_
     if (!*s->manifest) return qv_fail(ctx, QV_ERR_USAGE, "no manifest: --manifest FILE names the recordings");
     QV_TRY(load_folds(ctx, &r));
     QV_TRY(check_folder(ctx, &r, &anew));
+    QV_TRY(open_device(ctx, &r));
     QV_TRY(load_features(ctx, &r));
     if (anew) QV_TRY(start_folder(ctx, &r));
     QV_TRY(load_progress(ctx, &r));
@@ -441,6 +476,7 @@ qv_status qv_run(qv_ctx *ctx, const qv_settings *s, const qv_run_options *o, qv_
 done:
     qv_records_free(&r.records);
     qv_features_close(r.features);
+    qv_gpu_close(r.gpu);
     qv_pool_free(r.pool);
     qv_folds_free(r.folds);
     qv_manifest_free(r.manifest);

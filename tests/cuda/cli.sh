@@ -1,0 +1,86 @@
+#!/bin/sh
+# `--device cuda` from outside, on the emulation of a GPU: train, resume, eval, predict, doctor, refusals.
+# usage: cli.sh path/to/quaver_simt path/to/quaver
+set -u
+simt=$1
+plain=$2
+LC_ALL=C
+export LC_ALL
+T=$(mktemp -d "${TMPDIR:-/tmp}/quaver-cuda-XXXXXX") || exit 1
+XDG_CACHE_HOME=$T/cache
+export XDG_CACHE_HOME
+trap 'rm -rf "$T"' EXIT
+failures=0
+
+fail() {
+    failures=$((failures + 1))
+    printf 'FAILED: %s\n' "$*" >&2
+    sed 's/^/    /' "$T/err" "$T/out" | tail -n 8 >&2
+}
+
+# expect CODE TEXT PROGRAM ARGUMENTS...: that exit code, and the text in what it says.
+expect() {
+    code=$1 text=$2
+    shift 2
+    "$@" >"$T/out" 2>"$T/err" </dev/null
+    got=$?
+    [ "$got" -eq "$code" ] || fail "exit code $got, not $code: $*"
+    grep -qF -e "$text" "$T/out" "$T/err" || fail "no \"$text\" from: $*"
+}
+
+same() { cmp -s "$1" "$2" || fail "$1 and $2 differ"; }
+
+tiny="--features.mels=8 --patch.seconds=0.16 --width 2 --batch 4 --epochs 6 --eval.every=1 -j 1"
+expect 0 '' "$plain" corpus synth "$T/synth" --speakers 3 --sentences 1
+manifest=$T/synth/manifest.csv
+run() { # run OUT ARGUMENTS...
+    out=$1
+    shift
+    expect 0 'UA' "$simt" train --manifest "$manifest" --out "$T/$out" $tiny --device cuda "$@"
+}
+
+run whole
+grep -q '"device": *"cuda"' "$T/whole/summary.json" || fail 'the summary does not say cuda'
+grep -q '"libraries": *"SIMT emulation, plain loops"' "$T/whole/summary.json" || fail 'the summary does not say what ran'
+best=$(cd "$T/whole" && find . -name best.safetensors)
+last=${best%best.safetensors}last.safetensors
+
+# Interrupted as soon as there is something to go on from.
+"$simt" train --manifest "$manifest" --out "$T/half" $tiny --device cuda >"$T/out" 2>"$T/err" &
+child=$!
+tries=0
+while [ ! -e "$T/half/$last" ] && [ $tries -lt 600 ]; do
+    sleep 0.1
+    tries=$((tries + 1))
+done
+kill -INT $child 2>/dev/null
+wait $child
+expect 0 'UA' "$simt" train --resume --out "$T/half"
+same "$T/whole/$best" "$T/half/$best"
+
+# The weights go from device to device.
+for device in cuda cuda:0 cuda:GPU-0001 cpu; do
+    expect 0 'UA' "$simt" eval --checkpoint "$T/whole/$best" --manifest "$manifest" --device $device -j 1
+    grep -v warning "$T/out" >"$T/eval-$device"
+    same "$T/eval-cuda" "$T/eval-$device"
+done
+wav=$(find "$T/synth" -name '*.wav' | sort | head -n 1)
+expect 0 '' "$simt" predict --checkpoint "$T/whole/$best" --device cuda "$wav"
+expect 0 'UA' "$simt" train --manifest "$manifest" --out "$T/cpu" $tiny
+expect 0 'UA' "$simt" eval --checkpoint "$T/cpu/$best" --manifest "$manifest" --device cuda
+
+# A device is chosen by name, and refused by name.
+run named --device cuda:0
+expect 1 'there is only cuda:0, SIMT emulation' "$simt" train --manifest "$manifest" --out "$T/no" $tiny --device cuda:7
+expect 1 'there is only cuda:0, SIMT emulation' "$simt" train --manifest "$manifest" --out "$T/no" $tiny --device cuda:GPU-ff
+expect 2 'run.precision = bf16 needs run.device = cuda' "$simt" train --manifest "$manifest" --out "$T/no" $tiny --precision bf16
+expect 2 'one of fp32, tf32, bf16' "$simt" train --manifest "$manifest" --out "$T/no" $tiny --precision fp16
+expect 2 'one of cpu, ref, ref32, cuda' "$simt" train --manifest "$manifest" --out "$T/no" $tiny --device cudaX
+expect 0 'cuda:0 can be used: SIMT emulation' "$simt" doctor
+
+# The program of this build has no GPU, or does not know what one is: it works, and says so.
+if ! "$plain" doctor | grep -q 'can be used'; then
+    expect 1 '--device cpu' "$plain" train --manifest "$manifest" --out "$T/no" $tiny --device cuda
+fi
+[ $failures -eq 0 ] || exit 1
+echo "all good"
