@@ -7,7 +7,7 @@ qv_status qv_gpu_open(qv_ctx *ctx, qv_gpu_device **out, const char *which)
     (void)which;
     *out = NULL;
     return qv_fail(ctx, QV_ERR_DEVICE, "this program was built without the CUDA backend (%s); use --device cpu",
-                   QV_HAVE_CUDA ? "the toolkit was there, cuDNN or cuBLAS was not" : "without a CUDA toolkit");
+                   QV_GPU_LACKS);
 }
 
 void qv_gpu_close(qv_gpu_device *g) { (void)g; }

@@ -199,6 +199,8 @@ qv_status qv_dnn_plan_for(qv_ctx *ctx, qv_dnn *d, const qv_dnn_key *key, const q
 
 size_t qv_dnn_workspace(const qv_dnn_plan *plan) { return plan->workspace; }
 
+const char *qv_dnn_plan_describe(const qv_dnn_plan *) { return "plain loops"; }
+
 qv_status qv_dnn_run(qv_ctx *ctx, qv_dnn *, const qv_dnn_plan *plan, void *stream, const void *a, const void *b,
                      void *out, void *workspace)
 {

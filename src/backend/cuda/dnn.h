@@ -24,9 +24,7 @@ typedef enum qv_dnn_kind {
     QV_DNN_PRODUCT      /* op(a) [rows,depth], op(b) [depth,columns] -> out [rows,columns] */
 } qv_dnn_kind;
 
-/* precision: a qv_precision; BF16: operands and result are stored in bfloat16. */
-
-/* Compared as bytes: fields that a kind does not use are 0. */
+/* precision: a qv_precision. Compared as bytes: fields that a kind does not use are 0. */
 typedef struct qv_dnn_key {
     int32_t kind, precision;
     int32_t n, h, w, cin;                       /* convolutions: of x */
