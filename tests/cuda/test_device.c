@@ -211,8 +211,9 @@ static void a_failed_read_is_no_number(void **state)
     lab_close(&l);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc > 1) cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_gpu_has_an_ordinal_and_a_uuid),
         cmocka_unit_test(what_cannot_be_used_is_refused_in_words),

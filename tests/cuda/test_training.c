@@ -479,8 +479,9 @@ static void trainings_do_not_see_each_other(void **state)
     lab_close(&l);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc > 1) cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_buffer_of_every_order),
         cmocka_unit_test(every_buffer_without_plans),

@@ -9,6 +9,7 @@
 
 #include "tests/simt/fail.h"
 #include "tests/simt/memory.h"
+#include "tests/simt/plant.h"
 #include "tests/simt/simt.h"
 #include "tests/simt/stream.h"
 
@@ -339,6 +340,7 @@ cudaError_t cudaMemset(void *p, int value, size_t count)
 
 cudaError_t cudaMemsetAsync(void *p, int value, size_t count, cudaStream_t stream)
 {
+    if (simt::planted("set", 0L)) return cudaSuccess;
     return note(set(p, value, count, stream));
 }
 

@@ -12,6 +12,7 @@
 #include "tests/simt/fail.h"
 #include "tests/simt/fiber.h"
 #include "tests/simt/memory.h"
+#include "tests/simt/plant.h"
 #include "tests/simt/race.h"
 
 namespace simt {
@@ -300,10 +301,13 @@ Thread *running() { return cur ? &self() : nullptr; }
 
 const Launch *running_launch() { return launch_now; }
 
+int Site::ahead;
+
 void run_grid(const Launch &launch, const std::function<void()> &body)
 {
     if (cur) fail("a kernel cannot launch another");
     launch_now = &launch;
+    Site::ahead = planted("far", launch.name) ? 4 : 0;
     body_now = &body;
     block.size = launch.block;
     block.grid = launch.grid;

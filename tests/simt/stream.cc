@@ -11,6 +11,7 @@
 #include <cuda_runtime_api.h>
 
 #include "tests/simt/fail.h"
+#include "tests/simt/plant.h"
 
 namespace {
 
@@ -47,6 +48,7 @@ struct Capture {
 } // namespace
 
 struct CUstream_st {
+    long number;   /* streams made before it */
     bool blocking; /* ordered with the legacy stream */
     NodeRef last;
     std::vector<NodeRef> waits; /* for the next node */
@@ -64,7 +66,8 @@ namespace {
 
 std::vector<NodeRef> pending;
 std::vector<cudaStream_t> streams;
-CUstream_st legacy = {true, nullptr, {}, nullptr, {}};
+long streams_made;
+CUstream_st legacy = {-1, true, nullptr, {}, nullptr, {}};
 
 bool deferred()
 {
@@ -208,6 +211,14 @@ cudaError_t wait_event(cudaStream_t s, cudaEvent_t event)
     return cudaSuccess;
 }
 
+/* A planted fault: two steps in each other's place. */
+void exchange(std::vector<Step> &steps)
+{
+    const long first = simt::plant_number("capture");
+    if (first >= 0 && static_cast<size_t>(first) + 1 < steps.size())
+        std::swap(steps[static_cast<size_t>(first)].work, steps[static_cast<size_t>(first) + 1].work);
+}
+
 cudaError_t end_capture(cudaStream_t s, cudaGraph_t *graph)
 {
     *graph = nullptr;
@@ -224,6 +235,7 @@ cudaError_t end_capture(cudaStream_t s, cudaGraph_t *graph)
         c->graph = nullptr;
         return c->broken ? cudaErrorStreamCaptureInvalidated : cudaErrorStreamCaptureUnjoined;
     }
+    exchange(c->graph->steps);
     *graph = c->graph.release();
     simt::count_resource(simt::GRAPHS, 1);
     return cudaSuccess;
@@ -264,7 +276,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned int flags)
 {
     if (simt::call_fails()) return note(cudaErrorUnknown);
     if (!stream || (flags & ~unsigned(cudaStreamNonBlocking))) return note(cudaErrorInvalidValue);
-    *stream = new CUstream_st{!(flags & cudaStreamNonBlocking), nullptr, {}, nullptr, {}};
+    *stream = new CUstream_st{streams_made++, !(flags & cudaStreamNonBlocking), nullptr, {}, nullptr, {}};
     streams.push_back(*stream);
     simt::count_resource(simt::STREAMS, 1);
     return cudaSuccess;
@@ -306,6 +318,7 @@ cudaError_t cudaStreamQuery(cudaStream_t stream)
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned int)
 {
     if (simt::call_fails()) return note(cudaErrorUnknown);
+    if (stream && simt::planted("wait", stream->number)) return cudaSuccess;
     return note(wait_event(stream_of(stream), event));
 }
 
@@ -345,7 +358,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
     if (simt::call_fails()) return note(cudaErrorUnknown);
     if (!event) return note(cudaErrorInvalidResourceHandle);
     if (event->capture) return note(cudaErrorCapturedEvent);
-    wait_for(event->node);
+    if (!simt::planted("sync", 0L)) wait_for(event->node);
     return cudaSuccess;
 }
 
