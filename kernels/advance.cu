@@ -3,8 +3,7 @@
 #include "kernels/device.cuh"
 #include "kernels/step.h"
 
-namespace
-{
+namespace {
 
 struct advance_operands {
     qv_step_state *state;

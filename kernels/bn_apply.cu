@@ -8,8 +8,7 @@
  * loaded once for several rows. */
 #include "kernels/bn.cuh"
 
-namespace
-{
+namespace {
 
 struct bn_operands {
     const void *x;

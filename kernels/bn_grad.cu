@@ -14,8 +14,7 @@
  * bn_stats: threads by a tree, blocks by a second launch. */
 #include "kernels/bn.cuh"
 
-namespace
-{
+namespace {
 
 struct grad_operands {
     const void *dy, *x;

@@ -5,8 +5,7 @@
  * merges the blocks. */
 #include "kernels/moments.cuh"
 
-namespace
-{
+namespace {
 
 template <class T, int V> struct value_rows {
     using loaded = qv_raw<T, V>;

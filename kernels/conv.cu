@@ -12,8 +12,7 @@
  * a fallback. The weights' gradient sums over all positions, so it is cut into pieces, merged by a second launch. */
 #include "kernels/device.cuh"
 
-namespace
-{
+namespace {
 
 /* One convolution. ci, co: channels of a group. */
 struct conv_shape {

@@ -2,8 +2,7 @@
  * Sums are made in float and rounded once, where they are stored. */
 #include "kernels/flat.cuh"
 
-namespace
-{
+namespace {
 
 template <class T> struct relu_of {
     const T *x;

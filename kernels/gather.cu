@@ -1,13 +1,12 @@
-/* gather: a batch of normalized patches out of the resident feature matrix.
+/* gather: a batch of normalized patches out of the resident feature matrix, augmented and mixed.
  *
- * Reads 4 bytes (features are floats) and writes one element for each of x, float or bf16, plus the normalization's
- * two rows, which stay in the cache. A block takes 1024 neighbouring vectors of one sample's patch; its first thread
- * finds the recording and draws the crop, exactly as the reference does, once for all of them. */
-#include "base/philox.h"
+ * Reads 4 bytes (features are floats; twice that in a mixture) and writes one element for each of x, float or bf16,
+ * plus the normalization's two rows, which stay in the cache. A block takes 1024 neighbouring vectors of one sample's
+ * patch; its first thread draws what the patch shows (kernels/patch.h), once for all of them. */
 #include "kernels/device.cuh"
+#include "kernels/patch.h"
 
-namespace
-{
+namespace {
 
 enum { ITEMS = 4 };
 
@@ -18,63 +17,73 @@ struct gather_operands {
     const float *norm;
     const int32_t *order;
     const qv_window *windows; /* NULL: the sampler's */
+    const float *quantiles;   /* NULL: no mixture */
     void *x;
-    int32_t *labels;
+    int32_t *labels, *others;
+    float *share;
     uint32_t samples, frames, mels; /* of x */
+    qv_gather_attr a;
 };
 
-/* What a block needs to know of its sample. frames 0: padding. */
-struct source {
-    int64_t first_frame;
-    int32_t frames, start, norm, label;
+/* What a block needs to know of its sample. */
+struct sample {
+    qv_patch own, other;
+    float share;
 };
 
-__device__ inline source sampled(const gather_operands &o, uint32_t n)
+__device__ inline qv_patch drawn(const gather_operands &o, uint32_t row)
 {
-    const qv_step_state s = *o.state;
-    const uint64_t row = s.step * s.batch + s.first + n, epoch = row / s.set_size, position = row % s.set_size;
-    const qv_utterance u = o.utts[o.order[epoch % 2 * s.set_size + position]];
-    const uint32_t counter[4] = {(uint32_t)s.step, (uint32_t)position, (uint32_t)QV_DRAW_CROP << 24, (uint32_t)epoch};
-    const uint32_t draw = qv_philox(counter, s.key).v[0] >> 8;
-    const int64_t spare = (int64_t)u.frames - (int64_t)o.frames;
-    /* In units of 2^-24, so that no product is rounded. */
-    const int32_t start = spare > 0 ? (int32_t)(((uint64_t)draw * (uint64_t)(spare + 1)) >> 24) : 0;
-    return {u.first_frame, u.frames, start, u.norm, u.label};
+    return qv_patch_drawn(o.state, o.utts, o.order, &o.a, row, (int32_t)o.frames, (int32_t)o.mels);
 }
 
-__device__ inline source given(const gather_operands &o, uint32_t n)
+__device__ inline void draw(const gather_operands &o, uint32_t n, sample &s)
 {
-    const qv_window w = o.windows[n];
-    if (w.utterance < 0) return {0, 0, 0, 0, -1};
-    const qv_utterance u = o.utts[w.utterance];
-    return {u.first_frame, u.frames, w.start, u.norm, u.label};
+    const uint32_t row = o.state->first + n;
+    s.own = o.windows ? qv_patch_given(o.utts, o.windows[n]) : drawn(o, row);
+    if (blockIdx.y == 0) o.labels[n] = s.own.label;
+    if (!o.quantiles) return;
+    s.other = o.windows ? qv_patch_given(o.utts, o.windows[o.samples - 1 - n]) : drawn(o, qv_mix_partner(o.state, row));
+    s.share = qv_mix_share(o.state, row, o.quantiles);
+    if (blockIdx.y == 0) o.others[n] = s.other.label, o.share[n] = s.share;
+}
+
+/* V bands from m on of frame t. */
+template <int V> __device__ inline qv_pack<V> show(const gather_operands &o, const qv_patch &p, int32_t t, int32_t m)
+{
+    qv_pack<V> r = {};
+    if (p.frames == 0 || qv_in_spans(p.time, t)) return r;
+    const float *frame = o.feats + qv_patch_frame(&p, t) * o.mels, *norm = o.norm + (size_t)p.norm * 2 * o.mels;
+    const qv_pack<V> mean = qv_load<V>(norm + m), scale = qv_load<V>(norm + o.mels + m);
+    if (p.mel_step == QV_ONE) {
+        r = qv_load<V>(frame + m);
+    } else {
+#pragma unroll
+        for (int j = 0; j < V; j++) r.v[j] = frame[qv_patch_mel(&p, m + j, (int32_t)o.mels)];
+    }
+#pragma unroll
+    for (int j = 0; j < V; j++) r.v[j] = qv_in_spans(p.mel, m + j) ? 0.0f : (r.v[j] + p.gain - mean.v[j]) * scale.v[j];
+    return r;
 }
 
 /* Grid: samples along x, tiles of a patch along y. */
 template <class T, int V> __global__ void __launch_bounds__(QV_BLOCK) patches(gather_operands o)
 {
-    QV_SHARED(source, shared, [1]);
+    QV_SHARED(sample, shared, [1]);
     const uint32_t n = blockIdx.x, vectors = o.mels / V;
-    if (threadIdx.x == 0) {
-        shared[0] = o.windows ? given(o, n) : sampled(o, n);
-        if (blockIdx.y == 0) o.labels[n] = shared[0].label;
-    }
+    if (threadIdx.x == 0) draw(o, n, shared[0]);
     __syncthreads();
-    const source s = shared[0];
-    const float *norm = o.norm + (size_t)s.norm * 2 * o.mels;
+    const sample &s = shared[0];
     for (uint32_t k = 0; k < ITEMS; k++) {
         const uint32_t i = (blockIdx.y * ITEMS + k) * QV_BLOCK + threadIdx.x;
-        const uint32_t frame = i / vectors, m = i % vectors * V;
-        if (frame >= o.frames) return;
-        qv_pack<V> r = {};
-        if (s.frames > 0) {
-            const uint64_t from = (uint64_t)s.first_frame + ((uint32_t)s.start + frame) % (uint32_t)s.frames;
-            const qv_pack<V> mean = qv_load<V>(norm + m), scale = qv_load<V>(norm + o.mels + m);
-            r = qv_load<V>(o.feats + from * o.mels + m);
+        const int32_t frame = (int32_t)(i / vectors), m = (int32_t)(i % vectors * V);
+        if (frame >= (int32_t)o.frames) return;
+        qv_pack<V> r = show<V>(o, s.own, frame, m);
+        if (o.quantiles) {
+            const qv_pack<V> other = show<V>(o, s.other, frame, m);
 #pragma unroll
-            for (int j = 0; j < V; j++) r.v[j] = (r.v[j] - mean.v[j]) * scale.v[j];
+            for (int j = 0; j < V; j++) r.v[j] = fmaf(s.share, r.v[j], (1.0f - s.share) * other.v[j]);
         }
-        qv_store(static_cast<T *>(o.x) + ((size_t)n * o.frames + frame) * o.mels + m, r);
+        qv_store(static_cast<T *>(o.x) + ((size_t)n * o.frames + (uint32_t)frame) * o.mels + (uint32_t)m, r);
     }
 }
 
@@ -86,27 +95,43 @@ template <class T, int V> int run(const gather_operands &o, void *stream)
     return qv_launch_error();
 }
 
+gather_operands operands(const qv_call *c)
+{
+    const qv_tensor &x = c->out[0];
+    gather_operands o = {};
+    o.a = c->op->a.gather;
+    o.state = qv_data<const qv_step_state>(c->in[0]);
+    o.feats = qv_data(c->in[1]);
+    o.utts = qv_data<const qv_utterance>(c->in[2]);
+    o.norm = qv_data(c->in[3]);
+    o.order = qv_data<const int32_t>(c->in[4]);
+    o.windows = o.a.windows ? qv_data<const qv_window>(c->in[5]) : nullptr;
+    o.quantiles = qv_data(c->in[6]);
+    o.x = x.data;
+    o.labels = qv_data<int32_t>(c->out[1]);
+    o.others = qv_data<int32_t>(c->out[2]);
+    o.share = qv_data<float>(c->out[3]);
+    o.samples = (uint32_t)x.n, o.frames = (uint32_t)x.h, o.mels = (uint32_t)x.w;
+    return o;
+}
+
+bool has_all(const gather_operands &o)
+{
+    if (o.a.windows ? !o.windows : !o.order) return false;
+    if (o.quantiles && (!o.others || !o.share)) return false;
+    return o.a.time_masks <= QV_MASKS && o.a.mel_masks <= QV_MASKS;
+}
+
 } // namespace
 
 extern "C" int qv_cuda_gather(const qv_call *c, size_t *need)
 {
     if (need) return (*need = 0), 0;
     const qv_tensor &x = c->out[0];
-    const bool given = c->op->a.gather.windows != 0;
-    const gather_operands o = {qv_data<const qv_step_state>(c->in[0]),
-                               qv_data(c->in[1]),
-                               qv_data<const qv_utterance>(c->in[2]),
-                               qv_data(c->in[3]),
-                               qv_data<const int32_t>(c->in[4]),
-                               given ? qv_data<const qv_window>(c->in[5]) : nullptr,
-                               x.data,
-                               qv_data<int32_t>(c->out[1]),
-                               (uint32_t)x.n,
-                               (uint32_t)x.h,
-                               (uint32_t)x.w};
     if (qv_tensor_len(&x) == 0 || x.c != 1 || !qv_plane_fits(x.h, x.w, 1)) return QV_REFUSED;
-    if (given ? !o.windows : !o.order) return QV_REFUSED;
-    if (!qv_floats(c->in[1], c->in[3])) return QV_REFUSED;
+    if (!qv_floats(c->in[1], c->in[3], c->in[6], c->out[3])) return QV_REFUSED;
+    const gather_operands o = operands(c);
+    if (!has_all(o)) return QV_REFUSED;
     return qv_by_type(x, [&](auto type) {
         using T = decltype(type);
         return qv_wide<T>(o.mels, o.feats, o.norm, o.x) ? run<T, qv_wide_of<T>>(o, c->stream) : run<T, 1>(o, c->stream);

@@ -24,7 +24,7 @@
 extern "C" {
 #endif
 
-enum { QV_MAX_IN = 10, QV_MAX_OUT = 3 };
+enum { QV_MAX_IN = 10, QV_MAX_OUT = 4 };
 
 /* QV_REAL is the backend's number. QV_ACT, of buffers, is an activation or a gradient at one: the backend's
  * number too, unless it was asked to keep them in fewer bits; the tensor of such a buffer then says QV_BF16,
@@ -78,8 +78,16 @@ typedef struct qv_loss_attr {
     float smoothing; /* label smoothing, 0: none */
 } qv_loss_attr;
 
+/* How many masks of a kind a patch may have; entries of the table of Beta's quantiles. */
+enum { QV_MASKS = 4, QV_QUANTILES = 4096 };
+
+/* Beside windows, all zero: the recording as it is. Drawn for every row of a training batch (kernels/patch.h). */
 typedef struct qv_gather_attr {
-    int32_t windows; /* 0: the sampler's order and random crops; 1: the windows given */
+    int32_t windows;                /* 0: the sampler's order and random crops; 1: the windows given */
+    int32_t speed, warp;            /* range about 1, in 2^-16: frames a frame, bands a band */
+    float gain;                     /* range about 0, in nepers of energy */
+    int32_t time_masks, time_width; /* so many, each 0 to so many frames */
+    int32_t mel_masks, mel_width;   /* so many, each 0 to so many bands */
 } qv_gather_attr;
 
 typedef struct qv_op {
@@ -123,7 +131,8 @@ typedef struct qv_window {
 } qv_window;
 
 /* Purposes of random draws: bits 24.. of the counter's third word; band in 16..23, layer below. */
-typedef enum qv_purpose { QV_DRAW_SHAKE = 1, QV_DRAW_CROP = 2, QV_DRAW_ORDER = 3, QV_DRAW_INIT = 4 } qv_purpose;
+typedef enum qv_purpose { QV_DRAW_SHAKE = 1, QV_DRAW_CROP = 2, QV_DRAW_ORDER = 3, QV_DRAW_INIT = 4,
+                          QV_DRAW_AUGMENT = 5, QV_DRAW_MASK = 6, QV_DRAW_MIX = 7 } qv_purpose;
 
 typedef struct qv_call {
     const qv_op *op;

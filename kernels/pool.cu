@@ -6,8 +6,7 @@
  * device, and no second launch is needed. */
 #include "kernels/device.cuh"
 
-namespace
-{
+namespace {
 
 template <class T, int V> struct position_sum {
     using loaded = qv_raw<T, V>;

@@ -3,8 +3,7 @@
  * learning rate comes from device memory, so that a captured step follows its schedule. */
 #include "kernels/flat.cuh"
 
-namespace
-{
+namespace {
 
 struct sgd_of {
     const qv_step_state *state;

@@ -6,8 +6,7 @@
 #include "base/philox.h"
 #include "kernels/device.cuh"
 
-namespace
-{
+namespace {
 
 __global__ void __launch_bounds__(QV_BLOCK)
     coefficients(const qv_step_state *state, float *alpha, float *beta, uint32_t count, uint32_t bands, qv_shake_attr a)

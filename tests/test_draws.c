@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "base/philox.h"
+#include "kernels/patch.h"
 #include "support/op_check.h"
 #include "support/support.h"
 
@@ -157,6 +158,9 @@ struct set {
     int32_t order[2 * SET], labels[ROWS];
     qv_window windows[ROWS];
     double x[ROWS * PATCH * MELS];
+    float *quantiles; /* NULL: no mixtures */
+    int32_t others[ROWS];
+    double share[ROWS];
 };
 
 static void set_init(struct set *s)
@@ -176,18 +180,25 @@ static void set_init(struct set *s)
     }
 }
 
-static void gather(struct set *s, bool windows)
+static void gather_as(struct set *s, qv_gather_attr a)
 {
-    qv_op op = {.kind = QV_OP_GATHER, .a.gather = {windows}};
-    qv_tensor in[] = {{&s->state, 1, 1, 1, 1, QV_REAL},
-                      {s->feats, 1, 1, 100, MELS, QV_REAL},
-                      {s->utts, 1, 1, 1, SET, QV_REAL},
-                      {s->norm, 2, 1, 2, MELS, QV_REAL},
-                      {windows ? NULL : s->order, windows ? 0 : 1, 1, 1, 2 * SET, QV_REAL},
-                      {windows ? s->windows : NULL, windows ? 1 : 0, 1, 1, ROWS, QV_REAL}};
-    qv_tensor out[] = {{s->x, ROWS, PATCH, MELS, 1, QV_REAL}, {s->labels, 1, 1, 1, ROWS, QV_REAL}};
+    qv_op op = {.kind = QV_OP_GATHER, .a.gather = a};
+    bool mixed = s->quantiles != NULL;
+    qv_tensor in[QV_MAX_IN] = {{&s->state, 1, 1, 1, 1, QV_REAL},
+                               {s->feats, 1, 1, 100, MELS, QV_REAL},
+                               {s->utts, 1, 1, 1, SET, QV_REAL},
+                               {s->norm, 2, 1, 2, MELS, QV_REAL},
+                               {a.windows ? NULL : s->order, a.windows ? 0 : 1, 1, 1, 2 * SET, QV_REAL},
+                               {a.windows ? s->windows : NULL, a.windows ? 1 : 0, 1, 1, ROWS, QV_REAL},
+                               {s->quantiles, mixed, 1, 1, QV_QUANTILES, QV_REAL}};
+    qv_tensor out[QV_MAX_OUT] = {{s->x, ROWS, PATCH, MELS, 1, QV_REAL},
+                                 {s->labels, 1, 1, 1, ROWS, QV_REAL},
+                                 {mixed ? s->others : NULL, mixed, 1, 1, ROWS, QV_REAL},
+                                 {mixed ? s->share : NULL, mixed, 1, 1, ROWS, QV_REAL}};
     assert_int_equal(qv_reference(&op, in, out), QV_OK);
 }
+
+static void gather(struct set *s, bool windows) { gather_as(s, (qv_gather_attr){.windows = windows}); }
 
 static double at(const struct set *s, int row, int frame, int mel) { return s->x[(row * PATCH + frame) * MELS + mel]; }
 
@@ -274,6 +285,139 @@ static void crops_are_uniform(void **state)
     }
 }
 
+/* A draw of 24 bits among 0 to most, as the design says it. */
+static int64_t among(uint32_t draw, int64_t most)
+{
+    return (int64_t)floor((double)(draw >> 8) / 16777216.0 * (double)(most + 1));
+}
+
+/* Frame t shows the recording at start + t * step, step within 1 +- speed; nothing is averaged. */
+static void speed_repeats_and_skips_frames(void **state)
+{
+    (void)state;
+    struct set s;
+    set_init(&s);
+    s.state.step = 7;
+    const int32_t range = QV_ONE / 2;
+    bool faster = false, slower = false;
+    for (; s.state.step < 60; s.state.step++) {
+        gather_as(&s, (qv_gather_attr){.speed = range});
+        for (uint32_t n = 0; n < ROWS; n++) {
+            uint32_t row = (uint32_t)s.state.step * ROWS + n, where[2] = {row % SET, row / SET};
+            uint32_t step = (uint32_t)s.state.step;
+            qv_philox4 pace = qv_philox((uint32_t[]){step, where[0], 5u << 24, where[1]}, s.state.key);
+            qv_philox4 crop = qv_philox((uint32_t[]){step, where[0], 2u << 24, where[1]}, s.state.key);
+            int r = s.labels[n] - 10;
+            int64_t each = QV_ONE - range + among(pace.v[0], 2 * range);
+            int64_t spare = (int64_t)s.utts[r].frames * QV_ONE - PATCH * each;
+            int64_t start = spare > 0 ? among(crop.v[0], spare) : 0;
+            for (int t = 0; t < PATCH; t++) {
+                int64_t frame = (int64_t)floor((double)(start + t * each) / QV_ONE + 0.5) % s.utts[r].frames;
+                assert_true(at(&s, (int)n, t, 0) == (double)(100 * r + frame));
+            }
+            faster |= each > QV_ONE, slower |= each < QV_ONE;
+        }
+    }
+    assert_true(faster && slower);
+}
+
+/* Band 1 shows round(step), step uniform in 0.1 to 1.9: band 0 below 0.5, else itself; there is no band above. */
+static void warp_moves_bands(void **state)
+{
+    (void)state;
+    enum { STEPS = 2000 };
+    struct set s;
+    int moved = 0, all = 0;
+    set_init(&s);
+    for (; s.state.step < STEPS; s.state.step++) {
+        gather_as(&s, (qv_gather_attr){.warp = 9 * QV_ONE / 10});
+        for (int n = 0; n < ROWS; n++) {
+            if (s.labels[n] == 10) continue; /* its first frame is 0 in both bands */
+            bool same = at(&s, n, 0, 1) == at(&s, n, 0, 0);
+            for (int t = 0; t < PATCH; t++) assert_true(at(&s, n, t, 1) == (same ? 1 : -1) * at(&s, n, t, 0));
+            moved += same, all++;
+        }
+    }
+    double share = 0.4 / 1.8;
+    assert_true(fabs((double)moved / all - share) <= five_deviations(share * (1 - share), all));
+}
+
+static void gain_moves_all_values_of_a_patch_alike(void **state)
+{
+    (void)state;
+    struct set plain, louder;
+    double least = 0, most = 0;
+    set_init(&plain), set_init(&louder);
+    for (; plain.state.step < 100; plain.state.step++, louder.state.step++) {
+        gather(&plain, false);
+        gather_as(&louder, (qv_gather_attr){.gain = 0.5f});
+        for (int n = 0; n < ROWS; n++) {
+            double gain = at(&louder, n, 0, 0) - at(&plain, n, 0, 0);
+            least = fmin(least, gain), most = fmax(most, gain);
+            for (int i = 0; i < PATCH * MELS; i++)
+                assert_true(fabs(louder.x[n * PATCH * MELS + i] - plain.x[n * PATCH * MELS + i] - gain) <= 1e-12);
+        }
+    }
+    assert_true(least >= -0.5 && least < -0.45 && most <= 0.5 && most > 0.45);
+}
+
+/* Widths 0 to 2, each as often, in one piece. */
+static void masks_blank_runs(void **state)
+{
+    (void)state;
+    enum { STEPS = 2000 };
+    struct set s;
+    int widths[PATCH + 1] = {0};
+    set_init(&s);
+    for (int r = 0; r < SET; r++)
+        for (int f = 0; f < s.utts[r].frames; f++)
+            for (int m = 0; m < MELS; m++) s.feats[(s.utts[r].first_frame + f) * MELS + m] = 1;
+    for (; s.state.step < STEPS; s.state.step++) {
+        gather_as(&s, (qv_gather_attr){.time_masks = 1, .time_width = 2});
+        for (int n = 0; n < ROWS; n++) {
+            int blank = 0, edges = 0;
+            for (int t = 0; t < PATCH; t++) {
+                assert_true(at(&s, n, t, 0) == at(&s, n, t, 1));
+                blank += at(&s, n, t, 0) == 0;
+                edges += t > 0 && (at(&s, n, t, 0) == 0) != (at(&s, n, t - 1, 0) == 0);
+            }
+            assert_true(edges <= 2 && blank <= 2);
+            widths[blank]++;
+        }
+    }
+    for (int w = 0; w <= 2; w++)
+        assert_true(fabs(widths[w] / (double)(STEPS * ROWS) - 1.0 / 3) <= five_deviations(2.0 / 9, STEPS * ROWS));
+    gather_as(&s, (qv_gather_attr){.time_masks = QV_MASKS, .time_width = 100, .mel_masks = QV_MASKS, .mel_width = 100});
+    for (int i = 0; i < ROWS * PATCH * MELS; i++) assert_true(s.x[i] == 0 || s.x[i] == 1);
+}
+
+/* Row n is mixed with the row as far from the other end, both as they would be alone. */
+static void mixtures_are_of_two_rows(void **state)
+{
+    (void)state;
+    static float quantiles[QV_QUANTILES];
+    struct set plain, mixed;
+    for (int i = 0; i < QV_QUANTILES; i++) quantiles[i] = (float)i / QV_QUANTILES;
+    set_init(&plain), set_init(&mixed);
+    plain.state.step = mixed.state.step = 3;
+    mixed.quantiles = quantiles;
+    gather(&plain, false);
+    gather(&mixed, false);
+    for (int n = 0; n < ROWS; n++) {
+        int other = ROWS - 1 - n;
+        uint32_t row = 3 * ROWS + (uint32_t)n;
+        qv_philox4 r = qv_philox((uint32_t[]){3, row % SET, 7u << 24, row / SET}, mixed.state.key);
+        double l = mixed.share[n];
+        assert_true(l == (double)quantiles[r.v[0] >> 20]);
+        assert_int_equal(mixed.labels[n], plain.labels[n]);
+        assert_int_equal(mixed.others[n], plain.labels[other]);
+        for (int i = 0; i < PATCH * MELS; i++) {
+            double want = l * plain.x[n * PATCH * MELS + i] + (1 - l) * plain.x[other * PATCH * MELS + i];
+            assert_true(fabs(mixed.x[n * PATCH * MELS + i] - want) <= 1e-12);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -286,6 +430,11 @@ int main(void)
         cmocka_unit_test(rows_follow_the_order_over_the_end_of_an_epoch),
         cmocka_unit_test(crops_are_philox_of_the_design),
         cmocka_unit_test(crops_are_uniform),
+        cmocka_unit_test(speed_repeats_and_skips_frames),
+        cmocka_unit_test(warp_moves_bands),
+        cmocka_unit_test(gain_moves_all_values_of_a_patch_alike),
+        cmocka_unit_test(masks_blank_runs),
+        cmocka_unit_test(mixtures_are_of_two_rows),
     };
     return cmocka_run_group_tests_name("draws", tests, NULL, NULL);
 }

@@ -470,13 +470,14 @@ static void pool_and_linear(void **state)
 
 struct entropy {
     qv_op op;
-    qv_tensor logits, labels, weight, loss, dlogits, probs;
+    qv_tensor logits, labels, weight, others, share, loss, dlogits, probs;
 };
 
 static double entropy_value(void *user)
 {
     struct entropy *e = user;
-    run(&e->op, (qv_tensor[]){e->logits, e->labels, e->weight}, (qv_tensor[]){e->loss, e->dlogits, e->probs});
+    run(&e->op, (qv_tensor[]){e->logits, e->labels, e->weight, e->others, e->share},
+        (qv_tensor[]){e->loss, e->dlogits, e->probs});
     const double *loss = e->loss.data;
     return loss[0] / loss[1];
 }
@@ -510,6 +511,23 @@ static void loss_by_hand(void **state)
     entropy_value(&e);
     assert_all(e.loss, (double[]){0, 0}, 0);
     assert_all(e.dlogits, (double[6]){0}, 0);
+}
+
+/* A quarter of label 0 (weight 1) and three quarters of label 1 (weight 2); then half of label 1, the rest unlabelled. */
+static void loss_of_a_mixture(void **state)
+{
+    struct desk *d = *state;
+    struct entropy e = entropy_new(d, 2, 2, (int32_t[]){0, 1}, 0);
+    double *x = e.logits.data, *loss = e.loss.data;
+    e.others = bytes(d, 2, 1, 1, 1, sizeof(int32_t));
+    memcpy(e.others.data, (int32_t[]){1, -1}, 2 * sizeof(int32_t));
+    e.share = given(d, 2, 1, 1, 1, (double[]){0.25, 0.5});
+    memcpy(x, (double[]){0, log(3), 0, 0}, 4 * sizeof *x);
+    entropy_value(&e);
+    assert_near(loss[1], 0.25 + 1.5 + 1, 0);
+    assert_near(loss[0], 0.25 * log(4) + 1.5 * log(4.0 / 3) + log(2), 1e-15);
+    qv_tensor gradient = given(d, 2, 1, 1, 2, e.dlogits.data);
+    check_gradient(d, entropy_value, &e, e.logits, gradient);
 }
 
 static void loss_gradient(void **state)
@@ -565,6 +583,7 @@ int main(void)
         TEST(elementwise_by_hand),
         TEST(pool_and_linear),
         TEST(loss_by_hand),
+        TEST(loss_of_a_mixture),
         TEST(loss_gradient),
         TEST(sgd_by_hand),
     };

@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <math.h>
 
+#include "base/beta.h"
 #include "study/stats.h"
 #include "support/support.h"
 

@@ -38,9 +38,10 @@ qv_status qv_net_check(qv_ctx *ctx, const qv_net_config *c)
                        c->set_size);
     long h = (c->frames + 3) / 4, w = (c->mels + 3) / 4;
     if (c->batch * h * w < 2)
-        return qv_fail(ctx, QV_ERR_USAGE,
-                       "the batch norms of the last stage would see %ld value (batch %d, %ld x %ld); at least 2 are needed",
-                       c->batch * h * w, c->batch, h, w);
+        return qv_fail(
+            ctx, QV_ERR_USAGE,
+            "the batch norms of the last stage would see %ld value (batch %d, %ld x %ld); at least 2 are needed",
+            c->batch * h * w, c->batch, h, w);
 done:
     return status;
 }
@@ -73,6 +74,12 @@ static void make_host_buffers(qv_lowering *l)
     net->windows = io(l, QV_ROLE_IO, QV_BYTES, c->batch, 1, 1, sizeof(qv_window), "windows");
     net->class_weights = io(l, QV_ROLE_IO, QV_REAL, 1, 1, 1, c->classes, "class_weights");
     net->labels = io(l, QV_ROLE_IO, QV_I32, c->batch, 1, 1, 1, "labels");
+    net->quantiles = net->others = net->share = -1;
+    if (c->mixup > 0) {
+        net->quantiles = io(l, QV_ROLE_IO, QV_F32, 1, 1, 1, QV_QUANTILES, "quantiles");
+        net->others = io(l, QV_ROLE_IO, QV_I32, c->batch, 1, 1, 1, "others");
+        net->share = io(l, QV_ROLE_IO, QV_REAL, c->batch, 1, 1, 1, "share");
+    }
     net->loss = io(l, QV_ROLE_IO, QV_REAL, 1, 1, 1, 2, "loss");
     net->probs = io(l, QV_ROLE_IO, QV_REAL, c->batch, 1, 1, c->classes, "probs");
     net->input = io(l, QV_ROLE_IO, QV_ACT, c->batch, c->frames, c->mels, 1, "input");
@@ -89,8 +96,8 @@ typedef struct layers {
     qv_norm stem_bn, final_bn;
     qv_block *blocks;
     int n_blocks;
-    int w, b, dw, db; /* linear */
-    int features;     /* channels before it */
+    int w, b, dw, db;            /* linear */
+    int features;                /* channels before it */
     int last, activated, pooled; /* of the list at hand: before and after the final ReLU, after the mean */
 } layers;
 
@@ -184,12 +191,26 @@ static void update(qv_lowering *l)
     op->a.sgd = (qv_sgd_attr){.momentum = c->momentum, .weight_decay = c->weight_decay, .nesterov = c->nesterov};
 }
 
-static void gather(qv_lowering *l, bool windows, int input, int labels)
+/* Training patches as the sampler draws, augments and mixes them. */
+static void gather_drawn(qv_lowering *l)
 {
     qv_net *net = l->net;
     qv_add_layer(&l->b, "batch");
-    int in[] = {net->state, net->feats, net->utts, net->norm, windows ? -1 : net->order, windows ? net->windows : -1};
-    qv_add_op(&l->b, QV_OP_GATHER, in, (int[]){input, labels})->a.gather.windows = windows;
+    int in[] = {net->state, net->feats, net->utts, net->norm, net->order, -1, net->quantiles};
+    int out[] = {net->input, net->labels, net->others, net->share};
+    qv_op *op = qv_add_op(&l->b, QV_OP_GATHER, in, out);
+    op->a.gather = net->config.augment;
+    op->a.gather.windows = 0;
+}
+
+/* The windows that the host asked for, as they are. */
+static void gather_windows(qv_lowering *l)
+{
+    qv_net *net = l->net;
+    qv_add_layer(&l->b, "batch");
+    int in[] = {net->state, net->feats, net->utts, net->norm, -1, net->windows, -1};
+    qv_op *op = qv_add_op(&l->b, QV_OP_GATHER, in, (int[]){net->eval_input, net->eval_labels, -1, -1});
+    op->a.gather = (qv_gather_attr){.windows = 1};
 }
 
 static void lower_training(qv_lowering *l, layers *m, const qv_net_options *o)
@@ -197,11 +218,12 @@ static void lower_training(qv_lowering *l, layers *m, const qv_net_options *o)
     qv_net *net = l->net;
     l->train = true;
     l->b.list = QV_LIST_TRAIN;
-    if (!o->no_gather) gather(l, false, net->input, net->labels);
+    if (!o->no_gather) gather_drawn(l);
     forward(l, m, net->input);
     int dlogits = qv_work_like(l, net->logits, 0, "dlogits");
-    qv_op *loss = qv_add_op(&l->b, QV_OP_LOSS, (int[]){net->logits, net->labels, net->class_weights},
-                            (int[]){net->loss, dlogits, net->probs});
+    qv_op *loss =
+        qv_add_op(&l->b, QV_OP_LOSS, (int[]){net->logits, net->labels, net->class_weights, net->others, net->share},
+                  (int[]){net->loss, dlogits, net->probs});
     loss->a.loss.smoothing = net->config.smoothing;
     backward(l, m, dlogits, o->input_grad);
     update(l);
@@ -212,10 +234,11 @@ static void lower_evaluation(qv_lowering *l, layers *m, const qv_net_options *o)
     qv_net *net = l->net;
     l->train = false;
     l->b.list = QV_LIST_EVAL;
-    if (!o->no_gather) gather(l, true, net->eval_input, net->eval_labels);
+    if (!o->no_gather) gather_windows(l);
     forward(l, m, net->eval_input);
-    int unused_loss = qv_work(l, QV_REAL, 1, 1, 1, 2, "loss"), unused_grad = qv_work_like(l, net->eval_logits, 0, "dlogits");
-    qv_add_op(&l->b, QV_OP_LOSS, (int[]){net->eval_logits, net->eval_labels, net->class_weights},
+    int unused_loss = qv_work(l, QV_REAL, 1, 1, 1, 2, "loss"),
+        unused_grad = qv_work_like(l, net->eval_logits, 0, "dlogits");
+    qv_add_op(&l->b, QV_OP_LOSS, (int[]){net->eval_logits, net->eval_labels, net->class_weights, -1, -1},
               (int[]){unused_loss, unused_grad, net->eval_probs});
 }
 

@@ -28,6 +28,8 @@ typedef struct qv_net_config {
     int classes;
     int batch;
     float smoothing;
+    qv_gather_attr augment; /* of training patches; windows is not looked at */
+    float mixup;            /* alpha of Beta(alpha, alpha), 0: none */
     float momentum, weight_decay;
     bool nesterov;
     int set_size;    /* recordings in the training set */
@@ -40,6 +42,8 @@ typedef struct qv_net {
     qv_net_config config;
     qv_program *program;
     int state, feats, utts, norm, order, windows, labels, class_weights; /* host -> program */
+    int quantiles;  /* of the shares of a mixture, -1: no mixup */
+    int others, share; /* TRAIN: second labels and the share of the first, -1 without mixup */
     int input, logits, loss, probs;                                       /* TRAIN: program -> host */
     int eval_input, eval_logits, eval_probs, eval_labels;                 /* EVAL */
     int input_grad; /* dL/d input when asked for, else -1 */

@@ -7,9 +7,7 @@
 
 #include "base/status.h"
 
-/* Regularized incomplete beta function I_x(a, b), a and b > 0 (continued fraction 26.5.8 of Abramowitz and Stegun,
- * evaluated by Lentz's method); and the share of Student's t with df > 0 degrees of freedom above t. */
-double qv_beta_inc(double a, double b, double x);
+/* The share of Student's t with df > 0 degrees of freedom above t. */
 double qv_t_above(double t, double df);
 
 typedef struct qv_t_test {

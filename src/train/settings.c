@@ -9,6 +9,7 @@
 #include "base/ini.h"
 #include "base/io.h"
 #include "base/nearest.h"
+#include "kernels/patch.h"
 
 typedef enum kind { INT, REAL, TEXT, CHOICE, BOOL, SEED } kind;
 
@@ -63,7 +64,16 @@ static const setting table[] = {
     {"train.class_weights", CHOICE, AT(class_weights), "balanced", 0, 0, {"none", "balanced"}, false,
      "balanced: every class weighs the same in the loss"},
     {"train.smoothing", REAL, AT(smoothing), "0", 0, 0.99, {0}, false, "label smoothing; a recording's class weight then applies to its whole smoothed loss"},
+    {"train.mixup", REAL, AT(mixup), "0", 0, 100, {0}, false,
+     "train on mixtures of two recordings, their shares drawn from Beta(a, a); 0: none"},
     {"train.seed", SEED, AT(seed), "1", 0, 0, {0}, false, "of everything random"},
+    {"augment.speed", REAL, AT(speed), "0", 0, 0.9, {0}, false, "training patches play at up to so much more or less of their speed"},
+    {"augment.warp", REAL, AT(warp), "0", 0, 0.9, {0}, false, "mel bands move up or down by up to so much of their number"},
+    {"augment.gain", REAL, AT(gain), "0", 0, 60, {0}, false, "dB, louder or softer by up to so much"},
+    {"augment.time_masks", INT, AT(time_masks), "0", 0, QV_MASKS, {0}, false, "so many stretches of time are blanked"},
+    {"augment.time_width", REAL, AT(time_width), "0.2", 0, 60, {0}, false, "seconds, each of them at most"},
+    {"augment.mel_masks", INT, AT(mel_masks), "0", 0, QV_MASKS, {0}, false, "so many runs of mel bands are blanked"},
+    {"augment.mel_width", INT, AT(mel_width), "6", 0, 1024, {0}, false, "bands, each of them at most"},
     {"split.mode", CHOICE, AT(split), "speakers", 0, 0, {"speakers", "random"}, false,
      "random: speakers are on both sides, results are too good"},
     {"split.folds", TEXT, AT(folds), "", 0, 0, {0}, false, "speaker, session, a number, column, or a fold file; empty: one split"},
@@ -380,6 +390,18 @@ int qv_settings_patch_frames(const qv_settings *s)
     return n > 0 ? n : 1;
 }
 
+static qv_gather_attr augmentation(const qv_settings *s)
+{
+    const double nepers = log(10) / 10; /* of energy, a dB */
+    return (qv_gather_attr){.speed = (int32_t)lround(s->speed * QV_ONE),
+                            .warp = (int32_t)lround(s->warp * QV_ONE),
+                            .gain = (float)(s->gain * nepers),
+                            .time_masks = s->time_masks,
+                            .time_width = (int32_t)lround(s->time_width / s->hop),
+                            .mel_masks = s->mel_masks,
+                            .mel_width = s->mel_width};
+}
+
 qv_net_config qv_settings_net(const qv_settings *s)
 {
     return (qv_net_config){.order = (qv_block_order)s->order,
@@ -397,6 +419,8 @@ qv_net_config qv_settings_net(const qv_settings *s)
                            .mels = s->mels,
                            .batch = s->batch,
                            .smoothing = (float)s->smoothing,
+                           .augment = augmentation(s),
+                           .mixup = (float)s->mixup,
                            .momentum = (float)s->momentum,
                            .weight_decay = (float)s->weight_decay,
                            .nesterov = s->nesterov};

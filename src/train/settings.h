@@ -33,8 +33,11 @@ typedef struct qv_settings {
     double bn_eps, bn_momentum;
     /* [train] */
     int epochs, batch, schedule, nesterov, class_weights;
-    double lr, momentum, weight_decay, warmup, smoothing;
+    double lr, momentum, weight_decay, warmup, smoothing, mixup;
     uint64_t seed;
+    /* [augment] */
+    int time_masks, mel_masks, mel_width;
+    double speed, warp, gain, time_width;
     /* [split] */
     char *folds;
     int split, val_speakers;

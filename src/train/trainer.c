@@ -5,6 +5,7 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "base/beta.h"
 #include "base/philox.h"
 
 struct qv_trainer {
@@ -62,6 +63,16 @@ static qv_status write_class_weights(qv_ctx *ctx, qv_trainer *t)
 }
 
 static float rate_of(const void *user, uint64_t step) { return (float)qv_trainer_rate(user, step); }
+
+/* The middle of each of so many equally likely parts. */
+static void write_quantiles(qv_trainer *t)
+{
+    float quantiles[QV_QUANTILES];
+    double a = (double)t->net->config.mixup;
+    if (t->net->quantiles < 0) return;
+    for (int i = 0; i < QV_QUANTILES; i++) quantiles[i] = (float)qv_beta_quantile(a, a, (i + 0.5) / QV_QUANTILES);
+    qv_exec_write_bytes(t->exec, t->net->quantiles, 0, sizeof quantiles, quantiles);
+}
 
 static qv_status start_parameters(qv_ctx *ctx, qv_trainer *t)
 {
@@ -139,6 +150,7 @@ qv_status qv_trainer_new(qv_ctx *ctx, qv_trainer **out, const qv_settings *s, co
     QV_TRY(qv_trainer_use(ctx, t, d));
     QV_TRY(start_parameters(ctx, t));
     QV_TRY(write_class_weights(ctx, t));
+    write_quantiles(t);
     QV_TRY(qv_exec_check(ctx, t->exec));
     *out = t;
     t = NULL;

@@ -488,8 +488,8 @@ static struct loss_result loss_of(const int32_t labels[ROWS], const float weight
     void *to[3] = {r.loss, r.dlogits, r.probs};
     const size_t in_bytes[3] = {sizeof logits, ROWS * sizeof *labels, CLASSES * sizeof *weight};
     const size_t out_bytes[3] = {sizeof r.loss, sizeof r.dlogits, sizeof r.probs};
-    qv_tensor in[3] = {shape(ROWS, 1, 1, CLASSES), shape(ROWS, 1, 1, 1), shape(1, 1, 1, CLASSES)};
-    qv_tensor out[3] = {shape(1, 1, 1, 2), shape(ROWS, 1, 1, CLASSES), shape(ROWS, 1, 1, CLASSES)};
+    qv_tensor in[QV_MAX_IN] = {shape(ROWS, 1, 1, CLASSES), shape(ROWS, 1, 1, 1), shape(1, 1, 1, CLASSES)};
+    qv_tensor out[QV_MAX_OUT] = {shape(1, 1, 1, 2), shape(ROWS, 1, 1, CLASSES), shape(ROWS, 1, 1, CLASSES)};
     for (int i = 0; i < 3; i++) {
         in[i].data = device_alloc(in_bytes[i]);
         check((cudaError_t)device_copy(in[i].data, from[i], in_bytes[i]));

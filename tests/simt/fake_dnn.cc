@@ -14,7 +14,7 @@
 #include <cuda_runtime_api.h>
 
 extern "C" {
-#include "base/bf16.h"
+#include "kernels/bf16.h"
 #include "tests/simt/fake_dnn.h"
 }
 
@@ -22,8 +22,7 @@ extern "C" {
 #include "tests/simt/memory.h"
 #include "tests/simt/stream.h"
 
-namespace
-{
+namespace {
 
 bool (*refused)(const qv_dnn_key *);
 long plans_made;
@@ -38,7 +37,7 @@ std::vector<double> read(const void *p, size_t n, int precision)
     std::vector<double> v(n);
     for (size_t i = 0; i < n; i++) {
         if (precision == QV_PRECISION_BF16) {
-            v[i] = qv_bf16_value(static_cast<const uint16_t *>(p)[i]);
+            v[i] = qv_bf16_value(static_cast<const qv_bf16 *>(p)[i]);
             continue;
         }
         float x = static_cast<const float *>(p)[i];
@@ -59,7 +58,7 @@ void write(void *p, const std::vector<double> &v, const qv_dnn_key &k)
 {
     for (size_t i = 0; i < v.size(); i++) {
         if (k.precision == QV_PRECISION_BF16) {
-            uint16_t *out = static_cast<uint16_t *>(p) + i;
+            qv_bf16 *out = static_cast<qv_bf16 *>(p) + i;
             *out = qv_bf16_of(static_cast<float>(v[i] + (k.accumulate ? static_cast<double>(qv_bf16_value(*out)) : 0)));
         } else {
             float *out = static_cast<float *>(p) + i;

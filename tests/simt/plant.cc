@@ -8,8 +8,7 @@
 namespace simt
 {
 
-namespace
-{
+namespace {
 
 bool reached;
 

@@ -102,6 +102,13 @@ void qv_make_loss(qv_maker *m)
     }
     double *weight = qv_numbers(m, &p->in[2], qv_vector(k), 1);
     for (int i = 0; i < k; i++) weight[i] = qv_as_float(fabs(weight[i]) + 0.1);
+    if (qv_pick(m, 2)) {
+        qv_describe(m, " mixed");
+        p->in[3] = p->in[1];
+        int32_t *other = qv_room(&p->in[3], sizeof *other);
+        for (int i = 0; i < n; i++) other[i] = label[n - 1 - i];
+        qv_coefficients(m, &p->in[4], qv_shape(n, 1, 1, 1));
+    }
     p->out[0] = qv_vector(2);
     p->out[1] = p->out[2] = qv_shape(n, 1, 1, k);
 }
@@ -114,25 +121,30 @@ void qv_bound_loss(const qv_problem *p, const qv_tensor *expect, double *const *
 {
     size_t samples = (size_t)p->in[0].n, classes = (size_t)p->in[0].c;
     const double *x = p->in[0].data, *weight = p->in[2].data, *probs = expect[2].data, *loss = expect[0].data;
-    const int32_t *label = p->in[1].data;
+    const double *share = p->in[4].data;
+    const int32_t *label = p->in[1].data, *other = p->in[3].data;
     double smoothing = (double)p->op.a.loss.smoothing;
     for (size_t n = 0; n < samples; n++) {
         double low = INFINITY, high = -INFINITY;
         for (size_t k = 0; k < classes; k++) low = fmin(low, x[n * classes + k]), high = fmax(high, x[n * classes + k]);
-        double span = high - low, large = fmax(fabs(low), fabs(high)), w = label[n] >= 0 ? weight[label[n]] : 0;
+        double span = high - low, large = fmax(fabs(low), fabs(high)), l = share ? share[n] : 1;
+        double own = label[n] >= 0 ? l * weight[label[n]] : 0;
+        double second = share && other[n] >= 0 ? (1 - l) * weight[other[n]] : 0, w = own + second;
         double relative = QV_U * (2 * span + qv_chain(classes) + 12);
         bound[0][0] +=
             w * (relative + 3 * QV_U * (span + log((double)classes) + large) + qv_chain(classes) * QV_U * span);
         for (size_t k = 0; k < classes; k++) {
             size_t i = n * classes + k;
-            double t = (k == (size_t)label[n] ? 1 - smoothing : 0) + smoothing / (double)classes;
+            double hit = (k == (size_t)label[n] ? own : 0) + (share && k == (size_t)other[n] ? second : 0);
+            double t = (1 - smoothing) * hit + smoothing / (double)classes * w;
             bound[2][i] = relative * probs[i] + QV_TINY;
             if (w > 0)
-                bound[1][i] = w / loss[1] * (bound[2][i] + (qv_chain(samples) + 8) * QV_U * (probs[i] + t)) + QV_TINY;
+                bound[1][i] =
+                    (w * bound[2][i] + (qv_chain(samples) + 10) * QV_U * (w * probs[i] + t)) / loss[1] + QV_TINY;
         }
     }
-    bound[0][0] += (qv_chain(samples) + 2) * QV_U * loss[0];
-    bound[0][1] = qv_chain(samples) * QV_U * loss[1];
+    bound[0][0] += (qv_chain(samples) + 4) * QV_U * loss[0];
+    bound[0][1] = (qv_chain(samples) + 2) * QV_U * loss[1];
 }
 
 void qv_make_sgd(qv_maker *m)
@@ -179,7 +191,18 @@ void qv_make_gather(qv_maker *m)
     qv_pick_exact(m);
     qv_describe(m, " %d frames x %d mels %s", t, mels,
                 (const char *[]){"drawn", "drawn at a later step", "windows"}[mode]);
-    p->op.a.gather.windows = mode == 2;
+    int augmented = mode == 2 ? 0 : qv_pick(m, 3);
+    p->op.a.gather = (qv_gather_attr){.windows = mode == 2};
+    if (augmented) {
+        qv_describe(m, augmented == 1 ? " augmented" : " augmented and mixed");
+        p->op.a.gather = (qv_gather_attr){.speed = 13107,
+                                          .warp = 9830,
+                                          .gain = p->exact ? 0 : 0.7f,
+                                          .time_masks = 2,
+                                          .time_width = t / 3,
+                                          .mel_masks = QV_MASKS,
+                                          .mel_width = 3};
+    }
     p->in[0] = qv_vector(1);
     *(qv_step_state *)qv_room(&p->in[0], sizeof(qv_step_state)) =
         (qv_step_state){.key = {3, 4},
@@ -212,9 +235,27 @@ void qv_make_gather(qv_maker *m)
     }
     p->out[0] = qv_shape(BATCH, t, mels, 1);
     p->out[1] = qv_vector(BATCH);
+    if (augmented < 2) return;
+    p->in[6] = qv_vector(QV_QUANTILES);
+    float *quantiles = qv_room(&p->in[6], sizeof *quantiles);
+    for (int k = 0; k < QV_QUANTILES; k++) quantiles[k] = p->exact ? (float)(k % 5) / 4 : (float)k / QV_QUANTILES;
+    p->out[2] = p->out[3] = qv_vector(BATCH);
 }
 
+static double largest(const qv_tensor *t)
+{
+    double most = 0;
+    for (size_t i = 0; i < qv_tensor_len(t); i++) most = fmax(most, fabs((double)((const float *)t->data)[i]));
+    return most;
+}
+
+/* Two roundings of the result; with a gain one more of value + gain before the mean is taken off; a mixture adds the
+ * roundings of 1 - l, of two products and of their sum, none of it more than the largest patch value. */
 void qv_bound_gather(const qv_problem *p, const qv_tensor *expect, double *const *bound)
 {
-    if (!p->exact) qv_bound_rounded(&expect[0], bound[0], 2);
+    if (p->exact) return;
+    double gain = (double)p->op.a.gather.gain, scale = largest(&p->in[3]), value = largest(&p->in[1]) + gain;
+    double absolute = (gain > 0 ? value * scale : 0) + (p->in[6].data ? 5 * (value + scale) * scale : 0);
+    qv_bound_rounded(&expect[0], bound[0], 2);
+    for (size_t i = 0; i < qv_tensor_len(&expect[0]); i++) bound[0][i] += absolute * QV_U;
 }

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "backend/cuda/own.h"
-#include "base/bf16.h"
+#include "kernels/bf16.h"
 
 qv_status qv_cuda_use(qv_ctx *ctx, const cuda_exec *e)
 {
@@ -84,7 +84,7 @@ static qv_status write_from(cuda_exec *e, char *to, size_t n, size_t size, const
             if (size == sizeof(float))
                 ((float *)room)[i] = value;
             else
-                ((uint16_t *)room)[i] = qv_bf16_of(value);
+                ((qv_bf16 *)room)[i] = qv_bf16_of(value);
         }
         QV_TRY(qv_stage_send(e->own_ctx, &e->stage, e->stream, to + at * size, room, count * size));
         at += count;
@@ -135,7 +135,7 @@ static void cuda_read(qv_exec *base, int buffer, size_t at, size_t n, double *ds
                 dst[done + i] = NAN;
             else
                 dst[done + i] = size == sizeof(float) ? (double)*(const float *)(const void *)back
-                                                      : (double)qv_bf16_value(*(const uint16_t *)(const void *)back);
+                                                      : (double)qv_bf16_value(*(const qv_bf16 *)(const void *)back);
         }
     }
 }

@@ -1,6 +1,6 @@
-/* Features too large for the device: the host puts together the frames of each batch, wrapped and cropped as the
- * gather kernel would, and sends them on a stream of their own while earlier batches are computed. The kernel then
- * reads them as windows over so many short recordings, so that both ways give the same bits.
+/* Features too large for the device: the host puts together what each patch of a batch shows (kernels/patch.h), as the
+ * gather kernel would, and sends it on a stream of its own while earlier batches are computed. The kernel then
+ * reads windows over so many short recordings, normalizes and mixes them, so that both ways give the same bits.
  *
  * Two batches are on their way: pinned memory and a slot on the device for each, in turn. The captured list reads a
  * third place, to which a copy on the device brings the batch whose turn it is. */
@@ -8,9 +8,9 @@
 #include <string.h>
 
 #include "backend/cuda/own.h"
-#include "base/philox.h"
+#include "kernels/patch.h"
 
-enum { STATE = 0, FEATS = 1, UTTS = 2, ORDER = 4, WINDOWS = 5 }; /* operands of a gather */
+enum { STATE = 0, FEATS = 1, UTTS = 2, NORM = 3, ORDER = 4, WINDOWS = 5 }; /* operands of a gather */
 enum { ALIGN = 256 };
 
 static size_t round_up(size_t n) { return (n + ALIGN - 1) / ALIGN * ALIGN; }
@@ -25,7 +25,7 @@ static const qv_op *find_gather(const cuda_exec *e, qv_list list)
 
 qv_status qv_feed_mirror(qv_ctx *ctx, cuda_exec *e)
 {
-    static const int tables[] = {STATE, UTTS, ORDER, WINDOWS};
+    static const int tables[] = {STATE, UTTS, NORM, ORDER, WINDOWS};
     qv_status status = QV_OK;
     QV_TRY(qv_alloc(ctx, &e->mirror, e->base.p->n_buffers, sizeof *e->mirror));
     for (int k = 0; k < QV_LIST_COUNT; k++) {
@@ -85,44 +85,37 @@ void qv_feed_free(qv_feed *f)
 void qv_feed_gather(const cuda_exec *e, qv_cuda_op *b)
 {
     const qv_feed *f = &e->feed;
-    b->op.a.gather.windows = 1;
+    b->op.a.gather = (qv_gather_attr){.windows = 1};
     b->in[FEATS].data = f->at_hand;
     b->in[UTTS].data = f->at_hand + f->utts_at;
     b->in[WINDOWS] =
         (qv_tensor){f->at_hand + f->windows_at, (int32_t)f->batch, 1, 1, (int32_t)sizeof(qv_window), QV_REAL};
 }
 
-/* Row n of the batch that a step draws: the kernel's own arithmetic (kernels/gather.cu). */
-static qv_window draw(const qv_step_state *s, const qv_utterance *utts, const int32_t *order, int32_t patch, uint32_t n)
+/* Frame t of a patch as the features would be that the kernel then takes for it: a mean where it is to be zero. */
+static void put_frame(const qv_feed *f, float *to, const qv_patch *p, const float *mean, int32_t t)
 {
-    uint64_t row = s->step * s->batch + s->first + n, epoch = row / s->set_size, position = row % s->set_size;
-    qv_window w = {.utterance = order[epoch % 2 * s->set_size + position]};
-    uint32_t counter[4] = {(uint32_t)s->step, (uint32_t)position, (uint32_t)QV_DRAW_CROP << 24, (uint32_t)epoch};
-    uint32_t u = qv_philox(counter, s->key).v[0] >> 8;
-    int64_t spare = (int64_t)utts[w.utterance].frames - patch;
-    w.start = spare > 0 ? (int32_t)(((uint64_t)u * (uint64_t)(spare + 1)) >> 24) : 0;
-    return w;
+    const float *from = f->frames + qv_patch_frame(p, t) * f->mels;
+    bool blank = qv_in_spans(p->time, t);
+    for (int32_t m = 0; m < (int32_t)f->mels; m++)
+        to[m] = blank || qv_in_spans(p->mel, m) ? mean[m] : from[qv_patch_mel(p, m, (int32_t)f->mels)] + p->gain;
 }
 
 /* Patch n: as a recording of its own, whose only window is all of it. */
-static void put_row(const qv_feed *f, char *to, size_t n, qv_window w, const qv_utterance *utts)
+static void put_patch(const qv_feed *f, char *to, size_t n, const qv_patch *p, const float *norm)
 {
     float *frames = (float *)(void *)to + n * f->patch * f->mels;
     qv_utterance *u = (qv_utterance *)(void *)(to + f->utts_at) + n;
     qv_window *window = (qv_window *)(void *)(to + f->windows_at) + n;
-    *window = (qv_window){w.utterance < 0 ? -1 : (int32_t)n, 0};
+    *window = (qv_window){p->frames ? (int32_t)n : -1, 0};
     *u = (qv_utterance){.label = -1};
-    if (w.utterance < 0) return;
-    const qv_utterance *source = &utts[w.utterance];
+    if (p->frames == 0) return;
     *u = (qv_utterance){.first_frame = (int64_t)(n * f->patch),
                         .frames = (int32_t)f->patch,
-                        .label = source->label,
-                        .norm = source->norm};
-    for (size_t i = 0; i < f->patch; i++) {
-        size_t frame = ((size_t)w.start + i) % (size_t)source->frames;
-        memcpy(frames + i * f->mels, f->frames + ((size_t)source->first_frame + frame) * f->mels,
-               f->mels * sizeof *frames);
-    }
+                        .label = p->label,
+                        .norm = p->norm};
+    const float *mean = norm + (size_t)p->norm * 2 * f->mels;
+    for (size_t t = 0; t < f->patch; t++) put_frame(f, frames + t * f->mels, p, mean, (int32_t)t);
 }
 
 static void put_batch(const cuda_exec *e, qv_list list, char *to)
@@ -130,11 +123,13 @@ static void put_batch(const cuda_exec *e, qv_list list, char *to)
     const qv_feed *f = &e->feed;
     const qv_op *g = find_gather(e, list);
     const qv_utterance *utts = e->mirror[g->in[UTTS]];
-    const qv_step_state *state = e->base.o.loop.rate ? &e->steps.next : e->mirror[g->in[STATE]];
+    const qv_step_state *s = e->base.o.loop.rate ? &e->steps.next : e->mirror[g->in[STATE]];
     for (size_t n = 0; n < f->batch; n++) {
-        qv_window w = list == QV_LIST_EVAL ? ((const qv_window *)e->mirror[g->in[WINDOWS]])[n]
-                                           : draw(state, utts, e->mirror[g->in[ORDER]], (int32_t)f->patch, (uint32_t)n);
-        put_row(f, to, n, w, utts);
+        qv_patch p = list == QV_LIST_EVAL
+                         ? qv_patch_given(utts, ((const qv_window *)e->mirror[g->in[WINDOWS]])[n])
+                         : qv_patch_drawn(s, utts, e->mirror[g->in[ORDER]], &g->a.gather, s->first + (uint32_t)n,
+                                          (int32_t)f->patch, (int32_t)f->mels);
+        put_patch(f, to, n, &p, e->mirror[g->in[NORM]]);
     }
 }
 
