@@ -1,6 +1,7 @@
 /* The trainer on frames made up in memory: what it sees, how it learns, what its answers depend on. */
 #include <math.h>
 
+#include "base/beta.h"
 #include "support/support.h"
 #include "support/toy.h"
 
@@ -102,6 +103,36 @@ static void learns_what_is_separable(void **state)
     (void)state;
     learns_what_is_separable_on(QV_DEVICE_REF);
     learns_what_is_separable_on(QV_DEVICE_CPU);
+}
+
+/* All augmentation at once: the classes are still told apart, and the mixtures are those of Beta(0.4, 0.4). */
+static void learns_from_augmented_mixtures(void **state)
+{
+    (void)state;
+    bench b;
+    open_bench(&b, &shape);
+    qv_settings *s = &b.settings;
+    s->width = 4, s->epochs = 60;
+    s->speed = 0.2, s->warp = 0.05, s->gain = 1, s->mixup = 0.4;
+    s->time_masks = 1, s->time_width = 2 * s->hop, s->mel_masks = 1, s->mel_width = 2;
+    open_trainer(&b);
+    double share[4];
+    int extreme = 0, rows = 0;
+    for (uint64_t epoch = 1; epoch <= 60; epoch++) {
+        train(&b, epoch);
+        qv_exec_read(qv_trainer_exec(b.trainer), qv_trainer_net(b.trainer)->share, 0, 4, share);
+        for (int i = 0; i < 4; i++, rows++) extreme += share[i] < 0.1 || share[i] > 0.9;
+    }
+    double expected = 2 * qv_beta_inc(0.4, 0.4, 0.1);
+    assert_true(fabs((double)extreme / rows - expected) <= 5 * sqrt(expected * (1 - expected) / rows));
+    double *probs = predict(&b, b.trainer);
+    for (size_t i = 0; i < b.toy.n; i++) {
+        const double *p = probs + i * 3;
+        int label = b.toy.manifest->items[i].label;
+        for (int k = 0; k < 3; k++) assert_true(p[k] <= p[label]);
+    }
+    free(probs);
+    close_bench(&b);
 }
 
 /* ---- what a step sees ---- */
@@ -510,6 +541,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(learns_what_is_separable),
+        cmocka_unit_test(learns_from_augmented_mixtures),
         cmocka_unit_test(epoch_orders_are_permutations),
         cmocka_unit_test(every_recording_is_seen_once_an_epoch),
         cmocka_unit_test(windows_cover_the_recording),
