@@ -177,7 +177,7 @@ size_t qv_dnn_workspace(const qv_dnn_plan *plan) { return plan->workspace; }
 
 const char *qv_dnn_plan_describe(const qv_dnn_plan *plan) { return plan->name; }
 
-static bool aligned(const void *p, uintptr_t bytes) { return p && (uintptr_t)p % bytes == 0; }
+static bool aligned(const void *p, size_t bytes) { return p && (uintptr_t)p % bytes == 0; }
 
 qv_status qv_dnn_run(qv_ctx *ctx, qv_dnn *d, const qv_dnn_plan *plan, void *stream, const void *a, const void *b,
                      void *out, void *workspace)
