@@ -102,7 +102,7 @@ static void expect_convolution(const qv_dnn_key *k, operand o[3])
 {
     static const qv_op_kind kinds[] = {QV_OP_CONV, QV_OP_CONV_GRAD_X, QV_OP_CONV_GRAD_W};
     qv_tensor t[3];
-    qv_op op = {.kind = kinds[k->kind], .a.conv = {k->kernel, k->stride, k->pad, k->groups}};
+    qv_op op = {.kind = (int32_t)kinds[k->kind], .a.conv = {k->kernel, k->stride, k->pad, k->groups}};
     for (int i = QV_DNN_A; i <= QV_DNN_OUT; i++) {
         int64_t d[4];
         qv_dnn_dims(k, qv_dnn_tensor_of(k, (qv_dnn_operand)i), d);

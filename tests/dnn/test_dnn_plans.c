@@ -29,7 +29,7 @@ static void add_key(keys *k, const qv_dnn_key *key)
 
 static void add_op(keys *k, const qv_program *p, const qv_op *op, qv_precision precision)
 {
-    qv_dnn_key key = {.precision = precision,
+    qv_dnn_key key = {.precision = (int32_t)precision,
                       .kernel = op->a.conv.kernel,
                       .stride = op->a.conv.stride,
                       .pad = op->a.conv.pad,
