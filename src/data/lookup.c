@@ -195,8 +195,9 @@ static qv_status read_header(qv_ctx *ctx, loader *l, const qv_csv *csv, int *cel
         found++;
     }
     if (found >= map_size(map)) return QV_OK;
-    return qv_fail(ctx, QV_ERR_DATA, "%s:%d: not the expected columns; these were expected (and what they stand for): %s",
-                   l->path, csv->row_line, map);
+    return qv_fail(ctx, QV_ERR_DATA,
+                   "%s:%d: not the expected columns; these were expected (and what they stand for): %s", l->path,
+                   csv->row_line, map);
 }
 
 static qv_status read_cells(qv_ctx *ctx, loader *l, char *text, size_t size)
@@ -216,8 +217,8 @@ static qv_status read_cells(qv_ctx *ctx, loader *l, char *text, size_t size)
         QV_TRY(qv_csv_next(ctx, &csv, &more));
         if (!more) break;
         if (csv.n != cells) {
-            status = qv_fail(ctx, QV_ERR_DATA, "%s:%d: %zu cells where the header has %zu", l->path, csv.row_line, csv.n,
-                             cells);
+            status = qv_fail(ctx, QV_ERR_DATA, "%s:%d: %zu cells where the header has %zu", l->path, csv.row_line,
+                             csv.n, cells);
             goto done;
         }
         QV_TRY(open_row(ctx, l, csv.row_line, &row));
@@ -259,7 +260,8 @@ static qv_status read_text(qv_ctx *ctx, loader *l, const char *path, char **text
     qv_status status = QV_OK;
     QV_TRY(qv_read_file(ctx, path, QV_LOOKUP_FILE_MAX, text, size));
     if (strncmp(*text, lfs_head, sizeof lfs_head - 1) == 0) {
-        status = qv_fail(ctx, QV_ERR_DATA, "%s: a git-lfs pointer, not the table; run `git lfs pull` where it came from", path);
+        status = qv_fail(ctx, QV_ERR_DATA,
+                         "%s: a git-lfs pointer, not the table; run `git lfs pull` where it came from", path);
         goto done;
     }
     if (strlen(*text) < *size) {

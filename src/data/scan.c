@@ -470,9 +470,8 @@ static qv_status check_unknown(qv_ctx *ctx, const scan *s, const char *dir)
 {
     const qv_corpus_report *r = s->report;
     const bool own = !s->recipe->pattern && r->found == 0; /* a regular expression from the command line */
-    return qv_fail(ctx, QV_ERR_DATA,
-                   "%zu names in %s are not understood by recipe '%s', such as %s; %s", r->n_unknown, dir,
-                   s->recipe->name, r->unknown[0],
+    return qv_fail(ctx, QV_ERR_DATA, "%zu names in %s are not understood by recipe '%s', such as %s; %s", r->n_unknown,
+                   dir, s->recipe->name, r->unknown[0],
                    own ? "the pattern must match with the ending (.wav and the like)" : "--lenient leaves them out");
 }
 
@@ -481,17 +480,19 @@ static qv_status check_found(qv_ctx *ctx, const scan *s, const char *dir, bool l
     const qv_corpus_report *r = s->report;
     if (r->n_unknown > 0 && !lenient) return check_unknown(ctx, s, dir);
     if (r->unlabelled > 0 && (!lenient || r->found == 0)) {
-        return qv_fail(ctx, QV_ERR_DATA,
-                       "%zu recordings in %s have no label, such as %s; labels are read from %s (%zu such files were found, "
-                       "with %zu labels); --tables DIR says where they are, --lenient leaves these recordings out",
-                       r->unlabelled, dir, r->unlabelled_name, s->recipe->lookup[0].what, r->label_files, r->labels);
+        return qv_fail(
+            ctx, QV_ERR_DATA,
+            "%zu recordings in %s have no label, such as %s; labels are read from %s (%zu such files were found, "
+            "with %zu labels); --tables DIR says where they are, --lenient leaves these recordings out",
+            r->unlabelled, dir, r->unlabelled_name, s->recipe->lookup[0].what, r->label_files, r->labels);
     }
     if (r->found > 0) return QV_OK;
     if (r->videos > 0) {
-        return qv_fail(ctx, QV_ERR_DATA,
-                       "%s holds %zu films and no recording; take their sound out first (ffmpeg -i FILM -vn FILM.wav), into "
-                       "the same folders",
-                       dir, r->videos);
+        return qv_fail(
+            ctx, QV_ERR_DATA,
+            "%s holds %zu films and no recording; take their sound out first (ffmpeg -i FILM -vn FILM.wav), into "
+            "the same folders",
+            dir, r->videos);
     }
     return qv_fail(ctx, QV_ERR_DATA,
                    "no recording of recipe '%s' in %s (%zu files of other kinds, %zu of other parts of "
