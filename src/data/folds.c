@@ -389,6 +389,7 @@ static qv_status make_groups(qv_ctx *ctx, qv_grouping *g, const qv_manifest *m, 
                        spec);
     }
     if (strcmp(spec, "speaker") == 0) return qv_group_by_speaker(ctx, g, m);
+    if (strcmp(spec, "corpus") == 0) return qv_group_by_column(ctx, g, m, QV_COLUMN_CORPUS, false);
     if (strcmp(spec, "session") == 0) return qv_group_by_column(ctx, g, m, QV_COLUMN_SESSION, false);
     if (group_count(spec) > 0) return qv_group_evenly(ctx, g, m, group_count(spec));
     return qv_group_by_file(ctx, g, m, spec);

@@ -34,6 +34,7 @@ typedef struct qv_fold_options {
  *   "split"   one split, by the column: train, val (also dev, valid, validation), test; empty: unused
  *   "speaker" each speaker once
  *   "session" each session once
+ *   "corpus"  each corpus once, tested by what the others taught
  *   "K"       K groups of speakers of nearly equal size, genders spread evenly
  *   "column"  each value of the column `fold` once; empty: unused
  *   "random"  as "" with options->random

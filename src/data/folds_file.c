@@ -124,7 +124,7 @@ qv_status qv_group_by_file(qv_ctx *ctx, qv_grouping *g, const qv_manifest *m, co
     size_t size;
     if (!qv_path_exists(path)) {
         return qv_fail(ctx, QV_ERR_USAGE,
-                       "folds '%s': neither a file nor one of speaker, session, column, split, random or a number",
+                       "folds '%s': neither a file nor one of speaker, session, corpus, column, split, random or a number",
                        path);
     }
     QV_TRY(qv_read_file(ctx, path, QV_FOLD_FILE_MAX, &text, &size));

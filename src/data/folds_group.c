@@ -18,8 +18,9 @@ qv_status qv_group_add(qv_ctx *ctx, qv_grouping *g, const char *name)
 
 const char *qv_item_place(const qv_manifest *m, const qv_item *item, char *text, size_t size)
 {
-    if (m->path && item->line > 0)
-        snprintf(text, size, "%s:%d", m->path, item->line);
+    const char *path = m->sources ? m->sources[item->source] : m->path;
+    if (path && item->line > 0)
+        snprintf(text, size, "%s:%d", path, item->line);
     else
         snprintf(text, size, "%s", item->name);
     return text;
@@ -58,7 +59,7 @@ static int by_natural_order(const void *a, const void *b)
 
 static const char *value_of(const qv_item *item, int column)
 {
-    return column == QV_COLUMN_SESSION ? item->session : item->fold;
+    return column == QV_COLUMN_SESSION ? item->session : column == QV_COLUMN_CORPUS ? item->corpus : item->fold;
 }
 
 qv_status qv_group_by_column(qv_ctx *ctx, qv_grouping *g, const qv_manifest *m, int column, bool may_be_empty)

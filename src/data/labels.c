@@ -3,7 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { QV_LABELS_MAX = 1000 };
+#include "base/buf.h"
+#include "base/io.h"
+
+enum { QV_LABELS_MAX = 1000, QV_LABELS_FILE_MAX = 1 << 20 };
 
 static qv_status copy_trimmed(qv_ctx *ctx, char **out, const char *s, size_t n, const char *labels)
 {
@@ -37,17 +40,20 @@ static qv_status add_entry(qv_ctx *ctx, qv_label_map *map, const char *s, size_t
     size_t n_from = equals ? (size_t)(equals - s) : n;
     char *from = NULL, *to = NULL;
     qv_status status = QV_OK;
-    QV_TRY(copy_trimmed(ctx, &from, s, n_from, labels));
+    while (n_from > 0 && s[n_from - 1] == ' ') n_from--;
+    bool optional = n_from > 0 && s[n_from - 1] == '?';
+    QV_TRY(copy_trimmed(ctx, &from, s, n_from - optional, labels));
     if (qv_label_map_find(map, from) >= 0) {
         status = qv_fail(ctx, QV_ERR_USAGE, "labels '%s': '%s' is named twice", labels, from);
         goto done;
     }
     if (equals) {
-        QV_TRY(copy_trimmed(ctx, &to, equals + 1, n - n_from - 1, labels));
+        QV_TRY(copy_trimmed(ctx, &to, equals + 1, n - (size_t)(equals + 1 - s), labels));
     } else {
         QV_TRY(qv_strdup(ctx, &to, from));
     }
     map->to[map->n] = class_index(map, to);
+    map->optional[map->n] = optional;
     map->from[map->n++] = from;
     from = NULL;
 done:
@@ -65,6 +71,7 @@ qv_status qv_label_map_parse(qv_ctx *ctx, qv_label_map *map, const char *labels)
         return qv_fail(ctx, QV_ERR_USAGE, "labels: %zu names, at most %d are taken", n, QV_LABELS_MAX);
     QV_TRY(qv_alloc(ctx, &map->from, n, sizeof *map->from));
     QV_TRY(qv_alloc(ctx, &map->to, n, sizeof *map->to));
+    QV_TRY(qv_alloc(ctx, &map->optional, n, sizeof *map->optional));
     QV_TRY(qv_alloc(ctx, &map->classes, n, sizeof *map->classes));
     for (const char *s = labels;;) {
         size_t length = strcspn(s, ",");
@@ -83,6 +90,7 @@ void qv_label_map_free(qv_label_map *map)
     for (int i = 0; map->classes && i < map->n_classes; i++) free(map->classes[i]);
     free(map->from);
     free(map->to);
+    free(map->optional);
     free(map->classes);
     *map = (qv_label_map){0};
 }
@@ -93,4 +101,78 @@ int qv_label_map_find(const qv_label_map *map, const char *emotion)
         if (strcmp(map->from[i], emotion) == 0) return map->to[i];
     }
     return -1;
+}
+
+/* One line of a label file, without its comment: "joy = happiness" as "joy?=happiness". */
+static void add_line(qv_buf *b, const char *line, size_t n)
+{
+    static const char blanks[] = " \t\r";
+    size_t from = 0, to;
+    while (from < n && strchr(blanks, line[from])) from++;
+    while (n > from && strchr(blanks, line[n - 1])) n--;
+    if (from == n) return;
+    const char *equals = memchr(line + from, '=', n - from);
+    to = equals ? (size_t)(equals - line) : n;
+    while (to > from && strchr(blanks, line[to - 1])) to--;
+    qv_buf_printf(b, "%s%.*s?", b->len && b->data[b->len - 1] != '|' ? "," : "", (int)(to - from), line + from);
+    if (!equals) return;
+    for (equals++; equals < line + n && strchr(blanks, *equals); equals++) {
+    }
+    qv_buf_printf(b, "=%.*s", (int)(line + n - equals), equals);
+}
+
+static qv_status add_file(qv_ctx *ctx, qv_buf *b, const char *path)
+{
+    char *text;
+    size_t size, before = b->len;
+    qv_status status = qv_read_file(ctx, path, QV_LABELS_FILE_MAX, &text, &size);
+    if (status != QV_OK) return status;
+    int number = 1;
+    for (const char *line = text; *line; number++) {
+        size_t all = strcspn(line, "\n"), n = 0;
+        while (n < all && line[n] != '#') n++;
+        if (memchr(line, ',', n) || memchr(line, '|', n)) {
+            status = qv_fail(ctx, QV_ERR_DATA, "%s:%d: one emotion a line was expected, such as `joy = happiness`", path,
+                             number);
+            goto done;
+        }
+        add_line(b, line, n);
+        line += all + (line[all] == '\n');
+    }
+    if (b->len == before) status = qv_fail(ctx, QV_ERR_DATA, "%s: no emotion in it", path);
+done:
+    free(text);
+    return status;
+}
+
+qv_status qv_labels_expand(qv_ctx *ctx, char **out, const char *labels)
+{
+    static const char ending[] = ".labels";
+    qv_status status = QV_OK;
+    qv_buf b = {0};
+    char *part = NULL;
+    *out = NULL;
+    for (const char *s = labels;;) {
+        size_t n = strcspn(s, "|"), from = strspn(s, " "), to = n;
+        while (to > from && s[to - 1] == ' ') to--;
+        if (from > n) from = n;
+        if (to >= from + sizeof ending && memcmp(s + to - (sizeof ending - 1), ending, sizeof ending - 1) == 0) {
+            QV_TRY(qv_alloc(ctx, &part, to - from + 1, 1));
+            memcpy(part, s + from, to - from);
+            QV_TRY(add_file(ctx, &b, part));
+            free(part);
+            part = NULL;
+        } else {
+            qv_buf_add(&b, s + from, to - from);
+        }
+        if (!s[n]) break;
+        qv_buf_puts(&b, "|");
+        s += n + 1;
+    }
+    QV_TRY(qv_buf_check(ctx, &b));
+    QV_TRY(qv_strdup(ctx, out, b.data ? b.data : ""));
+done:
+    free(part);
+    qv_buf_free(&b);
+    return status;
 }

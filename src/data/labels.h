@@ -4,10 +4,12 @@
 
 #include "base/status.h"
 
-/* "anger,joy=happiness": rows of `joy` become `happiness`. Classes keep the order of their first mention. */
+/* "anger,joy=happiness": rows of `joy` become `happiness`. Classes keep the order of their first mention.
+ * "boredom?" and "joy?=happiness": fine where no recording has that emotion. */
 typedef struct qv_label_map {
     char **from;
     int *to; /* [n] index into classes */
+    bool *optional; /* [n] */
     size_t n;
     char **classes;
     int n_classes;
@@ -16,6 +18,10 @@ typedef struct qv_label_map {
 /* QV_ERR_USAGE for an empty name, and for a name that is mapped twice. Zeroes *map first. */
 qv_status qv_label_map_parse(qv_ctx *ctx, qv_label_map *map, const char *labels);
 void qv_label_map_free(qv_label_map *map);
+/* The same text with each part (they stand between '|', one a manifest) that is the name of a .labels file replaced by
+ * what the file says: lines such as `joy = happiness`, `#` begins a comment, every name optional. Free *out. */
+qv_status qv_labels_expand(qv_ctx *ctx, char **out, const char *labels);
+
 /* Index of the class, -1 where the emotion is not named. */
 int qv_label_map_find(const qv_label_map *map, const char *emotion);
 

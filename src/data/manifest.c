@@ -78,6 +78,8 @@ void qv_manifest_free(qv_manifest *m)
     for (size_t i = 0; i < m->n; i++) free_item(&m->items[i], m->n_extra);
     forget_numbers(m);
     free_list(m->extra, (size_t)m->n_extra);
+    free_list(m->corpora, (size_t)m->n_corpora);
+    free_list(m->sources, (size_t)m->n_sources);
     free(m->items);
     free(m->path);
     free(m);
@@ -164,7 +166,7 @@ static qv_status check_names(qv_ctx *ctx, const qv_label_map *map, char *const *
     qv_status status = QV_OK;
     qv_buf found = {0};
     for (size_t i = 0; i < map->n; i++) {
-        if (find_text(emotions, n, map->from[i]) >= 0) continue;
+        if (map->optional[i] || find_text(emotions, n, map->from[i]) >= 0) continue;
         const char *near = qv_nearest(map->from[i], (const char *const *)emotions, (size_t)n);
         for (int j = 0; j < n; j++) qv_buf_printf(&found, "%s%s", j ? ", " : "", emotions[j]);
         QV_TRY(qv_buf_check(ctx, &found));
@@ -220,6 +222,36 @@ static qv_status relabel(qv_ctx *ctx, qv_manifest *m, const qv_label_map *map, b
     return QV_OK;
 }
 
+/* Classes that may be absent and are: nothing could be learned of them. */
+static qv_status drop_absent(qv_ctx *ctx, qv_manifest *m)
+{
+    int *number, kept = 0;
+    qv_buf names = {0};
+    qv_status status = qv_alloc(ctx, &number, (size_t)m->n_classes, sizeof *number);
+    if (status != QV_OK) return status;
+    for (size_t i = 0; i < m->n; i++) {
+        if (m->items[i].label >= 0) number[m->items[i].label] = 1;
+    }
+    for (int c = 0; c < m->n_classes; c++) {
+        if (!number[c]) {
+            qv_buf_printf(&names, "%s%s", names.len ? ", " : "", m->classes[c]);
+            free(m->classes[c]);
+            continue;
+        }
+        number[c] = kept;
+        m->classes[kept++] = m->classes[c];
+    }
+    m->n_classes = kept;
+    for (size_t i = 0; i < m->n; i++) {
+        if (m->items[i].label >= 0) m->items[i].label = number[m->items[i].label];
+    }
+    if (names.len && !names.failed)
+        qv_info(ctx, "%s: no recording of %s: not among the classes", m->path ? m->path : "labels", names.data);
+    qv_buf_free(&names);
+    free(number);
+    return QV_OK;
+}
+
 static qv_status number_by_map(qv_ctx *ctx, qv_manifest *m, const qv_manifest_options *options)
 {
     qv_status status = QV_OK;
@@ -235,6 +267,7 @@ static qv_status number_by_map(qv_ctx *ctx, qv_manifest *m, const qv_manifest_op
     m->classes = map.classes;
     m->n_classes = map.n_classes;
     map.classes = NULL;
+    if (!options->allow_absent) QV_TRY(drop_absent(ctx, m));
 done:
     free_list(emotions, (size_t)n);
     qv_label_map_free(&map);
@@ -269,6 +302,39 @@ qv_status qv_manifest_finish(qv_ctx *ctx, qv_manifest *m, const char *labels)
 {
     qv_manifest_options options = {.labels = labels};
     return qv_manifest_number(ctx, m, &options);
+}
+
+static qv_status note_corpus(qv_ctx *ctx, qv_manifest *m, qv_item *item)
+{
+    for (int k = 0; k < m->n_corpora; k++) {
+        if (strcmp(m->corpora[k], item->corpus) == 0) return (item->corpus_id = k), QV_OK;
+    }
+    qv_status status = qv_strdup(ctx, &m->corpora[m->n_corpora], item->corpus);
+    if (status == QV_OK) item->corpus_id = m->n_corpora++;
+    return status;
+}
+
+qv_status qv_manifest_corpora(qv_ctx *ctx, qv_manifest *m)
+{
+    qv_status status = QV_OK;
+    qv_buf name = {0};
+    QV_TRY(qv_alloc(ctx, &m->corpora, m->n, sizeof *m->corpora));
+    for (size_t i = 0; i < m->n; i++) {
+        if (m->items[i].corpus) QV_TRY(note_corpus(ctx, m, &m->items[i]));
+    }
+    for (size_t i = 0; i < m->n && m->n_corpora > 1; i++) {
+        qv_item *item = &m->items[i];
+        if (!item->corpus || strcmp(item->speaker, QV_NO_SPEAKER) == 0) continue;
+        name.len = 0;
+        qv_buf_printf(&name, "%s/%s", item->corpus, item->speaker);
+        QV_TRY(qv_buf_check(ctx, &name));
+        free(item->speaker);
+        item->speaker = NULL;
+        QV_TRY(qv_strdup(ctx, &item->speaker, name.data));
+    }
+done:
+    qv_buf_free(&name);
+    return status;
 }
 
 /* Real folder and own name: a link keeps its name. */

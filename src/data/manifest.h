@@ -17,6 +17,8 @@ typedef struct qv_item {
     int channel;       /* 1, 2, ...: this one alone; 0: the average of all */
     int label;         /* index into qv_manifest.classes, -1: none */
     int speaker_id;    /* index into qv_manifest.speakers */
+    int corpus_id;     /* index into qv_manifest.corpora */
+    int source;        /* index into qv_manifest.sources */
     int line;          /* of the manifest, for messages */
     char **extra;      /* cells of the other columns, as many as qv_manifest.n_extra */
 } qv_item;
@@ -29,6 +31,10 @@ typedef struct qv_manifest {
     int n_classes;
     char **speakers; /* sorted by name */
     int n_speakers;
+    char **corpora; /* values of `corpus`, in the order of their first rows; of several manifests never empty */
+    int n_corpora;
+    char **sources; /* the manifests it was read from, NULL where that is `path` alone */
+    int n_sources;
     char **extra; /* names of columns that are kept but not understood */
     int n_extra;
     uint64_t hash; /* XXH3 of the file's bytes and the label map */
@@ -44,6 +50,11 @@ typedef struct qv_manifest_options {
 /* Reads and checks a manifest: columns, quotes, duplicate rows, times, that each emotion is
  * known to `labels`. Files are not opened, but must exist. Messages name file and line. */
 qv_status qv_manifest_read(qv_ctx *ctx, qv_manifest **out, const char *path, const qv_manifest_options *options);
+/* The same of several, "a.csv,b.csv" (unless that is the name of one file), as one: `corpus` is filled by the file's
+ * name where a manifest has no such column, columns that are not understood are dropped, options->labels are one text
+ * for all or one for each between '|'. Where there is more than one corpus, in one manifest or in several, speakers
+ * are named CORPUS/SPEAKER, since equal names mean nothing then. The hash is over all of them. */
+qv_status qv_manifest_read_list(qv_ctx *ctx, qv_manifest **out, const char *paths, const qv_manifest_options *options);
 /* Writes it as CSV; paths relative to the manifest's folder (path != NULL) or absolute (NULL: to `f`). */
 qv_status qv_manifest_write(qv_ctx *ctx, const qv_manifest *m, const char *path, void *f);
 void qv_manifest_free(qv_manifest *m);

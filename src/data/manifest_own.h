@@ -12,6 +12,9 @@ void qv_manifest_drop_last(qv_manifest *m);
 /* Applies the options' labels and numbers classes and speakers. options->labels may be NULL. */
 qv_status qv_manifest_number(qv_ctx *ctx, qv_manifest *m, const qv_manifest_options *options);
 
+/* Names the corpora, and speakers by their corpus where there are several; after the last row, before the numbers. */
+qv_status qv_manifest_corpora(qv_ctx *ctx, qv_manifest *m);
+
 /* Names of the columns that have a meaning, in the order in which they are written. */
 enum {
     QV_COLUMN_FILE,

@@ -1,4 +1,4 @@
-/* A manifest from its file: every complaint names the line. */
+/* A manifest from its file, or from several: every complaint names the line. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -273,7 +273,8 @@ done:
     return status;
 }
 
-qv_status qv_manifest_read(qv_ctx *ctx, qv_manifest **out, const char *path, const qv_manifest_options *options)
+/* The rows as they are: nothing is numbered. */
+static qv_status read_raw(qv_ctx *ctx, qv_manifest **out, const char *path, const qv_manifest_options *options)
 {
     qv_status status = QV_OK;
     qv_manifest *m = NULL;
@@ -284,8 +285,6 @@ qv_status qv_manifest_read(qv_ctx *ctx, qv_manifest **out, const char *path, con
     r->options = options;
     QV_TRY(qv_manifest_new(ctx, &m));
     QV_TRY(read_table(ctx, r, m));
-    QV_TRY(qv_manifest_number(ctx, m, options));
-    if (options->labels) m->hash = XXH3_64bits_withSeed(options->labels, strlen(options->labels), m->hash);
     *out = m;
     m = NULL;
 done:
@@ -296,5 +295,188 @@ done:
         free(r->dir);
     }
     free(r);
+    return status;
+}
+
+static void hash_labels(qv_manifest *m, const char *labels)
+{
+    if (labels) m->hash = XXH3_64bits_withSeed(labels, strlen(labels), m->hash);
+}
+
+qv_status qv_manifest_read(qv_ctx *ctx, qv_manifest **out, const char *path, const qv_manifest_options *options)
+{
+    qv_status status = QV_OK;
+    qv_manifest *m = NULL;
+    *out = NULL;
+    QV_TRY(read_raw(ctx, &m, path, options));
+    QV_TRY(qv_manifest_corpora(ctx, m));
+    QV_TRY(qv_manifest_number(ctx, m, options));
+    hash_labels(m, options->labels);
+    *out = m;
+    m = NULL;
+done:
+    qv_manifest_free(m);
+    return status;
+}
+
+/* A text cut at each `separator`, blanks around the parts gone. */
+static qv_status split_text(qv_ctx *ctx, char ***out, int *n, const char *text, char separator)
+{
+    qv_status status = QV_OK;
+    size_t most = 1;
+    for (const char *s = text; *s; s++) most += *s == separator;
+    *n = 0;
+    QV_TRY(qv_alloc(ctx, out, most, sizeof **out));
+    for (const char *s = text, *end; s; s = end ? end + 1 : NULL) {
+        end = strchr(s, separator);
+        size_t from = strspn(s, " "), to = end ? (size_t)(end - s) : strlen(s);
+        while (to > from && s[to - 1] == ' ') to--;
+        QV_TRY(qv_alloc(ctx, &(*out)[*n], to - (from < to ? from : to) + 1, 1));
+        memcpy((*out)[(*n)++], s + from, from < to ? to - from : 0);
+    }
+done:
+    return status;
+}
+
+static void free_texts(char **list, int n)
+{
+    for (int i = 0; list && i < n; i++) free(list[i]);
+    free(list);
+}
+
+/* Several manifests on their way into one. */
+typedef struct gathering {
+    qv_manifest *all;
+    char **paths, **labels; /* [n], [n_labels] */
+    int n, n_labels;
+    uint64_t *hashes; /* [n] */
+    qv_buf classes;   /* of those gathered so far, as labels */
+} gathering;
+
+/* "emodb" of "lists/emodb.csv", for rows that do not say their corpus. */
+static qv_status fill_corpus(qv_ctx *ctx, const gathering *g, qv_manifest *m)
+{
+    const char *base = qv_path_base(m->path), *dot = strrchr(base, '.');
+    size_t n = dot && dot > base ? (size_t)(dot - base) : strlen(base);
+    for (size_t i = 0; i < m->n; i++) {
+        qv_status status = QV_OK;
+        if (m->items[i].corpus) continue;
+        for (size_t j = 0; i == 0 && j < g->all->n; j++) {
+            const char *taken = g->all->items[j].corpus;
+            if (strlen(taken) != n || memcmp(taken, base, n) != 0) continue;
+            return qv_fail(ctx, QV_ERR_DATA,
+                           "%s: there is a corpus %s already, from %s; rename one of the files, or give it a column `corpus`",
+                           m->path, taken, g->paths[g->all->items[j].source]);
+        }
+        QV_TRY(qv_alloc(ctx, &m->items[i].corpus, n + 1, 1));
+        memcpy(m->items[i].corpus, base, n);
+    done:
+        if (status != QV_OK) return status;
+    }
+    return QV_OK;
+}
+
+/* Columns that are not understood differ between manifests. */
+static void drop_extra(qv_manifest *m)
+{
+    for (size_t i = 0; i < m->n; i++) {
+        free_texts(m->items[i].extra, m->n_extra);
+        m->items[i].extra = NULL;
+    }
+    free_texts(m->extra, m->n_extra);
+    m->extra = NULL;
+    m->n_extra = 0;
+}
+
+static qv_status move_items(qv_ctx *ctx, gathering *g, qv_manifest *m, int source)
+{
+    for (size_t i = 0; i < m->n; i++) {
+        qv_item *item;
+        qv_status status = qv_manifest_append(ctx, g->all, &item);
+        if (status != QV_OK) return status;
+        *item = m->items[i];
+        item->source = source;
+        m->items[i] = (qv_item){0};
+    }
+    return QV_OK;
+}
+
+/* With labels of its own a manifest gets its classes now; their names are then those of the whole. */
+static qv_status gather(qv_ctx *ctx, gathering *g, int k, const qv_manifest_options *options)
+{
+    qv_status status = QV_OK;
+    qv_manifest *m = NULL;
+    qv_manifest_options own = *options;
+    own.labels = g->n_labels > 1 && g->labels[k][0] ? g->labels[k] : NULL;
+    QV_TRY(read_raw(ctx, &m, g->paths[k], &own));
+    hash_labels(m, own.labels);
+    g->hashes[k] = m->hash;
+    for (int j = 0; j < k; j++) {
+        if (g->hashes[j] != g->hashes[k]) continue;
+        status = qv_fail(ctx, QV_ERR_USAGE, "%s and %s are the same list", g->paths[j], g->paths[k]);
+        goto done;
+    }
+    if (g->n_labels > 1) {
+        QV_TRY(qv_manifest_number(ctx, m, &own));
+        for (int c = 0; c < m->n_classes; c++) {
+            bool known = false;
+            for (const char *s = g->classes.data; s && *s && !known; s += strcspn(s, ","), s += *s == ',') {
+                size_t n = strcspn(s, ",");
+                known = strlen(m->classes[c]) == n && memcmp(s, m->classes[c], n) == 0;
+            }
+            if (!known) qv_buf_printf(&g->classes, "%s%s", g->classes.len ? "," : "", m->classes[c]);
+        }
+        QV_TRY(qv_buf_check(ctx, &g->classes));
+    }
+    drop_extra(m);
+    QV_TRY(fill_corpus(ctx, g, m));
+    QV_TRY(move_items(ctx, g, m, k));
+done:
+    qv_manifest_free(m);
+    return status;
+}
+
+static qv_status gather_all(qv_ctx *ctx, gathering *g, const char *paths, const qv_manifest_options *options)
+{
+    qv_status status = QV_OK;
+    qv_manifest_options whole = *options;
+    if (options->labels) QV_TRY(split_text(ctx, &g->labels, &g->n_labels, options->labels, '|'));
+    if (g->n_labels > 1 && g->n_labels != g->n) {
+        status = qv_fail(ctx, QV_ERR_USAGE, "labels '%s': %d lists for %d manifests; give one for all, or one for each",
+                         options->labels, g->n_labels, g->n);
+        goto done;
+    }
+    QV_TRY(qv_alloc(ctx, &g->hashes, (size_t)g->n, sizeof *g->hashes));
+    QV_TRY(qv_manifest_new(ctx, &g->all));
+    QV_TRY(qv_strdup(ctx, &g->all->path, paths));
+    for (int k = 0; k < g->n; k++) QV_TRY(gather(ctx, g, k, options));
+    QV_TRY(qv_manifest_corpora(ctx, g->all));
+    if (g->n_labels > 1) whole.labels = g->classes.data;
+    QV_TRY(qv_manifest_number(ctx, g->all, &whole));
+    g->all->hash = XXH3_64bits(g->hashes, (size_t)g->n * sizeof *g->hashes);
+    hash_labels(g->all, whole.labels);
+    g->all->sources = g->paths;
+    g->all->n_sources = g->n;
+    g->paths = NULL;
+done:
+    return status;
+}
+
+qv_status qv_manifest_read_list(qv_ctx *ctx, qv_manifest **out, const char *paths, const qv_manifest_options *options)
+{
+    qv_status status = QV_OK;
+    gathering g = {0};
+    *out = NULL;
+    if (qv_path_exists(paths) || !strchr(paths, ',')) return qv_manifest_read(ctx, out, paths, options);
+    QV_TRY(split_text(ctx, &g.paths, &g.n, paths, ','));
+    QV_TRY(gather_all(ctx, &g, paths, options));
+    *out = g.all;
+    g.all = NULL;
+done:
+    free_texts(g.paths, g.n);
+    free_texts(g.labels, g.n_labels);
+    free(g.hashes);
+    qv_buf_free(&g.classes);
+    qv_manifest_free(g.all);
     return status;
 }

@@ -204,12 +204,50 @@ static qv_status print_parts(qv_ctx *ctx, const run_state *r)
     return QV_OK;
 }
 
+/* What each of several corpora brings, and which classes it lacks. */
+static qv_status print_corpora(qv_ctx *ctx, const qv_manifest *m)
+{
+    size_t *per_class;
+    bool *heard = NULL;
+    qv_status status = QV_OK;
+    QV_TRY(qv_alloc(ctx, &per_class, (size_t)m->n_classes, sizeof *per_class));
+    QV_TRY(qv_alloc(ctx, &heard, (size_t)m->n_speakers, sizeof *heard));
+    for (int k = 0; m->n_corpora > 1 && k < m->n_corpora; k++) {
+        size_t n = 0, speakers = 0, absent = 0;
+        qv_buf b = {0};
+        memset(per_class, 0, (size_t)m->n_classes * sizeof *per_class);
+        memset(heard, 0, (size_t)m->n_speakers * sizeof *heard);
+        for (size_t i = 0; i < m->n; i++) {
+            const qv_item *item = &m->items[i];
+            if (item->corpus_id != k || item->label < 0) continue;
+            n++;
+            per_class[item->label]++;
+            speakers += !heard[item->speaker_id];
+            heard[item->speaker_id] = true;
+        }
+        qv_buf_printf(&b, "corpus %s: %zu recordings of %zu speakers (", m->corpora[k], n, speakers);
+        for (int c = 0; c < m->n_classes; c++)
+            if (per_class[c]) qv_buf_printf(&b, "%s %zu, ", m->classes[c], per_class[c]);
+        for (int c = 0; c < m->n_classes; c++)
+            if (!per_class[c]) qv_buf_printf(&b, "%s%s", absent++ ? ", " : "absent: ", m->classes[c]);
+        if (!absent && b.len > 2 && !b.failed) b.len -= 2;
+        qv_buf_puts(&b, ")");
+        if (!b.failed) qv_info(ctx, "%s", b.data);
+        qv_buf_free(&b);
+    }
+done:
+    free(per_class);
+    free(heard);
+    return status;
+}
+
 static qv_status load_folds(qv_ctx *ctx, run_state *r)
 {
     const qv_settings *s = r->s;
     qv_status status = QV_OK;
     qv_manifest_options mo = {.labels = *s->labels ? s->labels : NULL, .need_emotion = true};
-    QV_TRY(qv_manifest_read(ctx, &r->manifest, s->manifest, &mo));
+    QV_TRY(qv_manifest_read_list(ctx, &r->manifest, s->manifest, &mo));
+    QV_TRY(print_corpora(ctx, r->manifest));
     qv_fold_options folds = {.test_fraction = s->test_fraction,
                              .val_speakers = s->val_speakers,
                              .random = s->split == QV_SPLIT_RANDOM,

@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Deviations below this (in nepers of energy) are those of a constant band; dividing by them would
  * only blow up rounding. */
@@ -31,11 +32,13 @@ static void add_frames(moments *s, int row, const float *frames, int64_t n, int 
 
 static void each_recording(qv_dataset *d, const bool *in_training, bool corpus, moments *s, const float *norm)
 {
-    int mels = d->features->config.mels;
+    int mels = d->features->config.mels, all = d->norms - 1;
     for (size_t i = 0; i < d->n; i++) {
         const qv_utterance *u = &d->utterances[i];
         if (u->frames == 0 || (corpus && !in_training[i])) continue;
-        add_frames(s, u->norm, d->features->data + u->first_frame * mels, u->frames, mels, norm);
+        const float *frames = d->features->data + u->first_frame * mels;
+        add_frames(s, u->norm, frames, u->frames, mels, norm);
+        if (corpus && u->norm != all) add_frames(s, all, frames, u->frames, mels, norm);
     }
 }
 
@@ -57,6 +60,8 @@ static qv_status compute_norm(qv_ctx *ctx, qv_dataset *d, const bool *in_trainin
             double deviation = s.count[r] ? sqrt(s.square[r * mels + j] / (double)s.count[r]) : 1;
             d->norm[(r * 2 + 1) * mels + j] = (float)(1 / fmax(deviation, least_deviation));
         }
+    for (size_t r = 0; corpus && r < rows; r++)
+        if (s.count[r] == 0) memcpy(d->norm + r * 2 * mels, d->norm + (rows - 1) * 2 * mels, 2 * mels * sizeof *d->norm);
 done:
     free(s.sum);
     free(s.square);
@@ -69,7 +74,10 @@ static void fill_utterances(qv_dataset *d, qv_normalization normalization)
     for (size_t i = 0; i < d->n; i++) {
         const qv_feature_entry *e = &d->features->entries[i];
         const qv_item *item = &d->manifest->items[i];
-        int norm = normalization == QV_NORM_SPEAKER ? item->speaker_id : normalization == QV_NORM_UTTERANCE ? (int)i : 0;
+        int norm = 0;
+        if (normalization == QV_NORM_SPEAKER) norm = item->speaker_id;
+        if (normalization == QV_NORM_UTTERANCE) norm = (int)i;
+        if (normalization == QV_NORM_CORPUS && d->norms > 1) norm = item->corpus ? item->corpus_id : d->norms - 1;
         d->utterances[i] =
             (qv_utterance){.first_frame = e->first_frame, .frames = e->frames, .label = item->label, .norm = norm};
     }
@@ -86,12 +94,16 @@ qv_status qv_dataset_new(qv_ctx *ctx, qv_dataset **out, const qv_manifest *m, co
     d->manifest = m;
     d->features = f;
     d->n = m->n;
-    d->norms = normalization == QV_NORM_SPEAKER ? m->n_speakers : normalization == QV_NORM_UTTERANCE ? (int)m->n : 1;
+    d->norms = 1;
+    if (normalization == QV_NORM_SPEAKER) d->norms = m->n_speakers;
+    if (normalization == QV_NORM_UTTERANCE) d->norms = (int)m->n;
+    if (normalization == QV_NORM_CORPUS && m->n_corpora > 1) d->norms = m->n_corpora + 1;
     QV_TRY(qv_alloc(ctx, &d->utterances, d->n, sizeof *d->utterances));
     QV_TRY(qv_alloc(ctx, &d->norm, (size_t)d->norms * 2 * mels, sizeof *d->norm));
     fill_utterances(d, normalization);
     if (normalization == QV_NORM_NONE || corpus_norm) {
-        for (size_t j = 0; j < 2 * mels; j++) d->norm[j] = corpus_norm ? corpus_norm[j] : j < mels ? 0.0f : 1.0f;
+        for (size_t j = 0; j < (size_t)d->norms * 2 * mels; j++)
+            d->norm[j] = corpus_norm ? corpus_norm[j] : j < mels ? 0.0f : 1.0f;
     } else {
         QV_TRY(compute_norm(ctx, d, in_training, normalization == QV_NORM_CORPUS));
     }

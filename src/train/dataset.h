@@ -10,13 +10,14 @@ typedef struct qv_dataset {
     const qv_features *features;
     qv_utterance *utterances; /* [n]: as the manifest's items; skipped ones have 0 frames */
     size_t n;
-    float *norm; /* [norms][2][mels]: mean, 1 / deviation of each band */
+    float *norm; /* [norms][2][mels]: mean, 1 / deviation of each band; of several corpora a row each, then that of
+                    all together, which also stands for a corpus that does not train */
     int norms;
 } qv_dataset;
 
 /* Tables with the normalization computed: `corpus` over the recordings with in_training set (all of
  * in_training may be NULL when corpus_norm is given), `speaker` and `utterance` over each one's own frames.
- * corpus_norm: [2][mels] of a trained model, used instead of computing it; NULL: compute. */
+ * corpus_norm: rows of a trained model, [norms][2][mels], used instead of computing them; NULL: compute. */
 qv_status qv_dataset_new(qv_ctx *ctx, qv_dataset **out, const qv_manifest *m, const qv_features *f,
                          qv_normalization normalization, const bool *in_training, const float *corpus_norm);
 void qv_dataset_free(qv_dataset *d);

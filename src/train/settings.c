@@ -26,8 +26,8 @@ typedef struct setting {
 
 #define AT(field) offsetof(qv_settings, field)
 static const setting table[] = {
-    {"corpus.manifest", TEXT, AT(manifest), "", 0, 0, {0}, false, "CSV with file, speaker, emotion"},
-    {"corpus.labels", TEXT, AT(labels), "", 0, 0, {0}, false, "select and merge classes: anger,joy=happiness"},
+    {"corpus.manifest", TEXT, AT(manifest), "", 0, 0, {0}, false, "CSV with file, speaker, emotion; several: a.csv,b.csv"},
+    {"corpus.labels", TEXT, AT(labels), "", 0, 0, {0}, false, "select and merge classes: anger,joy=happiness; | between those of several manifests"},
     {"features.rate", INT, AT(rate), "16000", 1000, 192000, {0}, false, "Hz; recordings are resampled to it"},
     {"features.window", REAL, AT(window), "0.025", 0.001, 1, {0}, false, "seconds a frame"},
     {"features.hop", REAL, AT(hop), "0.02", 0.001, 1, {0}, false, "seconds from frame to frame"},
@@ -76,7 +76,7 @@ static const setting table[] = {
     {"augment.mel_width", INT, AT(mel_width), "6", 0, 1024, {0}, false, "bands, each of them at most"},
     {"split.mode", CHOICE, AT(split), "speakers", 0, 0, {"speakers", "random"}, false,
      "random: speakers are on both sides, results are too good"},
-    {"split.folds", TEXT, AT(folds), "", 0, 0, {0}, false, "speaker, session, a number, column, or a fold file; empty: one split"},
+    {"split.folds", TEXT, AT(folds), "", 0, 0, {0}, false, "speaker, session, corpus, a number, column, or a fold file; empty: one split"},
     {"split.test_fraction", REAL, AT(test_fraction), "0.2", 0, 0.9, {0}, false, "of the speakers, for one split without a split column"},
     {"split.val_speakers", INT, AT(val_speakers), "0", 0, 10000, {0}, false, "training speakers held out to choose the epoch"},
     {"eval.every", INT, AT(eval_every), "5", 1, 1000000, {0}, false, "epochs from one evaluation to the next"},
