@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "data/import.h"
+#include "data/labels.h"
 #include "data/recipe.h"
 #include "data/synth.h"
 
@@ -16,24 +18,33 @@ static const char help_text[] =
     "  quaver corpus folders my-corpus > manifest.csv\n"
     "  quaver corpus pattern clips --pattern '^(?<speaker>[^_]+)_(?<emotion>[^_]+)_' --labels W=anger,T=sadness\n"
     "  quaver corpus synth synth           the embedded corpus: made, not recorded, for trying things out\n"
-    "  quaver corpus list                  every recipe\n\n"
+    "  quaver corpus list                  every recipe, with counts and what to know\n"
+    "  quaver corpus import kaldi data/train --out train.csv\n\n"
     "usage: quaver corpus RECIPE DIR [options]\n"
+    "       quaver corpus import KIND LIST [options]     KIND: nkululeko, emobox, huggingface, kaldi\n"
     "  -o, --out FILE        write the manifest there, with paths relative to it; else to standard output, absolute\n"
-    "  -l, --labels LIST     keep and merge emotions: anger,joy=happiness,...; also their order\n"
+    "  -l, --labels LIST     keep and merge emotions: anger,joy=happiness,..., or a file such as six.labels\n"
     "  -p, --pattern REGEX   for `pattern`: PCRE2 with named groups emotion, speaker, gender, session, ...; sees the "
     "path\n"
     "                        below DIR if it holds a '/', else the file's name; other groups become columns\n"
     "      --lenient         leave out names that are not understood, instead of giving up\n"
     "      --unique          of recordings with the same content keep only the first\n"
+    "      --only COL=VALUE  keep only recordings whose column says so: --only language=english\n"
+    "      --tables DIR      where the corpus's label files are, if not below its own folder\n"
+    "      --channel N       take this channel of recordings with several, instead of their average\n"
     "  -n, --dry-run         report only, write no manifest\n"
     "  -h, --help\n"
+    "of import:\n"
+    "      --root DIR        where relative paths start (the list's folder; kaldi: here)\n"
+    "      --columns MAP     other names of columns: emotion=class_label,speaker=who\n"
+    "  -p, --pattern REGEX   on the files' names: fills what the list leaves open, such as the speaker\n"
     "of synth:\n"
     "      --speakers N      (8)   --sentences N  (8)   --seed S  (1)\n"
     "      --force           over a manifest.csv that is there already\n\n"
     "What was found goes to standard error: counts against those expected, classes by speaker, names that were not\n"
-    "understood, recordings with the same content.\n";
+    "understood, recordings with the same content.\n\nrecipes:\n";
 
-enum { OPT_LENIENT = 1000, OPT_UNIQUE, OPT_SPEAKERS, OPT_SENTENCES, OPT_SEED, OPT_FORCE }; /* synth's own at the end */
+enum { OPT_LENIENT = 1000, OPT_UNIQUE, OPT_ONLY, OPT_TABLES, OPT_CHANNEL, OPT_ROOT, OPT_COLUMNS, OPT_SPEAKERS, OPT_SENTENCES, OPT_SEED, OPT_FORCE }; /* synth's own at the end */
 static const struct option options[] = {
     {"out", required_argument, NULL, 'o'},
     {"labels", required_argument, NULL, 'l'},
@@ -42,6 +53,11 @@ static const struct option options[] = {
     {"help", no_argument, NULL, 'h'},
     {"lenient", no_argument, NULL, OPT_LENIENT},
     {"unique", no_argument, NULL, OPT_UNIQUE},
+    {"only", required_argument, NULL, OPT_ONLY},
+    {"tables", required_argument, NULL, OPT_TABLES},
+    {"channel", required_argument, NULL, OPT_CHANNEL},
+    {"root", required_argument, NULL, OPT_ROOT},
+    {"columns", required_argument, NULL, OPT_COLUMNS},
     {"speakers", required_argument, NULL, OPT_SPEAKERS},
     {"sentences", required_argument, NULL, OPT_SENTENCES},
     {"seed", required_argument, NULL, OPT_SEED},
@@ -52,10 +68,13 @@ enum { OPTIONS = sizeof options / sizeof *options - 1 };
 
 typedef struct arguments {
     const char *recipe, *dir, *out;
+    const char *kind, *root; /* of import */
+    char *columns;           /* with blanks for commas, as maps are written */
+    char *labels;            /* without files */
     qv_corpus_options corpus;
     qv_synth_options synth;
     bool dry_run, help;
-    const char *of_scan, *of_synth; /* the last option given that only one of the two ways takes */
+    const char *of_scan, *of_import, *of_synth; /* the last option given that only these ways take */
 } arguments;
 
 static qv_status bad_option(qv_ctx *ctx, int argc, char **argv)
@@ -94,7 +113,7 @@ static qv_status take_option(qv_ctx *ctx, arguments *a, int c)
 {
     qv_status status = QV_OK;
     uint64_t n = 0;
-    if (c != 'h') *(c >= OPT_SPEAKERS ? &a->of_synth : &a->of_scan) = option_name(c);
+    if (c != 'h') *(c >= OPT_SPEAKERS ? &a->of_synth : c >= OPT_ROOT ? &a->of_import : &a->of_scan) = option_name(c);
     switch (c) {
     case 'o':
         a->out = optarg;
@@ -116,6 +135,24 @@ static qv_status take_option(qv_ctx *ctx, arguments *a, int c)
         break;
     case OPT_UNIQUE:
         a->corpus.unique = true;
+        break;
+    case OPT_ONLY:
+        a->corpus.only = optarg;
+        break;
+    case OPT_TABLES:
+        a->corpus.tables = optarg;
+        break;
+    case OPT_CHANNEL:
+        status = take_number(ctx, "channel", 1, 64, &n);
+        a->corpus.channel = (int)n;
+        break;
+    case OPT_ROOT:
+        a->root = optarg;
+        break;
+    case OPT_COLUMNS:
+        free(a->columns);
+        status = qv_strdup(ctx, &a->columns, optarg);
+        for (char *s = a->columns; s && *s; s++) *s = (char)(*s == ' ' ? '~' : *s == ',' ? ' ' : *s);
         break;
     case OPT_SPEAKERS:
         status = take_number(ctx, "speakers", 2, QV_SYNTH_MAX, &n);
@@ -150,6 +187,13 @@ static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
     if (words >= 1) a->recipe = argv[optind];
     if (words >= 2) a->dir = argv[optind + 1];
     if (words == 1 && strcmp(a->recipe, "list") == 0) return QV_OK;
+    if (words >= 1 && strcmp(a->recipe, "import") == 0) {
+        a->kind = a->dir;
+        a->dir = words >= 3 ? argv[optind + 2] : NULL;
+        if (words == 3) return QV_OK;
+        return qv_fail(ctx, QV_ERR_USAGE,
+                       "usage: quaver corpus import KIND LIST (KIND: nkululeko, emobox, huggingface, kaldi)");
+    }
     if (words == 2) return QV_OK;
     if (words > 2) return qv_fail(ctx, QV_ERR_USAGE, "unexpected word '%s'", argv[optind + 2]);
     return qv_fail(ctx, QV_ERR_USAGE, "%s; usage: quaver corpus RECIPE DIR (quaver corpus --help, quaver corpus list)",
@@ -160,16 +204,18 @@ static void print_list(void)
 {
     for (size_t i = 0; i < qv_n_recipes; i++) {
         const qv_recipe *r = &qv_recipes[i];
-        printf("%-8s  %s\n", r->name, r->title);
-        if (r->expected) printf("          expected: %s\n", r->expected);
-        if (r->notes) printf("          %s\n", r->notes);
+        printf("%s\n    %s\n", r->name, r->title);
+        if (r->expected) printf("    expected: %s\n", r->expected);
+        if (r->recordings) printf("    expected: %zu recordings\n", r->recordings);
+        if (r->notes) printf("    %s\n", r->notes);
     }
-    printf("%-8s  the embedded corpus: written into DIR, with its manifest.csv\n", "synth");
+    printf("synth\n    the embedded corpus: written into DIR, with its manifest.csv\n");
 }
 
 static qv_status run_synth(qv_ctx *ctx, const arguments *a)
 {
-    if (a->of_scan) return qv_fail(ctx, QV_ERR_USAGE, "--%s does not go with synth", a->of_scan);
+    const char *wrong = a->of_scan ? a->of_scan : a->of_import;
+    if (wrong) return qv_fail(ctx, QV_ERR_USAGE, "--%s does not go with synth", wrong);
     qv_status status = qv_synth_corpus(ctx, a->dir, &a->synth);
     if (status == QV_OK) {
         qv_info(ctx, "%s/manifest.csv: %d speakers, %d sentences, 4 emotions, %d recordings", a->dir, a->synth.speakers,
@@ -178,18 +224,36 @@ static qv_status run_synth(qv_ctx *ctx, const arguments *a)
     return status;
 }
 
-static qv_status run_scan(qv_ctx *ctx, const arguments *a)
+static qv_status find_recordings(qv_ctx *ctx, const arguments *a, qv_manifest **m, qv_corpus_report *report)
+{
+    const qv_corpus_options *o = &a->corpus;
+    const qv_recipe *recipe;
+    if (a->kind) {
+        bool wrong = o->only || o->tables || o->channel || o->lenient;
+        if (wrong) return qv_fail(ctx, QV_ERR_USAGE, "--only, --tables, --channel and --lenient do not go with import");
+        qv_import_options io = {a->root, a->columns, o->pattern, o->labels, o->unique};
+        return qv_corpus_import(ctx, m, report, a->kind, a->dir, &io);
+    }
+    qv_status status = qv_recipe_find(ctx, &recipe, a->recipe);
+    if (status == QV_OK && a->of_import)
+        status = qv_fail(ctx, QV_ERR_USAGE, "--%s goes with import only", a->of_import);
+    return status == QV_OK ? qv_corpus_scan(ctx, m, report, recipe, a->dir, o) : status;
+}
+
+static qv_status run_scan(qv_ctx *ctx, arguments *a)
 {
     qv_status status = QV_OK;
     qv_corpus_report report = {0};
-    const qv_recipe *recipe;
     qv_manifest *m = NULL;
-    QV_TRY(qv_recipe_find(ctx, &recipe, a->recipe));
     if (a->of_synth) {
         status = qv_fail(ctx, QV_ERR_USAGE, "--%s goes with synth only", a->of_synth);
         goto done;
     }
-    QV_TRY(qv_corpus_scan(ctx, &m, &report, recipe, a->dir, &a->corpus));
+    if (a->corpus.labels) {
+        QV_TRY(qv_labels_expand(ctx, &a->labels, a->corpus.labels));
+        a->corpus.labels = a->labels;
+    }
+    QV_TRY(find_recordings(ctx, a, &m, &report));
     if (!a->dry_run) QV_TRY(qv_manifest_write(ctx, m, a->out, stdout));
 done:
     if (report.text.data) fputs(report.text.data, stderr);
@@ -203,13 +267,17 @@ qv_status qv_cmd_corpus(qv_ctx *ctx, int argc, char **argv)
 {
     arguments a = {.synth = qv_synth_defaults()};
     qv_status status = parse(ctx, &a, argc, argv);
-    if (status != QV_OK) return status;
+    if (status != QV_OK) goto done;
     if (a.help) {
         fputs(help_text, stdout);
+        for (size_t i = 0; i < qv_n_recipes; i++) printf("  %-22s %s\n", qv_recipes[i].name, qv_recipes[i].title);
     } else if (strcmp(a.recipe, "list") == 0 && !a.dir) {
         print_list();
     } else {
-        return strcmp(a.recipe, "synth") == 0 ? run_synth(ctx, &a) : run_scan(ctx, &a);
+        status = strcmp(a.recipe, "synth") == 0 ? run_synth(ctx, &a) : run_scan(ctx, &a);
     }
-    return QV_OK;
+done:
+    free(a.columns);
+    free(a.labels);
+    return status;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "data/labels.h"
 #include "train/metrics.h"
 #include "train/model.h"
 
@@ -113,10 +114,20 @@ done:
     return status;
 }
 
+/* Of several corpora the training knows CORPUS/SPEAKER, of one the name alone. */
+static const char *own_name(const char *speaker)
+{
+    const char *slash = strchr(speaker, '/');
+    return slash ? slash + 1 : speaker;
+}
+
 static bool heard(const qv_checkpoint *c, const char *speaker)
 {
-    for (int i = 0; i < c->n_speakers; i++)
-        if (strcmp(c->speakers[i], speaker) == 0) return true;
+    for (int i = 0; i < c->n_speakers; i++) {
+        bool both = strchr(c->speakers[i], '/') && strchr(speaker, '/');
+        if (both ? strcmp(c->speakers[i], speaker) == 0 : strcmp(own_name(c->speakers[i]), own_name(speaker)) == 0)
+            return true;
+    }
     return false;
 }
 
@@ -186,11 +197,19 @@ static qv_status evaluate(qv_ctx *ctx, const arguments *a)
     qv_manifest *m = NULL;
     qv_features *f = NULL;
     double *probs = NULL;
+    char *expanded = NULL;
     scored s = {0};
     qv_metrics metrics = {0};
     qv_bootstrap interval;
     QV_TRY(qv_checkpoint_open(ctx, &c, a->checkpoint));
-    const char *labels = a->labels ? a->labels : *c->settings.labels ? c->settings.labels : NULL;
+    QV_TRY(qv_labels_expand(ctx, &expanded, a->labels ? a->labels : c->settings.labels));
+    if (strchr(expanded, '|')) {
+        status = qv_fail(ctx, QV_ERR_USAGE,
+                         "%s was trained with labels of its own for each corpus (%s); say with --labels which are right here",
+                         a->checkpoint, expanded);
+        goto done;
+    }
+    const char *labels = *expanded ? expanded : NULL;
     qv_manifest_options o = {.labels = labels, .need_emotion = true, .allow_absent = !a->labels};
     QV_TRY(qv_manifest_read(ctx, &m, a->manifest, &o));
     QV_TRY(qv_model_classify(ctx, c, m, &a->model, &f, &probs));
@@ -208,6 +227,7 @@ done:
     free(s.predicted);
     free(s.speaker);
     free(probs);
+    free(expanded);
     qv_features_close(f);
     qv_manifest_free(m);
     qv_checkpoint_close(c);

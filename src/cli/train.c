@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "data/labels.h"
 #include "study/run.h"
 
 static const char help_text[] =
@@ -14,13 +15,14 @@ static const char help_text[] =
     "  quaver train --config data/configs/emodb.ini --shake.gamma0=1 --out runs/classic\n"
     "  quaver train --resume --out runs/emodb\n\n"
     "Trains one network a fold, evaluates it on speakers it has not heard, and writes RUN/report.html.\n\n"
-    "  -m, --manifest FILE    CSV with file, speaker, emotion (see quaver corpus)\n"
+    "  -m, --manifest FILE    CSV with file, speaker, emotion (see quaver corpus); several: give it again\n"
     "  -o, --out RUN          run folder; one that holds a run is never overwritten without --force\n"
     "  -c, --config FILE      settings in INI form\n"
     "  -p, --preset NAME      small (width 16, one block a stage) or reference (width 32, two)\n"
-    "  -f, --folds SPEC       speaker, session, a number K, column, or a file of folds; all are trained\n"
+    "  -f, --folds SPEC       speaker, session, corpus, a number K, column, or a file of folds; all are trained\n"
     "      --split MODE       speakers (default), or random: results are then too good\n"
-    "      --labels LIST      select and merge classes: anger,joy=happiness\n"
+    "      --labels LIST      select and merge classes: anger,joy=happiness, or a file such as six.labels; again for\n"
+    "                         each of several manifests, once for all\n"
     "      --order NAME       preact, preact-bn, relu, relu-bn (-bn: normalization before the shake)\n"
     "      --forward MODE     even or shake        --backward MODE  even, shake or keep\n"
     "      --level MODE       batch or sample      --gamma0 X       start of the scale before the shake\n"
@@ -79,11 +81,33 @@ typedef struct arguments {
     bool help;
     bool apply; /* second pass: config and preset are in place, options go over them */
     const char *config, *preset;
+    int manifests, labels; /* how often these were given in this pass */
 } arguments;
+
+/* Options that may be given several times make a list; the first one still replaces what a file said. */
+static qv_status set_or_append(qv_ctx *ctx, arguments *a, const char *setting, char separator, int *given)
+{
+    const char *now = separator == ',' ? a->s->manifest : a->s->labels;
+    qv_buf b = {0};
+    if ((*given)++ > 0) qv_buf_printf(&b, "%s%c", now, separator);
+    qv_buf_puts(&b, optarg);
+    qv_status status = qv_buf_check(ctx, &b);
+    if (status == QV_OK) status = qv_settings_set(ctx, a->s, setting, b.data);
+    qv_buf_free(&b);
+    return status;
+}
+
+static qv_status take_setting(qv_ctx *ctx, arguments *a, const char *setting)
+{
+    if (!a->apply) return QV_OK;
+    if (strcmp(setting, "corpus.manifest") == 0) return set_or_append(ctx, a, setting, ',', &a->manifests);
+    if (strcmp(setting, "corpus.labels") == 0) return set_or_append(ctx, a, setting, '|', &a->labels);
+    return qv_settings_set(ctx, a->s, setting, optarg);
+}
 
 static qv_status take_option(qv_ctx *ctx, arguments *a, int code)
 {
-    if (code < SHORTHANDS) return a->apply ? qv_settings_set(ctx, a->s, shorthands[code].setting, optarg) : QV_OK;
+    if (code < SHORTHANDS) return take_setting(ctx, a, shorthands[code].setting);
     switch (code) {
     case OPT_CONFIG: a->config = optarg; break;
     case OPT_PRESET: a->preset = optarg; break;
@@ -130,7 +154,7 @@ static qv_status gather_settings(qv_ctx *ctx, arguments *a, int argc, char **arg
 {
     qv_status status = QV_OK;
     qv_settings discarded;
-    char **words = NULL;
+    char **words = NULL, *labels = NULL;
     int count = argc;
     QV_TRY(qv_settings_init(ctx, &discarded));
     QV_TRY(qv_alloc(ctx, &words, (size_t)argc + 1, sizeof *words));
@@ -148,9 +172,12 @@ static qv_status gather_settings(qv_ctx *ctx, arguments *a, int argc, char **arg
     a->apply = true;
     QV_TRY(parse(ctx, a, count, words));
     QV_TRY(qv_cli_overrides(ctx, a->s, &argc, argv));
+    QV_TRY(qv_labels_expand(ctx, &labels, a->s->labels)); /* the run folder then needs no other file */
+    QV_TRY(qv_settings_set(ctx, a->s, "corpus.labels", labels));
 done:
     qv_settings_free(&discarded);
     free(words);
+    free(labels);
     return status;
 }
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/io.h"
 #include "base/safetensors.h"
 #include "quaver_build.h"
 
@@ -147,6 +148,19 @@ done:
     return status;
 }
 
+/* The last row is that of everything; the others are those of several corpora. */
+static qv_status add_norms(qv_ctx *ctx, qv_st_writer *w, const qv_dataset *d)
+{
+    qv_status status = QV_OK;
+    size_t mels = (size_t)d->features->config.mels, corpora = (size_t)d->norms - 1;
+    QV_TRY(qv_st_add(ctx, w, "norm", QV_ST_F32, 2, (size_t[]){2, mels}, d->norm + corpora * 2 * mels));
+    if (corpora == 0) goto done;
+    QV_TRY(qv_st_add(ctx, w, "norm.corpora", QV_ST_F32, 3, (size_t[]){corpora, 2, mels}, d->norm));
+    QV_TRY(add_names(ctx, w, "corpora", d->manifest->corpora, d->manifest->n_corpora));
+done:
+    return status;
+}
+
 qv_status qv_checkpoint_save(qv_ctx *ctx, qv_trainer *t, const qv_settings *s, const qv_dataset *d, const char *fold,
                              const qv_checkpoint_info *info, const char *path)
 {
@@ -157,8 +171,7 @@ qv_status qv_checkpoint_save(qv_ctx *ctx, qv_trainer *t, const qv_settings *s, c
         return qv_fail(ctx, QV_ERR_NUMERIC, "%s is not written: a loss was not finite, and so are the weights", path);
     QV_TRY(qv_st_writer_new(ctx, &w));
     QV_TRY(add_buffers(ctx, w, &st, t, s->device == QV_DEVICE_REF));
-    if (s->normalize == QV_NORM_CORPUS)
-        QV_TRY(qv_st_add(ctx, w, "norm", QV_ST_F32, 2, (size_t[]){2, (size_t)s->mels}, d->norm));
+    if (s->normalize == QV_NORM_CORPUS) QV_TRY(add_norms(ctx, w, d));
     QV_TRY(add_metadata(ctx, w, t, s, d->manifest, fold, info));
     QV_TRY(qv_exec_check(ctx, qv_trainer_exec(t)));
     status = qv_st_write(ctx, w, path);
@@ -278,6 +291,48 @@ static qv_status read_norm(qv_ctx *ctx, qv_checkpoint *c)
     return QV_OK;
 }
 
+static qv_status read_corpus_norms(qv_ctx *ctx, qv_checkpoint *c)
+{
+    qv_status status = QV_OK;
+    const qv_st_tensor *t;
+    size_t mels = (size_t)c->settings.mels, n;
+    if (!c->norm || !qv_st_find(c->file, "norm.corpora")) return QV_OK;
+    QV_TRY(read_names(ctx, c, "corpora", 2, 10000, &c->corpora, &c->n_corpora));
+    n = (size_t)c->n_corpora * 2 * mels;
+    QV_TRY(qv_st_need(ctx, c->file, "norm.corpora", QV_ST_F32, 3, (size_t[]){(size_t)c->n_corpora, 2, mels}, &t));
+    QV_TRY(qv_alloc(ctx, &c->corpus_norm, n, sizeof *c->corpus_norm));
+    memcpy(c->corpus_norm, t->data, t->bytes);
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(c->corpus_norm[i])) return damaged(ctx, c, "tensor \"norm.corpora\" holds a value that is not finite");
+done:
+    return status;
+}
+
+/* The row of a corpus of that name, else that of all. */
+static const float *norm_of(const qv_checkpoint *c, const char *corpus, size_t n)
+{
+    for (int k = 0; k < c->n_corpora; k++)
+        if (strlen(c->corpora[k]) == n && memcmp(c->corpora[k], corpus, n) == 0)
+            return c->corpus_norm + (size_t)k * 2 * (size_t)c->settings.mels;
+    return c->norm;
+}
+
+qv_status qv_checkpoint_norms(qv_ctx *ctx, const qv_checkpoint *c, const qv_manifest *m, float **out)
+{
+    size_t row = 2 * (size_t)c->settings.mels, several = m->n_corpora > 1 ? (size_t)m->n_corpora : 0;
+    *out = NULL;
+    if (!c->norm) return QV_OK;
+    qv_status status = qv_alloc(ctx, out, (several + 1) * row, sizeof **out);
+    if (status != QV_OK) return status;
+    const char *name = m->n_corpora == 1 ? m->corpora[0] : m->path ? qv_path_base(m->path) : "";
+    size_t length = m->n_corpora == 1 ? strlen(name) : strcspn(name, ".");
+    const float *last = several ? c->norm : norm_of(c, name, length);
+    for (size_t k = 0; k < several; k++)
+        memcpy(*out + k * row, norm_of(c, m->corpora[k], strlen(m->corpora[k])), row * sizeof **out);
+    memcpy(*out + several * row, last, row * sizeof **out);
+    return QV_OK;
+}
+
 static qv_status read_info(qv_ctx *ctx, qv_checkpoint *c)
 {
     qv_status status = QV_OK;
@@ -344,6 +399,7 @@ qv_status qv_checkpoint_open(qv_ctx *ctx, qv_checkpoint **out, const char *path)
     QV_TRY(read_names(ctx, c, "classes", 2, 10000, &c->classes, &c->n_classes));
     QV_TRY(read_names(ctx, c, "speakers", 0, 1000000, &c->speakers, &c->n_speakers));
     QV_TRY(read_norm(ctx, c));
+    QV_TRY(read_corpus_norms(ctx, c));
     QV_TRY(read_info(ctx, c));
     QV_TRY(check_network(ctx, c));
     *out = c;
@@ -363,6 +419,9 @@ void qv_checkpoint_close(qv_checkpoint *c)
     free(c->speakers);
     free(c->fold);
     free(c->norm);
+    for (int i = 0; i < c->n_corpora; i++) free(c->corpora[i]);
+    free(c->corpora);
+    free(c->corpus_norm);
     qv_st_close(c->file);
     free(c->path);
     free(c);

@@ -3,7 +3,8 @@
  *
  * Tensors: each parameter and running statistic by its name in the program ("stage1.block0.conv1",
  * convolutions [out][kernel][kernel][in / groups], both branches side by side), "NAME.moment" for the
- * optimizer, "norm" [2][mels] (mean, 1 / deviation) for corpus normalization. F64 from the device
+ * optimizer, "norm" [2][mels] (mean, 1 / deviation) for corpus normalization; of several corpora also
+ * "norm.corpora" [corpora][2][mels] with the metadata "corpora", a list of names. F64 from the device
  * `ref`, else F32.
  * Metadata: format, format_version, quaver, settings (INI), classes and speakers (JSON lists of names), fold, step,
  * epoch, best_epoch, best_ua, and from within an epoch its loss_sum and
@@ -34,13 +35,21 @@ typedef struct qv_checkpoint {
     int n_speakers;
     char *fold;
     qv_checkpoint_info info;
-    float *norm; /* [2][mels], or NULL where the normalization is not over the corpus */
+    float *norm; /* [2][mels], or NULL where the normalization is not over the corpus; of several: of all together */
+    char **corpora; /* [n_corpora], none where it was trained on one */
+    int n_corpora;
+    float *corpus_norm; /* [n_corpora][2][mels] */
     struct qv_st_file *file;
 } qv_checkpoint;
 
 /* Reads and checks everything but the values of the weights. QV_ERR_DATA says what is wrong with which file. */
 qv_status qv_checkpoint_open(qv_ctx *ctx, qv_checkpoint **out, const char *path);
 void qv_checkpoint_close(qv_checkpoint *c);
+
+/* Normalization rows for the recordings of a manifest, as qv_dataset_new takes them: those of its corpora where the
+ * checkpoint knows them by the column `corpus`, or by the file's name where there is none, else those of all. *out is
+ * NULL where the normalization is not over the corpus; release it with free(). */
+qv_status qv_checkpoint_norms(qv_ctx *ctx, const qv_checkpoint *c, const qv_manifest *m, float **out);
 
 /* Weights and running statistics into a trainer built with the checkpoint's settings; with `resume` also the
  * moments and the step. Missing tensors, other shapes and weights that are not finite are refused. */

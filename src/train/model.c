@@ -50,6 +50,7 @@ qv_status qv_model_classify(qv_ctx *ctx, const qv_checkpoint *c, qv_manifest *m,
     qv_status status = QV_OK;
     qv_dataset *d = NULL;
     qv_pool *pool = NULL;
+    float *norms = NULL;
     int threads = o->threads ? o->threads : qv_cpu_count();
     qv_settings s = c->settings; /* borrowed texts */
     qv_feature_config fc = qv_settings_features(&s);
@@ -60,11 +61,13 @@ qv_status qv_model_classify(qv_ctx *ctx, const qv_checkpoint *c, qv_manifest *m,
     if (o->one_speaker) merge_speakers(m);
     QV_TRY(qv_pool_new(ctx, &pool, threads));
     QV_TRY(qv_features_open(ctx, features, m, &fc, &fo));
-    QV_TRY(qv_dataset_new(ctx, &d, m, *features, (qv_normalization)s.normalize, NULL, c->norm));
+    QV_TRY(qv_checkpoint_norms(ctx, c, m, &norms));
+    QV_TRY(qv_dataset_new(ctx, &d, m, *features, (qv_normalization)s.normalize, NULL, norms));
     if (s.normalize == QV_NORM_SPEAKER) QV_TRY(check_speakers(ctx, d, o->one_speaker));
     QV_TRY(qv_alloc(ctx, probs, m->n * (size_t)c->n_classes, sizeof **probs));
     QV_TRY(classify(ctx, c, d, &s, pool, *probs));
 done:
+    free(norms);
     qv_dataset_free(d);
     qv_pool_free(pool);
     return status;

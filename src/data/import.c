@@ -1,0 +1,158 @@
+#include "data/import.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/io.h"
+#include "base/nearest.h"
+#include "data/corpus_report.h"
+#include "data/import_own.h"
+
+const qv_import_kind qv_import_kinds[] = {
+    {"nkululeko", "CSV with file, speaker, emotion; times as audformat writes them", qv_import_nkululeko, false},
+    {"emobox", "EmoBox JSONL: key, wav, emo", qv_import_emobox, false},
+    {"huggingface", "metadata.csv of an AudioFolder: file_name, label", qv_import_huggingface, false},
+    {"kaldi", "data folder: wav.scp, utt2spk, utt2emo, if there segments and spk2gender", qv_import_kaldi, true},
+};
+const size_t qv_n_import_kinds = sizeof qv_import_kinds / sizeof *qv_import_kinds;
+
+static qv_status find_kind(qv_ctx *ctx, const qv_import_kind **out, const char *name)
+{
+    const char *names[sizeof qv_import_kinds / sizeof *qv_import_kinds];
+    for (size_t i = 0; i < qv_n_import_kinds; i++) {
+        names[i] = qv_import_kinds[i].name;
+        *out = &qv_import_kinds[i];
+        if (strcmp(names[i], name) == 0) return QV_OK;
+    }
+    const char *near = qv_nearest(name, names, qv_n_import_kinds);
+    return qv_fail(ctx, QV_ERR_USAGE, "import: there is no kind '%s'%s%s%s; nkululeko, emobox, huggingface and kaldi are known",
+                   name, near ? ", did you mean '" : "", near ? near : "", near ? "'?" : "");
+}
+
+/* "1.25", or pandas' "0 days 00:00:01.250000". */
+static bool parse_seconds(const char *text, double *seconds)
+{
+    size_t digits = strspn(text, "0123456789");
+    if (digits == 0 || digits > 5 || strncmp(text + digits, " days", 5) != 0) return qv_parse_time(text, seconds);
+    double days = atof(text), rest = 0;
+    const char *clock = text + digits + 5;
+    if (*clock == ' ') {
+        unsigned hours, minutes;
+        int used = 0;
+        if (sscanf(clock, " %2u:%2u:%n", &hours, &minutes, &used) != 2 || used == 0 || minutes > 59) return false;
+        if (!qv_parse_time(clock + used, &rest) || rest >= 60) return false;
+        rest += hours * 3600.0 + minutes * 60.0;
+    } else if (*clock) {
+        return false;
+    }
+    *seconds = days * 86400 + rest;
+    return true;
+}
+
+static bool says_nothing(const char *cell) { return !cell || !*cell || strcmp(cell, "NaT") == 0; }
+
+static qv_status read_times(qv_ctx *ctx, qv_item *item, const char *list, int line, const char *const *cells)
+{
+    const char *start = cells[QV_COLUMN_START], *end = cells[QV_COLUMN_END];
+    if (!says_nothing(start) && !parse_seconds(start, &item->start))
+        return qv_fail(ctx, QV_ERR_DATA, "%s:%d: start '%s': seconds or 'D days HH:MM:SS' were expected", list, line, start);
+    if (!says_nothing(end) && !parse_seconds(end, &item->end))
+        return qv_fail(ctx, QV_ERR_DATA, "%s:%d: end '%s': seconds or 'D days HH:MM:SS' were expected", list, line, end);
+    if (item->end >= 0 && item->end <= item->start)
+        return qv_fail(ctx, QV_ERR_DATA, "%s:%d: the end (%s) is not after the start", list, line, end);
+    return QV_OK;
+}
+
+/* What the file's name tells of columns that the list leaves open. */
+static qv_status fill_from_name(qv_ctx *ctx, const qv_import *in, qv_item *item)
+{
+    const char *subject = qv_path_base(item->name);
+    bool matched;
+    if (!in->pattern) return QV_OK;
+    qv_status status = qv_pattern_match(ctx, in->pattern, subject, &matched);
+    for (int g = 0; status == QV_OK && matched && g < qv_pattern_groups(in->pattern); g++) {
+        size_t begin, end;
+        for (int c = QV_COLUMN_SPEAKER; c < QV_COLUMNS; c++) {
+            char **text = qv_item_text(item, c);
+            if (!text || *text || strcmp(qv_pattern_group_name(in->pattern, g), qv_manifest_columns[c]) != 0) continue;
+            if (!qv_pattern_range(in->pattern, g, &begin, &end) || begin == end) continue;
+            status = qv_alloc(ctx, text, end - begin + 1, 1);
+            if (status == QV_OK) memcpy(*text, subject + begin, end - begin);
+        }
+    }
+    return status;
+}
+
+static qv_status find_recording(qv_ctx *ctx, const qv_import *in, const qv_item *item, const char *list, int line)
+{
+    struct stat st;
+    if (stat(item->file, &st) != 0)
+        return qv_fail(ctx, QV_ERR_DATA, "%s:%d: cannot find %s: %s%s", list, line, item->file, strerror(errno),
+                       in->options->root ? "" : "; --root DIR says where relative paths start");
+    if (!S_ISREG(st.st_mode)) return qv_fail(ctx, QV_ERR_DATA, "%s:%d: %s is not a file", list, line, item->file);
+    return QV_OK;
+}
+
+qv_status qv_import_row(qv_ctx *ctx, qv_import *in, const char *list, int line, const char *const *cells)
+{
+    qv_status status = QV_OK;
+    qv_item *item;
+    if (says_nothing(cells[QV_COLUMN_FILE])) return qv_fail(ctx, QV_ERR_DATA, "%s:%d: no file is named", list, line);
+    QV_TRY(qv_manifest_append(ctx, in->m, &item));
+    for (int c = 0; c < QV_COLUMNS; c++) {
+        char **text = qv_item_text(item, c);
+        if (text && cells[c] && cells[c][0]) QV_TRY(qv_strdup(ctx, text, cells[c]));
+    }
+    QV_TRY(qv_path_join(ctx, &item->file, in->root, item->name));
+    QV_TRY(find_recording(ctx, in, item, list, line));
+    QV_TRY(read_times(ctx, item, list, line, cells));
+    QV_TRY(fill_from_name(ctx, in, item));
+    if (!item->speaker) QV_TRY(qv_strdup(ctx, &item->speaker, QV_NO_SPEAKER));
+done:
+    return status;
+}
+
+static qv_status say_found(qv_ctx *ctx, qv_corpus_report *r, const qv_manifest *m, const char *path)
+{
+    size_t without = 0;
+    for (size_t i = 0; i < m->n; i++) without += m->items[i].emotion == NULL;
+    r->found = m->n;
+    qv_buf_printf(&r->text, "%zu recordings in %s\n", m->n, path);
+    if (without)
+        qv_buf_printf(&r->text, "warning: %zu recordings have no emotion; such a list serves `quaver predict` only\n", without);
+    return qv_buf_check(ctx, &r->text);
+}
+
+qv_status qv_corpus_import(qv_ctx *ctx, qv_manifest **out, qv_corpus_report *report, const char *kind, const char *path,
+                           const qv_import_options *options)
+{
+    qv_status status = QV_OK;
+    qv_import in = {.options = options};
+    const qv_import_kind *k;
+    char *dir = NULL;
+    *out = NULL;
+    QV_TRY(find_kind(ctx, &k, kind));
+    QV_TRY(qv_path_dir(ctx, &dir, path));
+    in.root = options->root ? options->root : k->from_here ? "." : dir;
+    if (options->pattern) QV_TRY(qv_pattern_new(ctx, &in.pattern, options->pattern));
+    QV_TRY(qv_manifest_new(ctx, &in.m));
+    QV_TRY(k->read(ctx, &in, path));
+    if (in.m->n == 0) {
+        status = qv_fail(ctx, QV_ERR_DATA, "%s: no recording in it", path);
+        goto done;
+    }
+    QV_TRY(qv_manifest_finish(ctx, in.m, NULL));
+    QV_TRY(say_found(ctx, report, in.m, path));
+    QV_TRY(qv_corpus_twins(ctx, report, in.m, options->unique));
+    QV_TRY(qv_manifest_finish(ctx, in.m, options->labels));
+    QV_TRY(qv_corpus_table(ctx, report, in.m));
+    *out = in.m;
+    in.m = NULL;
+done:
+    qv_manifest_free(in.m);
+    qv_pattern_free(in.pattern);
+    free(dir);
+    return status;
+}
