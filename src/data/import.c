@@ -27,8 +27,9 @@ static qv_status find_kind(qv_ctx *ctx, const qv_import_kind **out, const char *
         if (strcmp(names[i], name) == 0) return QV_OK;
     }
     const char *near = qv_nearest(name, names, qv_n_import_kinds);
-    return qv_fail(ctx, QV_ERR_USAGE, "import: there is no kind '%s'%s%s%s; nkululeko, emobox, huggingface and kaldi are known",
-                   name, near ? ", did you mean '" : "", near ? near : "", near ? "'?" : "");
+    return qv_fail(ctx, QV_ERR_USAGE,
+                   "import: there is no kind '%s'%s%s%s; nkululeko, emobox, huggingface and kaldi are known", name,
+                   near ? ", did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
 /* "1.25", or pandas' "0 days 00:00:01.250000". */
@@ -57,9 +58,11 @@ static qv_status read_times(qv_ctx *ctx, qv_item *item, const char *list, int li
 {
     const char *start = cells[QV_COLUMN_START], *end = cells[QV_COLUMN_END];
     if (!says_nothing(start) && !parse_seconds(start, &item->start))
-        return qv_fail(ctx, QV_ERR_DATA, "%s:%d: start '%s': seconds or 'D days HH:MM:SS' were expected", list, line, start);
+        return qv_fail(ctx, QV_ERR_DATA, "%s:%d: start '%s': seconds or 'D days HH:MM:SS' were expected", list, line,
+                       start);
     if (!says_nothing(end) && !parse_seconds(end, &item->end))
-        return qv_fail(ctx, QV_ERR_DATA, "%s:%d: end '%s': seconds or 'D days HH:MM:SS' were expected", list, line, end);
+        return qv_fail(ctx, QV_ERR_DATA, "%s:%d: end '%s': seconds or 'D days HH:MM:SS' were expected", list, line,
+                       end);
     if (item->end >= 0 && item->end <= item->start)
         return qv_fail(ctx, QV_ERR_DATA, "%s:%d: the end (%s) is not after the start", list, line, end);
     return QV_OK;
@@ -121,7 +124,8 @@ static qv_status say_found(qv_ctx *ctx, qv_corpus_report *r, const qv_manifest *
     r->found = m->n;
     qv_buf_printf(&r->text, "%zu recordings in %s\n", m->n, path);
     if (without)
-        qv_buf_printf(&r->text, "warning: %zu recordings have no emotion; such a list serves `quaver predict` only\n", without);
+        qv_buf_printf(&r->text, "warning: %zu recordings have no emotion; such a list serves `quaver predict` only\n",
+                      without);
     return qv_buf_check(ctx, &r->text);
 }
 

@@ -16,7 +16,7 @@ typedef struct entry {
 /* A file of lines "key rest". */
 typedef struct table {
     char *path, *text;
-    entry *rows;  /* in the file's order */
+    entry *rows;   /* in the file's order */
     entry *by_key; /* sorted */
     size_t n, cap;
 } table;
@@ -104,9 +104,10 @@ static qv_status check_command(qv_ctx *ctx, const kaldi *k, const entry *wav)
 {
     size_t n = strlen(wav->rest);
     if (wav->rest[n - 1] != '|' && wav->rest[0] != '|') return QV_OK;
-    return qv_fail(ctx, QV_ERR_DATA,
-                   "%s:%d: '%s' is a command (%s); commands are never run: write the recordings to files and name these",
-                   k->wav.path, wav->line, wav->key, wav->rest);
+    return qv_fail(
+        ctx, QV_ERR_DATA,
+        "%s:%d: '%s' is a command (%s); commands are never run: write the recordings to files and name these",
+        k->wav.path, wav->line, wav->key, wav->rest);
 }
 
 /* What an utterance's row needs beside its file. */
@@ -118,18 +119,19 @@ static qv_status add_utterance(qv_ctx *ctx, qv_import *in, const kaldi *k, const
     qv_status status = check_command(ctx, k, wav);
     if (status != QV_OK) return status;
     if (!speaker)
-        return qv_fail(ctx, QV_ERR_DATA, "%s:%d: '%s' has no speaker in %s", from->path, utterance->line, utterance->key,
-                       k->speaker.path);
+        return qv_fail(ctx, QV_ERR_DATA, "%s:%d: '%s' has no speaker in %s", from->path, utterance->line,
+                       utterance->key, k->speaker.path);
     if (k->emotion.n && !emotion)
-        return qv_fail(ctx, QV_ERR_DATA, "%s:%d: '%s' has no emotion in %s", from->path, utterance->line, utterance->key,
-                       k->emotion.path);
+        return qv_fail(ctx, QV_ERR_DATA, "%s:%d: '%s' has no emotion in %s", from->path, utterance->line,
+                       utterance->key, k->emotion.path);
     const entry *gender = find_entry(&k->gender, speaker->rest);
     row[QV_COLUMN_FILE] = wav->rest;
     row[QV_COLUMN_SPEAKER] = speaker->rest;
     row[QV_COLUMN_EMOTION] = emotion ? emotion->rest : NULL;
-    if (gender) row[QV_COLUMN_GENDER] = strcmp(gender->rest, "f") == 0   ? "female"
-                                        : strcmp(gender->rest, "m") == 0 ? "male"
-                                                                         : gender->rest;
+    if (gender)
+        row[QV_COLUMN_GENDER] = strcmp(gender->rest, "f") == 0   ? "female"
+                                : strcmp(gender->rest, "m") == 0 ? "male"
+                                                                 : gender->rest;
     row[QV_COLUMN_START] = start;
     row[QV_COLUMN_END] = end && strcmp(end, "-1") == 0 ? NULL : end;
     return qv_import_row(ctx, in, from->path, utterance->line, row);
@@ -153,8 +155,8 @@ static qv_status add_segment(qv_ctx *ctx, qv_import *in, const kaldi *k, const e
         status = qv_fail(ctx, QV_ERR_DATA, "%s:%d: `utterance recording start end` was expected", k->segments.path,
                          segment->line);
     else if (!wav)
-        status = qv_fail(ctx, QV_ERR_DATA, "%s:%d: recording '%s' is not in %s", k->segments.path, segment->line, part[0],
-                         k->wav.path);
+        status = qv_fail(ctx, QV_ERR_DATA, "%s:%d: recording '%s' is not in %s", k->segments.path, segment->line,
+                         part[0], k->wav.path);
     else
         status = add_utterance(ctx, in, k, wav, &k->segments, segment, part[1], part[2]);
 done:
@@ -166,7 +168,8 @@ qv_status qv_import_kaldi(qv_ctx *ctx, qv_import *in, const char *path)
 {
     qv_status status = QV_OK;
     kaldi k = {0};
-    if (!qv_is_dir(path)) return qv_fail(ctx, QV_ERR_USAGE, "%s: kaldi wants the data folder, with wav.scp and utt2spk", path);
+    if (!qv_is_dir(path))
+        return qv_fail(ctx, QV_ERR_USAGE, "%s: kaldi wants the data folder, with wav.scp and utt2spk", path);
     QV_TRY(open_table(ctx, &k.wav, path, "wav.scp", true));
     QV_TRY(open_table(ctx, &k.speaker, path, "utt2spk", true));
     QV_TRY(open_table(ctx, &k.emotion, path, "utt2emo", false));

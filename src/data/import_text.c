@@ -24,7 +24,8 @@ static int column_named(const qv_import *in, const char *name, const char *forei
             continue;
         }
         if (strcmp(name, own) == 0) return c;
-        if (qv_map_find(foreign, name, strlen(name), &value, &n) && strlen(own) == n && memcmp(own, value, n) == 0) return c;
+        if (qv_map_find(foreign, name, strlen(name), &value, &n) && strlen(own) == n && memcmp(own, value, n) == 0)
+            return c;
     }
     return -1;
 }
@@ -71,7 +72,8 @@ static qv_status import_csv(qv_ctx *ctx, qv_import *in, const char *path, const 
         QV_TRY(qv_csv_next(ctx, &csv, &more));
         if (!more) break;
         if (csv.n != cells) {
-            status = qv_fail(ctx, QV_ERR_DATA, "%s:%d: %zu cells where the header has %zu", path, csv.row_line, csv.n, cells);
+            status = qv_fail(ctx, QV_ERR_DATA, "%s:%d: %zu cells where the header has %zu", path, csv.row_line, csv.n,
+                             cells);
             goto done;
         }
         for (int c = 0; c < QV_COLUMNS; c++) {
@@ -84,10 +86,7 @@ done:
     return status;
 }
 
-qv_status qv_import_nkululeko(qv_ctx *ctx, qv_import *in, const char *path)
-{
-    return import_csv(ctx, in, path, NULL);
-}
+qv_status qv_import_nkululeko(qv_ctx *ctx, qv_import *in, const char *path) { return import_csv(ctx, in, path, NULL); }
 
 qv_status qv_import_huggingface(qv_ctx *ctx, qv_import *in, const char *path)
 {

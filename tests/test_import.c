@@ -1,0 +1,237 @@
+/* Foreign lists: what is taken, and what is refused with file and line. */
+#include "data/import.h"
+#include "support/support.h"
+
+enum { FILES_MAX = 6 };
+
+typedef struct list_case {
+    const char *kind, *list; /* list: below the fixture's folder */
+    const char *files[FILES_MAX][2];
+    qv_import_options options;
+    const char *rows; /* "name speaker emotion gender start end" a line; NULL: refused */
+    const char *says;
+} list_case;
+
+static const list_case cases[] = {
+    {"nkululeko",
+     "l.csv",
+     {{"l.csv", "file,speaker,emotion,gender\nw/a.wav,s1,joy,female\nw/b.wav,,rage,\n"}},
+     {0},
+     "w/a.wav s1 joy female 0 -1\nw/b.wav ? rage - 0 -1\n",
+     "2 recordings in "},
+    {"nkululeko",
+     "l.csv",
+     {{"l.csv", "file,start,end,who,class_label\nw/a.wav,0 days 00:00:01.5,0 days 00:01:02,s1,joy\nw/a.wav,0 "
+                "days,NaT,s1,joy\n"}},
+     {.columns = "emotion=class_label speaker=who"},
+     "w/a.wav s1 joy - 1.5 62\nw/a.wav s1 joy - 0 -1\n",
+     NULL},
+    {"nkululeko",
+     "l.csv",
+     {{"l.csv", "file,speaker,class_label\nw/a.wav,s1,joy\n"}},
+     {0},
+     NULL,
+     "l.csv:1: no column for 'emotion' among: file, speaker, class_label; --columns emotion=NAME"},
+    {"nkululeko",
+     "l.csv",
+     {{"l.csv", "file,speaker,emotion\nw/a.wav,s1,joy\nw/none.wav,s1,joy\n"}},
+     {0},
+     NULL,
+     "l.csv:3: cannot find "},
+    {"nkululeko",
+     "l.csv",
+     {{"l.csv", "file,speaker,emotion\nw/a.wav,s1\n"}},
+     {0},
+     NULL,
+     "l.csv:2: 2 cells where the header has 3"},
+    {"nkululeko",
+     "l.csv",
+     {{"l.csv", "file,speaker,emotion,start\nw/a.wav,s1,joy,1 day\n"}},
+     {0},
+     NULL,
+     "l.csv:2: start '1 day'"},
+    {"nkululeko", "l.csv", {{"l.csv", "file,speaker,emotion\n"}}, {0}, NULL, "no recording in it"},
+    {"huggingface",
+     "train/metadata.csv",
+     {{"train/metadata.csv", "file_name,label,speaker_id\nx.wav,anger,7\n"}, {"train/x.wav", "x"}},
+     {0},
+     "x.wav 7 anger - 0 -1\n",
+     NULL},
+    {"emobox",
+     "e.jsonl",
+     {{"e.jsonl", "{\"key\": \"emodb-03a01Fa\", \"wav\": \"w/03a01Fa.wav\", \"emo\": \"boredem\", \"channel\": 1}\n\n"},
+      {"w/03a01Fa.wav", "x"}},
+     {.pattern = "^(?<speaker>\\d\\d)"},
+     "w/03a01Fa.wav 03 boredem - 0 -1\n",
+     "boredem"},
+    {"emobox",
+     "e.jsonl",
+     {{"e.jsonl", "{\"wav\": \"w/a.wav\", \"emo\": \"joy\"}\n{\"wav\": \"w/a.wav\"\n"}},
+     {0},
+     NULL,
+     "e.jsonl:2: not a JSON object"},
+    {"emobox", "e.jsonl", {{"e.jsonl", "[1]\n"}}, {0}, NULL, "e.jsonl:1: not a JSON object: another value"},
+    {"emobox", "e.jsonl", {{"e.jsonl", "{\"wav\": \"w/a.wav\"}\n"}}, {0}, NULL, "e.jsonl:1: no \"emo\""},
+    {"emobox",
+     "e.jsonl",
+     {{"e.jsonl", "{\"wav\": 5, \"emo\": \"joy\"}\n"}},
+     {0},
+     NULL,
+     "e.jsonl:1: the value of \"wav\" is not a text"},
+    {"kaldi",
+     "k",
+     {{"k/wav.scp", "u1 w/a.wav\nu2 w/b.wav\n"},
+      {"k/utt2spk", "u1 s1\nu2 s2\n"},
+      {"k/utt2emo", "u1 joy\r\nu2 rage\n"},
+      {"k/spk2gender", "s1 f\ns2 m\n"}},
+     {.root = ""},
+     "w/a.wav s1 joy female 0 -1\nw/b.wav s2 rage male 0 -1\n",
+     NULL},
+    {"kaldi",
+     "k",
+     {{"k/wav.scp", "r1 w/a.wav\n"}, {"k/utt2spk", "u1 s1\nu2 s1\n"}, {"k/segments", "u1 r1 0.5 1\nu2 r1 1.5 -1\n"}},
+     {.root = ""},
+     "w/a.wav s1 - - 0.5 1\nw/a.wav s1 - - 1.5 -1\n",
+     "2 recordings have no emotion"},
+    {"kaldi",
+     "k",
+     {{"k/wav.scp", "u1 w/a.wav\nu2 touch k/ran |\n"}, {"k/utt2spk", "u1 s1\nu2 s1\n"}},
+     {.root = ""},
+     NULL,
+     "wav.scp:2: 'u2' is a command (touch k/ran |); commands are never run"},
+    {"kaldi",
+     "k",
+     {{"k/wav.scp", "u1 w/a.wav\n"}, {"k/utt2spk", "u2 s1\n"}},
+     {.root = ""},
+     NULL,
+     "wav.scp:1: 'u1' has no speaker in "},
+    {"kaldi",
+     "k",
+     {{"k/wav.scp", "u1 w/a.wav\n"}, {"k/utt2spk", "u1 s1\n"}, {"k/utt2emo", "u2 joy\n"}},
+     {.root = ""},
+     NULL,
+     "wav.scp:1: 'u1' has no emotion in "},
+    {"kaldi",
+     "k",
+     {{"k/wav.scp", "u1 w/a.wav\n"}, {"k/utt2spk", "u1 s1\n"}, {"k/segments", "u1 r9 0 1\n"}},
+     {.root = ""},
+     NULL,
+     "segments:1: recording 'r9' is not in "},
+    {"kaldi",
+     "k",
+     {{"k/wav.scp", "u1 w/a.wav\n"}, {"k/utt2spk", "u1 s1\n"}, {"k/segments", "u1 w/a.wav\n"}},
+     {.root = ""},
+     NULL,
+     "segments:1: `utterance recording start end`"},
+    {"kaldi",
+     "k",
+     {{"k/wav.scp", "u1 w/a.wav\nu1 w/b.wav\n"}, {"k/utt2spk", "u1 s1\n"}},
+     {.root = ""},
+     NULL,
+     "wav.scp:2: 'u1' stands already in line 1"},
+    {"kaldi",
+     "k",
+     {{"k/wav.scp", "u1\n"}, {"k/utt2spk", "u1 s1\n"}},
+     {.root = ""},
+     NULL,
+     "wav.scp:1: 'u1' and nothing after it"},
+    {"kalid", "k", {{NULL, NULL}}, {0}, NULL, "did you mean 'kaldi'"},
+};
+
+static void put(qv_ctx *ctx, const char *dir, const char *name, const char *text)
+{
+    char *path, *parent;
+    qv_assert_ok(ctx, qv_path_join(ctx, &path, dir, name));
+    qv_assert_ok(ctx, qv_path_dir(ctx, &parent, path));
+    qv_assert_ok(ctx, qv_make_dirs(ctx, parent));
+    qv_assert_ok(ctx, qv_write_file(ctx, path, text, strlen(text)));
+    free(path), free(parent);
+}
+
+/* Two recordings and the case's lists in a fresh folder; root "" stands for that folder. */
+static qv_status import_case(qv_ctx *ctx, const char *dir, const list_case *c, qv_manifest **m, qv_corpus_report *r)
+{
+    qv_import_options o = c->options;
+    char *list;
+    put(ctx, dir, "w/a.wav", "a");
+    put(ctx, dir, "w/b.wav", "b");
+    for (int i = 0; i < FILES_MAX && c->files[i][0]; i++) put(ctx, dir, c->files[i][0], c->files[i][1]);
+    if (o.root) o.root = dir;
+    qv_assert_ok(ctx, qv_path_join(ctx, &list, dir, c->list));
+    qv_status status = qv_corpus_import(ctx, m, r, c->kind, list, &o);
+    free(list);
+    return status;
+}
+
+static void lists_of_others(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        const list_case *c = &cases[k];
+        qv_ctx *ctx = qv_ctx_new();
+        char *dir = qv_test_tmpdir();
+        qv_manifest *m;
+        qv_corpus_report r = {0};
+        qv_buf rows = {0};
+        qv_status status = import_case(ctx, dir, c, &m, &r);
+        for (size_t i = 0; m && i < m->n; i++) {
+            const qv_item *item = &m->items[i];
+            qv_buf_printf(&rows, "%s %s %s %s %g %g\n", item->name, item->speaker, item->emotion ? item->emotion : "-",
+                          item->gender ? item->gender : "-", item->start, item->end);
+        }
+        if ((status == QV_OK) != (c->rows != NULL)) fail_msg("%s %zu: %s", c->kind, k, qv_ctx_message(ctx));
+        if (c->rows && strcmp(rows.data, c->rows) != 0)
+            fail_msg("%s gave\n%sinstead of\n%s", c->kind, rows.data, c->rows);
+        const char *said = c->rows ? r.text.data : qv_ctx_message(ctx);
+        if (c->says && !strstr(said, c->says)) fail_msg("%s: '%s' is not in:\n%s", c->kind, c->says, said);
+        char *ran;
+        qv_assert_ok(ctx, qv_path_join(ctx, &ran, dir, "k/ran"));
+        assert_false(qv_path_exists(ran));
+        free(ran);
+        qv_buf_free(&rows);
+        qv_corpus_report_free(&r);
+        qv_manifest_free(m);
+        qv_test_rmdir(dir);
+        qv_ctx_free(ctx);
+    }
+}
+
+static void every_allocation_may_fail(void **state)
+{
+    (void)state;
+    static const size_t chosen[] = {1, 8, 14};
+    for (size_t i = 0; i < sizeof chosen / sizeof *chosen; i++) {
+        qv_ctx *ctx = qv_ctx_new();
+        char *dir = qv_test_tmpdir(), *list;
+        qv_manifest *m;
+        qv_corpus_report r = {0};
+        const list_case *c = &cases[chosen[i]];
+        qv_import_options o = c->options;
+        qv_assert_ok(ctx, import_case(ctx, dir, c, &m, &r));
+        qv_manifest_free(m);
+        qv_corpus_report_free(&r);
+        qv_assert_ok(ctx, qv_path_join(ctx, &list, dir, c->list));
+        if (o.root) o.root = dir;
+        qv_status s = QV_ERR_MEMORY;
+        for (size_t nth = 1; s == QV_ERR_MEMORY && nth < 1000; nth++) {
+            qv_ctx_fail_alloc(ctx, nth);
+            s = qv_corpus_import(ctx, &m, &r, c->kind, list, &o);
+            assert_true(s == QV_OK || s == QV_ERR_MEMORY);
+            qv_manifest_free(m);
+            qv_corpus_report_free(&r);
+        }
+        assert_int_equal(s, QV_OK);
+        free(list);
+        qv_test_rmdir(dir);
+        qv_ctx_free(ctx);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lists_of_others),
+        cmocka_unit_test(every_allocation_may_fail),
+    };
+    return cmocka_run_group_tests_name("import", tests, NULL, NULL);
+}
