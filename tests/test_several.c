@@ -215,7 +215,7 @@ static void each_corpus_has_its_own_normalization(void **state)
 static int run(const fixture *f, const char *words)
 {
     char line[4096];
-    snprintf(line, sizeof line, "cd '%s' && QUAVER='%s/quaver' && %s > out 2> err", f->dir, QV_BINARY_DIR, words);
+    snprintf(line, sizeof line, "cd '%s' && QUAVER='%s/quaver' && { %s; } > out 2> err", f->dir, QV_BINARY_DIR, words);
     int rc = system(line);
     return WIFEXITED(rc) ? WEXITSTATUS(rc) : -1;
 }
@@ -246,7 +246,7 @@ static void a_training_over_two(void **state)
                      0);
     assert_int_equal(run(f, train), 1); /* nothing teaches sadness when x is left out */
     assert_file_says(f, "err", "'sadness'");
-    snprintf(line, sizeof line, "%s --labels anger,neutral,happiness,disgust?", train);
+    snprintf(line, sizeof line, "%s --labels anger,neutral,happiness,disgust", train);
     assert_int_equal(run(f, line), 2); /* the second list of labels goes with the second manifest */
     assert_file_says(f, "err", "disgust");
     snprintf(line, sizeof line, "%s -f 2", train);
