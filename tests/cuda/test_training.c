@@ -129,6 +129,17 @@ static void every_buffer_of_every_order(void **state)
     lab_close(&l);
 }
 
+/* Operands of convolutions in 11 bits: a unit in their last place is 2^-10 of them. */
+static void every_buffer_in_tf32(void **state)
+{
+    (void)state;
+    lab l;
+    lab_open(&l);
+    l.settings.precision = QV_PRECISION_TF32;
+    compare_step(&l, &l.settings, 0x1p-10, 0x1p-24);
+    lab_close(&l);
+}
+
 static bool is_any(const qv_dnn_key *k) { return k->kind != QV_DNN_PRODUCT; }
 static bool is_stem_or_grad_x(const qv_dnn_key *k) { return k->kind == QV_DNN_CONV_GRAD_X || k->cin == 1; }
 
@@ -484,6 +495,7 @@ int main(int argc, char **argv)
     if (argc > 1) cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_buffer_of_every_order),
+        cmocka_unit_test(every_buffer_in_tf32),
         cmocka_unit_test(every_buffer_without_plans),
         cmocka_unit_test(fifty_losses_as_the_reference),
         cmocka_unit_test(graphs_give_the_bits_of_single_launches),
