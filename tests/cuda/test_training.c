@@ -129,6 +129,9 @@ static void every_buffer_of_every_order(void **state)
     lab_close(&l);
 }
 
+static bool is_any(const qv_dnn_key *k) { return k->kind != QV_DNN_PRODUCT; }
+static bool is_stem_or_grad_x(const qv_dnn_key *k) { return k->kind == QV_DNN_CONV_GRAD_X || k->cin == 1; }
+
 /* Operands of convolutions in 11 bits: a unit in their last place is 2^-10 of them. */
 static void every_buffer_in_tf32(void **state)
 {
@@ -140,8 +143,23 @@ static void every_buffer_in_tf32(void **state)
     lab_close(&l);
 }
 
-static bool is_any(const qv_dnn_key *k) { return k->kind != QV_DNN_PRODUCT; }
-static bool is_stem_or_grad_x(const qv_dnn_key *k) { return k->kind == QV_DNN_CONV_GRAD_X || k->cin == 1; }
+/* Activations, their gradients, weights as convolutions read them and their gradients in 8 bits: a unit in their last
+ * place is 2^-7 of them. Half of it at each store is no more than moving the weights by one. */
+static void every_buffer_in_bfloat16(void **state)
+{
+    (void)state;
+    lab l;
+    lab_open(&l);
+    l.settings.precision = QV_PRECISION_BF16;
+    for (int order = QV_ORDER_PREACT; order <= QV_ORDER_RELU_BN; order++) {
+        l.settings.order = order;
+        compare_step(&l, &l.settings, 0x1p-7, 0x1p-8);
+    }
+    simt_dnn_refuse(is_stem_or_grad_x);
+    compare_step(&l, &l.settings, 0x1p-7, 0x1p-8);
+    simt_dnn_refuse(NULL);
+    lab_close(&l);
+}
 
 /* What cuDNN has no plan for is convolved by the project's own kernels: all of it, or a part. */
 static void every_buffer_without_plans(void **state)
@@ -408,6 +426,35 @@ static void checkpoints_go_from_device_to_device(void **state)
     }
 }
 
+/* Learns in eight bits too, keeps its weights in 24, and gives the same bits streamed, resumed and replayed. */
+static void a_training_in_bfloat16(void **state)
+{
+    (void)state;
+    lab l;
+    char *dir = qv_test_tmpdir(), path[512];
+    lab_open(&l);
+    l.settings.precision = QV_PRECISION_BF16;
+    snprintf(path, sizeof path, "%s/last.safetensors", dir);
+    qv_trainer *a = lab_trainer(&l, &l.settings, NULL),
+               *b = lab_trainer(&l, &l.settings, &(qv_trainer_options){.resident_limit = 1});
+    qv_trainer *c = lab_trainer(&l, &l.settings, &(qv_trainer_options){.profile = true, .poison = true});
+    qv_loss first = lab_train(&l, a, 1);
+    assert_true(lab_train(&l, b, 1).sum == first.sum && lab_train(&l, c, 1).sum == first.sum);
+    save(&l, a, &l.settings, path);
+    qv_loss last = lab_train(&l, a, 10);
+    assert_true(last.sum / (double)last.steps < 0.7 * first.sum / (double)first.steps);
+    assert_true(lab_train(&l, b, 10).sum == last.sum && lab_train(&l, c, 10).sum == last.sum);
+    qv_trainer_free(c);
+    c = lab_trainer(&l, &l.settings, NULL);
+    load(&l, c, path, true);
+    assert_true(lab_train(&l, c, 10).sum == last.sum);
+    lab_assert_same_weights(a, b);
+    lab_assert_same_weights(a, c);
+    qv_trainer_free(a), qv_trainer_free(b), qv_trainer_free(c);
+    qv_test_rmdir(dir);
+    lab_close(&l);
+}
+
 /* ---- features ---- */
 
 /* Resident or streamed batch by batch: the same bits. */
@@ -496,6 +543,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_buffer_of_every_order),
         cmocka_unit_test(every_buffer_in_tf32),
+        cmocka_unit_test(every_buffer_in_bfloat16),
+        cmocka_unit_test(a_training_in_bfloat16),
         cmocka_unit_test(every_buffer_without_plans),
         cmocka_unit_test(fifty_losses_as_the_reference),
         cmocka_unit_test(graphs_give_the_bits_of_single_launches),

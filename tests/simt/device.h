@@ -142,7 +142,7 @@ struct Site {
     {
         uint4 v;
         check_aligned(p, alignof(uint4));
-        std::memcpy(&v, p, sizeof v);
+        std::memcpy(&v, static_cast<const float *>(p) + loads_ahead(), sizeof v);
         return v;
     }
     void store16(void *p, uint4 v) const
