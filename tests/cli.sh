@@ -61,7 +61,7 @@ expect 0 '' -- --version
 out_has 'quaver '
 expect 0 '' -- help settings
 out_has 'train'
-for command in corpus train eval predict report doctor; do
+for command in corpus train eval predict report selftest doctor; do
     expect 0 '' -- $command --help
     check "$command --help says nothing" test -s "$T/out"
     expect 2 '--bogus-word' -- $command --bogus-word
@@ -80,6 +80,10 @@ expect 2 '--checkpoint' -- predict "$T/synth/wav"
 expect 2 '--checkpoint' -- eval
 expect 2 'csv or jsonl' -- predict --checkpoint x --format xml y
 expect 2 'run.device' -- predict --checkpoint x --device tpu y
+expect 2 'run.device' -- selftest --device tpu
+expect 2 'run.precision = fp8' -- selftest --precision fp8
+expect 2 '--seed x' -- selftest --seed x
+expect 2 'run.precision' -- selftest --precision bf16
 printf '[net]\nwidht = 3\n' >"$T/typo.ini"
 expect 2 'typo.ini:2|net.width' -- train --out "$T/r" --config "$T/typo.ini"
 printf '[net\nwidth = 3\n' >"$T/broken.ini"

@@ -13,6 +13,7 @@ qv_status qv_cmd_predict(qv_ctx *ctx, int argc, char **argv);
 qv_status qv_cmd_study(qv_ctx *ctx, int argc, char **argv);
 qv_status qv_cmd_report(qv_ctx *ctx, int argc, char **argv);
 qv_status qv_cmd_doctor(qv_ctx *ctx, int argc, char **argv);
+qv_status qv_cmd_selftest(qv_ctx *ctx, int argc, char **argv);
 
 /* Takes options of the form --section.key=value and --section.key value out of argv and sets them. */
 qv_status qv_cli_overrides(qv_ctx *ctx, qv_settings *s, int *argc, char **argv);

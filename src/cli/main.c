@@ -21,6 +21,7 @@ static const command commands[] = {
     {"predict", "classify recordings", qv_cmd_predict},
     {"study", "compare settings over corpora, folds and seeds: tests, plots, report", qv_cmd_study},
     {"report", "write a run folder's report.html again", qv_cmd_report},
+    {"selftest", "compare this program on this machine with the reference", qv_cmd_selftest},
     {"doctor", "what this program is made of and what it finds here", qv_cmd_doctor},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };

@@ -426,6 +426,16 @@ qv_net_config qv_settings_net(const qv_settings *s)
                            .nesterov = s->nesterov};
 }
 
+qv_exec_options qv_settings_exec(const qv_settings *s)
+{
+    return (qv_exec_options){.device = (qv_device)s->device,
+                             .which = s->gpu,
+                             .precision = (qv_precision)s->precision,
+                             .workspace = (size_t)s->workspace << 20,
+                             .autotune = s->autotune,
+                             .isa = qv_settings_isa(s)};
+}
+
 const char *qv_normalization_name(int n) { return find("features.normalize")->choices[n]; }
 
 const char *qv_settings_isa(const qv_settings *s) { return s->isa ? find("run.isa")->choices[s->isa] : NULL; }

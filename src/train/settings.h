@@ -5,7 +5,7 @@
 #ifndef QV_TRAIN_SETTINGS_H
 #define QV_TRAIN_SETTINGS_H
 
-#include "backend/backend.h"
+#include "backend/exec.h"
 #include "base/buf.h"
 #include "data/features.h"
 #include "net/net.h"
@@ -85,6 +85,8 @@ void qv_settings_move(qv_settings *s, qv_device device, char *gpu);
 qv_feature_config qv_settings_features(const qv_settings *s);
 qv_net_config qv_settings_net(const qv_settings *s);
 int qv_settings_patch_frames(const qv_settings *s);
+/* [run] as options of an exec; pool and what a caller asks for besides are left zero. */
+qv_exec_options qv_settings_exec(const qv_settings *s);
 /* Best instruction set allowed, NULL: what there is. */
 const char *qv_settings_isa(const qv_settings *s);
 

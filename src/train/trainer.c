@@ -129,20 +129,16 @@ qv_status qv_trainer_new(qv_ctx *ctx, qv_trainer **out, const qv_settings *s, co
     c.utterances = (int)d->n;
     c.norms = d->norms;
     QV_TRY(qv_net_new(ctx, &t->net, &c, NULL));
-    qv_exec_options e = {.device = (qv_device)s->device,
-                         .gpu = o->gpu,
-                         .which = s->gpu,
-                         .precision = (qv_precision)s->precision,
-                         .workspace = (size_t)s->workspace << 20,
-                         .autotune = s->autotune,
-                         .resident_limit = o->resident_limit,
-                         .loop = {.state = t->net->state, .loss = t->net->loss, .rate = rate_of, .user = t},
-                         .pool = o->pool,
-                         .no_fuse = o->no_fuse,
-                         .keep_buffers = o->keep_buffers,
-                         .poison = o->poison,
-                         .profile = o->profile,
-                         .isa = qv_settings_isa(s)};
+    qv_exec_options e = qv_settings_exec(s);
+    e.gpu = o->gpu;
+    e.resident_limit = o->resident_limit;
+    e.loop = (qv_loop){.state = t->net->state, .loss = t->net->loss, .rate = rate_of, .user = t};
+    e.pool = o->pool;
+    e.no_fuse = o->no_fuse;
+    e.keep_buffers = o->keep_buffers;
+    e.poison = o->poison;
+    e.profile = o->profile;
+    e.direct = o->direct;
     QV_TRY(qv_exec_new(ctx, &t->exec, t->net->program, &e));
     make_key(t->state.key, s->seed, o->fold);
     t->state.batch = (uint32_t)c.batch;

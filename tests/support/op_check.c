@@ -2,7 +2,6 @@
 
 #include "kernels/bf16.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,49 +13,6 @@ static void *must(void *p)
     if (p) return p;
     fputs("op_check: no memory\n", stderr);
     abort();
-}
-
-/* The letter of operand i, 'r' where it has none. */
-static char letter_of(qv_op_kind kind, bool output, int i, bool *io)
-{
-    qv_op_info info = qv_op_info_of(kind);
-    const char *s = output ? info.out : info.in;
-    for (; i > 0; i--) s = strchr(s, ' ') + 1;
-    const char *end = s + strcspn(s, " "), *colon = memchr(s, ':', (size_t)(end - s));
-    if (io) *io = memchr(s, '!', (size_t)(end - s)) != NULL;
-    return colon ? colon[1] : 'r';
-}
-
-bool qv_operand_is_activation(qv_op_kind kind, bool output, int i) { return letter_of(kind, output, i, NULL) == 'a'; }
-
-size_t qv_operand_size(qv_op_kind kind, bool output, int i, bool *io)
-{
-    switch (letter_of(kind, output, i, io)) {
-    case 'i':
-        return sizeof(int32_t);
-    case 'f':
-        return sizeof(float);
-    case 's':
-        return sizeof(qv_step_state);
-    case 'u':
-        return sizeof(qv_utterance);
-    case 'w':
-        return sizeof(qv_window);
-    default:
-        return 0;
-    }
-}
-
-int qv_reference(const qv_op *op, const qv_tensor *in, const qv_tensor *out)
-{
-    qv_call call = {.op = op, .in = in, .out = out};
-    size_t need = 0;
-    int status = qv_ref_ops[op->kind](&call, &need);
-    if (status) return status;
-    call.scratch = must(malloc(need + 1));
-    status = qv_ref_ops[op->kind](&call, NULL);
-    free(call.scratch);
-    return status;
 }
 
 /* --- operands on the backend --- */
@@ -273,44 +229,21 @@ static double value(const struct trial *t, int k, size_t i)
     return (double)v;
 }
 
-/* Worst element of output k against what the reference wrote, in shares of its bound. */
-static void compare(struct trial *t, int k, const qv_tensor *expect, const double *bound)
+/* Output k against what the reference wrote. */
+static void compare(struct trial *t, int k, const qv_answer *a)
 {
-    bool integer = qv_operand_size((qv_op_kind)t->p->op.kind, true, k, NULL) != 0;
-    const double *reals = expect->data;
-    const int32_t *ints = expect->data;
-    size_t worst = 0, wrong = 0;
-    double worst_excess = -1;
-    for (size_t i = 0; i < qv_tensor_len(expect); i++) {
-        double want = integer ? (double)ints[i] : reals[i], diff = fabs(value(t, k, i) - want);
-        double allowed = t->r->f64 || integer ? 0 : bound[i];
-        if (diff <= allowed) continue;
-        double excess = diff - allowed;
-        if (isnan(diff)) excess = INFINITY;
-        if (excess > worst_excess) worst = i, worst_excess = excess;
-        wrong++;
-    }
-    if (!wrong) return;
+    size_t len = qv_tensor_len(&a->out[k]);
+    double *found = must(malloc((len + 1) * sizeof *found));
+    qv_verdict v = {0};
+    for (size_t i = 0; i < len; i++) found[i] = value(t, k, i);
+    qv_verdict_add(&v, t->p, a, k, found);
+    free(found);
+    if (!v.wrong) return;
     char text[256];
     snprintf(text, sizeof text,
-             "output %d, %zu of %zu elements wrong; worst at %zu: got %.9g, reference %.17g, allowed +-%.3g", k, wrong,
-             qv_tensor_len(expect), worst, value(t, k, worst), integer ? (double)ints[worst] : reals[worst],
-             integer ? 0 : bound[worst]);
+             "output %d, %zu of %zu elements wrong; worst at %zu: got %.9g, reference %.17g, allowed +-%.3g", k, v.wrong,
+             v.elements, v.at, v.got, v.want, v.bound);
     complain(t, text);
-}
-
-/* Memory for what the reference writes, with the start values of io operands. */
-static void expect_new(const qv_problem *p, qv_tensor expect[QV_MAX_OUT], double *bound[QV_MAX_OUT])
-{
-    qv_op_info info = qv_op_info_of((qv_op_kind)p->op.kind);
-    for (int k = 0; k < info.n_out; k++) {
-        expect[k] = p->out[k];
-        size_t len = qv_tensor_len(&p->out[k]);
-        if (!len) continue;
-        expect[k].data = must(calloc(len, sizeof(double)));
-        bound[k] = must(calloc(len, sizeof(double)));
-        if (p->out[k].data) memcpy(expect[k].data, p->out[k].data, len * sizeof(double));
-    }
 }
 
 static bool by_winograd(const qv_op_runner *r, const qv_problem *p)
@@ -321,19 +254,21 @@ static bool by_winograd(const qv_op_runner *r, const qv_problem *p)
 
 static bool run_case(const qv_op_runner *r, const qv_problem *p, size_t index, uint64_t seed)
 {
-    qv_tensor expect[QV_MAX_OUT] = {0};
-    double *bound[QV_MAX_OUT] = {0};
+    qv_answer answer;
     struct trial t = {.r = r, .p = p, .index = index, .seed = seed};
     qv_ctx *ctx = must(qv_ctx_new());
-    expect_new(p, expect, bound);
-    if (qv_reference(&p->op, p->in, expect)) complain(&t, "the reference refuses this case");
+    if (p->failed || qv_answer_new(ctx, &answer, p) != QV_OK) {
+        complain(&t, p->failed ? "no memory" : qv_ctx_message(ctx));
+        qv_ctx_free(ctx);
+        return false;
+    }
     if (by_winograd(r, p))
-        qv_bound_winograd(p, expect, bound[0]);
-    else
-        qv_problem_bound(p, expect, bound);
+        qv_bound_winograd(p, answer.out, answer.bound[0]);
+    else if (!r->f64)
+        qv_problem_bound(p, answer.out, answer.bound);
     for (int k = 0; k < QV_MAX_OUT; k++)
-        if (bound[k] && in_bf16(&t, true, k)) qv_bound_bf16(&expect[k], bound[k]);
-    if (!t.bad && trial_begin(&t, ctx)) {
+        if (answer.bound[k] && in_bf16(&t, true, k)) qv_bound_bf16(&answer.out[k], answer.bound[k]);
+    if (trial_begin(&t, ctx)) {
         trial_run(&t, 0xFF);
         for (int k = 0; k < t.n_out; k++)
             if (t.tout[k].data)
@@ -343,11 +278,11 @@ static bool run_case(const qv_op_runner *r, const qv_problem *p, size_t index, u
             if (!t.tout[k].data) continue;
             if (memcmp(t.first[k], t.out[k].after + GUARD, t.out[k].bytes))
                 complain(&t, "two runs differ, or something was not written");
-            compare(&t, k, &expect[k], bound[k]);
+            compare(&t, k, &answer);
         }
     }
     if (t.scratch.home) trial_end(&t);
-    for (int k = 0; k < QV_MAX_OUT; k++) free(expect[k].data), free(bound[k]);
+    qv_answer_free(&answer);
     qv_ctx_free(ctx);
     return t.bad == 0;
 }

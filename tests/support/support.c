@@ -2,8 +2,9 @@
 #include "support/support.h"
 
 #include <ftw.h>
-#include <math.h>
 #include <unistd.h>
+
+#include "base/random.h"
 
 uint64_t qv_test_seed(void)
 {
@@ -11,25 +12,11 @@ uint64_t qv_test_seed(void)
     return s ? strtoull(s, NULL, 10) : 1;
 }
 
-uint64_t qv_test_next(uint64_t *state)
-{
-    uint64_t z = (*state += 0x9E3779B97F4A7C15u);
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-    return z ^ (z >> 31);
-}
+uint64_t qv_test_next(uint64_t *state) { return qv_random_next(state); }
 
-double qv_test_uniform(uint64_t *state, double low, double high)
-{
-    return low + (high - low) * (double)(qv_test_next(state) >> 11) * 0x1p-53;
-}
+double qv_test_uniform(uint64_t *state, double low, double high) { return qv_random_uniform(state, low, high); }
 
-double qv_test_normal(uint64_t *state)
-{
-    double u = 1.0 - qv_test_uniform(state, 0, 1);
-    double v = qv_test_uniform(state, 0, 1);
-    return sqrt(-2 * log(u)) * cos(6.283185307179586 * v);
-}
+double qv_test_normal(uint64_t *state) { return qv_random_normal(state); }
 
 char *qv_test_tmpdir(void)
 {

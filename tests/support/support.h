@@ -19,7 +19,7 @@
  * qv_test_main with the line that runs the same again. */
 uint64_t qv_test_seed(void);
 
-/* Next of a fixed sequence (SplitMix64), and uniform numbers from it. */
+/* Next of a fixed sequence (base/random.h), and numbers from it. */
 uint64_t qv_test_next(uint64_t *state);
 double qv_test_uniform(uint64_t *state, double low, double high);
 double qv_test_normal(uint64_t *state);

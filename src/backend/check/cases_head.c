@@ -1,8 +1,7 @@
 /* Cases and bounds of pooling, the linear layer, the loss, the optimizer and the batches. */
 #include <math.h>
 
-#include "support/op_maker.h"
-#include "support/support.h"
+#include "backend/check/maker.h"
 
 void qv_make_pool(qv_maker *m)
 {
@@ -60,7 +59,7 @@ void qv_make_linear(qv_maker *m)
 
 void qv_bound_linear(const qv_problem *p, const qv_tensor *expect, double *const *bound)
 {
-    qv_bound_by_magnitude(p, expect, bound, (double[]){qv_chain((size_t)p->in[0].c + 1) + 2});
+    qv_bound_sums(p, expect, bound);
 }
 
 void qv_make_linear_grad(qv_maker *m)
@@ -78,8 +77,7 @@ void qv_make_linear_grad(qv_maker *m)
 
 void qv_bound_linear_grad(const qv_problem *p, const qv_tensor *expect, double *const *bound)
 {
-    size_t n = (size_t)p->in[0].n, k = (size_t)p->in[1].n;
-    qv_bound_by_magnitude(p, expect, bound, (double[]){qv_chain(k) + 2, qv_chain(n) + 2, qv_chain(n) + 2});
+    qv_bound_sums(p, expect, bound);
 }
 
 void qv_make_loss(qv_maker *m)
@@ -93,20 +91,20 @@ void qv_make_loss(qv_maker *m)
                 (const char *[]){"all labelled", "some labelled", "none labelled"}[labels],
                 (const char *[]){"", "far logits", "large logits"}[logits]);
     double *x = qv_numbers(m, &p->in[0], qv_shape(n, 1, 1, k), logits == 1 ? 60 : 2);
-    for (size_t i = 0; i < qv_tensor_len(&p->in[0]) && logits == 2; i++) x[i] = qv_as_float(x[i] + 5000);
+    for (size_t i = 0; x && i < qv_tensor_len(&p->in[0]) && logits == 2; i++) x[i] = qv_as_float(x[i] + 5000);
     p->in[1] = qv_shape(n, 1, 1, 1);
     int32_t *label = qv_room(&p->in[1], sizeof *label);
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; label && i < n; i++) {
         bool known = labels == 0 || (labels == 1 && i % 3 != 1);
-        label[i] = known ? (int32_t)(qv_test_next(&m->rng) % (uint64_t)k) : -1;
+        label[i] = known ? (int32_t)(qv_random_next(&m->rng) % (uint64_t)k) : -1;
     }
     double *weight = qv_numbers(m, &p->in[2], qv_vector(k), 1);
-    for (int i = 0; i < k; i++) weight[i] = qv_as_float(fabs(weight[i]) + 0.1);
+    for (int i = 0; weight && i < k; i++) weight[i] = qv_as_float(fabs(weight[i]) + 0.1);
     if (qv_pick(m, 2)) {
         qv_describe(m, " mixed");
-        p->in[3] = p->in[1];
+        p->in[3] = qv_shape(n, 1, 1, 1);
         int32_t *other = qv_room(&p->in[3], sizeof *other);
-        for (int i = 0; i < n; i++) other[i] = label[n - 1 - i];
+        for (int i = 0; label && other && i < n; i++) other[i] = label[n - 1 - i];
         qv_coefficients(m, &p->in[4], qv_shape(n, 1, 1, 1));
     }
     p->out[0] = qv_vector(2);
@@ -161,7 +159,7 @@ void qv_make_sgd(qv_maker *m)
                 p->op.a.sgd.nesterov);
     p->in[0] = qv_vector(1);
     qv_step_state *state = qv_room(&p->in[0], sizeof *state);
-    *state = (qv_step_state){.set_size = 1, .batch = 1, .lr = p->exact ? 0.5f : 0.05f};
+    if (state) *state = (qv_step_state){.set_size = 1, .batch = 1, .lr = p->exact ? 0.5f : 0.05f};
     qv_numbers(m, &p->in[1], qv_vector(len), 1);
     qv_numbers(m, &p->out[0], qv_vector(len), 1);
     qv_numbers(m, &p->out[1], qv_vector(len), 1);
@@ -191,10 +189,11 @@ void qv_make_gather(qv_maker *m)
     qv_pick_exact(m);
     qv_describe(m, " %d frames x %d mels %s", t, mels,
                 (const char *[]){"drawn", "drawn at a later step", "windows"}[mode]);
-    int augmented = mode == 2 ? 0 : qv_pick(m, 3);
+    bool augmented = mode < 2 && qv_pick(m, 2), mixed = qv_pick(m, 2);
     p->op.a.gather = (qv_gather_attr){.windows = mode == 2};
+    if (mixed) qv_describe(m, " mixed");
     if (augmented) {
-        qv_describe(m, augmented == 1 ? " augmented" : " augmented and mixed");
+        qv_describe(m, " augmented");
         p->op.a.gather = (qv_gather_attr){.speed = 13107,
                                           .warp = 9830,
                                           .gain = p->exact ? 0 : 0.7f,
@@ -204,14 +203,16 @@ void qv_make_gather(qv_maker *m)
                                           .mel_width = 3};
     }
     p->in[0] = qv_vector(1);
-    *(qv_step_state *)qv_room(&p->in[0], sizeof(qv_step_state)) =
-        (qv_step_state){.key = {3, 4},
+    qv_step_state *state = qv_room(&p->in[0], sizeof *state);
+    if (!state) return;
+    *state = (qv_step_state){.key = {3, 4},
                         .step = mode ? ((uint64_t)1 << 32) + 1 : 0,
                         .set_size = SET,
                         .batch = 2 * BATCH,
                         .first = mode ? BATCH : 0};
     p->in[2] = qv_vector(RECORDINGS);
     qv_utterance *u = qv_room(&p->in[2], sizeof *u);
+    if (!u) return;
     int frames = 0;
     for (int k = 0; k < RECORDINGS; k++) {
         int lengths[] = {1, t, t + 1, 3 * t + 2, (t + 1) / 2};
@@ -220,25 +221,25 @@ void qv_make_gather(qv_maker *m)
     }
     p->in[1] = qv_shape(1, 1, frames, mels);
     float *feats = qv_room(&p->in[1], sizeof *feats);
-    for (size_t k = 0; k < qv_tensor_len(&p->in[1]); k++) feats[k] = (float)qv_number(m, 5);
+    for (size_t k = 0; feats && k < qv_tensor_len(&p->in[1]); k++) feats[k] = (float)qv_number(m, 5);
     p->in[3] = qv_shape(NORMS, 1, 2, mels);
     float *norm = qv_room(&p->in[3], sizeof *norm);
-    for (size_t k = 0; k < qv_tensor_len(&p->in[3]); k++) norm[k] = (float)qv_number(m, 1);
+    for (size_t k = 0; norm && k < qv_tensor_len(&p->in[3]); k++) norm[k] = (float)qv_number(m, 1);
     if (mode == 2) {
         p->in[5] = qv_vector(BATCH);
         qv_window *w = qv_room(&p->in[5], sizeof *w);
-        for (int k = 0; k < BATCH; k++) w[k] = (qv_window){k % 4 == 3 ? -1 : k + 2, k * 2 % u[k + 2].frames};
+        for (int k = 0; w && k < BATCH; k++) w[k] = (qv_window){k % 4 == 3 ? -1 : k + 2, k * 2 % u[k + 2].frames};
     } else {
         p->in[4] = qv_vector(2 * SET);
         int32_t *order = qv_room(&p->in[4], sizeof *order);
-        for (int k = 0; k < 2 * SET; k++) order[k] = (k * 3 + k / SET) % RECORDINGS;
+        for (int k = 0; order && k < 2 * SET; k++) order[k] = (k * 3 + k / SET) % RECORDINGS;
     }
     p->out[0] = qv_shape(BATCH, t, mels, 1);
     p->out[1] = qv_vector(BATCH);
-    if (augmented < 2) return;
+    if (!mixed) return;
     p->in[6] = qv_vector(QV_QUANTILES);
     float *quantiles = qv_room(&p->in[6], sizeof *quantiles);
-    for (int k = 0; k < QV_QUANTILES; k++) quantiles[k] = p->exact ? (float)(k % 5) / 4 : (float)k / QV_QUANTILES;
+    for (int k = 0; quantiles && k < QV_QUANTILES; k++) quantiles[k] = p->exact ? (float)(k % 5) / 4 : (float)k / QV_QUANTILES;
     p->out[2] = p->out[3] = qv_vector(BATCH);
 }
 

@@ -1,4 +1,4 @@
-/* Inside of op_cases*.c: how a case is made from its number, and how its bound is built.
+/* Inside of cases*.c: how a case is made from its number, and how its bound is built.
  *
  * Bounds. u = 2^-24 is half a unit in the last place: one float operation on exact operands errs by at most u
  * times its result. A sum of n terms, added in any order, errs by at most (n - 1) u S with S the sum of the
@@ -6,10 +6,11 @@
  * probability 2 exp(-49/2) = 5e-11 an element (Azuma's inequality; Higham and Mary 2019). qv_chain() is the
  * smaller of the two. To it come the few roundings that make a term and store the result. On exact data no
  * float operation rounds, and sums must be equal to the bit. */
-#ifndef QV_TEST_OP_MAKER_H
-#define QV_TEST_OP_MAKER_H
+#ifndef QV_CHECK_MAKER_H
+#define QV_CHECK_MAKER_H
 
-#include "support/op_check.h"
+#include "backend/check/problem.h"
+#include "base/random.h"
 
 static const double QV_U = 0x1p-24;
 /* Below this a float is subnormal or flushed to zero. */
@@ -46,7 +47,8 @@ static inline size_t qv_rows(const qv_tensor *t) { return (size_t)t->n * (size_t
 static inline bool qv_power_of_two(size_t n) { return (n & (n - 1)) == 0; }
 static inline double qv_as_float(double v) { return (double)(float)v; }
 
-/* Zeroed memory for the operand's elements. */
+/* Zeroed memory for the operand's elements; NULL where there is none: the operand then has no data, which
+ * qv_problem_make sees, so that makers need not report it. */
 void *qv_room(qv_tensor *t, size_t size);
 /* What is left of v where operand t of the problem is stored: a float, or a bf16. */
 double qv_as_stored(const qv_maker *m, const qv_tensor *t, double v);
@@ -54,15 +56,19 @@ double qv_as_stored(const qv_maker *m, const qv_tensor *t, double v);
 double qv_exact_value(qv_maker *m);
 /* Normal with deviation `scale`, or an exact value. */
 double qv_number(qv_maker *m, double scale);
-/* An operand of the shape `of`, filled with qv_number. */
+/* An operand of the shape `of`, filled with qv_number; NULL as qv_room. */
 double *qv_numbers(qv_maker *m, qv_tensor *t, qv_tensor of, double scale);
 /* Coefficients in [0,1]: multiples of 2^-24 as Philox gives them; exact: quarters, 0 and 1 among them. */
 void qv_coefficients(qv_maker *m, qv_tensor *t, qv_tensor of);
 
 double qv_chain(size_t n);
 /* For ops whose result is a sum of products of their inputs (coefficients in [0,1]): factors[k] u S for every
- * element of output k, S being the op's result on the magnitudes of its inputs. */
+ * element of output k, S being the op's result on the magnitudes of its inputs. NaN where there is no memory for S. */
 void qv_bound_by_magnitude(const qv_problem *p, const qv_tensor *expect, double *const *bound, const double *factors);
+/* How many terms the sums of an output have, for the ops that multiply matrices; false for all others. */
+bool qv_sum_lengths(const qv_problem *p, size_t lengths[QV_MAX_OUT]);
+/* Bounds of those ops: qv_chain of the terms, and two roundings more. */
+void qv_bound_sums(const qv_problem *p, const qv_tensor *expect, double *const *bound);
 /* `roundings` of the result itself. */
 void qv_bound_rounded(const qv_tensor *expect, double *bound, double roundings);
 

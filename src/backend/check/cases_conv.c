@@ -1,5 +1,5 @@
 /* Cases and bounds of the convolutions. */
-#include "support/op_maker.h"
+#include "backend/check/maker.h"
 
 typedef struct conv_case {
     int n, h, w, in, out; /* channels in and out of one group */
@@ -51,8 +51,7 @@ void qv_make_conv(qv_maker *m)
 
 void qv_bound_conv(const qv_problem *p, const qv_tensor *expect, double *const *bound)
 {
-    const qv_tensor *w = &p->in[1];
-    qv_bound_by_magnitude(p, expect, bound, (double[]){qv_chain((size_t)w->h * (size_t)w->w * (size_t)w->c) + 2});
+    qv_bound_sums(p, expect, bound);
 }
 
 void qv_make_conv_grad_x(qv_maker *m)
@@ -65,9 +64,7 @@ void qv_make_conv_grad_x(qv_maker *m)
 
 void qv_bound_conv_grad_x(const qv_problem *p, const qv_tensor *expect, double *const *bound)
 {
-    const qv_tensor *w = &p->in[1];
-    size_t terms = (size_t)w->h * (size_t)w->w * (size_t)w->n / (size_t)p->op.a.conv.groups;
-    qv_bound_by_magnitude(p, expect, bound, (double[]){qv_chain(terms) + 2});
+    qv_bound_sums(p, expect, bound);
 }
 
 void qv_make_conv_grad_w(qv_maker *m)
@@ -80,5 +77,5 @@ void qv_make_conv_grad_w(qv_maker *m)
 
 void qv_bound_conv_grad_w(const qv_problem *p, const qv_tensor *expect, double *const *bound)
 {
-    qv_bound_by_magnitude(p, expect, bound, (double[]){qv_chain(qv_rows(&p->in[1])) + 2});
+    qv_bound_sums(p, expect, bound);
 }

@@ -1,8 +1,7 @@
 /* Cases and bounds of the ops that work element by element, and of the shake. */
 #include <math.h>
-#include <string.h>
 
-#include "support/op_maker.h"
+#include "backend/check/maker.h"
 
 void qv_make_relu(qv_maker *m)
 {
@@ -23,7 +22,7 @@ void qv_make_relu_grad(qv_maker *m)
     qv_pick_exact(m);
     qv_numbers(m, &m->p->in[0], of, 1);
     double *y = qv_numbers(m, &m->p->in[1], of, 1);
-    for (size_t i = 0; i < qv_tensor_len(&of); i++) y[i] = fmax(y[i], 0);
+    for (size_t i = 0; y && i < qv_tensor_len(&of); i++) y[i] = fmax(y[i], 0);
     if (qv_pick(m, 2)) {
         qv_numbers(m, &m->p->in[2], of, 1);
         qv_describe(m, " addend");
@@ -65,7 +64,8 @@ void qv_make_shake_coef(qv_maker *m)
     qv_describe(m, "%d samples %d bands forward %d backward %d level %d state %d", n, b, a->forward, a->backward,
                 a->level, state);
     m->p->in[0] = qv_vector(1);
-    memcpy(qv_room(&m->p->in[0], sizeof states[0]), &states[state], sizeof states[0]);
+    qv_step_state *s = qv_room(&m->p->in[0], sizeof *s);
+    if (s) *s = states[state];
     m->p->out[0] = m->p->out[1] = qv_shape(n, 1, 1, b);
 }
 

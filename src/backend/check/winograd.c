@@ -4,7 +4,7 @@
  * (B' d B) o (G g G') ] A for every tile; the gradient in g is G' [ sum over tiles of (B' d B) o (A dy A') ] G.
  * Each rounding errs by at most u times the magnitude of what is rounded and reaches an output with the weight
  * of its way there. Roundings have no common sign, so the error stays below 7 u sqrt(sum of their squared
- * reaches), as in op_maker.h. The algorithm is run here in double with a second number beside each value, that
+ * reaches), as in maker.h. The algorithm is run here in double with a second number beside each value, that
  * sum of squares ("spread", in u^2):
  *   - one axis of a transform makes at most `roundings` roundings an element, none of more than the sum of the
  *     magnitudes of the element's terms;
@@ -18,7 +18,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "support/op_maker.h"
+#include "backend/check/maker.h"
 
 enum { TILE = 4, PATCH = 6, TAPS = 3, POINTS = PATCH * PATCH };
 
@@ -127,12 +127,7 @@ static double bound_of(number n, double expect)
     return random + fmin(random, fabs(n.value - expect)) + QV_TINY;
 }
 
-static void *room(size_t n, size_t size)
-{
-    void *p = calloc(n + 1, size);
-    if (!p) abort();
-    return p;
-}
+static void *room(size_t n, size_t size) { return calloc(n + 1, size); }
 
 /* One of a convolution's activations, cut into squares round the tiles of outputs. */
 typedef struct squares {
@@ -202,11 +197,14 @@ static void bound_tile(const squares *x, const number *filters, int to, const qv
         if (find(y, n, row + i / TILE, col + i % TILE, c, &at)) bound[at] = bound_of(tile[i], expect[at]);
 }
 
-static void bound_outputs(const qv_problem *p, const qv_tensor *y, int group, double *bound)
+/* False where there is no memory, as bound_filters. */
+static bool bound_outputs(const qv_problem *p, const qv_tensor *y, int group, double *bound)
 {
     const int groups = p->op.a.conv.groups, to = y->c / groups;
     squares x = squares_new(&p->in[0], groups, &patch_to_points, 1);
     number *filters = room((size_t)(x.channels * to) * POINTS, sizeof *filters);
+    const bool whole = filters && x.points;
+    if (!whole) goto done;
     read_filters(p, group, x.channels, to, filters);
     for (int n = 0; n < y->n; n++) {
         for (int row = 0; row < y->h; row += TILE) {
@@ -217,8 +215,10 @@ static void bound_outputs(const qv_problem *p, const qv_tensor *y, int group, do
             }
         }
     }
+done:
     free(filters);
     free(x.points);
+    return whole;
 }
 
 /* Sums over all tiles, [channel of dy][channel of x][POINTS]; returns how many tiles there are. */
@@ -239,7 +239,7 @@ static size_t sum_tiles(squares *x, squares *dy, int group, sum *sums)
     return tiles;
 }
 
-static void bound_filters(const qv_problem *p, const qv_tensor *dw, int group, double *bound)
+static bool bound_filters(const qv_problem *p, const qv_tensor *dw, int group, double *bound)
 {
     const int groups = p->op.a.conv.groups, taps = TAPS * TAPS;
     const transform back = transposed(&filter_to_points, 8);
@@ -247,6 +247,8 @@ static void bound_filters(const qv_problem *p, const qv_tensor *dw, int group, d
     squares x = squares_new(&p->in[0], groups, &patch_to_points, 1);
     squares dy = squares_new(&p->in[1], groups, &tile_to_points, 0);
     sum *sums = room((size_t)(x.channels * dy.channels) * POINTS, sizeof *sums);
+    const bool whole = sums && x.points && dy.points;
+    if (!whole) goto done;
     const size_t tiles = sum_tiles(&x, &dy, group, sums);
     for (int i = 0; i < dy.channels * x.channels; i++) {
         number points[POINTS], filter[TAPS * TAPS];
@@ -258,17 +260,18 @@ static void bound_filters(const qv_problem *p, const qv_tensor *dw, int group, d
             bound[at] = bound_of(filter[t], expect[at]);
         }
     }
+done:
     free(sums);
     free(x.points);
     free(dy.points);
+    return whole;
 }
 
 void qv_bound_winograd(const qv_problem *p, const qv_tensor *expect, double *bound)
 {
-    for (int group = 0; group < p->op.a.conv.groups; group++) {
-        if (p->op.kind == QV_OP_CONV_GRAD_W)
-            bound_filters(p, expect, group, bound);
-        else
-            bound_outputs(p, expect, group, bound);
-    }
+    bool whole = true;
+    for (int group = 0; group < p->op.a.conv.groups; group++)
+        whole = whole && (p->op.kind == QV_OP_CONV_GRAD_W ? bound_filters(p, expect, group, bound)
+                                                          : bound_outputs(p, expect, group, bound));
+    for (size_t i = 0; !whole && i < qv_tensor_len(expect); i++) bound[i] = NAN;
 }

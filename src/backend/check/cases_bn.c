@@ -2,8 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "support/op_maker.h"
-#include "support/support.h"
+#include "backend/check/maker.h"
 
 /* Statistics as they would be, and x that fits them: deviations of about 1/rstd from the mean. `offset`: the mean
  * is 1000 deviations away from zero, where the difference of two large sums has no correct digit left. */
@@ -13,13 +12,14 @@ static void bn_operands(qv_maker *m, qv_tensor of, bool offset, qv_tensor *x, qv
     *mean = *rstd = qv_vector(of.c);
     *x = of;
     double *mu = qv_room(mean, sizeof *mu), *r = qv_room(rstd, sizeof *r), *v = qv_room(x, sizeof *v);
+    if (!mu || !r || !v) return;
     for (int c = 0; c < of.c; c++) {
-        r[c] = m->p->exact ? scales[qv_test_next(&m->rng) % 3] : qv_as_float(qv_test_uniform(&m->rng, 0.3, 3));
+        r[c] = m->p->exact ? scales[qv_random_next(&m->rng) % 3] : qv_as_float(qv_random_uniform(&m->rng, 0.3, 3));
         mu[c] = offset ? qv_as_float((c % 2 ? -1000 : 1000) / r[c]) : qv_number(m, 1);
     }
     for (size_t i = 0; i < qv_tensor_len(x); i++) {
         size_t c = i % (size_t)of.c;
-        v[i] = m->p->exact ? qv_exact_value(m) : qv_as_stored(m, x, mu[c] + qv_test_normal(&m->rng) / r[c]);
+        v[i] = m->p->exact ? qv_exact_value(m) : qv_as_stored(m, x, mu[c] + qv_random_normal(&m->rng) / r[c]);
     }
 }
 
@@ -39,7 +39,7 @@ void qv_make_bn_stats(qv_maker *m)
     bn_operands(m, of, data == 1, &m->p->in[0], &mean, &rstd);
     if (data == 2) { /* no variance at all: it must come out as 0 and not below */
         double *x = m->p->in[0].data;
-        for (size_t i = 0; i < qv_tensor_len(&m->p->in[0]); i++) x[i] = 37.25;
+        for (size_t i = 0; x && i < qv_tensor_len(&m->p->in[0]); i++) x[i] = 37.25;
     }
     qv_describe(m, "%s", (const char *[]){"", " offset", " constant"}[data]);
     free(mean.data), free(rstd.data);
@@ -78,12 +78,12 @@ void qv_make_bn_finalize(qv_maker *m)
     if (!a->eval) {
         qv_numbers(m, &m->p->in[0], qv_vector(c), 10);
         double *var = qv_numbers(m, &m->p->in[1], qv_vector(c), 1);
-        for (int i = 0; i < c; i++) var[i] = i == 1 ? 0 : qv_as_float(var[i] * var[i]);
+        for (int i = 0; var && i < c; i++) var[i] = i == 1 ? 0 : qv_as_float(var[i] * var[i]);
     }
     m->p->out[0] = qv_vector(c);
     qv_numbers(m, &m->p->out[1], qv_vector(c), 10);
     double *rvar = qv_numbers(m, &m->p->out[2], qv_vector(c), 1);
-    for (int i = 0; i < c; i++) rvar[i] = qv_as_float(rvar[i] * rvar[i]);
+    for (int i = 0; rvar && i < c; i++) rvar[i] = qv_as_float(rvar[i] * rvar[i]);
 }
 
 /* rstd: a sum, a root, a quotient, each at most 2 ulp on a GPU. Running estimates: 1 - m, M/(M-1), three products
@@ -142,11 +142,12 @@ static void avoid_kinks(qv_maker *m, const qv_tensor *x, size_t wide)
     double *v = x[0].data;
     const double *mean = x[1].data, *rstd = x[2].data;
     size_t channels = (size_t)x->c;
-    for (size_t i = 0; i < qv_tensor_len(x) && !m->p->exact; i++) {
+    bool whole = v && mean && rstd && x[3].data && x[4].data;
+    for (size_t i = 0; i < qv_tensor_len(x) && whole && !m->p->exact; i++) {
         for (size_t j = i % channels; j < wide; j += channels) {
             double value, magnitude = bn_magnitude(x, i / channels, j, &value);
             if (fabs(value) > 16 * QV_U * magnitude) continue;
-            v[i] = qv_as_stored(m, x, mean[i % channels] + qv_test_normal(&m->rng) / rstd[i % channels]);
+            v[i] = qv_as_stored(m, x, mean[i % channels] + qv_random_normal(&m->rng) / rstd[i % channels]);
             j = i % channels - channels; /* look at all sets again */
         }
     }
@@ -181,18 +182,20 @@ static bool make_grad(qv_maker *m, int coef)
     return grads[i].addend;
 }
 
-/* |v| of ops.def for channel j of row m. */
-static double reaching(const qv_problem *p, int coef, size_t m, size_t j)
+/* |v| of ops.def for channel j of row m. *unsure: as much again where a float's error decides the side of the ReLU's
+ * kink (whole steps come there; cases avoid it). */
+static double reaching(const qv_problem *p, int coef, size_t m, size_t j, double *unsure)
 {
     const qv_tensor *x = &p->in[1], *table = &p->in[coef];
     const double *dy = p->in[0].data, *share = table->data;
     size_t wide = (size_t)p->in[0].c, w = (size_t)x->w, area = (size_t)x->h * w, bands = (size_t)table->c;
-    double value;
-    bn_magnitude(x, m, j, &value);
-    if (p->op.a.bn.relu && !(value > 0)) return 0;
-    if (!share) return fabs(dy[m * wide + j]);
-    double b = share[m / area * bands + m % w * bands / w];
-    return fabs(dy[m * wide + j % wide]) * (j < wide ? b : 1 - b);
+    double value, magnitude = bn_magnitude(x, m, j, &value), v = fabs(dy[m * wide + j % wide]);
+    if (share) {
+        double b = share[m / area * bands + m % w * bands / w];
+        v *= j < wide ? b : 1 - b;
+    }
+    *unsure = p->op.a.bn.relu && !p->exact && fabs(value) <= 4 * QV_U * magnitude ? v : 0;
+    return p->op.a.bn.relu && !(value > 0) ? 0 : v;
 }
 
 static double xh_of(const qv_problem *p, size_t m, size_t c)
@@ -215,9 +218,9 @@ void qv_bound_bn_grad_sums(const qv_problem *p, const qv_tensor *expect, double 
     if (p->exact) return;
     for (size_t m = 0; m < rows; m++) {
         for (size_t j = 0; j < wide; j++) {
-            double v = reaching(p, 6, m, j);
-            bound[0][j] += (qv_chain(rows) + 6) * QV_U * v * xh_of(p, m, j % channels);
-            bound[1][j] += (qv_chain(rows) + 3) * QV_U * v;
+            double unsure, v = reaching(p, 6, m, j, &unsure), xh = xh_of(p, m, j % channels);
+            bound[0][j] += ((qv_chain(rows) + 6) * QV_U * v + unsure) * xh;
+            bound[1][j] += (qv_chain(rows) + 3) * QV_U * v + unsure;
         }
     }
 }
@@ -243,11 +246,13 @@ void qv_bound_bn_grad_apply(const qv_problem *p, const qv_tensor *expect, double
     if (p->exact && qv_power_of_two(rows) && rows <= 64) return;
     for (size_t i = 0; i < qv_tensor_len(&expect[0]); i++) {
         size_t m = i / channels, c = i % channels;
-        double sum = addend ? fabs(addend[i]) : 0;
-        for (size_t j = c; j < wide; j += channels)
-            sum += fabs(gamma[j]) * rstd[c] *
-                   (reaching(p, 8, m, j) + (fabs(dbeta[j]) + xh_of(p, m, c) * fabs(dgamma[j])) / (double)rows);
-        bound[0][i] = 12 * QV_U * sum + QV_TINY;
+        double sum = addend ? fabs(addend[i]) : 0, other_side = 0;
+        for (size_t j = c; j < wide; j += channels) {
+            double unsure, v = reaching(p, 8, m, j, &unsure), scale = fabs(gamma[j]) * rstd[c];
+            sum += scale * (v + (fabs(dbeta[j]) + xh_of(p, m, c) * fabs(dgamma[j])) / (double)rows);
+            other_side += scale * unsure;
+        }
+        bound[0][i] = 12 * QV_U * sum + other_side + QV_TINY;
     }
 }
 
