@@ -1,7 +1,7 @@
 /* Every op of one training step of the reference network, alone: time, rate, and its share of what
  * the processor can do, measured before and after.
  *
- *   bench_ops [--threads N] [--batch N] [--isa NAME] [--only OP] [--rounds N] [--direct]
+ *   bench_ops [--threads N] [--batch N] [--isa NAME] [--only OP] [--rounds N] [--direct] [--json]
  *
  * A line an op: how often a step runs it, least and median milliseconds of one run, the rate
  * (convolutions GFLOP/s, passes GB/s, counting every operand once), and its share of the FMA
@@ -92,7 +92,7 @@ static const bench_case cases[] = {
 typedef struct bench {
     int threads, batch, rounds;
     const char *isa, *only;
-    bool direct;
+    bool direct, json;
     qv_ctx *ctx;
     qv_pool *pool;
     qv_op_fn table[QV_OP_COUNT];
@@ -326,6 +326,14 @@ static void print_case(const bench *b, const bench_case *k, double least, double
     else
         snprintf(shape, sizeof shape, "%d->%d @%d%s%s%s", k->in, k->out, k->size, k->relu ? " relu" : "",
                  k->coef ? " shaken" : "", k->addend ? " addend" : "");
+    if (b->json) {
+        printf("{\"bench\": \"ops\", \"op\": \"%s\", \"shape\": \"%s\", \"a_step\": %d, \"batch\": %d, \"threads\": %d, \"min_ms\": %.3f, "
+               "\"median_ms\": %.3f, \"rate\": %.1f, \"unit\": \"%s\", \"limit\": %.1f}\n",
+               qv_op_info_of(k->kind).name, shape, k->count, b->batch, b->threads, 1e3 * least, 1e3 * median, work / least,
+               k->kernel ? "GFLOP/s" : "GB/s", limit);
+        fflush(stdout);
+        return;
+    }
     printf("%-14s %-26s x%d %9.3f %9.3f ms %7.1f %s", qv_op_info_of(k->kind).name, shape, k->count, 1e3 * least,
            1e3 * median, work / least, k->kernel ? "GFLOP/s" : "GB/s   ");
     if (limit > 0) printf(" %4.0f %%", 100 * work / least / limit);
@@ -349,12 +357,27 @@ static bool run_case(bench *b, const bench_case *k, double totals[4])
     return ok;
 }
 
+static void print_limits(const bench *b, const char *when)
+{
+    if (b->json)
+        printf("{\"bench\": \"ops\", \"limits\": \"%s\", \"isa\": \"%s\", \"convolutions\": \"%s\", \"threads\": %d, \"fma_gflops\": %.0f, "
+               "\"copy_gb_per_s\": %.1f}\n",
+               when, b->isa_found, qv_cpu_conv_name(), b->threads, b->peak, b->copy);
+    else
+        printf("%s: %s, %s, %d threads, batch %d: FMA peak %.0f GFLOP/s, copy %.1f GB/s\n", when, b->isa_found,
+               qv_cpu_conv_name(), b->threads, b->batch, b->peak, b->copy);
+}
+
 /* False where an option is not known or has no value. */
 static bool parse(bench *b, int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--direct") == 0) {
             b->direct = true;
+            continue;
+        }
+        if (strcmp(argv[i], "--json") == 0) {
+            b->json = true;
             continue;
         }
         if (i + 1 == argc) return false;
@@ -382,21 +405,21 @@ int main(int argc, char **argv)
     bool ok = true;
     if (!parse(&b, argc, argv)) {
         fprintf(stderr, "usage: bench_ops [--threads N] [--batch N] [--isa avx512|avx2|base] [--only OP] [--rounds N] "
-                        "[--direct]\n");
+                        "[--direct] [--json]\n");
         return 2;
     }
     b.ctx = qv_ctx_new();
     if (!b.ctx || qv_pool_new(b.ctx, &b.pool, b.threads) != QV_OK) return 1;
     qv_cpu_ops(b.table, b.isa, &b.isa_found);
     measure_limits(&b);
-    printf("%s, %s, %d threads, batch %d: FMA peak %.0f GFLOP/s, copy %.1f GB/s\n", b.isa_found, qv_cpu_conv_name(),
-           b.threads, b.batch, b.peak, b.copy);
+    print_limits(&b, "before");
     for (size_t i = 0; i < sizeof cases / sizeof *cases && ok; i++)
         if (!b.only || strcmp(b.only, qv_op_info_of(cases[i].kind).name) == 0) ok = run_case(&b, &cases[i], totals);
-    printf("a step, medians: conv %.1f + conv_grad_x %.1f + conv_grad_w %.1f = %.1f ms; passes %.1f ms\n", 1e3 * totals[0],
-           1e3 * totals[1], 1e3 * totals[2], 1e3 * (totals[0] + totals[1] + totals[2]), 1e3 * totals[3]);
+    if (!b.json)
+        printf("a step, medians: conv %.1f + conv_grad_x %.1f + conv_grad_w %.1f = %.1f ms; passes %.1f ms\n", 1e3 * totals[0],
+               1e3 * totals[1], 1e3 * totals[2], 1e3 * (totals[0] + totals[1] + totals[2]), 1e3 * totals[3]);
     measure_limits(&b);
-    printf("afterwards: FMA peak %.0f GFLOP/s, copy %.1f GB/s\n", b.peak, b.copy);
+    print_limits(&b, "afterwards");
     qv_pool_free(b.pool);
     qv_ctx_free(b.ctx);
     return ok ? 0 : 1;

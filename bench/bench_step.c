@@ -1,20 +1,22 @@
-/* One training step of a network, timed: the whole, and (--profile) each kind of op.
+/* Training steps of a network as the trainer runs them (batch, forward, loss, backward, update), timed: the whole, and
+ * (--profile) each kind of op.
  *
- * Prints one JSON line: milliseconds a step (least and median), samples a second, GFLOP/s of the convolutions'
- * work over the whole step. The peer is bench/peers/torch_step.py, which runs this in turn with its contenders (--beside). */
+ * Times --rounds rounds of --steps steps each, after --warmup rounds, and prints one JSON line for each batch size of
+ * --batch (64, or a list: 16,64,256): milliseconds a step (least and median round), samples a second, GFLOP/s of the
+ * convolutions' work over the whole step. The peer is bench/peers/torch_step.py, which runs this in turn with its
+ * contenders (--beside). */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/exec.h"
-#include "net/net.h"
+#include "made_up.h"
 
 typedef struct arguments {
-    qv_net_config net;
-    int threads, steps, warmup;
-    bool profile, no_fuse, direct;
-    qv_device device;
+    qv_settings s;
+    qv_trainer_options trainer;
+    int frames, mels, rounds, steps, warmup;
+    const char *batches;
 } arguments;
 
 static int by_value(const void *a, const void *b)
@@ -23,7 +25,7 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Multiply-adds of the convolutions and the linear layer of one step, from the program's shapes. */
+/* Floating-point operations of the convolutions of one step, from the program's shapes. */
 static double count_flops(const qv_program *p)
 {
     double flops = 0;
@@ -45,29 +47,6 @@ static double count_flops(const qv_program *p)
     return flops;
 }
 
-static void fill(qv_exec *e, const qv_net *net)
-{
-    const qv_program *p = net->program;
-    uint32_t key[2] = {1, 2};
-    for (size_t i = 0; i < p->n_buffers; i++) {
-        const qv_buffer *b = &p->buffers[i];
-        bool start = (b->role == QV_ROLE_PARAM || b->role == QV_ROLE_RUNNING) && b->alias < 0;
-        if (!start && (int)i != net->input && (int)i != net->class_weights) continue;
-        size_t n = qv_buffer_len(b);
-        double *values = calloc(n, sizeof *values);
-        if (!values) abort();
-        qv_init_values(p, (int)i, key, values);
-        for (size_t k = 0; !start && k < n; k++)
-            values[k] = (int)i == net->input ? (double)((k * 2654435761u) % 1000) / 500 - 1 : 1;
-        qv_exec_write(e, (int)i, 0, n, values);
-        free(values);
-    }
-    for (int32_t i = 0; i < net->config.batch; i++) {
-        int32_t label = i % net->config.classes;
-        qv_exec_write_bytes(e, net->labels, (size_t)i * sizeof label, sizeof label, &label);
-    }
-}
-
 static void print_profile(const qv_exec *e, const qv_program *p, int steps)
 {
     double seconds[QV_OP_COUNT] = {0}, sum = 0;
@@ -82,88 +61,115 @@ static void print_profile(const qv_exec *e, const qv_program *p, int steps)
                     100 * seconds[k] / sum);
 }
 
-static qv_status measure(qv_ctx *ctx, const arguments *a)
+static void print_line(const arguments *a, qv_trainer *t, const double *times)
+{
+    const qv_settings *s = &a->s;
+    const qv_net *net = qv_trainer_net(t);
+    double least = times[0], median = times[a->rounds / 2];
+    printf("{\"bench\": \"step\", \"contender\": \"quaver\", \"device\": \"%s\", \"order\": \"%s\", \"width\": %d, \"blocks\": %d, "
+           "\"batch\": %d, \"frames\": %d, \"mels\": %d, \"threads\": %d, \"parameters\": %lld, \"rounds\": %d, \"steps\": %d, "
+           "\"min_ms\": %.4f, \"median_ms\": %.4f, \"samples_per_s\": %.1f, \"gflops\": %.1f, \"mib\": %.1f}\n",
+           qv_exec_describe(qv_trainer_exec(t)), qv_order_name(net->config.order), s->width, s->blocks, s->batch, a->frames,
+           a->mels, qv_pool_threads(a->trainer.pool), (long long)net->parameters, a->rounds, a->steps, 1e3 * least,
+           1e3 * median, s->batch / median, 1e-9 * count_flops(net->program) / median,
+           (double)qv_exec_bytes(qv_trainer_exec(t)) / (1 << 20));
+    fflush(stdout);
+}
+
+/* A training set of as many samples as a round takes makes a round one epoch. */
+static qv_status measure(qv_ctx *ctx, arguments *a)
 {
     qv_status status = QV_OK;
-    qv_net *net = NULL;
-    qv_exec *e = NULL;
-    qv_pool *pool = NULL;
+    qv_trainer *t = NULL;
+    qv_made_up data = {0};
     double *times = NULL;
-    qv_net_options o = {.no_gather = true};
-    QV_TRY(qv_alloc(ctx, &times, (size_t)a->steps, sizeof *times));
-    QV_TRY(qv_pool_new(ctx, &pool, a->threads));
-    QV_TRY(qv_net_new(ctx, &net, &a->net, &o));
-    double flops = count_flops(net->program);
-    qv_exec_options eo = {.device = a->device, .pool = pool, .profile = a->profile, .no_fuse = a->no_fuse, .direct = a->direct};
-    QV_TRY(qv_exec_new(ctx, &e, net->program, &eo));
-    fill(e, net);
-    for (int i = -a->warmup; i < a->steps; i++) {
-        qv_step_state s = {.key = {1, 2}, .step = (uint64_t)(i + a->warmup), .set_size = 1 << 20, .batch = (uint32_t)a->net.batch, .lr = 0.001f};
-        qv_exec_write_bytes(e, net->state, 0, sizeof s, &s);
+    size_t recordings = (size_t)a->s.batch * (size_t)a->steps;
+    QV_TRY(qv_alloc(ctx, &times, (size_t)a->rounds, sizeof *times));
+    QV_TRY(qv_made_up_new(ctx, &data, recordings, a->frames, a->mels));
+    a->trainer.items = data.items;
+    a->trainer.n_items = recordings;
+    QV_TRY(qv_trainer_new(ctx, &t, &a->s, &data.data, &a->trainer, QV_BENCH_CLASSES));
+    for (int i = -a->warmup; i < a->rounds; i++) {
+        qv_loss loss = {0};
         double begin = qv_now();
-        QV_TRY(qv_exec_run(ctx, e, QV_LIST_TRAIN));
-        if (i >= 0) times[i] = qv_now() - begin;
+        QV_TRY(qv_trainer_run(ctx, t, (uint64_t)(i + a->warmup + 1), &loss));
+        if (i >= 0) times[i] = (qv_now() - begin) / a->steps;
     }
-    qsort(times, (size_t)a->steps, sizeof *times, by_value);
-    double least = times[0], median = times[a->steps / 2];
-    printf("{\"bench\": \"step\", \"contender\": \"quaver\", \"device\": \"%s\", \"order\": \"%s\", \"width\": %d, \"blocks\": %d, "
-           "\"batch\": %d, \"frames\": %d, \"mels\": %d, \"threads\": %d, \"parameters\": %lld, \"min_ms\": %.3f, "
-           "\"median_ms\": %.3f, \"samples_per_s\": %.1f, \"gflops\": %.1f, \"mib\": %.1f}\n",
-           qv_exec_describe(e), qv_order_name(a->net.order), a->net.width, a->net.blocks, a->net.batch, a->net.frames,
-           a->net.mels, a->threads, (long long)net->parameters, 1e3 * least, 1e3 * median, a->net.batch / median,
-           1e-9 * flops / median, (double)qv_exec_bytes(e) / (1 << 20));
-    if (a->profile) print_profile(e, net->program, a->steps + a->warmup);
+    qsort(times, (size_t)a->rounds, sizeof *times, by_value);
+    print_line(a, t, times);
+    if (a->trainer.profile)
+        print_profile(qv_trainer_exec(t), qv_trainer_net(t)->program, (a->rounds + a->warmup) * a->steps);
 done:
-    qv_exec_free(e);
-    qv_net_free(net);
-    qv_pool_free(pool);
+    qv_trainer_free(t);
+    qv_made_up_free(&data);
     free(times);
     return status;
 }
 
-static int parse_order(const char *name)
+static qv_status measure_all(qv_ctx *ctx, arguments *a)
 {
-    for (int i = 0; i < 4; i++)
-        if (strcmp(qv_order_name((qv_block_order)i), name) == 0) return i;
-    fprintf(stderr, "bench_step: there is no order %s\n", name);
-    exit(2);
+    qv_status status = QV_OK;
+    qv_pool *pool = NULL;
+    QV_TRY(qv_pool_new(ctx, &pool, a->s.threads ? a->s.threads : qv_cpu_count()));
+    a->trainer.pool = pool;
+    for (const char *p = a->batches; *p; p += strspn(p, ",")) {
+        char *end;
+        a->s.batch = (int)strtol(p, &end, 10);
+        if (end == p || (*end && *end != ',')) return qv_fail(ctx, QV_ERR_USAGE, "--batch %s: expected numbers, 16,64,256", a->batches);
+        p = end;
+        QV_TRY(measure(ctx, a));
+    }
+done:
+    qv_pool_free(pool);
+    return status;
 }
 
-int main(int argc, char **argv)
+static void parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"width", 1, NULL, 'w'},  {"blocks", 1, NULL, 'b'},  {"batch", 1, NULL, 'n'},   {"frames", 1, NULL, 'f'},
-        {"mels", 1, NULL, 'm'},   {"threads", 1, NULL, 't'}, {"steps", 1, NULL, 's'},   {"warmup", 1, NULL, 'u'},
-        {"order", 1, NULL, 'o'},  {"profile", 0, NULL, 'p'}, {"no-fuse", 0, NULL, 'F'}, {"ref32", 0, NULL, 'r'}, {"direct", 0, NULL, 'd'}, {0}};
-    arguments a = {.net = {.order = QV_ORDER_PREACT_BN, .width = 32, .blocks = 2, .groups = 1, .forward = QV_SHAKE_SHAKE,
-                           .backward = QV_SHAKE_SHAKE, .level = QV_LEVEL_SAMPLE, .bands = 1, .gamma0 = 0.1f, .bn_eps = 1e-5f,
-                           .bn_momentum = 0.1f, .frames = 64, .mels = 64, .classes = 4, .batch = 64, .momentum = 0.9f,
-                           .weight_decay = 1e-4f, .nesterov = true},
-                   .threads = qv_cpu_count(), .steps = 5, .warmup = 2};
+        {"width", 1, NULL, 'w'},  {"blocks", 1, NULL, 'b'},    {"batch", 1, NULL, 'n'},   {"frames", 1, NULL, 'f'},
+        {"mels", 1, NULL, 'm'},   {"threads", 1, NULL, 't'},   {"rounds", 1, NULL, 'R'},  {"steps", 1, NULL, 's'},
+        {"warmup", 1, NULL, 'u'}, {"order", 1, NULL, 'o'},     {"device", 1, NULL, 'D'},  {"precision", 1, NULL, 'P'},
+        {"profile", 0, NULL, 'p'}, {"no-fuse", 0, NULL, 'F'},  {"direct", 0, NULL, 'd'},  {0}};
     int c;
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
         int value = optarg ? atoi(optarg) : 0;
         switch (c) {
-        case 'w': a.net.width = value; break;
-        case 'b': a.net.blocks = value; break;
-        case 'n': a.net.batch = value; break;
-        case 'f': a.net.frames = value; break;
-        case 'm': a.net.mels = value; break;
-        case 't': a.threads = value; break;
-        case 's': a.steps = value > 0 ? value : 1; break;
-        case 'u': a.warmup = value; break;
-        case 'o': a.net.order = (qv_block_order)parse_order(optarg); break;
-        case 'p': a.profile = true; break;
-        case 'F': a.no_fuse = true; break;
-        case 'd': a.direct = true; break;
-        case 'r': a.device = QV_DEVICE_REF32; break;
-        default: return 2;
+        case 'w': qv_bench_set(ctx, &a->s, "net.width", optarg); break;
+        case 'b': qv_bench_set(ctx, &a->s, "net.blocks", optarg); break;
+        case 'o': qv_bench_set(ctx, &a->s, "net.order", optarg); break;
+        case 't': qv_bench_set(ctx, &a->s, "run.threads", optarg); break;
+        case 'D': qv_bench_set(ctx, &a->s, "run.device", optarg); break;
+        case 'P': qv_bench_set(ctx, &a->s, "run.precision", optarg); break;
+        case 'n': a->batches = optarg; break;
+        case 'f': a->frames = value > 0 ? value : 1; break;
+        case 'm': a->mels = value > 0 ? value : 1; break;
+        case 'R': a->rounds = value > 0 ? value : 1; break;
+        case 's': a->steps = value > 0 ? value : 1; break;
+        case 'u': a->warmup = value; break;
+        case 'p': a->trainer.profile = true; break;
+        case 'F': a->trainer.no_fuse = true; break;
+        case 'd': a->trainer.direct = true; break;
+        default: exit(2);
         }
     }
+    a->s.mels = a->mels;
+    a->s.patch_seconds = a->frames * a->s.hop;
+    if (!a->steps) a->steps = a->s.device == QV_DEVICE_CUDA ? 20 : 1;
+}
+
+int main(int argc, char **argv)
+{
+    arguments a = {.frames = 64, .mels = 64, .rounds = 5, .warmup = 2, .batches = "64"};
     qv_ctx *ctx = qv_ctx_new();
     if (!ctx) return 1;
-    qv_status status = measure(ctx, &a);
+    qv_status status = qv_bench_settings(ctx, &a.s, a.frames, a.mels);
+    if (status == QV_OK) {
+        parse(ctx, &a, argc, argv);
+        status = measure_all(ctx, &a);
+    }
     if (status != QV_OK) fprintf(stderr, "bench_step: %s\n", qv_ctx_message(ctx));
+    qv_settings_free(&a.s);
     qv_ctx_free(ctx);
-    return status == QV_OK ? 0 : 1;
+    return status == QV_OK ? 0 : status == QV_ERR_USAGE ? 2 : 1;
 }

@@ -1,17 +1,37 @@
-"""Times one training step of the same network in PyTorch on the CPU: the peer of bench_step.
+"""Times training steps of the same network in PyTorch: the peer of bench_step.
 
 Contenders, each in a process of its own, in turn, for a fixed number of rounds; one JSON line for every
-contender and round:
+contender and round. On the CPU:
   stock          as PyTorch comes: NCHW, memory returned to the system after every step
   channels-last  NHWC, nothing else changed
   tuned          NHWC, memory kept by the allocator, fused optimizer
+On a GPU (--device cuda):
+  eager                as PyTorch comes: NCHW, an op a launch
+  channels-last        NHWC, fused optimizer
+  graph                eager, the whole step captured in one CUDA graph
+  graph-channels-last  the same of channels-last
+  compile              channels-last, torch.compile, mode reduce-overhead (its own CUDA graphs), fused optimizer
+  compile-max          the same, mode max-autotune
+  compile-graph        channels-last, torch.compile, the whole step with its optimizer captured in one CUDA graph
+in a precision (--precision):
+  fp32           no TF32 anywhere
+  tf32           TF32 in convolutions and products
+  bf16           autocast: convolutions in bfloat16, what PyTorch chooses for the rest
+  bf16-stored    activations and their gradients stored in bfloat16 throughout, weights, statistics, loss and
+                 optimizer in float: what bf16 means in Quaver
+Coefficients are drawn for each sample and block anew in every step, as Quaver draws them; the batch is always the same
+one and already where it is needed, while Quaver cuts each batch from its features within the step.
+
 A contender that ends badly gives a line with its exit status (negative: the signal) under "failed": PyTorch
-2.15.0 is known to crash in the backward pass of channels-last convolutions at width 8.
+2.15.0 is known to crash in the backward pass of channels-last convolutions at width 8 on the CPU.
 With --beside COMMAND that command runs in every round too (its output is passed through), so that
 a comparison is made under the same conditions of the machine:
   python bench/peers/torch_step.py --rounds 5 --beside "build/bench/bench_step"
+  python bench/peers/torch_step.py --device cuda --precision bf16-stored --batch 64 --rounds 3 \\
+      --beside "build/bench/bench_step --device cuda --precision bf16 --batch 64"
 """
 import argparse
+import contextlib
 import ctypes
 import json
 import resource
@@ -21,7 +41,12 @@ import subprocess
 import sys
 import time
 
-CONTENDERS = ("stock", "channels-last", "tuned")
+CONTENDERS = {
+    "cpu": ("stock", "channels-last", "tuned"),
+    "cuda": ("eager", "channels-last", "graph", "graph-channels-last", "compile", "compile-max", "compile-graph"),
+}
+PRECISIONS = ("fp32", "tf32", "bf16", "bf16-stored")
+COMPILE_MODES = {"compile": "reduce-overhead", "compile-max": "max-autotune", "compile-graph": "default"}
 
 
 def keep_memory():
@@ -40,71 +65,158 @@ def make_optimizer(torch, net, fused):
     return torch.optim.SGD(groups, lr=0.05, momentum=0.9, nesterov=True, fused=fused)
 
 
+def store_in_bf16(torch, net):
+    """Weights stay floats and are rounded where a convolution reads them; the head computes in float."""
+    functional = torch.nn.functional
+
+    def conv_forward(layer):
+        return lambda x: functional.conv2d(x, layer.weight.to(x.dtype), None, layer.stride, layer.padding)
+
+    for layer in net.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.forward = conv_forward(layer)
+    linear = net.linear
+    linear.forward = lambda x: functional.linear(x.float(), linear.weight, linear.bias)
+
+
+def make_step(o, torch, net, x, labels):
+    """A function that does one training step and returns its loss."""
+    fused = o.contender not in ("stock", "eager", "graph") and not (o.device == "cpu" and o.contender == "channels-last")
+    optimizer = make_optimizer(torch, net, fused)
+    criterion = torch.nn.CrossEntropyLoss(torch.ones(o.classes, device=o.device))
+    shape = (len(net.blocks()), o.batch if o.level == "sample" else 1)
+    cast = torch.autocast(o.device, torch.bfloat16) if o.precision == "bf16" else contextlib.nullcontext()
+    stored = torch.bfloat16 if o.precision == "bf16-stored" else torch.float32
+
+    def loss_of(x, alpha, beta):
+        with cast:
+            return criterion(net(x, alpha, beta).float(), labels)
+
+    if o.contender in COMPILE_MODES:
+        loss_of = torch.compile(loss_of, mode=COMPILE_MODES[o.contender])
+
+    def step():
+        optimizer.zero_grad()
+        alpha, beta = (torch.rand(shape, device=o.device).to(stored) for _ in range(2))
+        loss = loss_of(x, alpha, beta)
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    return step
+
+
+def captured(torch, step):
+    """The step as one CUDA graph. Random numbers are drawn anew at each replay."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(5):
+            step()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        loss = step()
+
+    def replay():
+        graph.replay()
+        return loss
+
+    return replay
+
+
+def prepare(o, torch):
+    """The step to be timed and the network it trains."""
+    import model
+
+    torch.manual_seed(1)
+    if o.device == "cuda":
+        torch.backends.cudnn.benchmark = True
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = o.precision == "tf32"
+    net = model.Network(o.order, o.classes, o.width, o.blocks).to(o.device)
+    x = torch.randn(o.batch, 1, o.frames, o.mels).to(o.device)
+    if o.contender not in ("stock", "eager", "graph"):
+        net = net.to(memory_format=torch.channels_last)
+        x = x.to(memory_format=torch.channels_last)
+    if o.precision == "bf16-stored":
+        store_in_bf16(torch, net)
+        x = x.bfloat16()
+    labels = torch.randint(o.classes, (o.batch,)).to(o.device)
+    step = make_step(o, torch, net, x, labels)
+    graph = o.contender in ("graph", "graph-channels-last", "compile-graph")
+    return captured(torch, step) if graph else step, model.count(net)[0]
+
+
 def measure(o):
     if o.contender == "tuned":
         keep_memory()
     import torch
 
-    import model
-
+    if o.device == "cuda" and not torch.cuda.is_available():
+        sys.exit("torch_step.py: this PyTorch finds no CUDA device")
     torch.set_num_threads(o.threads)
-    torch.manual_seed(1)
-    net = model.Network(o.order, o.classes, o.width, o.blocks)
-    x = torch.randn(o.batch, 1, o.frames, o.mels)
-    if o.contender != "stock":
-        net = net.to(memory_format=torch.channels_last)
-        x = x.to(memory_format=torch.channels_last)
-    labels = torch.randint(o.classes, (o.batch,))
-    optimizer = make_optimizer(torch, net, o.contender == "tuned")
-    criterion = torch.nn.CrossEntropyLoss(torch.ones(o.classes))
-    coefficients = (len(net.blocks()), o.batch if o.level == "sample" else 1)
+    step, parameters = prepare(o, torch)
+    wait = torch.cuda.synchronize if o.device == "cuda" else lambda: None
     times, faults = [], []
-    for i in range(o.warm_up + o.steps):
+    for _ in range(o.warm_up + o.steps):
+        wait()
         start = time.perf_counter()
-        optimizer.zero_grad()
-        loss = criterion(net(x, torch.rand(coefficients), torch.rand(coefficients)), labels)
-        loss.backward()
-        optimizer.step()
-        times.append((time.perf_counter() - start) * 1e3)
+        for _ in range(o.inner):
+            loss = step()
+        wait()
+        times.append((time.perf_counter() - start) * 1e3 / o.inner)
         faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
     times = times[o.warm_up :]
-    faults_per_step = (faults[-1] - faults[-1 - o.steps]) / o.steps
+    faults_per_step = (faults[-1] - faults[-1 - o.steps]) / o.steps / o.inner
     median = statistics.median(times)
+    device = {"device": torch.cuda.get_device_name(), "cudnn": torch.backends.cudnn.version()} if o.device == "cuda" else {}
     return {
-        "bench": "step", "program": f"torch {torch.__version__}", "contender": o.contender, "order": o.order,
-        "level": o.level, "width": o.width, "blocks": o.blocks, "batch": o.batch, "frames": o.frames, "mels": o.mels,
-        "classes": o.classes, "threads": o.threads, "parameters": model.count(net)[0], "steps": o.steps,
-        "median_ms": round(median, 3), "min_ms": round(min(times), 3), "samples_per_s": round(o.batch / median * 1e3, 2),
-        "page_faults_per_step": round(faults_per_step), "loss": loss.item(),
+        "bench": "step", "program": f"torch {torch.__version__}", "contender": o.contender, "precision": o.precision,
+        **device, "order": o.order, "level": o.level, "width": o.width, "blocks": o.blocks, "batch": o.batch,
+        "frames": o.frames, "mels": o.mels, "classes": o.classes, "threads": o.threads, "parameters": parameters,
+        "rounds": o.steps, "steps": o.inner, "median_ms": round(median, 4), "min_ms": round(min(times), 4),
+        "samples_per_s": round(o.batch / median * 1e3, 2), "page_faults_per_step": round(faults_per_step),
+        "loss": loss.item(),
     }  # fmt: skip
 
 
 def run_rounds(o, arguments):
+    def run(contender, command):
+        code = subprocess.run(command).returncode
+        if code != 0:
+            failed = {"bench": "step", "contender": contender, "precision": o.precision, "batch": o.batch, "failed": code}
+            print(json.dumps({"round": index, **failed}), flush=True)
+
     for index in range(o.rounds):
         if o.beside:
-            subprocess.run(shlex.split(o.beside), check=True)
+            run("beside", shlex.split(o.beside))
         for contender in o.contenders.split(","):
-            child = [sys.executable, __file__, *arguments, "--contender", contender, "--round", str(index)]
-            code = subprocess.run(child).returncode
-            if code != 0:
-                print(json.dumps({"round": index, "bench": "step", "contender": contender, "failed": code}), flush=True)
+            run(contender, [sys.executable, __file__, *arguments, "--contender", contender, "--round", str(index)])
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu", choices=sorted(CONTENDERS))
+    parser.add_argument("--precision", default="fp32", choices=PRECISIONS)
     parser.add_argument("--order", default="preact-bn", choices=("preact", "preact-bn", "relu", "relu-bn"))
     parser.add_argument("--level", default="sample", choices=("sample", "batch"))
     for name, value in (("width", 32), ("blocks", 2), ("batch", 64), ("frames", 64), ("mels", 64), ("classes", 4),
                         ("threads", 2), ("warm-up", 2), ("steps", 7), ("rounds", 3)):  # fmt: skip
         parser.add_argument(f"--{name}", type=int, default=value)
-    parser.add_argument("--contenders", default=",".join(CONTENDERS), help="comma-separated, in the order of running")
+    parser.add_argument("--inner", type=int, help="training steps in each of the --steps timings; default 1, on a GPU 20")
+    parser.add_argument("--contenders", help="comma-separated, in the order of running; default: all of the device")
     parser.add_argument("--beside", help="another command to run in every round, first")
-    parser.add_argument("--contender", choices=CONTENDERS, help="only this one, once, in this process")
+    parser.add_argument("--contender", help="only this one, once, in this process")
     parser.add_argument("--round", type=int, default=0, help="number to print with it")
     o = parser.parse_args()
-    unknown = set(o.contenders.split(",")) - set(CONTENDERS)
+    known = CONTENDERS[o.device]
+    o.contenders = o.contenders or ",".join(known)
+    o.inner = o.inner or (20 if o.device == "cuda" else 1)
+    unknown = set((o.contender or o.contenders).split(",")) - set(known)
     if unknown:
-        parser.error(f"unknown contender {' '.join(sorted(unknown))}: known are {', '.join(CONTENDERS)}")
+        parser.error(f"unknown contender {' '.join(sorted(unknown))}: known on {o.device} are {', '.join(known)}")
+    if o.device == "cpu" and o.precision == "tf32":
+        parser.error("--precision tf32 needs --device cuda")
     if o.contender:
         print(json.dumps({"round": o.round, **measure(o)}), flush=True)
     else:

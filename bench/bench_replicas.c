@@ -1,0 +1,231 @@
+/* Several trainings side by side in one process: what they do together in a second, against one after the other.
+ *
+ *   bench_replicas [--device D] [--precision P] [--batch 8,16,64] [--replicas 1,2,4,8,16] [--rounds N] [--steps N]
+ *                  [--width N] [--blocks N] [--frames N] [--mels N]
+ *
+ * Each training has a thread, a trainer and a network of its own and the features in common; on the CPU it computes
+ * with its own thread alone. For each batch size and number of replicas both ways take turns for --rounds rounds of
+ * --steps steps a training; one JSON line with the medians: samples a second in all, side by side and one after the
+ * other, and their ratio. */
+#include <getopt.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "made_up.h"
+
+enum { MOST = 64 };
+
+/* One training. */
+typedef struct replica {
+    qv_ctx *ctx;
+    qv_trainer *trainer;
+    uint64_t passes; /* of the training set so far: one a round */
+    qv_status status;
+    pthread_t thread;
+} replica;
+
+typedef struct arguments {
+    qv_settings s;
+    int frames, mels, rounds, steps;
+    const char *batches, *replicas;
+} arguments;
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void *run_round(void *user)
+{
+    replica *r = user;
+    qv_loss loss = {0};
+    r->status = qv_trainer_run(r->ctx, r->trainer, ++r->passes, &loss);
+    return NULL;
+}
+
+/* The first replica that failed gives its message to ctx. */
+static qv_status check(qv_ctx *ctx, const replica *all, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (all[i].status != QV_OK)
+            return qv_fail(ctx, all[i].status, "training %d: %s", i, qv_ctx_message(all[i].ctx));
+    return QV_OK;
+}
+
+/* Seconds that a round of all of them takes. */
+static qv_status time_round(qv_ctx *ctx, replica *all, int n, bool together, double *seconds)
+{
+    double begin = qv_now();
+    int started = 0;
+    for (int i = 0; i < n; i++) {
+        if (!together)
+            run_round(&all[i]);
+        else if (pthread_create(&all[i].thread, NULL, run_round, &all[i]) == 0)
+            started++;
+        else
+            break;
+    }
+    for (int i = 0; i < started; i++) pthread_join(all[i].thread, NULL);
+    *seconds = qv_now() - begin;
+    if (together && started < n)
+        return qv_fail(ctx, QV_ERR_MEMORY, "only %d of %d threads could be started", started, n);
+    return check(ctx, all, n);
+}
+
+static qv_status make_replica(qv_ctx *ctx, replica *r, const arguments *a, const qv_made_up *data, qv_gpu_device *gpu,
+                              int index)
+{
+    qv_settings s = a->s; /* borrowed texts */
+    s.seed = (uint64_t)index + 1;
+    qv_trainer_options o = {.items = data->items, .n_items = data->data.n, .gpu = gpu};
+    r->ctx = qv_ctx_new();
+    if (!r->ctx) return qv_fail(ctx, QV_ERR_MEMORY, "no memory for training %d", index);
+    r->status = qv_trainer_new(r->ctx, &r->trainer, &s, &data->data, &o, QV_BENCH_CLASSES);
+    return check(ctx, r, 1);
+}
+
+static void print_line(const arguments *a, const replica *all, int n, const double *together, const double *in_turn)
+{
+    double samples = (double)n * a->steps * a->s.batch, fast = together[a->rounds / 2], slow = in_turn[a->rounds / 2];
+    printf("{\"bench\": \"replicas\", \"device\": \"%s\", \"order\": \"%s\", \"width\": %d, \"blocks\": %d, \"batch\": "
+           "%d, "
+           "\"frames\": %d, \"mels\": %d, \"replicas\": %d, \"rounds\": %d, \"steps\": %d, \"samples_per_s\": %.1f, "
+           "\"one_after_other_samples_per_s\": %.1f, \"ratio\": %.3f}\n",
+           qv_exec_describe(qv_trainer_exec(all[0].trainer)), qv_order_name((qv_block_order)a->s.order), a->s.width,
+           a->s.blocks, a->s.batch, a->frames, a->mels, n, a->rounds, a->steps, samples / fast, samples / slow,
+           slow / fast);
+    fflush(stdout);
+}
+
+static qv_status measure(qv_ctx *ctx, const arguments *a, int n)
+{
+    qv_status status = QV_OK;
+    replica all[MOST] = {0};
+    qv_made_up data = {0};
+    qv_gpu_device *gpu = NULL;
+    double *together = NULL, *in_turn = NULL, ignored;
+    QV_TRY(qv_alloc(ctx, &together, (size_t)a->rounds, sizeof *together));
+    QV_TRY(qv_alloc(ctx, &in_turn, (size_t)a->rounds, sizeof *in_turn));
+    QV_TRY(qv_made_up_new(ctx, &data, (size_t)a->s.batch * (size_t)a->steps, a->frames, a->mels));
+    if (a->s.device == QV_DEVICE_CUDA) QV_TRY(qv_gpu_open(ctx, &gpu, a->s.gpu));
+    for (int i = 0; i < n; i++) QV_TRY(make_replica(ctx, &all[i], a, &data, gpu, i));
+    QV_TRY(time_round(ctx, all, n, true, &ignored)); /* plans, captures, caches */
+    for (int i = 0; i < a->rounds; i++) {
+        QV_TRY(time_round(ctx, all, n, true, &together[i]));
+        QV_TRY(time_round(ctx, all, n, false, &in_turn[i]));
+    }
+    qsort(together, (size_t)a->rounds, sizeof *together, by_value);
+    qsort(in_turn, (size_t)a->rounds, sizeof *in_turn, by_value);
+    print_line(a, all, n, together, in_turn);
+done:
+    for (int i = 0; i < n; i++) {
+        qv_trainer_free(all[i].trainer);
+        qv_ctx_free(all[i].ctx);
+    }
+    qv_gpu_close(gpu);
+    qv_made_up_free(&data);
+    free(together);
+    free(in_turn);
+    return status;
+}
+
+/* The next number of a list "8,16,64"; false at its end. */
+static bool next_number(const char **list, int *value)
+{
+    char *end;
+    if (!**list) return false;
+    *value = (int)strtol(*list, &end, 10);
+    if (end == *list || (*end && *end != ',') || *value < 1) {
+        fprintf(stderr, "bench_replicas: %s: expected numbers from 1 on, as in 8,16,64\n", *list);
+        exit(2);
+    }
+    *list = *end ? end + 1 : end;
+    return true;
+}
+
+static qv_status measure_all(qv_ctx *ctx, arguments *a)
+{
+    for (const char *batches = a->batches; next_number(&batches, &a->s.batch);) {
+        int n;
+        for (const char *replicas = a->replicas; next_number(&replicas, &n);) {
+            if (n > MOST) return qv_fail(ctx, QV_ERR_USAGE, "--replicas %d: at most %d", n, MOST);
+            qv_status status = measure(ctx, a, n);
+            if (status != QV_OK) return status;
+        }
+    }
+    return QV_OK;
+}
+
+static void parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
+{
+    static const struct option options[] = {{"device", 1, NULL, 'D'},
+                                            {"precision", 1, NULL, 'P'},
+                                            {"batch", 1, NULL, 'n'},
+                                            {"replicas", 1, NULL, 'r'},
+                                            {"rounds", 1, NULL, 'R'},
+                                            {"steps", 1, NULL, 's'},
+                                            {"width", 1, NULL, 'w'},
+                                            {"blocks", 1, NULL, 'b'},
+                                            {"frames", 1, NULL, 'f'},
+                                            {"mels", 1, NULL, 'm'},
+                                            {0}};
+    int c;
+    while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        int value = optarg ? atoi(optarg) : 0;
+        switch (c) {
+        case 'D':
+            qv_bench_set(ctx, &a->s, "run.device", optarg);
+            break;
+        case 'P':
+            qv_bench_set(ctx, &a->s, "run.precision", optarg);
+            break;
+        case 'w':
+            qv_bench_set(ctx, &a->s, "net.width", optarg);
+            break;
+        case 'b':
+            qv_bench_set(ctx, &a->s, "net.blocks", optarg);
+            break;
+        case 'n':
+            a->batches = optarg;
+            break;
+        case 'r':
+            a->replicas = optarg;
+            break;
+        case 'R':
+            a->rounds = value > 0 ? value : 1;
+            break;
+        case 's':
+            a->steps = value > 0 ? value : 1;
+            break;
+        case 'f':
+            a->frames = value > 0 ? value : 1;
+            break;
+        case 'm':
+            a->mels = value > 0 ? value : 1;
+            break;
+        default:
+            exit(2);
+        }
+    }
+    a->s.mels = a->mels;
+    a->s.patch_seconds = a->frames * a->s.hop;
+}
+
+int main(int argc, char **argv)
+{
+    arguments a = {.frames = 64, .mels = 64, .rounds = 5, .steps = 20, .batches = "8,16,64", .replicas = "1,2,4,8,16"};
+    qv_ctx *ctx = qv_ctx_new();
+    if (!ctx) return 1;
+    qv_status status = qv_bench_settings(ctx, &a.s, a.frames, a.mels);
+    if (status == QV_OK) {
+        parse(ctx, &a, argc, argv);
+        status = measure_all(ctx, &a);
+    }
+    if (status != QV_OK) fprintf(stderr, "bench_replicas: %s\n", qv_ctx_message(ctx));
+    qv_settings_free(&a.s);
+    qv_ctx_free(ctx);
+    return status == QV_OK ? 0 : status == QV_ERR_USAGE ? 2 : 1;
+}
