@@ -16,15 +16,15 @@ static const char help_text[] =
     "Usage: quaver selftest [options]\n\n"
     "  quaver selftest\n"
     "  quaver selftest --device cuda --precision bf16\n\n"
-    "Compares this program on this machine with the reference in double: every op, forward and backward, on fresh "
-    "random\n"
-    "data; whole steps of small networks, op by op; fifty steps of a training. Each result has a bound that follows "
-    "from\n"
-    "the precision and the lengths of its sums; docs/selftest.md says how. Exit code 1 when anything is outside.\n\n"
+    "Compares this program on this machine with the reference in double: every op, forward and backward, on fresh\n"
+    "random data; whole steps of small networks, op by op; fifty steps of a training. Each result has a bound that\n"
+    "follows from the precision and the lengths of its sums; docs/selftest.md says how. Exit code 1 when anything is\n"
+    "outside.\n\n"
     "  -d, --device NAME      cpu (default), ref, ref32, cuda\n"
     "      --precision P      fp32 (default), tf32, bf16: of a GPU\n"
     "      --seed N           of the data; default: another one each time, printed\n"
     "      --thorough         also tensors beyond the caches; takes minutes on a processor\n"
+    "      --small            ops on short operands only: for a GPU that is emulated\n"
     "      --cases            a line a case\n"
     "      --json             one JSON object instead of the table\n"
     "  -j, --threads N        of the CPU\n";
@@ -61,12 +61,13 @@ static qv_status parse_seed(qv_ctx *ctx, const char *text, uint64_t *seed)
 
 static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"device", 1, NULL, 'd'},   {"precision", 1, NULL, 'p'}, {"seed", 1, NULL, 's'},
-        {"thorough", 0, NULL, 't'}, {"cases", 0, NULL, 'c'},     {"json", 0, NULL, 'J'},
-        {"threads", 1, NULL, 'j'},  {"help", 0, NULL, 'h'},      {0}};
-    static const char *const names[] = {"--device", "--precision", "--seed",    "--thorough",
-                                        "--cases",  "--json",      "--threads", "--help"};
+    static const struct option options[] = {{"device", 1, NULL, 'd'},  {"precision", 1, NULL, 'p'},
+                                            {"seed", 1, NULL, 's'},    {"thorough", 0, NULL, 't'},
+                                            {"cases", 0, NULL, 'c'},   {"json", 0, NULL, 'J'},
+                                            {"threads", 1, NULL, 'j'}, {"small", 0, NULL, 'S'},
+                                            {"help", 0, NULL, 'h'},    {0}};
+    static const char *const names[] = {"--device", "--precision", "--seed",  "--thorough", "--cases",
+                                        "--json",   "--threads",   "--small", "--help"};
     qv_status status = QV_OK;
     int c;
     opterr = 0;
@@ -86,6 +87,9 @@ static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
             break;
         case 't':
             a->o.thorough = true;
+            break;
+        case 'S':
+            a->o.limit = 4096;
             break;
         case 'c':
             a->o.every_case = true;
@@ -164,8 +168,9 @@ static void print_summary(const arguments *a, const printer *p, const qv_selftes
     printf("\ndevice     %s\n", r->device);
     printf("precision  %s\n", a->s.device == QV_DEVICE_REF ? "double" : precision);
     printf("data       seed %" PRIu64 "; the same again: quaver selftest --device %s --precision %s --seed %" PRIu64
-           "%s\n",
-           a->o.seed, qv_device_name(a->s.device), precision, a->o.seed, a->o.thorough ? " --thorough" : "");
+           "%s%s\n",
+           a->o.seed, qv_device_name(a->s.device), precision, a->o.seed, a->o.thorough ? " --thorough" : "",
+           a->o.limit ? " --small" : "");
     for (int i = 0; i < PARTS; i++) {
         const part *s = &p->parts[i];
         printf("%-10s %zu of %zu within bounds, %zu cases; nearest to its bound: %s at %.0f %%\n", s->title,
