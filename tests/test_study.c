@@ -371,6 +371,23 @@ static void damaged_records_are_named(void **state)
     free(text);
 }
 
+/* What a process that is killed between writing and renaming leaves is removed when the run is done again. */
+static void leftovers_are_removed(void **state)
+{
+    fixture *x = *state;
+    char *path, *left;
+    qv_assert_ok(x->ctx, run_text(x, "left", ""));
+    qv_assert_ok(x->ctx,
+                 qv_path_join(x->ctx, &path, folder(x, "left"), "records/made/preact_even/fold-1.seed-1.jsonl"));
+    qv_assert_ok(x->ctx,
+                 qv_path_join(x->ctx, &left, folder(x, "left"), "records/made/preact_even/fold-1.seed-1.jsonl.tmp-7"));
+    assert_int_equal(rename(path, left), 0);
+    qv_assert_ok(x->ctx, run_text(x, "left", ""));
+    assert_true(qv_path_exists(path) && !qv_path_exists(left));
+    free(path);
+    free(left);
+}
+
 static void no_memory_is_an_error(void **state)
 {
     fixture *x = *state;
@@ -399,9 +416,9 @@ static void an_unfinished_study_has_no_verdict(void **state)
     assert_null(strstr(page, "<script"));
     char *row = strstr(csv, "\ncomparison,made,own,");
     assert_non_null(row);
-    size_t commas = 0; /* no p before the end: p_ua is the 16th column */
-    for (char *p = row; commas < 15; p++)
-        if (*p == ',' && ++commas == 15) assert_memory_equal(p, ",,,,,", 5);
+    size_t commas = 0; /* no p before the end: p_ua is the 17th column */
+    for (char *p = row; commas < 16; p++)
+        if (*p == ',' && ++commas == 16) assert_memory_equal(p, ",,,,,", 5);
     free(page);
     free(csv);
 }
@@ -499,6 +516,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(scales_are_of_normalized_cells_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(another_study_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(damaged_records_are_named, setup, teardown),
+        cmocka_unit_test_setup_teardown(leftovers_are_removed, setup, teardown),
         cmocka_unit_test_setup_teardown(no_memory_is_an_error, setup, teardown),
         cmocka_unit_test_setup_teardown(an_unfinished_study_has_no_verdict, setup, teardown),
         cmocka_unit_test_setup_teardown(the_verdict_follows_the_numbers, setup, teardown),

@@ -31,6 +31,7 @@ static const char style[] =
     "td .sub{font-size:.75rem}\n"
     ".yes{font-weight:700;color:var(--c2)}\n"
     ".question{font-size:1.05rem;color:var(--soft);max-width:46rem;margin:.2rem 0 0}\n"
+    "tbody th{min-width:9.5rem}\n"
     ".legend{font-size:.8125rem}\n";
 
 /* ---- numbers ---- */

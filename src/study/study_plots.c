@@ -122,13 +122,13 @@ void qv_study_forest(qv_buf *b, const qv_results *r, size_t corpus, bool gap)
     }
     double bottom = FOREST_TOP + (double)rows * FOREST_ROW;
     qv_axis x = qv_axis_nice(low, high, 6, 14 + fmin(wide, 130), WIDTH - 12);
-    qv_plot p = {x, qv_axis_exact(0, 1, 1, bottom, FOREST_TOP)};
+    qv_plot p = {x, qv_axis_exact(1, 2, 1, bottom, FOREST_TOP)};
     char id[32];
     snprintf(id, sizeof id, "forest%zu%s", corpus, gap ? "gap" : "ua");
     qv_page_figure(b, "chart", gap ? "Gap: left of zero it shrinks" : "Accuracy: right of zero it rises");
     qv_svg_begin(b, id, WIDTH, bottom + 34, gap ? "Differences of the gap" : "Differences of UA",
                  "The same figures as in the table of comparisons; small dots are single speakers.");
-    p.y.step = 10; /* no lines across: rows have no values */
+    p.y.step = 10; /* no tick within: rows have no values */
     qv_plot_frame(b, &p, gap ? "gap, points" : "UA, points", NULL);
     qv_svg_line(b, "zero", qv_axis_at(&x, 0), FOREST_TOP - 6, qv_axis_at(&x, 0), bottom);
     double y = FOREST_TOP + 8;

@@ -90,7 +90,7 @@ void qv_study_answer(const qv_results *r, qv_buf *b)
 
 /* ---- CSV ---- */
 
-enum { TEXTS = 3, NUMBERS = 24 };
+enum { TEXTS = 3, NUMBERS = 25 };
 static const char *const csv_names[TEXTS + NUMBERS] = {"kind",
                                                        "corpus",
                                                        "name",
@@ -104,6 +104,7 @@ static const char *const csv_names[TEXTS + NUMBERS] = {"kind",
                                                        "gap_low",
                                                        "gap_high",
                                                        "seed_sd",
+                                                       "wa",
                                                        "dz_ua",
                                                        "dz_gap",
                                                        "p_ua",
@@ -134,11 +135,18 @@ static void put_row(qv_buf *b, const char *kind, const char *corpus, const char 
 static void csv_cell(qv_buf *b, const qv_results *r, size_t corpus, size_t cell)
 {
     const qv_cell_result *c = qv_result_cell(r, corpus, cell);
-    double x[NUMBERS] = {(double)c->runs, (double)c->speakers,     c->mean_train,
-                         c->mean_ua,      c->ua_interval.bca_low,  c->ua_interval.bca_high,
-                         c->mean_gap,     c->gap_interval.bca_low, c->gap_interval.bca_high,
-                         c->seed_sd};
-    for (size_t i = 10; i < NUMBERS; i++) x[i] = NAN;
+    double x[NUMBERS] = {(double)c->runs,
+                         (double)c->speakers,
+                         c->mean_train,
+                         c->mean_ua,
+                         c->ua_interval.bca_low,
+                         c->ua_interval.bca_high,
+                         c->mean_gap,
+                         c->gap_interval.bca_low,
+                         c->gap_interval.bca_high,
+                         c->seed_sd,
+                         c->mean_wa};
+    for (size_t i = 11; i < NUMBERS; i++) x[i] = NAN;
     put_row(b, "cell", r->plan->corpora[corpus].name, r->study->cells[cell].name, x);
 }
 
@@ -153,6 +161,7 @@ static void csv_comparison(qv_buf *b, const qv_results *r, const qv_comparison_r
                                c->gap.mean,
                                c->gap.interval.bca_low,
                                c->gap.interval.bca_high,
+                               NAN,
                                NAN,
                                c->ua.t.dz,
                                c->gap.t.dz,

@@ -1,4 +1,5 @@
 /* The runs of a study: who does which, and what the screen says meanwhile. */
+#include <dirent.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -132,6 +133,30 @@ static qv_status check_record(qv_ctx *ctx, const runner *r, run *x, const char *
 
 /* ---- workers ---- */
 
+/* What a process that was killed while it wrote this very record left; the run is ours, so nobody writes it now. */
+static qv_status remove_leftovers(qv_ctx *ctx, const char *path)
+{
+    qv_status status = QV_OK;
+    char *folder = NULL, *file = NULL;
+    const char *base = qv_path_base(path);
+    size_t n = strlen(base);
+    DIR *dir = NULL;
+    QV_TRY(qv_path_dir(ctx, &folder, path));
+    dir = opendir(folder);
+    for (const struct dirent *e; dir && (e = readdir(dir));) {
+        if (strncmp(e->d_name, base, n) != 0 || strncmp(e->d_name + n, ".tmp-", 5) != 0) continue;
+        QV_TRY(qv_path_join(ctx, &file, folder, e->d_name));
+        if (remove(file) != 0) qv_warn(ctx, "cannot remove %s, which a process that was killed left", file);
+        free(file);
+        file = NULL;
+    }
+done:
+    if (dir) closedir(dir);
+    free(folder);
+    free(file);
+    return status;
+}
+
 /* Held, looked at again and found missing: nobody else trains or has trained it. */
 static qv_status try_run(qv_ctx *ctx, runner *r, run *x, bool *mine)
 {
@@ -150,6 +175,7 @@ static qv_status try_run(qv_ctx *ctx, runner *r, run *x, bool *mine)
         x->state = DONE;
     } else {
         x->state = MINE;
+        QV_TRY(remove_leftovers(ctx, path));
     }
 done:
     free(path);
@@ -235,7 +261,9 @@ static qv_status train_one(qv_ctx *ctx, runner *r, int worker, size_t index)
     QV_TRY(path_of(ctx, r, x, &path));
     QV_TRY(qv_study_train(ctx, &job, &record));
     QV_TRY(qv_study_record_write(ctx, &record, path));
-    QV_TRY(check_record(ctx, r, x, path));
+    pthread_mutex_lock(&r->mutex);
+    status = check_record(ctx, r, x, path);
+    pthread_mutex_unlock(&r->mutex);
 done:
     if (path) qv_lock_leave(&r->lock, path + strlen(r->o->out));
     finish(r, worker, index, status, qv_now() - begin);
@@ -411,13 +439,15 @@ qv_status qv_study_run(qv_ctx *ctx, qv_study *s, const qv_study_options *o)
     runner r = {.s = s, .o = o, .lock = {.fd = -1}, .start = qv_now()};
     int seeds = o->seeds ? o->seeds : s->seeds;
     pthread_mutex_init(&r.mutex, NULL);
-    QV_TRY(qv_study_claim_folder(ctx, s, o->out));
     QV_TRY(qv_study_load(ctx, &r.data, s, o));
+    QV_TRY(qv_study_claim_folder(ctx, s, o->out));
     QV_TRY(open_runner(ctx, &r, seeds));
     QV_TRY(write_plan(ctx, &r, seeds));
     QV_TRY(count_done(ctx, &r));
     r.start = qv_now();
-    QV_TRY(qv_crew_run(ctx, &(qv_crew){r.threads, work, watch, &r, &r.stop}));
+    status = qv_crew_run(ctx, &(qv_crew){r.threads, work, watch, &r, &r.stop});
+    if (status == QV_ERR_INTERRUPTED) qv_info(ctx, "interrupted; finished runs are kept, and the same command goes on");
+    if (status != QV_OK) goto done;
     QV_TRY(qv_study_report(ctx, o->out, NULL));
     if (r.failure) status = qv_fail(ctx, QV_ERR_NUMERIC, "%s", r.failure);
 done:
