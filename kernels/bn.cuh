@@ -33,4 +33,32 @@ template <int V> __device__ inline float qv_normalize(float x, const qv_norm<V> 
     return qv_scaled(__fsub_rn(x, n.mean.v[i]), n.scale.v[i], n.beta.v[i]);
 }
 
+/* What becomes of a channel's mean and biased variance. */
+struct qv_finish {
+    float *mean, *rstd, *rmean, *rvar;
+    float eps, momentum, unbias; /* M / (M - 1) */
+
+    __device__ inline void statistics(uint32_t c, float m, float var) const
+    {
+        const float keep = 1.0f - momentum;
+        mean[c] = m;
+        rstd[c] = 1.0f / sqrtf(var + eps);
+        rmean[c] = keep * rmean[c] + momentum * m;
+        rvar[c] = keep * rvar[c] + momentum * (var * unbias);
+    }
+};
+
+/* out: mean rstd rmean rvar, one behind the other. */
+inline qv_finish qv_finish_of(const qv_tensor *out, const qv_bn_attr &a)
+{
+    const float count = (float)a.count, others = (float)(a.count - 1);
+    return {qv_data<float>(out[0]),
+            qv_data<float>(out[1]),
+            qv_data<float>(out[2]),
+            qv_data<float>(out[3]),
+            a.eps,
+            a.momentum,
+            count / others};
+}
+
 #endif

@@ -11,8 +11,9 @@
  * Elements moved, for one of a side: the sums read XS + DS, the apply reads as much again, with
  * XS more for an addend, and writes XS: the minimum for a mask that is recomputed, not
  * stored. The weighted gradients of the two branches never exist in memory. Sums are merged as in
- * bn_stats: threads by a tree, blocks by a second launch. */
+ * bn_stats: threads by a tree, blocks by a second launch, or, where there are tickets, by the last block. */
 #include "kernels/bn.cuh"
+#include "kernels/merge.cuh"
 
 namespace {
 
@@ -108,12 +109,12 @@ template <class T, int V, int XS, int DS, bool RELU> struct summed_rows : grad_r
     }
 };
 
-/* part: [block][2][N * channels], sums of v (x - mean) and of v. */
+/* Leaves the sums of a block's rows in part: [block][2][N * channels], of v (x - mean) and of v. */
 template <class T, int V, int XS, int DS, bool RELU>
-__global__ void __launch_bounds__(QV_BLOCK, 2) sums_blocks(grad_operands o, float *part, qv_rows g, qv_plane plane)
+__device__ inline void sum_block(const grad_operands &o, float *part, const qv_rows &g, const qv_plane &plane,
+                                 uint32_t block)
 {
     enum { N = XS * DS, K = 2 * N * V };
-    const uint32_t block = qv_last_first();
     const qv_place at = qv_place_of(g, block);
     float sum[K] = {};
     if (at.row < at.end) {
@@ -133,6 +134,27 @@ __global__ void __launch_bounds__(QV_BLOCK, 2) sums_blocks(grad_operands o, floa
             qv_store(out + (size_t)j * o.channels, r);
         }
     }
+}
+
+template <class T, int V, int XS, int DS, bool RELU>
+__global__ void __launch_bounds__(QV_BLOCK, 2) sums_blocks(grad_operands o, float *part, qv_rows g, qv_plane plane)
+{
+    sum_block<T, V, XS, DS, RELU>(o, part, g, plane, qv_last_first());
+}
+
+/* In one launch. rstd has `period` channels: as many as the result, or half of them (bn.repeat). */
+template <class T, int V, int XS, int DS, bool RELU>
+__global__ void __launch_bounds__(QV_BLOCK, 2)
+    sums_whole(grad_operands o, qv_parts p, float *dgamma, float *dbeta, uint32_t period, qv_rows g, qv_plane plane)
+{
+    const uint32_t block = qv_last_first();
+    uint32_t first;
+    const uint32_t width = qv_column_channels(g, V, &first);
+    sum_block<T, V, XS, DS, RELU>(o, p.part, g, plane, block);
+    qv_merge_blocks<qv_pair_sum>(p, block, first, width, XS * DS, o.channels, [=](uint32_t c, const float(&sum)[3]) {
+        dgamma[c] = sum[0] * o.rstd[c % period];
+        dbeta[c] = sum[1];
+    });
 }
 
 /* Partial results of one channel. */
@@ -250,13 +272,21 @@ struct run_sums {
         const qv_rows g = qv_sums_rows(qv_positions(x), o.channels / V);
         const uint32_t results = XS * DS * o.channels;
         const qv_rows merge = qv_merge_rows(g.blocks, results);
+        const dim3 grid(g.blocks, g.columns);
+        const qv_plane plane = qv_plane_of(x.h, x.w, bands, g.lanes);
+        float *dgamma = qv_data<float>(c->out[0]), *dbeta = qv_data<float>(c->out[1]);
         if (g.columns == 0 || merge.columns == 0) return QV_REFUSED;
-        QV_LAUNCH((sums_blocks<T, V, XS, DS, RELU>), dim3(g.blocks, g.columns), dim3(g.threads), 0, c->stream, o, part,
-                  g, qv_plane_of(x.h, x.w, bands, g.lanes));
+        if (c->out[2].data) {
+            const qv_parts p = {part, qv_data<unsigned>(c->out[2]), results, g.rows, g.chunk};
+            QV_LAUNCH((sums_whole<T, V, XS, DS, RELU>), grid, dim3(g.threads), 0, c->stream, o, p, dgamma, dbeta,
+                      (uint32_t)x.c, g, plane);
+            return qv_launch_error();
+        }
+        QV_LAUNCH((sums_blocks<T, V, XS, DS, RELU>), grid, dim3(g.threads), 0, c->stream, o, part, g, plane);
         const int error = qv_launch_error();
         if (error) return error;
-        QV_LAUNCH(sums_merge, dim3(1, merge.columns), dim3(merge.threads), 0, c->stream, part, o.rstd,
-                  qv_data<float>(c->out[0]), qv_data<float>(c->out[1]), merge, (uint32_t)x.c);
+        QV_LAUNCH(sums_merge, dim3(1, merge.columns), dim3(merge.threads), 0, c->stream, part, o.rstd, dgamma, dbeta,
+                  merge, (uint32_t)x.c);
         return qv_launch_error();
     }
 };
@@ -317,6 +347,7 @@ extern "C" int qv_cuda_bn_grad_sums(const qv_call *c, size_t *need)
 {
     const qv_tensor &x = c->in[1], &coef = c->in[6];
     if (!fits(c, coef) || !qv_floats(c->out[0], c->out[1])) return QV_REFUSED;
+    if (c->out[2].data && qv_tensor_len(&c->out[2]) < (size_t)qv_ticket_words(x.c)) return QV_REFUSED;
     const grad_operands o = operands_of(c, 6);
     return qv_by_type(x, [&](auto type) {
         using T = decltype(type);
@@ -324,7 +355,7 @@ extern "C" int qv_cuda_bn_grad_sums(const qv_call *c, size_t *need)
         const uint32_t narrow = qv_sums_rows(qv_positions(x), o.channels).blocks;
         const uint32_t wide = o.channels % V == 0 ? qv_sums_rows(qv_positions(x), o.channels / V).blocks : narrow;
         const size_t results = (size_t)x.c * (size_t)c->op->a.bn.repeat;
-        if (need) return *need = sizeof(float) * 2 * results * (narrow > wide ? narrow : wide), 0;
+        if (need) return *need = sizeof(float) * qv_parts_floats(narrow > wide ? narrow : wide, (uint32_t)results), 0;
         const bool fit = qv_wide<T>(o.channels, o.dy, o.x, o.mean, o.rstd, o.gamma, o.beta, c->scratch);
         return fit ? run_shape<run_sums, T, V>(c, o, coef.c) : run_shape<run_sums, T, 1>(c, o, coef.c);
     });

@@ -1,8 +1,11 @@
-/* bn_stats, bn_finalize: mean and variance of each channel over all samples and positions.
+/* bn_stats, bn_finalize, bn_measure: mean and variance of each channel over all samples and positions, and what
+ * training makes of them.
  *
  * Elements moved: each x is read once (the minimum), and 8 bytes a channel and block of partial
  * results, under 1/30 of x where x is large. How the sums are made: kernels/moments.cuh; a second launch
- * merges the blocks. */
+ * merges the blocks. bn_measure is all three in one launch: the last block merges (kernels/merge.cuh). */
+#include "kernels/bn.cuh"
+#include "kernels/merge.cuh"
 #include "kernels/moments.cuh"
 
 namespace {
@@ -17,11 +20,10 @@ template <class T, int V> struct value_rows {
     __device__ inline void take(const loaded &in, uint64_t) { d.add(qv_unpack(in)); }
 };
 
-/* part: [block][2][channels], means and M2. */
+/* Leaves the moments of a block's rows in part: [block][2][channels], means and M2. */
 template <class T, int V>
-__global__ void __launch_bounds__(QV_BLOCK) stats_blocks(const T *x, float *part, qv_rows g, uint32_t channels)
+__device__ inline void measure_block(const T *x, float *part, const qv_rows &g, uint32_t block, uint32_t channels)
 {
-    const uint32_t block = qv_last_first();
     const qv_place at = qv_place_of(g, block);
     float m[2 * V + 1] = {};
     if (at.row < at.end) {
@@ -31,14 +33,25 @@ __global__ void __launch_bounds__(QV_BLOCK) stats_blocks(const T *x, float *part
         f.d.moments(qv_unpack(origin), m);
     }
     qv_join_lanes<qv_moments<V>>(m, g, at);
-    if (at.lane == 0 && at.column < g.vectors) {
-        float *out = part + (size_t)block * 2 * channels + (size_t)at.column * V;
-        qv_pack<V> mean, m2;
-#pragma unroll
-        for (int i = 0; i < V; i++) mean.v[i] = m[i], m2.v[i] = m[V + i];
-        qv_store(out, mean);
-        qv_store(out + channels, m2);
-    }
+    if (at.lane == 0 && at.column < g.vectors) qv_store_moments<V>(part, block, channels, at.column, m);
+}
+
+template <class T, int V>
+__global__ void __launch_bounds__(QV_BLOCK) stats_blocks(const T *x, float *part, qv_rows g, uint32_t channels)
+{
+    measure_block<T, V>(x, part, g, qv_last_first(), channels);
+}
+
+template <class T, int V>
+__global__ void __launch_bounds__(QV_BLOCK) stats_whole(const T *x, qv_parts p, qv_rows g, qv_finish f)
+{
+    const uint32_t block = qv_last_first();
+    uint32_t first;
+    const uint32_t width = qv_column_channels(g, V, &first);
+    measure_block<T, V>(x, p.part, g, block, p.channels);
+    qv_merge_blocks<qv_moments<1>>(p, block, first, width, 1, 0, [=](uint32_t c, const float(&m)[3]) {
+        f.statistics(c, qv_load<1>(x + c).v[0] + m[0], m[1] / (float)g.rows);
+    });
 }
 
 /* Partial results of one channel. */
@@ -94,6 +107,17 @@ template <class T, int V> int run(const qv_call *c)
     return qv_launch_error();
 }
 
+template <class T, int V> int run_whole(const qv_call *c)
+{
+    const qv_rows g = geometry(c->in[0], V);
+    const uint32_t channels = (uint32_t)c->in[0].c;
+    if (g.columns == 0) return QV_REFUSED;
+    const qv_parts p = {static_cast<float *>(c->scratch), qv_data<unsigned>(c->out[4]), channels, g.rows, g.chunk};
+    QV_LAUNCH((stats_whole<T, V>), dim3(g.blocks, g.columns), dim3(g.threads), 0, c->stream, qv_data<const T>(c->in[0]),
+              p, g, qv_finish_of(c->out, c->op->a.bn));
+    return qv_launch_error();
+}
+
 __global__ void __launch_bounds__(QV_BLOCK) finalize(const float *mean, const float *var, float *rstd, float *rmean,
                                                      float *rvar, uint32_t channels, qv_bn_attr a)
 {
@@ -122,6 +146,21 @@ extern "C" int qv_cuda_bn_stats(const qv_call *c, size_t *need)
         const uint32_t wide = x.c % qv_wide_of<T> == 0 ? geometry(x, qv_wide_of<T>).blocks : narrow;
         if (need) return *need = sizeof(float) * 2 * (narrow > wide ? narrow : wide) * (size_t)x.c, 0;
         return qv_wide<T>((uint32_t)x.c, x.data, c->scratch) ? run<T, qv_wide_of<T>>(c) : run<T, 1>(c);
+    });
+}
+
+extern "C" int qv_cuda_bn_measure(const qv_call *c, size_t *need)
+{
+    const qv_tensor &x = c->in[0], *out = c->out;
+    if (qv_tensor_len(&x) == 0 || c->op->a.bn.count < 2 || !qv_floats(out[0], out[1], out[2], out[3]))
+        return QV_REFUSED;
+    if (qv_tensor_len(&out[4]) < (size_t)qv_ticket_words(x.c)) return QV_REFUSED;
+    return qv_by_type(x, [&](auto type) {
+        using T = decltype(type);
+        const uint32_t channels = (uint32_t)x.c, narrow = geometry(x, 1).blocks;
+        const uint32_t wide = x.c % qv_wide_of<T> == 0 ? geometry(x, qv_wide_of<T>).blocks : narrow;
+        if (need) return *need = sizeof(float) * qv_parts_floats(narrow > wide ? narrow : wide, channels), 0;
+        return qv_wide<T>(channels, x.data, c->scratch) ? run_whole<T, qv_wide_of<T>>(c) : run_whole<T, 1>(c);
     });
 }
 

@@ -12,6 +12,7 @@ enum {
     QV_BLOCK = 256,         /* threads of a block, at most */
     QV_FLAT_ITEMS = 4,      /* vectors a thread where a tensor is one long vector */
     QV_SUM_BLOCKS = 512,    /* most blocks of a sum: four a multiprocessor where there are 128 */
+    QV_MERGE = 16,          /* partial results that one block merges into one (kernels/merge.cuh) */
     QV_GRID_Y = 65535,      /* hardware limit of a grid's second axis */
     QV_GRID_X = 0x7fffffff, /* and of its first */
     QV_REFUSED = 1          /* cudaErrorInvalidValue: shapes that a kernel was not written for */
@@ -22,7 +23,7 @@ enum {
  * consecutive rows; a thread keeps its channels, hence its parameters, in registers. */
 typedef struct qv_rows {
     uint64_t rows, chunk;
-    uint32_t vectors;         /* a row */
+    uint32_t vectors; /* a row */
     uint32_t width, lanes;
     uint32_t threads;         /* of a block, a multiple of 32; those beyond width x lanes idle */
     uint32_t blocks, columns; /* grid: along the rows, along the vectors; 0 where it cannot be */

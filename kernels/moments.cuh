@@ -59,4 +59,17 @@ template <int V> struct qv_distances {
     }
 };
 
+/* A block's moments into part: [block][2][channels], means and M2. */
+template <int V>
+__device__ inline void qv_store_moments(float *part, uint32_t block, uint32_t channels, uint32_t column,
+                                        const float (&m)[2 * V + 1])
+{
+    float *out = part + (size_t)block * 2 * channels + (size_t)column * V;
+    qv_pack<V> mean, m2;
+#pragma unroll
+    for (int i = 0; i < V; i++) mean.v[i] = m[i], m2.v[i] = m[V + i];
+    qv_store(out, mean);
+    qv_store(out + channels, m2);
+}
+
 #endif

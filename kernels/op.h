@@ -24,7 +24,7 @@
 extern "C" {
 #endif
 
-enum { QV_MAX_IN = 10, QV_MAX_OUT = 4 };
+enum { QV_MAX_IN = 14, QV_MAX_OUT = 6 };
 
 /* QV_REAL is the backend's number. QV_ACT, of buffers, is an activation or a gradient at one: the backend's
  * number too, unless it was asked to keep them in fewer bits; the tensor of such a buffer then says QV_BF16,
@@ -91,7 +91,7 @@ typedef struct qv_gather_attr {
 } qv_gather_attr;
 
 typedef struct qv_op {
-    int32_t kind; /* qv_op_kind */
+    int32_t kind;                           /* qv_op_kind */
     int32_t in[QV_MAX_IN], out[QV_MAX_OUT]; /* buffer ids, -1: absent */
     int32_t layer;                          /* for messages and profiles: index into the program's layer names */
     union {
@@ -115,6 +115,10 @@ typedef struct qv_step_state {
     float lr;
     uint32_t reserved;
 } qv_step_state;
+
+/* Counters, of 32 bits, that an op with a ticket needs for the sums of c channels: one, and one for every 16 of at most
+ * 512 blocks, for every 256 channels (kernels/merge.cuh, geometry.h). Zero before the op and after it. */
+static inline QV_HD int32_t qv_ticket_words(int32_t c) { return (c / 256 + 1) * (1 + 512 / 16); }
 
 /* One recording among the features. */
 typedef struct qv_utterance {

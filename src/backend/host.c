@@ -275,7 +275,7 @@ qv_status qv_host_exec_new(qv_ctx *ctx, qv_exec **out, qv_program *p, const qv_e
     e->base.p = p;
     e->base.o = *o;
     QV_TRY(choose_table(ctx, e));
-    if (o->device == QV_DEVICE_CPU && !o->no_fuse) qv_program_fuse(p);
+    if (o->device == QV_DEVICE_CPU && !o->no_fuse) QV_TRY(qv_program_fuse(ctx, p, QV_FUSE_PAIRS));
     QV_TRY(qv_program_plan(ctx, p, (qv_sizes){e->real_size, e->real_size}, o->keep_buffers));
     for (int r = 0; r < QV_ROLE_COUNT; r++) QV_TRY(allocate(ctx, e, &e->regions[r], p->region_bytes[r]));
     QV_TRY(qv_alloc(ctx, &e->bound, p->n_buffers, sizeof *e->bound));

@@ -80,9 +80,15 @@ qv_op *qv_add_op(qv_builder *b, qv_op_kind kind, const int *in, const int *out);
 size_t qv_buffer_len(const qv_buffer *b);
 size_t qv_buffer_bytes(const qv_buffer *b, qv_sizes sizes);
 
-/* Replaces runs of ops by fused ones: bn_apply + shake_add -> bn_shake_add, and shake_grad into the batch
- * norm's backward ops. The buffers between them are no longer written. */
-void qv_program_fuse(qv_program *p);
+/* Which runs of ops a backend has one op for. PAIRS: bn_apply + shake_add -> bn_shake_add, and shake_grad into the
+ * batch norm's backward ops. BLOCKS: these, and what saves a GPU launches and bytes: bn_stats + bn_finalize ->
+ * bn_measure; bn_shake_add with the shortcut's bn_apply before it and the next bn_measure behind it -> block_end;
+ * tickets for bn_grad_sums. */
+typedef enum qv_fusions { QV_FUSE_PAIRS, QV_FUSE_BLOCKS } qv_fusions;
+
+/* Replaces runs of ops by fused ones. The buffers between them are no longer written. Before the plan: BLOCKS adds
+ * buffers of counters (role IO), whose memory must start as zeros. */
+qv_status qv_program_fuse(qv_ctx *ctx, qv_program *p, qv_fusions which);
 
 /* Gives every buffer its place: WORK buffers whose lives do not meet share memory unless keep_buffers. */
 qv_status qv_program_plan(qv_ctx *ctx, qv_program *p, qv_sizes sizes, bool keep_buffers);

@@ -136,7 +136,7 @@ int qv_norm_forward(qv_lowering *l, qv_norm *n, int x)
 int qv_norm_backward(qv_lowering *l, qv_norm *n, int dy, int addend)
 {
     int sums_in[] = {dy, n->x, n->mean, n->rstd, n->gamma, n->beta, -1};
-    set_norm_attr(l, qv_add_op(&l->b, QV_OP_BN_GRAD_SUMS, sums_in, (int[]){n->dgamma, n->dbeta}), n);
+    set_norm_attr(l, qv_add_op(&l->b, QV_OP_BN_GRAD_SUMS, sums_in, (int[]){n->dgamma, n->dbeta, -1}), n);
     char name[32];
     snprintf(name, sizeof name, "%s.dx", n->name);
     int dx = qv_work_like(l, n->x, 0, name);

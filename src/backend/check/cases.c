@@ -28,9 +28,9 @@ static bool has_data(const qv_problem *p)
 
 static bool make(qv_problem *p, qv_op_kind kind, size_t i, uint64_t seed, bool bf16)
 {
-    *p = (qv_problem){.op = {.kind = (int32_t)kind}};
+    *p = (qv_problem){.op = {.kind = (int32_t)kind}, .bf16 = bf16};
     bool large = i == QV_PROBLEM_LARGE;
-    qv_maker m = {.p = p, .index = large ? 0 : i, .large = large, .bf16 = bf16};
+    qv_maker m = {.p = p, .index = large ? 0 : i, .large = large};
     m.rng = (seed << 20) ^ ((uint64_t)kind << 12) ^ i;
     tests[kind].make(&m);
     p->failed = !has_data(p);

@@ -50,18 +50,38 @@ void qv_make_bn_stats(qv_maker *m)
  * (or that deviations from a first estimate are summed). With e the error that this leaves in a mean, the means of
  * blocks of sqrt(M) rows differ by about a deviation / M^(1/4) in earnest, so merging them errs by 2 e deviation /
  * M^(1/4) + e^2. The difference of mean square and squared mean errs by u mean^2 and fails at 1000 deviations. */
+typedef struct bn_estimate {
+    double mean, var;     /* of a channel */
+    double e_mean, e_var; /* how far a float backend may be from them */
+} bn_estimate;
+
+/* delta: how far each value may be from the one that the backend takes the statistics of; NULL: not at all. A mean
+ * moves by no more than the mean delta; var = mean (x - m)^2 by no more than mean (2 |x - m| delta + delta^2). */
+static bn_estimate estimate(const double *v, const double *delta, size_t rows, size_t channels, size_t c)
+{
+    bn_estimate e = {0};
+    double spread = 0, moved = 0, moved_var = 0, n = (double)rows, block = sqrt(n);
+    for (size_t m = 0; m < rows; m++) e.mean += v[m * channels + c] / n;
+    for (size_t m = 0; m < rows; m++) {
+        double off = fabs(v[m * channels + c] - e.mean), d = delta ? delta[m * channels + c] : 0;
+        spread += off / n;
+        e.var += off * off / n;
+        moved += d / n;
+        moved_var += (2 * off * d + d * d) / n;
+    }
+    double first = QV_U * ((qv_chain((size_t)(2 * block)) + 3) * fabs(e.mean) + qv_chain(rows) * spread);
+    e.e_mean = first + moved;
+    e.e_var = (qv_chain(rows) + 6) * QV_U * e.var + 2 * first * sqrt(e.var / block) + first * first + moved_var;
+    return e;
+}
+
 void qv_bound_bn_stats(const qv_problem *p, const qv_tensor *expect, double *const *bound)
 {
     const qv_tensor *x = &p->in[0];
-    const double *v = x->data, *mean = expect[0].data, *var = expect[1].data;
-    size_t rows = qv_rows(x), channels = (size_t)x->c;
-    double block = sqrt((double)rows);
-    for (size_t c = 0; c < channels; c++) {
-        double spread = 0;
-        for (size_t m = 0; m < rows; m++) spread += fabs(v[m * channels + c] - mean[c]) / (double)rows;
-        double e = QV_U * ((qv_chain((size_t)(2 * block)) + 3) * fabs(mean[c]) + qv_chain(rows) * spread);
-        bound[0][c] = e;
-        bound[1][c] = (qv_chain(rows) + 6) * QV_U * var[c] + 2 * e * sqrt(var[c] / block) + e * e;
+    for (int c = 0; c < expect[0].c; c++) {
+        bn_estimate e = estimate(x->data, NULL, qv_rows(x), (size_t)x->c, (size_t)c);
+        bound[0][c] = e.e_mean;
+        bound[1][c] = e.e_var;
     }
 }
 
@@ -100,6 +120,52 @@ void qv_bound_bn_finalize(const qv_problem *p, const qv_tensor *expect, double *
             bound[k][i] =
                 6 * QV_U * ((1 - (double)a->momentum) * fabs(old[i]) + 2 * (double)a->momentum * fabs(in[k - 1][i]));
     }
+}
+
+/* Running estimates to start from, and the counters: the last three outputs of what ends in BN_MEASURE. */
+static void make_finish(qv_maker *m, qv_tensor *out, qv_tensor of)
+{
+    m->p->op.a.bn.momentum = 0.1f;
+    m->p->op.a.bn.count = (int64_t)qv_rows(&of);
+    out[0] = out[1] = qv_vector(of.c);
+    qv_numbers(m, &out[2], qv_vector(of.c), 10);
+    double *rvar = qv_numbers(m, &out[3], qv_vector(of.c), 1);
+    for (int i = 0; i < of.c; i++) rvar[i] = qv_as_float(rvar[i] * rvar[i]);
+    qv_tickets_of(&out[4], of.c);
+}
+
+/* Of the statistics of x, with delta as in estimate(); start: the operands that the running estimates start from. The
+ * derivative of rstd is -rstd/2 / (var + eps): twice that allows for its growth within e_var. */
+static void bound_finish(const qv_bn_attr *a, const qv_tensor *x, const double *delta, const qv_tensor *start,
+                         const qv_tensor *expect, double *const *bound)
+{
+    const double *rmean = start[2].data, *rvar = start[3].data, *rstd = expect[1].data;
+    double keep = 1 - (double)a->momentum, take = (double)a->momentum,
+           unbias = (double)a->count / (double)(a->count - 1);
+    for (size_t c = 0; c < (size_t)x->c; c++) {
+        bn_estimate e = estimate(x->data, delta, qv_rows(x), (size_t)x->c, c);
+        bound[0][c] = e.e_mean;
+        bound[1][c] = rstd[c] * (6 * QV_U + e.e_var / (e.var + (double)a->eps));
+        bound[2][c] = 6 * QV_U * (keep * fabs(rmean[c]) + 2 * take * fabs(e.mean)) + 2 * take * e.e_mean;
+        bound[3][c] = 6 * QV_U * (keep * fabs(rvar[c]) + 2 * take * unbias * e.var) + 2 * take * unbias * e.e_var;
+    }
+}
+
+void qv_make_bn_measure(qv_maker *m)
+{
+    qv_tensor of = qv_pick_shape(m), mean, rstd;
+    if (qv_rows(&of) < 2) of.n = 2;
+    bool offset = qv_pick(m, 2);
+    qv_describe(m, "%s", offset ? " offset" : "");
+    m->p->op.a.bn = (qv_bn_attr){.eps = 1e-5f, .repeat = 1};
+    bn_operands(m, of, offset, &m->p->in[0], &mean, &rstd);
+    free(mean.data), free(rstd.data);
+    make_finish(m, m->p->out, of);
+}
+
+void qv_bound_bn_measure(const qv_problem *p, const qv_tensor *expect, double *const *bound)
+{
+    bound_finish(&p->op.a.bn, &p->in[0], NULL, p->out, expect, bound);
 }
 
 /* What pre-activation j of row m is made of, in magnitude; x, mean, rstd, gamma, beta stand one after the other. */
@@ -209,6 +275,7 @@ void qv_make_bn_grad_sums(qv_maker *m)
 {
     make_grad(m, 6);
     m->p->out[0] = m->p->out[1] = qv_vector(m->p->in[4].c);
+    if (m->p->op.a.bn.relu || m->p->in[6].data) qv_tickets_of(&m->p->out[2], m->p->in[1].c);
 }
 
 /* Sums of M terms; a term of dbeta is at most one product, one of dgamma three roundings more. */
@@ -285,4 +352,55 @@ void qv_bound_bn_shake_add(const qv_problem *p, const qv_tensor *expect, double 
         double first = bn_magnitude(&p->in[0], m, c, NULL), second = bn_magnitude(&p->in[0], m, c + channels, NULL);
         bound[0][i] = 8 * QV_U * (fabs(s[i]) + a * first + (1 - a) * second);
     }
+}
+
+/* How the end of a block may be asked for. */
+static const struct {
+    int bands;
+    bool norm, measure; /* the shortcut's batch norm, the statistics of the result */
+} ends[] = {{1, false, false}, {4, true, false}, {1, false, true}, {1, true, true}, {2, true, true}};
+
+void qv_make_block_end(qv_maker *m)
+{
+    qv_problem *p = m->p;
+    qv_tensor of = qv_pick_shape(m);
+    int i = qv_pick(m, sizeof ends / sizeof *ends);
+    if (qv_rows(&of) < 2) of.n = 2;
+    bool offset = pick_bn_data(m);
+    qv_describe(m, " bands %d norm %d measure %d", ends[i].bands, ends[i].norm, ends[i].measure);
+    p->op.a.bn = (qv_bn_attr){.eps = 1e-5f, .repeat = 1};
+    bn_operands(m, qv_with_channels(of, 2 * of.c), offset, &p->in[0], &p->in[1], &p->in[2]);
+    qv_numbers(m, &p->in[3], qv_vector(2 * of.c), 1);
+    qv_numbers(m, &p->in[4], qv_vector(2 * of.c), 1);
+    qv_coefficients(m, &p->in[5], qv_shape(of.n, 1, 1, ends[i].bands));
+    if (ends[i].norm) {
+        bn_operands(m, of, offset, &p->in[6], &p->in[7], &p->in[8]);
+        qv_numbers(m, &p->in[9], qv_vector(of.c), 1);
+        qv_numbers(m, &p->in[10], qv_vector(of.c), 1);
+    } else {
+        qv_numbers(m, &p->in[6], of, 1);
+    }
+    p->out[0] = of;
+    if (ends[i].measure) make_finish(m, &p->out[1], of);
+}
+
+/* y as in bn_shake_add, four roundings more for a normalized shortcut. The statistics are those of y as it is stored.
+ */
+void qv_bound_block_end(const qv_problem *p, const qv_tensor *expect, double *const *bound)
+{
+    const qv_tensor *y = &expect[0];
+    const double *alpha = p->in[5].data, *s = p->in[6].data, *want = y->data;
+    size_t channels = (size_t)y->c, w = (size_t)y->w, area = (size_t)y->h * w, bands = (size_t)p->in[5].c;
+    double *delta = calloc(qv_tensor_len(y), sizeof *delta);
+    if (!delta) abort();
+    for (size_t i = 0; i < qv_tensor_len(y); i++) {
+        size_t m = i / channels, c = i % channels;
+        double a = alpha[m / area * bands + m % w * bands / w];
+        double first = bn_magnitude(&p->in[0], m, c, NULL), second = bn_magnitude(&p->in[0], m, c + channels, NULL);
+        double third = p->in[7].data ? bn_magnitude(&p->in[6], m, c, NULL) : fabs(s[i]);
+        if (!p->exact) bound[0][i] = 8 * QV_U * (third + a * first + (1 - a) * second);
+        delta[i] = bound[0][i] + (p->bf16 ? 0x1p-8 * (fabs(want[i]) + bound[0][i]) : 0);
+    }
+    if (p->out[1].n) bound_finish(&p->op.a.bn, y, delta, &p->out[1], &expect[1], &bound[1]);
+    free(delta);
 }

@@ -42,7 +42,7 @@ static bool in_bf16(const qv_maker *m, const qv_tensor *t)
 
 double qv_as_stored(const qv_maker *m, const qv_tensor *t, double v)
 {
-    return m->bf16 && in_bf16(m, t) ? (double)qv_bf16_value(qv_bf16_of((float)v)) : qv_as_float(v);
+    return m->p->bf16 && in_bf16(m, t) ? (double)qv_bf16_value(qv_bf16_of((float)v)) : qv_as_float(v);
 }
 
 double qv_exact_value(qv_maker *m)
@@ -62,6 +62,12 @@ double *qv_numbers(qv_maker *m, qv_tensor *t, qv_tensor of, double scale)
     double *v = qv_room(t, sizeof *v);
     for (size_t i = 0; v && i < qv_tensor_len(t); i++) v[i] = qv_as_stored(m, t, qv_number(m, scale));
     return v;
+}
+
+void qv_tickets_of(qv_tensor *t, int c)
+{
+    *t = qv_vector(qv_ticket_words(c));
+    qv_room(t, sizeof(int32_t));
 }
 
 void qv_coefficients(qv_maker *m, qv_tensor *t, qv_tensor of)

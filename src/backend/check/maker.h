@@ -21,7 +21,6 @@ typedef struct qv_maker {
     size_t index; /* what qv_pick has left of the case's number */
     bool large;   /* choices by chance, one large shape */
     bool shaped;  /* qv_pick_shape was asked */
-    bool bf16;    /* activations are bf16 in value */
     uint64_t rng;
 } qv_maker;
 
@@ -58,6 +57,8 @@ double qv_exact_value(qv_maker *m);
 double qv_number(qv_maker *m, double scale);
 /* An operand of the shape `of`, filled with qv_number; NULL as qv_room. */
 double *qv_numbers(qv_maker *m, qv_tensor *t, qv_tensor of, double scale);
+/* The counters of an op over c channels (kernels/merge.cuh): zeros, which must be zeros again. */
+void qv_tickets_of(qv_tensor *t, int c);
 /* Coefficients in [0,1]: multiples of 2^-24 as Philox gives them; exact: quarters, 0 and 1 among them. */
 void qv_coefficients(qv_maker *m, qv_tensor *t, qv_tensor of);
 

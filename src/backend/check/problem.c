@@ -60,7 +60,8 @@ qv_status qv_answer_new(qv_ctx *ctx, qv_answer *a, const qv_problem *p)
         if (!len) continue;
         QV_TRY(qv_alloc(ctx, &a->out[k].data, len, sizeof(double)));
         QV_TRY(qv_alloc(ctx, &a->bound[k], len, sizeof(double)));
-        if (p->out[k].data) memcpy(a->out[k].data, p->out[k].data, len * sizeof(double));
+        size_t size = qv_operand_size((qv_op_kind)p->op.kind, true, k, NULL);
+        if (p->out[k].data) memcpy(a->out[k].data, p->out[k].data, len * (size ? size : sizeof(double)));
     }
     if (qv_reference(&p->op, p->in, a->out) != 0)
         status = qv_fail(ctx, QV_ERR_INTERNAL, "the reference refuses %s %s", info.name, p->what);

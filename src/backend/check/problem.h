@@ -11,6 +11,7 @@ typedef struct qv_problem {
     qv_op op;
     qv_tensor in[QV_MAX_IN], out[QV_MAX_OUT];
     bool exact;  /* small powers of two: no float operation on them rounds */
+    bool bf16;   /* activations are stored in bf16: what is computed from a rounded one bears its rounding */
     bool failed; /* there was no memory for all operands */
     bool fed;    /* operands as a device left them: what it converts before a product was not rounded beforehand */
     char what[96];

@@ -225,7 +225,7 @@ qv_status qv_cuda_exec_new(qv_ctx *ctx, qv_exec **out, qv_program *p, const qv_e
     QV_TRY(qv_alloc(ctx, &e, 1, sizeof *e));
     e->base = (qv_exec){.class = &cuda_class, .p = p, .o = *o, .depth = QV_RING};
     QV_TRY(open_device(ctx, e));
-    if (!o->no_fuse) qv_program_fuse(p);
+    if (!o->no_fuse) QV_TRY(qv_program_fuse(ctx, p, QV_FUSE_BLOCKS));
     QV_TRY(
         qv_program_plan(ctx, p, (qv_sizes){sizeof(float), narrow ? sizeof(uint16_t) : sizeof(float)}, o->keep_buffers));
     QV_TRY(qv_alloc(ctx, &e->bound, p->n_buffers, sizeof *e->bound));

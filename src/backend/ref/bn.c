@@ -155,3 +155,22 @@ int QV_REF(bn_grad_apply)(const qv_call *call, size_t *need)
     }
     return QV_OK;
 }
+
+/* scratch of bn_stats, then its variance. */
+int QV_REF(bn_measure)(const qv_call *call, size_t *need)
+{
+    size_t channels = (size_t)call->in[0].c, bytes = 0;
+    qv_tensor var = {.n = 1, .h = 1, .w = 1, .c = call->in[0].c};
+    qv_tensor stats[2] = {call->out[0], var};
+    qv_call first = *call;
+    first.out = stats;
+    int error = QV_REF(bn_stats)(&first, &bytes);
+    if (error || call->op->a.bn.count < 2) return error ? error : QV_ERR_USAGE;
+    if (need) return *need = bytes + channels * sizeof(qv_real), QV_OK;
+    stats[1].data = (char *)call->scratch + bytes;
+    error = QV_REF(bn_stats)(&first, NULL);
+    qv_call second = *call;
+    second.in = stats;
+    second.out = &call->out[1];
+    return error ? error : QV_REF(bn_finalize)(&second, NULL);
+}

@@ -66,9 +66,16 @@ int QV_REF(shake_grad)(const qv_call *call, size_t *need)
     return QV_OK;
 }
 
-int QV_REF(bn_shake_add)(const qv_call *call, size_t *need)
+/* The shortcut's value, normalized where it has statistics. */
+static qv_real shortcut(const qv_call *call, size_t i, size_t c)
 {
-    if (need) return *need = 0, QV_OK;
+    const qv_real *s = call->in[6].data, *mean = call->in[7].data, *rstd = call->in[8].data;
+    const qv_real *gamma = call->in[9].data, *beta = call->in[10].data;
+    return mean ? qv_ref_normalize(s[i], mean[c], rstd[c], gamma[c], beta[c]) : s[i];
+}
+
+static int shake_normalized(const qv_call *call, bool end)
+{
     const qv_tensor *alpha = &call->in[5], *shape = &call->out[0];
     const qv_real *u = call->in[0].data, *mean = call->in[1].data, *rstd = call->in[2].data;
     const qv_real *gamma = call->in[3].data, *beta = call->in[4].data, *s = call->in[6].data;
@@ -80,8 +87,25 @@ int QV_REF(bn_shake_add)(const qv_call *call, size_t *need)
         for (size_t c = 0, d = channels; c < channels; c++, d++) {
             qv_real z1 = qv_ref_normalize(u1[c], mean[c], rstd[c], gamma[c], beta[c]);
             qv_real z2 = qv_ref_normalize(u1[d], mean[d], rstd[d], gamma[d], beta[d]);
-            y[m * channels + c] = s[m * channels + c] + a * z1 + (1 - a) * z2;
+            const size_t i = m * channels + c;
+            y[i] = (end ? shortcut(call, i, c) : s[i]) + a * z1 + (1 - a) * z2;
         }
     }
     return QV_OK;
+}
+
+int QV_REF(bn_shake_add)(const qv_call *call, size_t *need)
+{
+    if (need) return *need = 0, QV_OK;
+    return shake_normalized(call, false);
+}
+
+int QV_REF(block_end)(const qv_call *call, size_t *need)
+{
+    qv_call measure = *call;
+    measure.in = &call->out[0];
+    measure.out = &call->out[1];
+    if (need) return *need = 0, call->out[1].data ? QV_REF(bn_measure)(&measure, need) : QV_OK;
+    shake_normalized(call, true);
+    return call->out[1].data ? QV_REF(bn_measure)(&measure, NULL) : QV_OK;
 }
