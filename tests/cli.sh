@@ -61,7 +61,7 @@ expect 0 '' -- --version
 out_has 'quaver '
 expect 0 '' -- help settings
 out_has 'train'
-for command in corpus train eval predict report selftest doctor; do
+for command in corpus train eval predict export report selftest doctor; do
     expect 0 '' -- $command --help
     check "$command --help says nothing" test -s "$T/out"
     expect 2 '--bogus-word' -- $command --bogus-word
@@ -108,6 +108,14 @@ expect 0 '' -- report "$T/run"
 expect 2 'nowhere' -- report "$T/nowhere"
 expect 0 '' -- doctor
 best=$T/run/fold-1/best.safetensors
+
+# ---- ONNX ----
+expect 2 '--out' -- export --checkpoint "$best"
+expect 2 '--checkpoint' -- export --out "$T/m.onnx"
+expect 1 'nowhere.safetensors' -- export --checkpoint "$T/nowhere.safetensors" --out "$T/m.onnx"
+expect 1 'nowhere' -- export --checkpoint "$best" --out "$T/nowhere/m.onnx"
+expect 0 '' -- export --checkpoint "$best" --out "$T/m.onnx"
+check 'no ONNX file' test -s "$T/m.onnx"
 
 # ---- scores: what it was trained on is said ----
 expect 0 'of those trained on' -- eval --checkpoint "$best" --manifest "$manifest"

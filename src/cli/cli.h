@@ -11,6 +11,7 @@ qv_status qv_cmd_train(qv_ctx *ctx, int argc, char **argv);
 qv_status qv_cmd_eval(qv_ctx *ctx, int argc, char **argv);
 qv_status qv_cmd_predict(qv_ctx *ctx, int argc, char **argv);
 qv_status qv_cmd_study(qv_ctx *ctx, int argc, char **argv);
+qv_status qv_cmd_export(qv_ctx *ctx, int argc, char **argv);
 qv_status qv_cmd_report(qv_ctx *ctx, int argc, char **argv);
 qv_status qv_cmd_doctor(qv_ctx *ctx, int argc, char **argv);
 qv_status qv_cmd_selftest(qv_ctx *ctx, int argc, char **argv);

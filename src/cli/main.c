@@ -20,6 +20,7 @@ static const command commands[] = {
     {"eval", "score a checkpoint on a manifest", qv_cmd_eval},
     {"predict", "classify recordings", qv_cmd_predict},
     {"study", "compare settings over corpora, folds and seeds: tests, plots, report", qv_cmd_study},
+    {"export", "write a checkpoint as an ONNX file", qv_cmd_export},
     {"report", "write a run folder's report.html again", qv_cmd_report},
     {"selftest", "compare this program on this machine with the reference", qv_cmd_selftest},
     {"doctor", "what this program is made of and what it finds here", qv_cmd_doctor},

@@ -427,8 +427,7 @@ void qv_checkpoint_close(qv_checkpoint *c)
     free(c);
 }
 
-/* A tensor of the file as doubles. */
-static qv_status read_tensor(qv_ctx *ctx, const qv_checkpoint *c, const qv_buffer *b, double *values)
+qv_status qv_checkpoint_tensor(qv_ctx *ctx, const qv_checkpoint *c, const qv_buffer *b, double *values)
 {
     const qv_st_tensor *t;
     qv_status status = need_tensor(ctx, c, b, &t);
@@ -452,7 +451,7 @@ qv_status qv_checkpoint_load(qv_ctx *ctx, const qv_checkpoint *c, qv_trainer *t,
         const qv_buffer *b = &p->buffers[i];
         if (!is_saved(b) || (b->role == QV_ROLE_MOMENT && !resume)) continue;
         QV_TRY(qv_alloc(ctx, &values, qv_buffer_len(b), sizeof *values));
-        QV_TRY(read_tensor(ctx, c, b, values));
+        QV_TRY(qv_checkpoint_tensor(ctx, c, b, values));
         qv_exec_write(qv_trainer_exec(t), (int)i, 0, qv_buffer_len(b), values);
         free(values);
         values = NULL;

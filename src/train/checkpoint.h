@@ -51,6 +51,9 @@ void qv_checkpoint_close(qv_checkpoint *c);
  * NULL where the normalization is not over the corpus; release it with free(). */
 qv_status qv_checkpoint_norms(qv_ctx *ctx, const qv_checkpoint *c, const qv_manifest *m, float **out);
 
+/* The values of one of the program's buffers, [len]: finite, of a range that a float holds, or QV_ERR_DATA. */
+qv_status qv_checkpoint_tensor(qv_ctx *ctx, const qv_checkpoint *c, const qv_buffer *b, double *values);
+
 /* Weights and running statistics into a trainer built with the checkpoint's settings; with `resume` also the
  * moments and the step. Missing tensors, other shapes and weights that are not finite are refused. */
 qv_status qv_checkpoint_load(qv_ctx *ctx, const qv_checkpoint *c, qv_trainer *t, bool resume);
