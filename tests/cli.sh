@@ -1,53 +1,7 @@
 #!/bin/sh
 # The command line from outside: exit codes, messages, bad input, interruption.
 # usage: cli.sh path/to/quaver path/to/make_audio
-set -u
-quaver=$1
-make_audio=$2
-LC_ALL=C
-export LC_ALL
-unset COLUMNS NO_COLOR
-T=$(mktemp -d "${TMPDIR:-/tmp}/quaver-cli-XXXXXX") || exit 1
-XDG_CACHE_HOME=$T/cache
-export XDG_CACHE_HOME
-tmpfs=
-clean_up() {
-    [ -z "$tmpfs" ] || umount "$tmpfs"
-    rm -rf "$T"
-}
-trap clean_up EXIT
-failures=0
-checks=0
-
-fail() {
-    failures=$((failures + 1))
-    printf 'FAILED: %s\n' "$*" >&2
-    sed 's/^/    stderr: /' "$T/err" | head -n 5 >&2
-}
-
-# expect CODE WORDS -- ARGUMENTS...: runs quaver, wants that exit code and every |-separated part in its standard error.
-expect() {
-    code=$1 words=$2
-    shift 3
-    checks=$((checks + 1))
-    "$quaver" "$@" >"$T/out" 2>"$T/err" </dev/null
-    got=$?
-    [ "$got" -eq "$code" ] || fail "exit code $got, not $code: quaver $*"
-    while [ -n "$words" ]; do
-        part=${words%%|*}
-        grep -qF -e "$part" "$T/err" || fail "no \"$part\" from: quaver $*"
-        case $words in *'|'*) words=${words#*|} ;; *) words= ;; esac
-    done
-}
-
-out_has() { grep -qF -e "$1" "$T/out" || fail "no \"$1\" on standard output"; }
-check() { # check WHAT COMMAND...
-    checks=$((checks + 1))
-    what=$1
-    shift
-    "$@" || fail "$what"
-}
-rows() { wc -l <"$1" | tr -d ' '; }
+. "$(dirname "$0")/support/cli.sh"
 
 tiny="--features.mels=8 --patch.seconds=0.16 --width 2 --batch 4 --epochs 3 -j 1"
 expect 0 '16 recordings' -- corpus synth "$T/synth" --speakers 4 --sentences 1
@@ -61,7 +15,7 @@ expect 0 '' -- --version
 out_has 'quaver '
 expect 0 '' -- help settings
 out_has 'train'
-for command in corpus train eval predict export report selftest doctor; do
+for command in corpus train eval predict stats export report selftest doctor; do
     expect 0 '' -- $command --help
     check "$command --help says nothing" test -s "$T/out"
     expect 2 '--bogus-word' -- $command --bogus-word
@@ -308,5 +262,4 @@ got=$?
 expect 0 '' -- train --quiet --resume --out "$T/twice"
 check 'predictions.csv is another after being killed' cmp "$T/whole/predictions.csv" "$T/twice/predictions.csv"
 
-echo "$checks checks, $failures failed"
-[ "$failures" -eq 0 ]
+finish

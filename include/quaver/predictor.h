@@ -18,6 +18,12 @@ const char *qv_version(void);
 /* Loads a checkpoint for the CPU; threads 0: one a processor. QV_ERR_DATA: the file is no sound checkpoint.
  * QV_ERR_UNSUPPORTED: it was trained with speaker normalization, which needs more than one recording. */
 qv_status qv_predictor_open(qv_ctx *ctx, qv_predictor **out, const char *checkpoint, int threads);
+
+/* The same for one voice, whose statistics `quaver stats` has written to the file `stats`: what a checkpoint with
+ * speaker normalization needs. NULL: none. QV_ERR_USAGE: the checkpoint does not normalize by speaker.
+ * QV_ERR_DATA: the file is no sound one, or was made with other settings of the features. */
+qv_status qv_predictor_open_speaker(qv_ctx *ctx, qv_predictor **out, const char *checkpoint, const char *stats,
+                                    int threads);
 void qv_predictor_close(qv_predictor *p);
 
 /* Number of classes, and the name of class i (NULL outside). */

@@ -12,6 +12,7 @@ qv_status qv_cmd_eval(qv_ctx *ctx, int argc, char **argv);
 qv_status qv_cmd_predict(qv_ctx *ctx, int argc, char **argv);
 qv_status qv_cmd_study(qv_ctx *ctx, int argc, char **argv);
 qv_status qv_cmd_export(qv_ctx *ctx, int argc, char **argv);
+qv_status qv_cmd_stats(qv_ctx *ctx, int argc, char **argv);
 qv_status qv_cmd_report(qv_ctx *ctx, int argc, char **argv);
 qv_status qv_cmd_doctor(qv_ctx *ctx, int argc, char **argv);
 qv_status qv_cmd_selftest(qv_ctx *ctx, int argc, char **argv);
@@ -25,6 +26,24 @@ qv_status qv_cli_threads(qv_ctx *ctx, const char *text, int *out);
 
 /* "quaver train ..." with quotes where a shell needs them. */
 void qv_cli_quote(qv_buf *b, int argc, char **argv);
+
+/* The number that option `name` was given, from low to high. */
+qv_status qv_cli_number(qv_ctx *ctx, const char *name, const char *text, double low, double high, double *out);
+
+/* The recordings of a manifest (file != NULL), or files and those below folders. */
+struct qv_manifest;
+qv_status qv_cli_inputs(qv_ctx *ctx, struct qv_manifest **m, const char *file, char **inputs, int n);
+
+/* What `quaver predict --stream` and --timeline are told; zeros are the defaults. */
+typedef struct qv_listen_words {
+    bool stream, json;
+    const char *checkpoint, *stats, *out, *svg, *encoding;
+    double rate, channels, span, step;
+    int threads;
+    char **inputs;
+    int n_inputs;
+} qv_listen_words;
+qv_status qv_cli_listen(qv_ctx *ctx, const qv_listen_words *w);
 
 /* QV_ERR_USAGE for the option that getopt_long has just refused. */
 qv_status qv_cli_bad_option(qv_ctx *ctx, int argc, char **argv, const char *const *names, size_t n);

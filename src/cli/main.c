@@ -20,6 +20,7 @@ static const command commands[] = {
     {"eval", "score a checkpoint on a manifest", qv_cmd_eval},
     {"predict", "classify recordings", qv_cmd_predict},
     {"study", "compare settings over corpora, folds and seeds: tests, plots, report", qv_cmd_study},
+    {"stats", "a voice's statistics, for checkpoints that normalize by speaker", qv_cmd_stats},
     {"export", "write a checkpoint as an ONNX file", qv_cmd_export},
     {"report", "write a run folder's report.html again", qv_cmd_report},
     {"selftest", "compare this program on this machine with the reference", qv_cmd_selftest},

@@ -1,7 +1,9 @@
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/io.h"
 #include "base/nearest.h"
 #include "cli/cli.h"
 
@@ -63,6 +65,40 @@ qv_status qv_cli_threads(qv_ctx *ctx, const char *text, int *out)
     if (status == QV_OK) status = qv_settings_set(ctx, &s, "run.threads", text);
     *out = s.threads;
     qv_settings_free(&s);
+    return status;
+}
+
+qv_status qv_cli_number(qv_ctx *ctx, const char *name, const char *text, double low, double high, double *out)
+{
+    char *end;
+    *out = strtod(text, &end);
+    if (end != text && !*end && *out >= low && *out <= high) return QV_OK;
+    return qv_fail(ctx, QV_ERR_USAGE, "%s %s: a number from %g to %g was expected", name, text, low, high);
+}
+
+static qv_status add_file(qv_ctx *ctx, void *user, const char *path)
+{
+    if (!qv_is_audio(path)) return QV_OK;
+    return qv_manifest_add(ctx, user, path, path, NULL, NULL, NULL);
+}
+
+qv_status qv_cli_inputs(qv_ctx *ctx, qv_manifest **m, const char *file, char **inputs, int n)
+{
+    qv_status status = QV_OK;
+    if (file) {
+        qv_manifest_options o = {0};
+        return qv_manifest_read(ctx, m, file, &o);
+    }
+    QV_TRY(qv_manifest_new(ctx, m));
+    for (int i = 0; i < n; i++) {
+        if (qv_is_dir(inputs[i]))
+            QV_TRY(qv_walk(ctx, inputs[i], add_file, *m));
+        else
+            QV_TRY(qv_manifest_add(ctx, *m, inputs[i], inputs[i], NULL, NULL, NULL));
+    }
+    if ((*m)->n == 0) status = qv_fail(ctx, QV_ERR_DATA, "no audio file below %s", inputs[0]);
+    if (status == QV_OK) status = qv_manifest_finish(ctx, *m, NULL);
+done:
     return status;
 }
 

@@ -8,26 +8,39 @@
 #include "base/csv.h"
 #include "base/io.h"
 #include "cli/cli.h"
-#include "train/model.h"
+#include "train/speaker.h"
 
 static const char help_text[] =
     "Usage: quaver predict --checkpoint CKPT INPUT... [options]\n\n"
     "  quaver predict --checkpoint runs/emodb/fold-1/best.safetensors call.wav\n"
     "  quaver predict --checkpoint best.safetensors recordings/ --format jsonl --out answers.jsonl\n"
-    "  quaver predict --checkpoint best.safetensors --manifest list.csv\n\n"
+    "  quaver predict --checkpoint best.safetensors --manifest list.csv\n"
+    "  quaver predict --checkpoint best.safetensors --timeline meeting.flac --svg meeting.svg > meeting.csv\n"
+    "  arecord -q -t raw -f S16_LE -r 16000 | quaver predict --checkpoint best.safetensors --stream\n\n"
     "Classifies recordings: files, folders (every audio file below them), or those of a manifest. A line a\n"
-    "recording with the probabilities of all classes; what cannot be read is listed, and the exit code is 1.\n\n"
+    "recording with the probabilities of all classes; what cannot be read is listed, and the exit code is 1.\n"
+    "With --timeline a line every second of each recording, however long; with --stream the same for samples\n"
+    "from standard input, as they come.\n\n"
     "  -k, --checkpoint CKPT  best.safetensors or last.safetensors of a run\n"
     "  -m, --manifest FILE    CSV with file and, where the checkpoint needs it, speaker\n"
     "  -F, --format NAME      csv (default) or jsonl\n"
     "  -o, --out FILE         instead of standard output\n"
     "      --speaker ID       all inputs are this voice's (speaker normalization: 10 s of it or more)\n"
+    "      --speaker-stats F  all inputs are of the voice whose statistics quaver stats wrote there\n"
+    "      --timeline         CSV or JSON lines with start, end, level in dB of full scale, emotion\n"
+    "      --svg FILE         the timeline of one recording as a picture too\n"
+    "      --stream           samples on standard input; --encoding s16, s24, s32, f32 (little-endian) or u8;\n"
+    "                         --rate HZ (16000) --channels N (1)\n"
+    "      --span S           seconds that a decision of --timeline or --stream is about (4)\n"
+    "      --step S           seconds from one to the next (1)\n"
     "  -d, --device NAME      cpu, cuda (cuda:1, cuda:GPU-UUID), ref, ref32\n"
     "  -j, --threads N        of the CPU\n"
     "      --cache DIR        keep features there; default: nowhere\n";
 
 typedef struct arguments {
-    const char *checkpoint, *manifest, *out, *speaker;
+    const char *checkpoint, *manifest, *out, *speaker, *stats;
+    qv_listen_words listen;
+    bool timeline;
     qv_model_options model;
     bool help, json;
     char **inputs;
@@ -39,13 +52,44 @@ static const struct option options[] = {
     {"format", required_argument, NULL, 'F'},     {"out", required_argument, NULL, 'o'},
     {"speaker", required_argument, NULL, 's'},    {"device", required_argument, NULL, 'd'},
     {"threads", required_argument, NULL, 'j'},    {"cache", required_argument, NULL, 'C'},
-    {"help", no_argument, NULL, 'h'},             {0},
+    {"speaker-stats", required_argument, NULL, 'S'}, {"timeline", no_argument, NULL, 't'},
+    {"svg", required_argument, NULL, 'v'},        {"stream", no_argument, NULL, 'i'},
+    {"encoding", required_argument, NULL, 'e'},   {"rate", required_argument, NULL, 'r'},
+    {"channels", required_argument, NULL, 'c'},   {"span", required_argument, NULL, 'w'},
+    {"step", required_argument, NULL, 'x'},       {"help", no_argument, NULL, 'h'},
+    {0},
 };
+
+/* What goes with --stream and --timeline. */
+static qv_status check_listening(qv_ctx *ctx, arguments *a)
+{
+    qv_listen_words *w = &a->listen;
+    w->checkpoint = a->checkpoint;
+    w->stats = a->stats;
+    w->out = a->out;
+    w->json = a->json;
+    w->threads = a->model.threads;
+    w->inputs = a->inputs;
+    w->n_inputs = a->n_inputs;
+    if (a->manifest || a->speaker || !a->model.no_cache || a->model.device != QV_DEVICE_CPU)
+        return qv_fail(ctx, QV_ERR_USAGE,
+                       "--manifest, --speaker, --device and --cache do not go with --stream or --timeline; the voice of a "
+                       "checkpoint that normalizes by speaker is given by --speaker-stats FILE (quaver stats)");
+    if (w->stream && (a->timeline || w->svg || w->n_inputs || w->out))
+        return qv_fail(ctx, QV_ERR_USAGE, "--stream reads standard input and writes standard output: no recordings, --timeline, --svg or --out");
+    if (!w->stream && (w->encoding || w->rate > 0 || w->channels > 0))
+        return qv_fail(ctx, QV_ERR_USAGE, "--encoding, --rate and --channels describe the samples of --stream");
+    if (!w->stream && w->n_inputs == 0) return qv_fail(ctx, QV_ERR_USAGE, "--timeline of which recording?");
+    if (w->svg && w->n_inputs != 1) return qv_fail(ctx, QV_ERR_USAGE, "--svg is a picture of one recording; %d are given", w->n_inputs);
+    return QV_OK;
+}
 
 static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
 {
     static const char *const names[] = {"--checkpoint", "--manifest", "--format",  "--out", "--speaker",
-                                        "--device",     "--threads",  "--cache", "--help"};
+                                        "--device",     "--threads",  "--cache", "--help", "--speaker-stats",
+                                        "--timeline", "--svg", "--stream", "--encoding", "--rate", "--channels",
+                                        "--span", "--step"};
     qv_status status = QV_OK;
     int c;
     optind = 0;
@@ -57,6 +101,15 @@ static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
         case 'm': a->manifest = optarg; break;
         case 'o': a->out = optarg; break;
         case 's': a->speaker = optarg; break;
+        case 'S': a->stats = optarg; break;
+        case 't': a->timeline = true; break;
+        case 'v': a->listen.svg = optarg; break;
+        case 'i': a->listen.stream = true; break;
+        case 'e': a->listen.encoding = optarg; break;
+        case 'r': QV_TRY(qv_cli_number(ctx, "--rate", optarg, 1000, 768000, &a->listen.rate)); break;
+        case 'c': QV_TRY(qv_cli_number(ctx, "--channels", optarg, 1, 64, &a->listen.channels)); break;
+        case 'w': QV_TRY(qv_cli_number(ctx, "--span", optarg, 0.01, 600, &a->listen.span)); break;
+        case 'x': QV_TRY(qv_cli_number(ctx, "--step", optarg, 0.01, 600, &a->listen.step)); break;
         case 'F':
             a->json = strcmp(optarg, "jsonl") == 0;
             if (!a->json && strcmp(optarg, "csv") != 0)
@@ -75,36 +128,13 @@ static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
     if (a->help) return QV_OK;
     a->inputs = argv + optind;
     a->n_inputs = argc - optind;
-    a->model.one_speaker = a->speaker != NULL;
+    a->model.one_speaker = a->speaker || a->stats;
     if (!a->checkpoint) return qv_fail(ctx, QV_ERR_USAGE, "--checkpoint CKPT is needed; see quaver predict --help");
+    if (a->listen.stream || a->timeline) return check_listening(ctx, a);
+    if (a->listen.svg || a->listen.encoding || a->listen.rate > 0 || a->listen.channels > 0 || a->listen.span > 0 || a->listen.step > 0)
+        return qv_fail(ctx, QV_ERR_USAGE, "--svg, --span and --step go with --timeline or --stream, --encoding, --rate and --channels with --stream");
     if (!a->manifest == !a->n_inputs)
         return qv_fail(ctx, QV_ERR_USAGE, "give recordings or folders, or --manifest FILE; see quaver predict --help");
-done:
-    return status;
-}
-
-static qv_status add_file(qv_ctx *ctx, void *user, const char *path)
-{
-    if (!qv_is_audio(path)) return QV_OK;
-    return qv_manifest_add(ctx, user, path, path, NULL, NULL, NULL);
-}
-
-static qv_status list_inputs(qv_ctx *ctx, const arguments *a, qv_manifest **m)
-{
-    qv_status status = QV_OK;
-    if (a->manifest) {
-        qv_manifest_options o = {0};
-        return qv_manifest_read(ctx, m, a->manifest, &o);
-    }
-    QV_TRY(qv_manifest_new(ctx, m));
-    for (int i = 0; i < a->n_inputs; i++) {
-        if (qv_is_dir(a->inputs[i]))
-            QV_TRY(qv_walk(ctx, a->inputs[i], add_file, *m));
-        else
-            QV_TRY(qv_manifest_add(ctx, *m, a->inputs[i], a->inputs[i], NULL, NULL, NULL));
-    }
-    if ((*m)->n == 0) status = qv_fail(ctx, QV_ERR_DATA, "no audio file below %s", a->inputs[0]);
-    if (status == QV_OK) status = qv_manifest_finish(ctx, *m, NULL);
 done:
     return status;
 }
@@ -167,6 +197,24 @@ static qv_status print_json(qv_ctx *ctx, const qv_checkpoint *c, const qv_manife
     return QV_OK;
 }
 
+/* The voice's statistics from a file, where they are given; with speaker normalization something must say who speaks. */
+static qv_status open_speaker(qv_ctx *ctx, const arguments *a, const qv_checkpoint *c, qv_speaker *speaker)
+{
+    bool by_speaker = c->settings.normalize == QV_NORM_SPEAKER;
+    if (!by_speaker && a->stats)
+        return qv_fail(ctx, QV_ERR_USAGE, "%s does not normalize by speaker: --speaker-stats has no place in it", a->checkpoint);
+    if (by_speaker && !a->manifest && !a->speaker && !a->stats)
+        return qv_fail(ctx, QV_ERR_USAGE,
+                       "%s normalizes by speaker: say whose recordings these are with --speaker ID (10 s or more of one "
+                       "voice) or --speaker-stats FILE (quaver stats), or give a manifest with a speaker column",
+                       a->checkpoint);
+    if (!a->stats) return QV_OK;
+    qv_status status = qv_speaker_read(ctx, speaker, a->stats, &c->settings);
+    if (status == QV_OK && a->speaker && strcmp(a->speaker, speaker->name) != 0)
+        return qv_fail(ctx, QV_ERR_USAGE, "%s holds statistics of speaker %s, not of %s", a->stats, speaker->name, a->speaker);
+    return status;
+}
+
 static qv_status predict(qv_ctx *ctx, const arguments *a)
 {
     qv_status status = QV_OK;
@@ -175,16 +223,13 @@ static qv_status predict(qv_ctx *ctx, const arguments *a)
     qv_features *f = NULL;
     double *probs = NULL;
     qv_buf text = {0};
+    qv_speaker speaker = {0};
+    qv_model_options model = a->model;
     QV_TRY(qv_checkpoint_open(ctx, &c, a->checkpoint));
-    if (c->settings.normalize == QV_NORM_SPEAKER && !a->manifest && !a->speaker) {
-        status = qv_fail(ctx, QV_ERR_USAGE,
-                         "%s normalizes by speaker: say whose recordings these are with --speaker ID (10 s or more of one "
-                         "voice), or give a manifest with a speaker column",
-                         a->checkpoint);
-        goto done;
-    }
-    QV_TRY(list_inputs(ctx, a, &m));
-    QV_TRY(qv_model_classify(ctx, c, m, &a->model, &f, &probs));
+    QV_TRY(open_speaker(ctx, a, c, &speaker));
+    model.norm = speaker.norm;
+    QV_TRY(qv_cli_inputs(ctx, &m, a->manifest, a->inputs, a->n_inputs));
+    QV_TRY(qv_model_classify(ctx, c, m, &model, &f, &probs));
     QV_TRY(a->json ? print_json(ctx, c, m, f, probs, &text) : print_csv(ctx, c, m, f, probs, &text));
     QV_TRY(qv_buf_check(ctx, &text));
     if (a->out)
@@ -195,6 +240,7 @@ static qv_status predict(qv_ctx *ctx, const arguments *a)
         if (f->entries[i].skipped) qv_warn(ctx, "left out %s: %s", m->items[i].name, f->entries[i].skipped);
     if (f->skipped) status = qv_fail(ctx, QV_ERR_DATA, "%zu of %zu recordings could not be classified", f->skipped, f->n);
 done:
+    qv_speaker_free(&speaker);
     qv_buf_free(&text);
     free(probs);
     qv_features_close(f);
@@ -212,5 +258,5 @@ qv_status qv_cmd_predict(qv_ctx *ctx, int argc, char **argv)
         fputs(help_text, stdout);
         return QV_OK;
     }
-    return predict(ctx, &a);
+    return a.timeline || a.listen.stream ? qv_cli_listen(ctx, &a.listen) : predict(ctx, &a);
 }

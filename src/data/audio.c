@@ -98,6 +98,8 @@ typedef struct reader {
     qv_resampler *resampler; /* NULL: rates are equal */
     qv_samples out;
     bool sound; /* a sample other than 0 was seen */
+    qv_audio_fn take; /* NULL: all samples stay in `out` */
+    void *user;
 } reader;
 
 static qv_status open_file(qv_ctx *ctx, reader *r, const char *path)
@@ -193,6 +195,15 @@ static qv_status append(qv_ctx *ctx, qv_samples *out, const float *x, size_t n)
     return QV_OK;
 }
 
+/* To the caller, where they are wanted block by block. */
+static qv_status hand_on(qv_ctx *ctx, reader *r)
+{
+    if (!r->take || r->out.n == 0) return QV_OK;
+    qv_status status = r->take(ctx, r->user, r->out.data, r->out.n);
+    r->out.n = 0;
+    return status;
+}
+
 static qv_status read_samples(qv_ctx *ctx, reader *r)
 {
     qv_status status = QV_OK;
@@ -204,6 +215,7 @@ static qv_status read_samples(qv_ctx *ctx, reader *r)
         r->left -= (sf_count_t)got;
         QV_TRY(r->resampler ? qv_resampler_push(ctx, r->resampler, r->mono, got, &r->out)
                             : append(ctx, &r->out, r->mono, got));
+        QV_TRY(hand_on(ctx, r));
     }
     /* MP3 knows its length only roughly before it is decoded. */
     bool rough = (r->info.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_MPEG;
@@ -213,6 +225,7 @@ static qv_status read_samples(qv_ctx *ctx, reader *r)
         goto done;
     }
     if (r->resampler) QV_TRY(qv_resampler_end(ctx, r->resampler, &r->out));
+    status = hand_on(ctx, r);
 done:
     return status;
 }
@@ -238,17 +251,25 @@ static void close_reader(reader *r)
     free(r->out.data);
 }
 
+static qv_status open_reader(qv_ctx *ctx, reader *r, const char *path, int rate)
+{
+    qv_status status = QV_OK;
+    QV_TRY(open_file(ctx, r, path));
+    QV_TRY(qv_alloc(ctx, &r->interleaved, BLOCK * (size_t)r->info.channels, sizeof *r->interleaved));
+    QV_TRY(qv_alloc(ctx, &r->mono, BLOCK, sizeof *r->mono));
+    if (r->info.samplerate != rate) QV_TRY(qv_resampler_new(ctx, &r->resampler, r->info.samplerate, rate));
+done:
+    return status;
+}
+
 static qv_status read_audio(qv_ctx *ctx, qv_audio *out, const char *path, double start, double end, int channel,
                             int rate)
 {
     qv_status status = QV_OK;
     reader r = {.channel = channel};
-    QV_TRY(open_file(ctx, &r, path));
-    QV_TRY(qv_alloc(ctx, &r.interleaved, BLOCK * (size_t)r.info.channels, sizeof *r.interleaved));
-    QV_TRY(qv_alloc(ctx, &r.mono, BLOCK, sizeof *r.mono));
+    QV_TRY(open_reader(ctx, &r, path, rate));
     QV_TRY(select_part(ctx, &r, start, end));
     r.sound = false;
-    if (r.info.samplerate != rate) QV_TRY(qv_resampler_new(ctx, &r.resampler, r.info.samplerate, rate));
     sf_count_t wanted = r.left;
     QV_TRY(read_samples(ctx, &r));
     if (!r.sound) {
@@ -276,6 +297,17 @@ qv_status qv_audio_read_channel(qv_ctx *ctx, qv_audio *out, const char *path, do
 qv_status qv_audio_read(qv_ctx *ctx, qv_audio *out, const char *path, double start, double end, int rate)
 {
     return qv_audio_read_channel(ctx, out, path, start, end, 0, rate);
+}
+
+qv_status qv_audio_each(qv_ctx *ctx, const char *path, int rate, qv_audio_fn take, void *user)
+{
+    reader r = {.take = take, .user = user};
+    qv_status status = open_reader(ctx, &r, path, rate);
+    r.left = r.info.frames;
+    if (status == QV_OK && r.left <= 0) status = qv_fail(ctx, QV_ERR_DATA, "it holds no samples");
+    if (status == QV_OK) status = read_samples(ctx, &r);
+    close_reader(&r);
+    return status == QV_OK ? QV_OK : qv_fail_prefix(ctx, status, "%s", path);
 }
 
 void qv_audio_free(qv_audio *a)

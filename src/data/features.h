@@ -74,6 +74,10 @@ qv_status qv_audio_read(qv_ctx *ctx, qv_audio *out, const char *path, double sta
 qv_status qv_audio_read_channel(qv_ctx *ctx, qv_audio *out, const char *path, double start, double end, int channel,
                                 int rate);
 void qv_audio_free(qv_audio *a);
+/* The whole file block by block, in memory that does not depend on its length; any length. What `take` returns
+ * ends the reading where it is not QV_OK. */
+typedef qv_status (*qv_audio_fn)(qv_ctx *ctx, void *user, const float *samples, size_t n);
+qv_status qv_audio_each(qv_ctx *ctx, const char *path, int rate, qv_audio_fn take, void *user);
 /* By its ending: is the file one that libsndfile decodes by a header of its own? */
 bool qv_is_audio(const char *path);
 

@@ -14,9 +14,9 @@ static qv_status check_speakers(qv_ctx *ctx, const qv_dataset *d, bool one)
                            m->path ? m->path : "the list of recordings");
         if (seconds > 0 && seconds < QV_MIN_SPEAKER_SECONDS)
             return qv_fail(ctx, QV_ERR_USAGE,
-                           "the checkpoint normalizes by speaker, but of speaker %s there are only %.1f s; give at least "
-                           "%.0f s of each voice, or train with --normalize corpus",
-                           m->speakers[id], seconds, QV_MIN_SPEAKER_SECONDS);
+                           "the checkpoint normalizes by speaker, but of %s%s there are only %.1f s; give at least "
+                           "%.0f s of each voice, or --speaker-stats FILE (quaver stats), or train with --normalize corpus",
+                           one ? "the voice" : "speaker ", one ? "" : m->speakers[id], seconds, QV_MIN_SPEAKER_SECONDS);
     }
     return QV_OK;
 }
@@ -61,9 +61,11 @@ qv_status qv_model_classify(qv_ctx *ctx, const qv_checkpoint *c, qv_manifest *m,
     if (o->one_speaker) merge_speakers(m);
     QV_TRY(qv_pool_new(ctx, &pool, threads));
     QV_TRY(qv_features_open(ctx, features, m, &fc, &fo));
-    QV_TRY(qv_checkpoint_norms(ctx, c, m, &norms));
-    QV_TRY(qv_dataset_new(ctx, &d, m, *features, (qv_normalization)s.normalize, NULL, norms));
-    if (s.normalize == QV_NORM_SPEAKER) QV_TRY(check_speakers(ctx, d, o->one_speaker));
+    if (!o->norm) QV_TRY(qv_checkpoint_norms(ctx, c, m, &norms));
+    /* Statistics from elsewhere are one row for all. */
+    QV_TRY(qv_dataset_new(ctx, &d, m, *features, o->norm ? QV_NORM_NONE : (qv_normalization)s.normalize, NULL,
+                          o->norm ? o->norm : norms));
+    if (s.normalize == QV_NORM_SPEAKER && !o->norm) QV_TRY(check_speakers(ctx, d, o->one_speaker));
     QV_TRY(qv_alloc(ctx, probs, m->n * (size_t)c->n_classes, sizeof **probs));
     QV_TRY(classify(ctx, c, d, &s, pool, *probs));
 done:

@@ -11,6 +11,7 @@ typedef struct qv_model_options {
     const char *cache_dir;
     bool no_cache;
     bool one_speaker; /* all recordings are of one voice, whatever the manifest says */
+    const float *norm; /* [2][mels] of that voice, from elsewhere (train/speaker.h); NULL: from the recordings */
 } qv_model_options;
 
 /* Speaker normalization is refused for a voice with fewer seconds than this. */

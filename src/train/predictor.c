@@ -5,10 +5,12 @@
 
 #include "quaver_build.h"
 #include "train/checkpoint.h"
+#include "train/speaker.h"
 
 struct qv_predictor {
     qv_checkpoint *checkpoint;
     qv_settings settings;  /* of the checkpoint, on this device */
+    qv_speaker speaker;    /* whose statistics normalize; empty where the checkpoint does not do so by speaker */
     qv_pool *pool;
     qv_extractor *extractor;
     /* A corpus of one recording, over which the trainer gathers. */
@@ -30,8 +32,10 @@ static qv_status use_frames(qv_ctx *ctx, qv_predictor *p, const float *frames, i
     p->features.data = frames;
     p->features.frames = n;
     p->entry.frames = (int32_t)n;
-    qv_status status = qv_dataset_new(ctx, &p->data, &p->manifest, &p->features,
-                                      (qv_normalization)p->settings.normalize, NULL, p->checkpoint->norm);
+    const float *voice = p->speaker.norm; /* one row for all, as that of a corpus is */
+    qv_normalization normalization = voice ? QV_NORM_CORPUS : (qv_normalization)p->settings.normalize;
+    qv_status status = qv_dataset_new(ctx, &p->data, &p->manifest, &p->features, normalization, NULL,
+                                      voice ? voice : p->checkpoint->norm);
     if (status == QV_OK && p->trainer) status = qv_trainer_use(ctx, p->trainer, p->data);
     return status;
 }
@@ -58,18 +62,30 @@ done:
 
 qv_status qv_predictor_open(qv_ctx *ctx, qv_predictor **out, const char *checkpoint, int threads)
 {
+    return qv_predictor_open_speaker(ctx, out, checkpoint, NULL, threads);
+}
+
+qv_status qv_predictor_open_speaker(qv_ctx *ctx, qv_predictor **out, const char *checkpoint, const char *stats, int threads)
+{
     qv_status status = QV_OK;
     qv_predictor *p = NULL;
     *out = NULL;
     QV_TRY(qv_alloc(ctx, &p, 1, sizeof *p));
     QV_TRY(qv_checkpoint_open(ctx, &p->checkpoint, checkpoint));
-    if (p->checkpoint->settings.normalize == QV_NORM_SPEAKER) {
+    bool by_speaker = p->checkpoint->settings.normalize == QV_NORM_SPEAKER;
+    if (by_speaker && !stats) {
         status = qv_fail(ctx, QV_ERR_UNSUPPORTED,
-                         "%s normalizes by speaker and cannot judge one recording alone; train with --normalize corpus, or "
-                         "use quaver predict --speaker with several recordings of the voice",
+                         "%s normalizes by speaker and cannot judge one recording alone; give the voice's statistics (quaver "
+                         "stats writes them), or train with --normalize corpus",
                          checkpoint);
         goto done;
     }
+    if (!by_speaker && stats) {
+        status = qv_fail(ctx, QV_ERR_USAGE, "%s does not normalize by speaker: statistics of a voice have no place in it",
+                         checkpoint);
+        goto done;
+    }
+    if (stats) QV_TRY(qv_speaker_read(ctx, &p->speaker, stats, &p->checkpoint->settings));
     QV_TRY(build(ctx, p, threads));
     *out = p;
     p = NULL;
@@ -85,6 +101,7 @@ void qv_predictor_close(qv_predictor *p)
     qv_dataset_free(p->data);
     qv_extractor_free(p->extractor);
     qv_pool_free(p->pool);
+    qv_speaker_free(&p->speaker);
     qv_checkpoint_close(p->checkpoint);
     free(p);
 }

@@ -1,0 +1,324 @@
+/* quaver predict --stream and --timeline: a decision every so often about sound that goes on. */
+#include <errno.h>
+#include <jansson.h>
+#include <math.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/csv.h"
+#include "base/io.h"
+#include "cli/cli.h"
+#include "data/features.h"
+#include "data/resample.h"
+#include "study/timeline.h"
+#include "train/listener.h"
+
+enum { BLOCK = 16384, MAX_BYTES = 4 };
+
+/* How raw samples are written down; little-endian. */
+typedef struct encoding {
+    const char *name;
+    size_t bytes;
+} encoding;
+static const encoding encodings[] = {{"s16", 2}, {"s24", 3}, {"s32", 4}, {"f32", 4}, {"u8", 1}};
+enum { S16, S24, S32, F32, U8, ENCODINGS };
+
+typedef struct listening {
+    const qv_listen_words *words;
+    qv_predictor *predictor;
+    qv_timeline *timeline; /* NULL: no picture is wanted */
+    char **classes;
+    int n_classes;
+    const char *file; /* in every line; NULL: no such column */
+    FILE *out;
+} listening;
+
+static qv_status print_csv(const listening *l, const qv_decision *d, int best, qv_buf *b)
+{
+    if (l->file) {
+        qv_csv_write(b, &l->file, 1);
+        b->len--; /* the line goes on */
+        qv_buf_puts(b, ",");
+    }
+    qv_buf_printf(b, "%.2f,%.2f,", d->start, d->end);
+    if (d->probs) {
+        const char *name = l->classes[best];
+        qv_buf_printf(b, "%.1f,", d->level);
+        qv_csv_write(b, &name, 1);
+        b->len--;
+    } else {
+        qv_buf_puts(b, ",");
+    }
+    for (int k = 0; k < l->n_classes; k++) d->probs ? qv_buf_printf(b, ",%.6f", d->probs[k]) : qv_buf_puts(b, ",");
+    qv_buf_puts(b, "\n");
+    return QV_OK;
+}
+
+static qv_status print_json(qv_ctx *ctx, const listening *l, const qv_decision *d, int best, qv_buf *b)
+{
+    json_t *row = json_object(), *all = d->probs ? json_object() : json_null();
+    for (int k = 0; d->probs && k < l->n_classes; k++) json_object_set_new(all, l->classes[k], json_real(d->probs[k]));
+    if (l->file) json_object_set_new(row, "file", json_string(l->file));
+    json_object_set_new(row, "start", json_real(d->start));
+    json_object_set_new(row, "end", json_real(d->end));
+    json_object_set_new(row, "level_db", d->probs ? json_real(d->level) : json_null());
+    json_object_set_new(row, "predicted", d->probs ? json_string(l->classes[best]) : json_null());
+    json_object_set_new(row, "probabilities", all);
+    char *text = json_dumps(row, JSON_COMPACT | JSON_REAL_PRECISION(7));
+    if (text) qv_buf_printf(b, "%s\n", text);
+    qv_status status = text ? QV_OK : qv_fail(ctx, QV_ERR_MEMORY, "no memory for a line of JSON");
+    free(text);
+    json_decref(row);
+    return status;
+}
+
+/* One line, out at once: somebody may be waiting at the other end of a pipe. */
+static qv_status on_decision(qv_ctx *ctx, void *user, const qv_decision *d)
+{
+    listening *l = user;
+    qv_buf b = {0};
+    int best = 0;
+    for (int k = 1; d->probs && k < l->n_classes; k++)
+        if (d->probs[k] > d->probs[best]) best = k;
+    qv_status status = l->words->json ? print_json(ctx, l, d, best, &b) : print_csv(l, d, best, &b);
+    if (status == QV_OK) status = qv_buf_check(ctx, &b);
+    if (status == QV_OK && (fwrite(b.data, 1, b.len, l->out) != b.len || fflush(l->out) != 0))
+        status = qv_fail_errno(ctx, "cannot write the decisions");
+    if (l->timeline) qv_timeline_add(l->timeline, d->end, d->probs);
+    qv_buf_free(&b);
+    return status;
+}
+
+static qv_status print_header(qv_ctx *ctx, const listening *l)
+{
+    qv_buf b = {0};
+    if (l->words->json) return QV_OK;
+    qv_buf_puts(&b, l->words->stream ? "start,end,level_db,predicted" : "file,start,end,level_db,predicted");
+    for (int k = 0; k < l->n_classes; k++) {
+        qv_buf name = {0};
+        qv_buf_printf(&name, "p_%s", l->classes[k]);
+        qv_buf_puts(&b, ",");
+        if (!name.failed) qv_csv_write(&b, &(const char *){name.data}, 1);
+        b.len -= b.len > 0; /* without its line feed */
+        b.failed = b.failed || name.failed;
+        qv_buf_free(&name);
+    }
+    qv_buf_puts(&b, "\n");
+    qv_status status = qv_buf_check(ctx, &b);
+    if (status == QV_OK && (fwrite(b.data, 1, b.len, l->out) != b.len || fflush(l->out) != 0))
+        status = qv_fail_errno(ctx, "cannot write the decisions");
+    qv_buf_free(&b);
+    return status;
+}
+
+/* One sample as a float of full scale 1. */
+static float decode(int kind, const unsigned char *p)
+{
+    uint32_t bits = 0;
+    for (size_t i = 0; i < encodings[kind].bytes; i++) bits |= (uint32_t)p[i] << (8 * i);
+    float x;
+    switch (kind) {
+    case S16: return (float)(int16_t)bits / 32768.0f;
+    case S24: return (float)(int32_t)(bits << 8) / 2147483648.0f;
+    case S32: return (float)(int32_t)bits / 2147483648.0f;
+    case U8: return ((float)bits - 128.0f) / 128.0f;
+    default: memcpy(&x, &bits, sizeof x); return x;
+    }
+}
+
+/* Waits for bytes without losing sight of the wish to stop; *got = 0 at the end. */
+static qv_status read_some(qv_ctx *ctx, unsigned char *data, size_t room, size_t *got)
+{
+    for (;;) {
+        struct pollfd p = {.fd = STDIN_FILENO, .events = POLLIN};
+        qv_status status = qv_poll(ctx);
+        if (status != QV_OK) return status;
+        int ready = poll(&p, 1, 200);
+        if (ready == 0 || (ready < 0 && errno == EINTR)) continue;
+        ssize_t n = ready < 0 ? -1 : read(STDIN_FILENO, data, room);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return qv_fail_errno(ctx, "cannot read standard input");
+        *got = (size_t)n;
+        return QV_OK;
+    }
+}
+
+typedef struct raw_reader {
+    int kind;
+    size_t channels, frame; /* bytes of all channels */
+    unsigned char bytes[BLOCK];
+    size_t n; /* bytes that are not decoded yet */
+    float mono[BLOCK];
+    qv_resampler *resampler;
+    qv_samples resampled;
+} raw_reader;
+
+/* Whole frames become samples; what is left of one waits. */
+static size_t take_frames(raw_reader *r)
+{
+    size_t frames = r->n / r->frame;
+    for (size_t i = 0; i < frames; i++) {
+        float sum = 0;
+        for (size_t c = 0; c < r->channels; c++)
+            sum += decode(r->kind, r->bytes + i * r->frame + c * encodings[r->kind].bytes);
+        r->mono[i] = sum / (float)r->channels;
+    }
+    r->n -= frames * r->frame;
+    memmove(r->bytes, r->bytes + frames * r->frame, r->n);
+    return frames;
+}
+
+/* As floats may be anything, they are looked at before the resampler's filter spreads them. */
+static qv_status check_samples(qv_ctx *ctx, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!(fabsf(x[i]) <= 1e10f))
+            return qv_fail(ctx, QV_ERR_DATA, "standard input holds the sample %g; numbers near [-1, 1] were expected: is it f32?",
+                           (double)x[i]);
+    return QV_OK;
+}
+
+static qv_status push(qv_ctx *ctx, raw_reader *r, qv_listener *l, size_t n)
+{
+    qv_status status = check_samples(ctx, r->mono, n);
+    if (status != QV_OK || !r->resampler) return status == QV_OK ? qv_listener_push(ctx, l, r->mono, n) : status;
+    status = n ? qv_resampler_push(ctx, r->resampler, r->mono, n, &r->resampled) : qv_resampler_end(ctx, r->resampler, &r->resampled);
+    if (status == QV_OK) status = qv_listener_push(ctx, l, r->resampled.data, r->resampled.n);
+    r->resampled.n = 0;
+    return status;
+}
+
+static qv_status find_encoding(qv_ctx *ctx, const char *name, int *kind)
+{
+    for (*kind = 0; *kind < ENCODINGS; ++*kind)
+        if (strcmp(encodings[*kind].name, name) == 0) return QV_OK;
+    return qv_fail(ctx, QV_ERR_USAGE, "--encoding %s: expected s16, s24, s32, f32 or u8", name);
+}
+
+static qv_status stream(qv_ctx *ctx, const listening *l, qv_listener *listener)
+{
+    qv_status status = QV_OK;
+    const qv_listen_words *w = l->words;
+    raw_reader *r = NULL;
+    int rate = w->rate > 0 ? (int)w->rate : 16000;
+    size_t got = 1;
+    QV_TRY(qv_alloc(ctx, &r, 1, sizeof *r));
+    QV_TRY(find_encoding(ctx, w->encoding ? w->encoding : "s16", &r->kind));
+    r->channels = w->channels > 0 ? (size_t)w->channels : 1;
+    r->frame = r->channels * encodings[r->kind].bytes;
+    if (rate != qv_predictor_rate(l->predictor))
+        QV_TRY(qv_resampler_new(ctx, &r->resampler, rate, qv_predictor_rate(l->predictor)));
+    for (;;) {
+        QV_TRY(read_some(ctx, r->bytes + r->n, sizeof r->bytes - r->n, &got));
+        if (got == 0) break;
+        r->n += got;
+        size_t frames = take_frames(r);
+        if (frames) QV_TRY(push(ctx, r, listener, frames));
+    }
+    if (r->n) qv_warn(ctx, "standard input ended inside a sample: %zu bytes too many", r->n);
+    if (r->resampler) QV_TRY(push(ctx, r, listener, 0));
+    status = qv_listener_end(ctx, listener);
+done:
+    if (r) {
+        qv_resampler_free(r->resampler);
+        free(r->resampled.data);
+    }
+    free(r);
+    return status;
+}
+
+static qv_status new_listener(qv_ctx *ctx, listening *l, qv_listener **out)
+{
+    const qv_listen_words *w = l->words;
+    double step = w->step > 0 ? w->step : 1, span = w->span > 0 ? w->span : step > 4 ? step : 4;
+    return qv_listener_new(ctx, out, l->predictor, span, step, on_decision, l);
+}
+
+static qv_status one_timeline(qv_ctx *ctx, listening *l, const char *path)
+{
+    qv_status status = QV_OK;
+    qv_listener *listener = NULL;
+    l->file = path;
+    QV_TRY(new_listener(ctx, l, &listener));
+    QV_TRY(qv_audio_each(ctx, path, qv_predictor_rate(l->predictor), qv_listener_push, listener));
+    status = qv_listener_end(ctx, listener);
+done:
+    qv_listener_free(listener);
+    return status;
+}
+
+static qv_status write_picture(qv_ctx *ctx, const listening *l)
+{
+    qv_buf b = {0};
+    qv_timeline_draw(l->timeline, qv_path_base(l->words->inputs[0]), &b);
+    qv_status status = qv_buf_check(ctx, &b);
+    if (status == QV_OK) status = qv_write_file(ctx, l->words->svg, b.data, b.len);
+    qv_buf_free(&b);
+    return status;
+}
+
+/* All recordings; one that cannot be read is told, and counted in the exit code. */
+static qv_status timelines(qv_ctx *ctx, listening *l)
+{
+    qv_status status = QV_OK;
+    const qv_listen_words *w = l->words;
+    qv_out out = {0};
+    int failed = 0;
+    if (w->out) {
+        QV_TRY(qv_out_open(ctx, &out, w->out));
+        l->out = out.f;
+    }
+    QV_TRY(print_header(ctx, l));
+    if (w->svg) QV_TRY(qv_timeline_new(ctx, &l->timeline, l->classes, l->n_classes));
+    for (int i = 0; i < w->n_inputs; i++) {
+        status = one_timeline(ctx, l, w->inputs[i]);
+        bool of_file = status == QV_ERR_DATA || status == QV_ERR_UNSUPPORTED;
+        if (status != QV_OK && (!of_file || w->n_inputs == 1)) goto done;
+        if (status != QV_OK) qv_warn(ctx, "left out %s", qv_ctx_message(ctx));
+        failed += status != QV_OK;
+    }
+    status = QV_OK;
+    if (w->svg) QV_TRY(write_picture(ctx, l));
+    if (w->out) QV_TRY(qv_out_commit(ctx, &out));
+    if (failed) status = qv_fail(ctx, QV_ERR_DATA, "%d of %d recordings could not be read to their end", failed, w->n_inputs);
+done:
+    qv_out_close(&out);
+    return status;
+}
+
+static qv_status copy_classes(qv_ctx *ctx, listening *l)
+{
+    qv_status status = QV_OK;
+    int n = qv_predictor_classes(l->predictor);
+    QV_TRY(qv_alloc(ctx, &l->classes, (size_t)n, sizeof *l->classes));
+    for (; l->n_classes < n; l->n_classes++)
+        QV_TRY(qv_strdup(ctx, &l->classes[l->n_classes], qv_predictor_class(l->predictor, l->n_classes)));
+done:
+    return status;
+}
+
+qv_status qv_cli_listen(qv_ctx *ctx, const qv_listen_words *w)
+{
+    qv_status status = QV_OK;
+    listening l = {.words = w, .out = stdout};
+    qv_listener *listener = NULL;
+    QV_TRY(qv_predictor_open_speaker(ctx, &l.predictor, w->checkpoint, w->stats, w->threads));
+    QV_TRY(copy_classes(ctx, &l));
+    if (!w->stream) {
+        status = timelines(ctx, &l);
+        goto done;
+    }
+    QV_TRY(print_header(ctx, &l));
+    QV_TRY(new_listener(ctx, &l, &listener));
+    status = stream(ctx, &l, listener);
+done:
+    qv_listener_free(listener);
+    qv_timeline_free(l.timeline);
+    for (int k = 0; k < l.n_classes; k++) free(l.classes[k]);
+    free(l.classes);
+    qv_predictor_close(l.predictor);
+    return status;
+}

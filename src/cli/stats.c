@@ -1,0 +1,119 @@
+/* quaver stats */
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "train/speaker.h"
+
+static const char help_text[] =
+    "Usage: quaver stats --checkpoint CKPT --speaker ID --out FILE INPUT...\n\n"
+    "  quaver stats --checkpoint best.safetensors --speaker anna --out anna.stats recordings/anna\n"
+    "  quaver predict --checkpoint best.safetensors --speaker-stats anna.stats new.wav\n\n"
+    "Writes the statistics of one voice (mean and deviation of every band), for checkpoints trained with\n"
+    "--normalize speaker. Any recordings of the voice will do, 10 s or more of them in all, best in several\n"
+    "moods; their emotions need not be known.\n\n"
+    "  -k, --checkpoint CKPT  the statistics are for its features\n"
+    "  -s, --speaker ID       name of the voice\n"
+    "  -m, --manifest FILE    the recordings of this speaker there, instead of INPUT\n"
+    "  -o, --out FILE         what to write\n"
+    "  -j, --threads N        of the CPU\n"
+    "      --cache DIR        keep features there; default: nowhere\n"
+    "  -h, --help             this text\n";
+
+static const struct option options[] = {
+    {"checkpoint", required_argument, NULL, 'k'}, {"speaker", required_argument, NULL, 's'},
+    {"manifest", required_argument, NULL, 'm'},   {"out", required_argument, NULL, 'o'},
+    {"threads", required_argument, NULL, 'j'},    {"cache", required_argument, NULL, 'C'},
+    {"help", no_argument, NULL, 'h'},             {0},
+};
+
+typedef struct arguments {
+    const char *checkpoint, *speaker, *manifest, *out;
+    qv_model_options model;
+    bool help;
+    char **inputs;
+    int n_inputs;
+} arguments;
+
+static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
+{
+    static const char *const names[] = {"--checkpoint", "--speaker", "--manifest", "--out", "--threads", "--cache", "--help"};
+    qv_status status = QV_OK;
+    opterr = 0;
+    a->model.no_cache = true;
+    for (int c; (c = getopt_long(argc, argv, "k:s:m:o:j:h", options, NULL)) != -1;) {
+        switch (c) {
+        case 'k': a->checkpoint = optarg; break;
+        case 's': a->speaker = optarg; break;
+        case 'm': a->manifest = optarg; break;
+        case 'o': a->out = optarg; break;
+        case 'j': QV_TRY(qv_cli_threads(ctx, optarg, &a->model.threads)); break;
+        case 'C':
+            a->model.cache_dir = optarg;
+            a->model.no_cache = false;
+            break;
+        case 'h': a->help = true; return QV_OK;
+        default: return qv_cli_bad_option(ctx, argc, argv, names, sizeof names / sizeof *names);
+        }
+    }
+    a->inputs = argv + optind;
+    a->n_inputs = argc - optind;
+    if (!a->checkpoint || !a->speaker || !*a->speaker || !a->out)
+        return qv_fail(ctx, QV_ERR_USAGE, "--checkpoint, --speaker and --out are all needed; see quaver stats --help");
+    if (!a->manifest == !a->n_inputs)
+        return qv_fail(ctx, QV_ERR_USAGE, "give recordings or folders of the voice, or --manifest FILE; see quaver stats --help");
+done:
+    return status;
+}
+
+/* The recordings asked for; of a manifest only those of the speaker. */
+static qv_status list_voice(qv_ctx *ctx, const arguments *a, qv_manifest **voice)
+{
+    qv_status status = QV_OK;
+    qv_manifest *all = NULL;
+    if (!a->manifest) return qv_cli_inputs(ctx, voice, NULL, a->inputs, a->n_inputs);
+    QV_TRY(qv_cli_inputs(ctx, &all, a->manifest, NULL, 0));
+    QV_TRY(qv_manifest_new(ctx, voice));
+    for (size_t i = 0; i < all->n; i++) {
+        const qv_item *item = &all->items[i];
+        if (strcmp(item->speaker, a->speaker) != 0) continue;
+        QV_TRY(qv_manifest_add(ctx, *voice, item->file, item->name, item->speaker, NULL, NULL));
+        (*voice)->items[(*voice)->n - 1].start = item->start;
+        (*voice)->items[(*voice)->n - 1].end = item->end;
+    }
+    if ((*voice)->n == 0) {
+        status = qv_fail(ctx, QV_ERR_USAGE, "%s has no recording of a speaker %s", a->manifest, a->speaker);
+        goto done;
+    }
+    status = qv_manifest_finish(ctx, *voice, NULL);
+done:
+    qv_manifest_free(all);
+    return status;
+}
+
+qv_status qv_cmd_stats(qv_ctx *ctx, int argc, char **argv)
+{
+    arguments a = {0};
+    qv_checkpoint *c = NULL;
+    qv_manifest *m = NULL;
+    qv_speaker s = {0};
+    qv_status status = parse(ctx, &a, argc, argv);
+    if (status != QV_OK) return status;
+    if (a.help) return (fputs(help_text, stdout), QV_OK);
+    QV_TRY(qv_checkpoint_open(ctx, &c, a.checkpoint));
+    if (c->settings.normalize != QV_NORM_SPEAKER) {
+        status = qv_fail(ctx, QV_ERR_USAGE, "%s normalizes by %s, not by speaker: it needs no statistics of a voice", a.checkpoint,
+                         qv_normalization_name(c->settings.normalize));
+        goto done;
+    }
+    QV_TRY(list_voice(ctx, &a, &m));
+    QV_TRY(qv_speaker_compute(ctx, &s, a.speaker, &c->settings, m, &a.model));
+    QV_TRY(qv_speaker_write(ctx, &s, &c->settings, a.out));
+    printf("%s: speaker %s, %.1f s in %zu recordings\n", a.out, s.name, s.seconds, m->n);
+done:
+    qv_speaker_free(&s);
+    qv_manifest_free(m);
+    qv_checkpoint_close(c);
+    return status;
+}

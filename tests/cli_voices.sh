@@ -1,0 +1,88 @@
+#!/bin/sh
+# Speaker statistics, streams and timelines from outside.
+# usage: cli_voices.sh path/to/quaver path/to/make_audio
+. "$(dirname "$0")/support/cli.sh"
+
+tiny="--features.mels=8 --patch.seconds=0.16 --width 2 --batch 4 --epochs 3 --no-cache -j 1"
+expect 0 '' -- corpus synth "$T/synth" --speakers 4 --sentences 3
+manifest=$T/synth/manifest.csv
+wavs=$(find "$T/synth/wav" -name 's01_*.wav' | sort)
+one=$(printf '%s\n' "$wavs" | head -n 1)
+expect 0 '' -- train --quiet --manifest "$manifest" --out "$T/corpus" $tiny
+expect 0 '' -- train --quiet --manifest "$manifest" --out "$T/speaker" --normalize speaker $tiny
+plain=$T/corpus/best.safetensors voice=$T/speaker/best.safetensors
+
+# ---- a voice's statistics ----
+expect 2 '--speaker ID|--speaker-stats FILE|quaver stats' -- predict --checkpoint "$voice" "$one"
+expect 2 'of the voice there are only|--speaker-stats FILE' -- predict --checkpoint "$voice" --speaker s01 "$one"
+expect 2 '--out' -- stats --checkpoint "$voice" --speaker s01 "$one"
+expect 2 'only|at least 10 s' -- stats --checkpoint "$voice" --speaker s01 --out "$T/s01.stats" "$one"
+check 'statistics of too little' test ! -e "$T/s01.stats"
+expect 2 'not by speaker' -- stats --checkpoint "$plain" --speaker s01 --out "$T/s01.stats" "$one"
+expect 2 'no recording of a speaker nobody' -- stats -k "$voice" -s nobody -o "$T/s01.stats" --manifest "$manifest"
+expect 0 '' -- stats -k "$voice" -s s01 -o "$T/s01.stats" --manifest "$manifest"
+out_has 'speaker s01'
+# shellcheck disable=SC2086 # names without spaces
+expect 0 '' -- stats -k "$voice" -s s01 -o "$T/files.stats" $wavs
+check 'the same recordings give other statistics' cmp "$T/s01.stats" "$T/files.stats"
+# shellcheck disable=SC2086
+expect 0 '' -- predict --checkpoint "$voice" --speaker s01 $wavs
+cp "$T/out" "$T/together"
+# shellcheck disable=SC2086
+expect 0 '' -- predict --checkpoint "$voice" --speaker-stats "$T/s01.stats" $wavs
+check 'statistics from the file give other probabilities' cmp "$T/together" "$T/out"
+expect 0 '' -- predict --checkpoint "$voice" --speaker-stats "$T/s01.stats" "$one"
+check 'a recording alone is judged otherwise' test "$(tail -n 1 "$T/out")" = "$(sed -n 2p "$T/together")"
+expect 2 's01, not of s02' -- predict --checkpoint "$voice" --speaker s02 --speaker-stats "$T/s01.stats" "$one"
+expect 2 'does not normalize by speaker' -- predict --checkpoint "$plain" --speaker-stats "$T/s01.stats" "$one"
+expect 1 'no statistics of a speaker' -- predict --checkpoint "$voice" --speaker-stats "$plain" "$one"
+sed 's/mels 8/mels 9/' "$T/s01.stats" >"$T/other.stats"
+expect 1 'other features' -- predict --checkpoint "$voice" --speaker-stats "$T/other.stats" "$one"
+head -c 60 "$T/s01.stats" >"$T/cut.stats"
+expect 1 'cut.stats' -- predict --checkpoint "$voice" --speaker-stats "$T/cut.stats" "$one"
+
+# ---- a stream says what a timeline of the same samples says ----
+"$make_audio" "$T/long.wav" 16000 1 9.5
+"$make_audio" "$T/two.wav" 44100 2 5
+expect 0 '' -- predict --checkpoint "$plain" --timeline "$T/long.wav" --svg "$T/long.svg"
+check 'a decision a second' test "$(rows "$T/out")" -eq 11
+check 'the last one is about the end' test "$(tail -n 1 "$T/out" | cut -d, -f2,3)" = 5.50,9.50
+cut -d, -f2- "$T/out" >"$T/timeline"
+checks=$((checks + 1))
+tail -c +45 "$T/long.wav" | "$quaver" predict --checkpoint "$plain" --stream >"$T/stream" 2>"$T/err" || fail 'a stream'
+check 'stream and timeline differ' cmp "$T/timeline" "$T/stream"
+grep -q '<svg xmlns' "$T/long.svg" || fail 'no picture'
+checks=$((checks + 1))
+tail -c +45 "$T/two.wav" | "$quaver" predict --checkpoint "$plain" --stream --rate 44100 --channels 2 --span 2 --step 0.5 \
+    --format jsonl >"$T/stream" 2>"$T/err" || fail 'a stream of two channels'
+check 'ten decisions' test "$(rows "$T/stream")" -eq 10
+checks=$((checks + 1))
+{ head -c 64000 /dev/zero; printf x; } | "$quaver" predict --checkpoint "$plain" --stream >"$T/out" 2>"$T/err" || fail 'silence'
+check 'silence is no emotion' test "$(tail -n 1 "$T/out")" = 0.00,2.00,,,,,,
+grep -q 'inside a sample' "$T/err" || fail 'half a sample is not told'
+checks=$((checks + 1))
+printf '\000\000\300\177' | "$quaver" predict --checkpoint "$plain" --stream --encoding f32 >"$T/out" 2>"$T/err"
+[ $? -eq 1 ] && grep -q 'nan' "$T/err" || fail 'NaN in a stream'
+# Lines come as soon as they are known, not when a buffer is full.
+mkfifo "$T/pipe"
+"$quaver" predict --checkpoint "$plain" --stream <"$T/pipe" >"$T/live" 2>"$T/err" &
+pid=$!
+exec 3>"$T/pipe"
+tail -c +45 "$T/long.wav" | head -c 80000 >&3
+tries=0
+until [ "$(rows "$T/live")" -ge 3 ] || [ $tries -ge 300 ]; do sleep 0.1; tries=$((tries + 1)); done
+check 'no line before the end of the stream' test "$(rows "$T/live")" -eq 3
+kill -s INT $pid
+wait $pid
+[ $? -eq 130 ] || fail 'a stream that waits does not end by SIGINT'
+exec 3>&-
+expect 2 'expected s16' -- predict --checkpoint "$plain" --stream --encoding mp3
+expect 2 'go with' -- predict --checkpoint "$plain" --span 2 "$one"
+expect 2 'standard input' -- predict --checkpoint "$plain" --stream "$one"
+expect 2 'one recording' -- predict --checkpoint "$plain" --timeline --svg x.svg "$one" "$one"
+expect 2 '0.01 <= step' -- predict --checkpoint "$plain" --timeline --span 1 --step 2 "$one"
+expect 1 'statistics' -- predict --checkpoint "$voice" --timeline "$one"
+expect 0 '' -- predict --checkpoint "$voice" --speaker-stats "$T/s01.stats" --timeline "$one"
+expect 1 'nowhere.wav' -- predict --checkpoint "$plain" --timeline "$T/nowhere.wav"
+expect 1 'nowhere.wav' -- predict --checkpoint "$plain" --timeline --out "$T/lines.csv" "$one" "$T/nowhere.wav"
+finish

@@ -1,0 +1,55 @@
+#!/bin/sh
+# What the tests of the command line share: a folder, `expect`, `check`. Sourced with the program as $1 and the maker of
+# recordings as $2.
+set -u
+# shellcheck disable=SC2034 # used by the tests
+quaver=$1 make_audio=$2
+LC_ALL=C
+export LC_ALL
+unset COLUMNS NO_COLOR
+T=$(mktemp -d "${TMPDIR:-/tmp}/quaver-cli-XXXXXX") || exit 1
+XDG_CACHE_HOME=$T/cache
+export XDG_CACHE_HOME
+tmpfs=
+clean_up() {
+    [ -z "$tmpfs" ] || umount "$tmpfs"
+    rm -rf "$T"
+}
+trap clean_up EXIT
+failures=0
+checks=0
+
+fail() {
+    failures=$((failures + 1))
+    printf 'FAILED: %s\n' "$*" >&2
+    sed 's/^/    stderr: /' "$T/err" | head -n 5 >&2
+}
+
+# expect CODE WORDS -- ARGUMENTS...: runs quaver, wants that exit code and every |-separated part in its standard error.
+expect() {
+    code=$1 words=$2
+    shift 3
+    checks=$((checks + 1))
+    "$quaver" "$@" >"$T/out" 2>"$T/err" </dev/null
+    got=$?
+    [ "$got" -eq "$code" ] || fail "exit code $got, not $code: quaver $*"
+    while [ -n "$words" ]; do
+        part=${words%%|*}
+        grep -qF -e "$part" "$T/err" || fail "no \"$part\" from: quaver $*"
+        case $words in *'|'*) words=${words#*|} ;; *) words= ;; esac
+    done
+}
+
+out_has() { grep -qF -e "$1" "$T/out" || fail "no \"$1\" on standard output"; }
+check() { # check WHAT COMMAND...
+    checks=$((checks + 1))
+    what=$1
+    shift
+    "$@" || fail "$what"
+}
+rows() { wc -l <"$1" | tr -d ' '; }
+# The last line of a test.
+finish() {
+    echo "$checks checks, $failures failed"
+    [ "$failures" -eq 0 ]
+}
