@@ -16,6 +16,7 @@ struct qv_ctx {
     qv_progress_fn progress;
     void *progress_user;
     const volatile int *cancel;
+    volatile int *save;
     char task[64];
     double task_start;
     size_t fail_alloc;
@@ -40,6 +41,15 @@ void qv_ctx_on_progress(qv_ctx *ctx, qv_progress_fn fn, void *user)
 }
 
 void qv_ctx_cancel_flag(qv_ctx *ctx, const volatile int *flag) { ctx->cancel = flag; }
+
+void qv_ctx_save_flag(qv_ctx *ctx, volatile int *flag) { ctx->save = flag; }
+
+bool qv_save_wanted(qv_ctx *ctx)
+{
+    if (!ctx->save || !*ctx->save) return false;
+    *ctx->save = 0;
+    return true;
+}
 
 void qv_ctx_fail_alloc(qv_ctx *ctx, size_t nth) { ctx->fail_alloc = nth; }
 

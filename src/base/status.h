@@ -35,6 +35,11 @@ void qv_report_note(qv_ctx *ctx, const char *what, const char *unit, double done
 /* QV_ERR_INTERRUPTED once the caller's flag is up, else QV_OK. */
 qv_status qv_poll(qv_ctx *ctx);
 
+/* A second flag, of the wish that what is at hand be saved now; NULL (the default): never. */
+void qv_ctx_save_flag(qv_ctx *ctx, volatile int *flag);
+/* Whether it is up; takes it down. */
+bool qv_save_wanted(qv_ctx *ctx);
+
 /* Seconds of a monotonic clock. */
 double qv_now(void);
 

@@ -3,6 +3,8 @@
 #ifndef QV_CLI_H
 #define QV_CLI_H
 
+#include <getopt.h>
+
 #include "base/status.h"
 #include "train/settings.h"
 
@@ -14,8 +16,39 @@ qv_status qv_cmd_study(qv_ctx *ctx, int argc, char **argv);
 qv_status qv_cmd_export(qv_ctx *ctx, int argc, char **argv);
 qv_status qv_cmd_stats(qv_ctx *ctx, int argc, char **argv);
 qv_status qv_cmd_report(qv_ctx *ctx, int argc, char **argv);
+qv_status qv_cmd_compare(qv_ctx *ctx, int argc, char **argv);
+qv_status qv_cmd_import(qv_ctx *ctx, int argc, char **argv);
 qv_status qv_cmd_doctor(qv_ctx *ctx, int argc, char **argv);
 qv_status qv_cmd_selftest(qv_ctx *ctx, int argc, char **argv);
+
+/* The commands' tables of options, for completion. */
+const struct option *qv_cli_corpus_options(void);
+const struct option *qv_cli_train_options(void);
+const char *qv_cli_train_shorthand(size_t i); /* further options of train, without "--"; NULL past the last */
+const struct option *qv_cli_eval_options(void);
+const struct option *qv_cli_predict_options(void);
+const struct option *qv_cli_study_options(void);
+const struct option *qv_cli_selftest_options(void);
+const struct option *qv_cli_stats_options(void);
+const struct option *qv_cli_export_options(void);
+const struct option *qv_cli_import_options(void);
+const struct option *qv_cli_report_options(void);
+const struct option *qv_cli_compare_options(void);
+
+/* All commands, ended by a name that is NULL. */
+typedef struct qv_command {
+    const char *name, *help;
+    qv_status (*run)(qv_ctx *ctx, int argc, char **argv);
+    const struct option *(*options)(void); /* NULL: only --help */
+} qv_command;
+extern const qv_command qv_commands[];
+
+/* `quaver help TOPIC`: the text of a topic, NULL where there is none; names of all, ended by NULL. */
+const char *qv_topic_text(const char *name);
+extern const char *const qv_topics[];
+
+/* A shell's completion of all this: "bash" or "zsh". */
+qv_status qv_cli_completion(qv_ctx *ctx, const char *shell, qv_buf *out);
 
 /* Takes options of the form --section.key=value and --section.key value out of argv and sets them. */
 qv_status qv_cli_overrides(qv_ctx *ctx, qv_settings *s, int *argc, char **argv);

@@ -281,3 +281,5 @@ done:
     free(a.labels);
     return status;
 }
+
+const struct option *qv_cli_corpus_options(void) { return options; }

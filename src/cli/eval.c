@@ -7,6 +7,7 @@
 
 #include "cli/cli.h"
 #include "data/labels.h"
+#include "study/report.h"
 #include "train/metrics.h"
 #include "train/model.h"
 
@@ -19,6 +20,7 @@ static const char help_text[] =
     "  -m, --manifest FILE    CSV with file, speaker, emotion\n"
     "      --labels LIST      select and merge classes; default: those of the training\n"
     "      --speakers LIST    only these speakers, separated by commas\n"
+    "      --json             the scores as one JSON object\n"
     "  -d, --device NAME      cpu, cuda (cuda:1, cuda:GPU-UUID), ref, ref32\n"
     "  -j, --threads N        of the CPU\n"
     "      --cache DIR        where features are kept; --no-cache: nowhere\n";
@@ -26,7 +28,7 @@ static const char help_text[] =
 typedef struct arguments {
     const char *checkpoint, *manifest, *labels, *speakers;
     qv_model_options model;
-    bool help;
+    bool help, json;
 } arguments;
 
 static const struct option options[] = {
@@ -34,13 +36,14 @@ static const struct option options[] = {
     {"labels", required_argument, NULL, 'l'},     {"speakers", required_argument, NULL, 's'},
     {"device", required_argument, NULL, 'd'},     {"threads", required_argument, NULL, 'j'},
     {"cache", required_argument, NULL, 'C'},      {"no-cache", no_argument, NULL, 'N'},
-    {"help", no_argument, NULL, 'h'},             {0},
+    {"help", no_argument, NULL, 'h'},             {"json", no_argument, NULL, 'J'},
+    {0},
 };
 
 static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
 {
     static const char *const names[] = {"--checkpoint", "--manifest", "--labels", "--speakers", "--device",
-                                        "--threads",    "--cache",    "--no-cache", "--help"};
+                                        "--threads",    "--cache",    "--no-cache", "--help", "--json"};
     qv_status status = QV_OK;
     int c;
     optind = 0;
@@ -56,6 +59,7 @@ static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
         case 'C': a->model.cache_dir = optarg; break;
         case 'N': a->model.no_cache = true; break;
         case 'h': a->help = true; break;
+        case 'J': a->json = true; break;
         default: return qv_cli_bad_option(ctx, argc, argv, names, sizeof names / sizeof *names);
         }
     }
@@ -190,6 +194,17 @@ static void print_scores(const qv_checkpoint *c, const qv_metrics *m, const qv_b
     putchar('\n');
 }
 
+/* The same object as "pooled" of a run's summary.json. */
+static qv_status print_json(qv_ctx *ctx, const qv_checkpoint *c, const qv_metrics *m, const qv_bootstrap *b)
+{
+    qv_buf text = {0};
+    qv_summary s = {.classes = c->classes, .n_classes = c->n_classes, .pooled = *m, .interval = *b}; /* borrowed */
+    qv_status status = qv_pooled_json(ctx, &s, &text);
+    if (status == QV_OK) fputs(text.data, stdout);
+    qv_buf_free(&text);
+    return status;
+}
+
 static qv_status evaluate(qv_ctx *ctx, const arguments *a)
 {
     qv_status status = QV_OK;
@@ -218,6 +233,10 @@ static qv_status evaluate(qv_ctx *ctx, const arguments *a)
     qv_answers answers = {s.truth, s.predicted, s.speaker, s.n, c->n_classes, m->n_speakers};
     QV_TRY(qv_metrics_compute(ctx, &metrics, &answers));
     QV_TRY(qv_bootstrap_speakers(ctx, &interval, &answers, c->settings.seed));
+    if (a->json) {
+        status = print_json(ctx, c, &metrics, &interval);
+        goto done;
+    }
     if (c->settings.normalize == QV_NORM_SPEAKER)
         printf("transductive: each speaker's own unlabelled recordings set the normalization\n");
     print_scores(c, &metrics, &interval);
@@ -245,3 +264,5 @@ qv_status qv_cmd_eval(qv_ctx *ctx, int argc, char **argv)
     }
     return evaluate(ctx, &a);
 }
+
+const struct option *qv_cli_eval_options(void) { return options; }

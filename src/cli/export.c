@@ -42,3 +42,5 @@ qv_status qv_cmd_export(qv_ctx *ctx, int argc, char **argv)
     qv_checkpoint_close(c);
     return status;
 }
+
+const struct option *qv_cli_export_options(void) { return options; }

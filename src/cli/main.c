@@ -9,24 +9,22 @@
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
 
-typedef struct command {
-    const char *name, *help;
-    qv_status (*run)(qv_ctx *ctx, int argc, char **argv);
-} command;
-
-static const command commands[] = {
-    {"corpus", "make a manifest of a corpus, or the embedded corpus itself", qv_cmd_corpus},
-    {"train", "train, evaluate and report, over folds or one split", qv_cmd_train},
-    {"eval", "score a checkpoint on a manifest", qv_cmd_eval},
-    {"predict", "classify recordings", qv_cmd_predict},
-    {"study", "compare settings over corpora, folds and seeds: tests, plots, report", qv_cmd_study},
-    {"stats", "a voice's statistics, for checkpoints that normalize by speaker", qv_cmd_stats},
-    {"export", "write a checkpoint as an ONNX file", qv_cmd_export},
-    {"report", "write a run folder's report.html again", qv_cmd_report},
-    {"selftest", "compare this program on this machine with the reference", qv_cmd_selftest},
-    {"doctor", "what this program is made of and what it finds here", qv_cmd_doctor},
+const qv_command qv_commands[] = {
+    {"corpus", "make a manifest of a corpus, or the embedded corpus itself", qv_cmd_corpus, qv_cli_corpus_options},
+    {"train", "train, evaluate and report, over folds or one split", qv_cmd_train, qv_cli_train_options},
+    {"eval", "score a checkpoint on a manifest", qv_cmd_eval, qv_cli_eval_options},
+    {"predict", "classify recordings, streams, long recordings over time", qv_cmd_predict, qv_cli_predict_options},
+    {"study", "compare settings over corpora, folds and seeds: tests, plots, report", qv_cmd_study, qv_cli_study_options},
+    {"stats", "a voice's statistics, for checkpoints that normalize by speaker", qv_cmd_stats, qv_cli_stats_options},
+    {"report", "write a run folder's report.html again", qv_cmd_report, qv_cli_report_options},
+    {"compare", "put runs side by side, as a table and a page", qv_cmd_compare, qv_cli_compare_options},
+    {"export", "write a checkpoint as an ONNX file", qv_cmd_export, qv_cli_export_options},
+    {"import-checkpoint", "make a checkpoint of weights from elsewhere", qv_cmd_import, qv_cli_import_options},
+    {"selftest", "compare this program on this machine with the reference", qv_cmd_selftest, qv_cli_selftest_options},
+    {"doctor", "what this program is made of and what it finds here", qv_cmd_doctor, NULL},
+    {0},
 };
-enum { COMMANDS = sizeof commands / sizeof *commands };
+enum { COMMANDS = sizeof qv_commands / sizeof *qv_commands - 1 };
 
 /* Raised by SIGINT and SIGTERM, polled by the library: the one thing a signal handler may touch. */
 static volatile sig_atomic_t interrupted;
@@ -39,6 +37,15 @@ static void on_signal(int sig)
     signal(SIGTERM, SIG_DFL);
 }
 
+/* Raised by SIGUSR1, which batch systems send ahead of a limit. */
+static volatile sig_atomic_t save_wanted;
+
+static void on_save(int sig)
+{
+    (void)sig;
+    save_wanted = 1;
+}
+
 /* Without SA_RESTART a signal would cut short what is being written; while one is handled the other waits. */
 static void catch_signals(void)
 {
@@ -48,34 +55,8 @@ static void catch_signals(void)
     sigaddset(&action.sa_mask, SIGTERM);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-}
-
-static void print_help(void)
-{
-    printf("Quaver %s trains speech emotion classifiers with normalized, shaken residual branches.\n\n"
-           "  quaver corpus emodb wav --out emodb.csv\n"
-           "  quaver train --manifest emodb.csv --folds data/folds/emodb.txt --out runs/emodb\n"
-           "  quaver predict --checkpoint runs/emodb/fold-1/best.safetensors recording.wav\n\n"
-           "Commands (quaver COMMAND --help says more):\n",
-           QV_VERSION);
-    for (int i = 0; i < COMMANDS; i++) printf("  %-9s %s\n", commands[i].name, commands[i].help);
-    printf(
-        "  help      `quaver help settings`: everything that a training can be told\n\n"
-        "Everywhere: -q, --quiet no progress; -v, --verbose more of it; --version.\n"
-        "Results go to standard output, messages to standard error. Exit code 0: done, 1: failed, 2: wrong words.\n");
-}
-
-static int help(int argc, char **argv)
-{
-    if (argc < 2 || strcmp(argv[1], "settings") != 0) {
-        print_help();
-        return EXIT_OK;
-    }
-    qv_buf text = {0};
-    qv_settings_help(&text);
-    if (!text.failed) fputs(text.data, stdout);
-    qv_buf_free(&text);
-    return EXIT_OK;
+    action.sa_handler = on_save;
+    sigaction(SIGUSR1, &action, NULL);
 }
 
 /* Takes a flag that every command has out of argv; true if it was there. */
@@ -102,18 +83,7 @@ static int exit_code(qv_status status)
     return status == QV_ERR_INTERRUPTED ? EXIT_INTERRUPTED : EXIT_FAILED;
 }
 
-static int unknown_command(const char *word)
-{
-    const char *names[COMMANDS];
-    for (int i = 0; i < COMMANDS; i++) names[i] = commands[i].name;
-    const char *near = qv_nearest(word, names, COMMANDS);
-    fprintf(stderr, "quaver: there is no command %s", word);
-    if (near) fprintf(stderr, "; did you mean %s?", near);
-    fputs("\nquaver --help lists them.\n", stderr);
-    return EXIT_USAGE;
-}
-
-static int run(const command *c, int argc, char **argv)
+static int run(const qv_command *c, int argc, char **argv)
 {
     bool quiet = take_flag(&argc, argv, "-q", "--quiet"), verbose = take_flag(&argc, argv, "-v", "--verbose");
     qv_ctx *ctx = qv_ctx_new();
@@ -124,12 +94,83 @@ static int run(const command *c, int argc, char **argv)
     qv_console console;
     qv_console_attach(&console, ctx, quiet, verbose);
     qv_ctx_cancel_flag(ctx, &interrupted);
+    qv_ctx_save_flag(ctx, &save_wanted);
     catch_signals();
     qv_status status = c->run(ctx, argc, argv);
     if (status == QV_OK && (fflush(stdout) != 0 || ferror(stdout)))
         status = qv_fail_errno(ctx, "cannot write to standard output");
     qv_console_clear(&console);
     if (status != QV_OK) fprintf(stderr, "quaver %s: %s\n", c->name, qv_ctx_message(ctx));
+    qv_ctx_free(ctx);
+    return exit_code(status);
+}
+
+static void print_help(void)
+{
+    printf("Quaver %s trains speech emotion classifiers with normalized, shaken residual branches.\n\n"
+           "  quaver corpus emodb wav --out emodb.csv\n"
+           "  quaver train --manifest emodb.csv --folds data/folds/emodb.txt --out runs/emodb\n"
+           "  quaver predict --checkpoint runs/emodb/fold-1/best.safetensors recording.wav\n\n"
+           "Commands (quaver COMMAND --help says more):\n",
+           QV_VERSION);
+    for (int i = 0; i < COMMANDS; i++) printf("  %-17s %s\n", qv_commands[i].name, qv_commands[i].help);
+    fputs("  help              `quaver help TOPIC`: a command, or one of\n                   ", stdout);
+    for (int i = 0; qv_topics[i]; i++) printf("%s%s", i ? ", " : "", qv_topics[i]);
+    puts("\n  completion        `quaver completion bash` or zsh: for the shell\n\n"
+         "Everywhere: -q, --quiet no progress; -v, --verbose more of it; --version.\n"
+         "Results go to standard output, messages to standard error. Exit code 0: done, 1: failed, 2: wrong words.");
+}
+
+static const qv_command *find_command(const char *word)
+{
+    for (int i = 0; i < COMMANDS; i++)
+        if (strcmp(word, qv_commands[i].name) == 0) return &qv_commands[i];
+    return NULL;
+}
+
+/* "quaver: there is no WHAT word; did you mean NAME?" */
+static int unknown_word(const char *what, const char *word, const char *const *more)
+{
+    const char *names[64];
+    size_t n = 0;
+    for (int i = 0; i < COMMANDS; i++) names[n++] = qv_commands[i].name;
+    for (size_t i = 0; more && more[i] && n < 64; i++) names[n++] = more[i];
+    const char *near = qv_nearest(word, names, n);
+    fprintf(stderr, "quaver: there is no %s %s", what, word);
+    if (near) fprintf(stderr, "; did you mean %s?", near);
+    fputs("\nquaver --help lists them.\n", stderr);
+    return EXIT_USAGE;
+}
+
+static int help(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_help();
+        return EXIT_OK;
+    }
+    const qv_command *c = find_command(argv[1]);
+    if (c) return run(c, 2, (char *[]){argv[1], (char[]){"--help"}, NULL});
+    const char *text = qv_topic_text(argv[1]);
+    if (!text && strcmp(argv[1], "settings") != 0) return unknown_word("topic", argv[1], qv_topics);
+    qv_buf settings = {0};
+    if (!text) qv_settings_help(&settings);
+    if (text || !settings.failed) fputs(text ? text : settings.data, stdout);
+    qv_buf_free(&settings);
+    return EXIT_OK;
+}
+
+static int completion(int argc, char **argv)
+{
+    qv_buf text = {0};
+    qv_ctx *ctx = qv_ctx_new();
+    if (!ctx) return EXIT_FAILED;
+    qv_status status = argc == 2 ? qv_cli_completion(ctx, argv[1], &text)
+                                 : qv_fail(ctx, QV_ERR_USAGE, "which shell? quaver completion bash, or zsh");
+    if (status == QV_OK)
+        fputs(text.data, stdout);
+    else
+        fprintf(stderr, "quaver completion: %s\n", qv_ctx_message(ctx));
+    qv_buf_free(&text);
     qv_ctx_free(ctx);
     return exit_code(status);
 }
@@ -147,7 +188,7 @@ int main(int argc, char **argv)
     }
     if (strcmp(word, "help") == 0 || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
         return help(argc - 1, argv + 1);
-    for (int i = 0; i < COMMANDS; i++)
-        if (strcmp(word, commands[i].name) == 0) return run(&commands[i], argc - 1, argv + 1);
-    return unknown_command(word);
+    if (strcmp(word, "completion") == 0) return completion(argc - 1, argv + 1);
+    const qv_command *c = find_command(word);
+    return c ? run(c, argc - 1, argv + 1) : unknown_word("command", word, NULL);
 }

@@ -23,7 +23,7 @@ static const char help_text[] =
     "from standard input, as they come.\n\n"
     "  -k, --checkpoint CKPT  best.safetensors or last.safetensors of a run\n"
     "  -m, --manifest FILE    CSV with file and, where the checkpoint needs it, speaker\n"
-    "  -F, --format NAME      csv (default) or jsonl\n"
+    "  -F, --format NAME      csv (default) or jsonl; --json is short for jsonl\n"
     "  -o, --out FILE         instead of standard output\n"
     "      --speaker ID       all inputs are this voice's (speaker normalization: 10 s of it or more)\n"
     "      --speaker-stats F  all inputs are of the voice whose statistics quaver stats wrote there\n"
@@ -56,7 +56,8 @@ static const struct option options[] = {
     {"svg", required_argument, NULL, 'v'},        {"stream", no_argument, NULL, 'i'},
     {"encoding", required_argument, NULL, 'e'},   {"rate", required_argument, NULL, 'r'},
     {"channels", required_argument, NULL, 'c'},   {"span", required_argument, NULL, 'w'},
-    {"step", required_argument, NULL, 'x'},       {"help", no_argument, NULL, 'h'},
+    {"step", required_argument, NULL, 'x'},       {"json", no_argument, NULL, 'J'},
+    {"help", no_argument, NULL, 'h'},
     {0},
 };
 
@@ -89,7 +90,7 @@ static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
     static const char *const names[] = {"--checkpoint", "--manifest", "--format",  "--out", "--speaker",
                                         "--device",     "--threads",  "--cache", "--help", "--speaker-stats",
                                         "--timeline", "--svg", "--stream", "--encoding", "--rate", "--channels",
-                                        "--span", "--step"};
+                                        "--span", "--step", "--json"};
     qv_status status = QV_OK;
     int c;
     optind = 0;
@@ -102,6 +103,7 @@ static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
         case 'o': a->out = optarg; break;
         case 's': a->speaker = optarg; break;
         case 'S': a->stats = optarg; break;
+        case 'J': a->json = true; break;
         case 't': a->timeline = true; break;
         case 'v': a->listen.svg = optarg; break;
         case 'i': a->listen.stream = true; break;
@@ -260,3 +262,5 @@ qv_status qv_cmd_predict(qv_ctx *ctx, int argc, char **argv)
     }
     return a.timeline || a.listen.stream ? qv_cli_listen(ctx, &a.listen) : predict(ctx, &a);
 }
+
+const struct option *qv_cli_predict_options(void) { return options; }

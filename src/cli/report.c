@@ -13,9 +13,10 @@ static const char help_text[] =
     "that quaver train has made, and prints its path. The page is one file that needs nothing else.\n\n"
     "  -h, --help             this text\n";
 
+static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {0}};
+
 qv_status qv_cmd_report(qv_ctx *ctx, int argc, char **argv)
 {
-    static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {0}};
     static const char *const names[] = {"--help"};
     char *path = NULL;
     opterr = 0;
@@ -33,3 +34,5 @@ qv_status qv_cmd_report(qv_ctx *ctx, int argc, char **argv)
     free(path);
     return status;
 }
+
+const struct option *qv_cli_report_options(void) { return options; }

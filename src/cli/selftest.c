@@ -59,13 +59,15 @@ static qv_status parse_seed(qv_ctx *ctx, const char *text, uint64_t *seed)
     return QV_OK;
 }
 
+static const struct option options[] = {
+    {"device", 1, NULL, 'd'}, {"precision", 1, NULL, 'p'}, {"seed", 1, NULL, 's'},    {"thorough", 0, NULL, 't'},
+    {"cases", 0, NULL, 'c'},  {"json", 0, NULL, 'J'},      {"threads", 1, NULL, 'j'}, {"small", 0, NULL, 'S'},
+    {"help", 0, NULL, 'h'},   {0}};
+
+const struct option *qv_cli_selftest_options(void) { return options; }
+
 static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
 {
-    static const struct option options[] = {{"device", 1, NULL, 'd'},  {"precision", 1, NULL, 'p'},
-                                            {"seed", 1, NULL, 's'},    {"thorough", 0, NULL, 't'},
-                                            {"cases", 0, NULL, 'c'},   {"json", 0, NULL, 'J'},
-                                            {"threads", 1, NULL, 'j'}, {"small", 0, NULL, 'S'},
-                                            {"help", 0, NULL, 'h'},    {0}};
     static const char *const names[] = {"--device", "--precision", "--seed",  "--thorough", "--cases",
                                         "--json",   "--threads",   "--small", "--help"};
     qv_status status = QV_OK;

@@ -117,3 +117,5 @@ done:
     qv_checkpoint_close(c);
     return status;
 }
+
+const struct option *qv_cli_stats_options(void) { return options; }

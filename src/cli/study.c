@@ -88,18 +88,23 @@ static qv_status take_option(qv_ctx *ctx, arguments *a, int c)
     return QV_OK;
 }
 
+static const struct option options[] = {
+    {"out", required_argument, NULL, 'o'},
+    {"manifest", required_argument, NULL, 'm'},
+    {"threads", required_argument, NULL, 'j'},
+    {"dry-run", no_argument, NULL, 'n'},
+    {"help", no_argument, NULL, 'h'},
+    {"seeds", required_argument, NULL, OPT_SEEDS},
+    {"shard", required_argument, NULL, OPT_SHARD},
+    {"cache", required_argument, NULL, OPT_CACHE},
+    {"no-cache", no_argument, NULL, OPT_NO_CACHE},
+    {0},
+};
+
+const struct option *qv_cli_study_options(void) { return options; }
+
 static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
 {
-    static const struct option options[] = {{"out", required_argument, NULL, 'o'},
-                                            {"manifest", required_argument, NULL, 'm'},
-                                            {"threads", required_argument, NULL, 'j'},
-                                            {"dry-run", no_argument, NULL, 'n'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {"seeds", required_argument, NULL, OPT_SEEDS},
-                                            {"shard", required_argument, NULL, OPT_SHARD},
-                                            {"cache", required_argument, NULL, OPT_CACHE},
-                                            {"no-cache", no_argument, NULL, OPT_NO_CACHE},
-                                            {0}};
     static const char *const names[] = {"--out",   "--manifest", "--threads", "--dry-run", "--help",
                                         "--seeds", "--shard",    "--cache",   "--no-cache"};
     opterr = 0;

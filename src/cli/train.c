@@ -12,7 +12,7 @@ static const char help_text[] =
     "Usage: quaver train --manifest FILE --out RUN [options]\n\n"
     "  quaver train --manifest emodb.csv --folds data/folds/emodb.txt --out runs/emodb\n"
     "  quaver train --manifest all.csv --folds speaker --preset reference --seed 2 --out runs/two\n"
-    "  quaver train --config data/configs/emodb.ini --shake.gamma0=1 --out runs/classic\n"
+    "  quaver train --config data/configs/speech.ini --manifest emodb.csv --shake.gamma0=1 --out runs/classic\n"
     "  quaver train --resume --out runs/emodb\n\n"
     "Trains one network a fold, evaluates it on speakers it has not heard, and writes RUN/report.html.\n\n"
     "  -m, --manifest FILE    CSV with file, speaker, emotion (see quaver corpus); several: give it again\n"
@@ -35,6 +35,8 @@ static const char help_text[] =
     "      --cache DIR        where features are kept; --no-cache: nowhere\n"
     "      --resume           finish what RUN holds, to the bit as if never interrupted\n"
     "      --force            start anew over what RUN holds\n"
+    "  -n, --dry-run          print the settings in effect and who is in which part; train and write nothing\n"
+    "      --json             print summary.json instead of the lines at the end\n"
     "  --section.key=value    any setting: `quaver help settings`\n";
 
 /* Options that are short for a setting. */
@@ -49,14 +51,15 @@ static const struct {
     {"width", "net.width"},          {"blocks", "net.blocks"},          {"groups", "net.groups"},
     {"precision", "run.precision"},  {"device", "run.device"},          {"threads", "run.threads"},
 };
-enum { SHORTHANDS = sizeof shorthands / sizeof *shorthands, OTHERS = 8 };
+enum { SHORTHANDS = sizeof shorthands / sizeof *shorthands, OTHERS = 10 };
 
-enum { OPT_CONFIG = 1000, OPT_PRESET, OPT_OUT, OPT_CACHE, OPT_NO_CACHE, OPT_RESUME, OPT_FORCE, OPT_HELP };
-static const struct option others[OTHERS] = {
+enum { OPT_CONFIG = 1000, OPT_PRESET, OPT_OUT, OPT_CACHE, OPT_NO_CACHE, OPT_RESUME, OPT_FORCE, OPT_HELP, OPT_DRY_RUN, OPT_JSON };
+static const struct option others[OTHERS + 1] = {
     {"config", required_argument, NULL, OPT_CONFIG}, {"preset", required_argument, NULL, OPT_PRESET},
     {"out", required_argument, NULL, OPT_OUT},       {"cache", required_argument, NULL, OPT_CACHE},
     {"no-cache", no_argument, NULL, OPT_NO_CACHE},   {"resume", no_argument, NULL, OPT_RESUME},
     {"force", no_argument, NULL, OPT_FORCE},         {"help", no_argument, NULL, OPT_HELP},
+    {"dry-run", no_argument, NULL, OPT_DRY_RUN},     {"json", no_argument, NULL, OPT_JSON},
 };
 
 /* One letter each for what is typed most. */
@@ -71,6 +74,7 @@ static int long_code(int c)
     case 'p': return OPT_PRESET;
     case 'o': return OPT_OUT;
     case 'h': return OPT_HELP;
+    case 'n': return OPT_DRY_RUN;
     default: return c;
     }
 }
@@ -78,7 +82,7 @@ static int long_code(int c)
 typedef struct arguments {
     qv_settings *s;
     qv_run_options run;
-    bool help;
+    bool help, json;
     bool apply; /* second pass: config and preset are in place, options go over them */
     const char *config, *preset;
     int manifests, labels; /* how often these were given in this pass */
@@ -117,6 +121,8 @@ static qv_status take_option(qv_ctx *ctx, arguments *a, int code)
     case OPT_RESUME: a->run.resume = true; break;
     case OPT_FORCE: a->run.force = true; break;
     case OPT_HELP: a->help = true; break;
+    case OPT_DRY_RUN: a->run.dry_run = true; break;
+    case OPT_JSON: a->json = true; break;
     }
     return QV_OK;
 }
@@ -140,7 +146,7 @@ static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
     optind = 0; /* start over: argv is parsed twice */
     opterr = 0;
     int c;
-    while ((c = getopt_long(argc, argv, "m:o:c:p:f:d:j:h", options, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, "m:o:c:p:f:d:j:nh", options, NULL)) != -1) {
         if (c == '?') return bad_option(ctx, argc, argv);
         qv_status status = take_option(ctx, a, long_code(c));
         if (status != QV_OK) return status;
@@ -198,7 +204,12 @@ qv_status qv_cmd_train(qv_ctx *ctx, int argc, char **argv)
         goto done;
     }
     QV_TRY(qv_run(ctx, &s, &a.run, &summary));
-    qv_summary_lines(&lines, &summary, a.run.out);
+    if (a.run.dry_run)
+        qv_settings_print(&s, &lines);
+    else if (a.json)
+        QV_TRY(qv_summary_json(ctx, &summary, &lines));
+    else
+        qv_summary_lines(&lines, &summary, a.run.out);
     QV_TRY(qv_buf_check(ctx, &lines));
     fputs(lines.data, stdout);
 done:
@@ -208,3 +219,6 @@ done:
     qv_settings_free(&s);
     return status;
 }
+
+const struct option *qv_cli_train_options(void) { return others; }
+const char *qv_cli_train_shorthand(size_t i) { return i < SHORTHANDS ? shorthands[i].option : NULL; }

@@ -1,10 +1,13 @@
 #include "study/fold.h"
 
+#include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/io.h"
+#include "study/events.h"
 #include "train/checkpoint.h"
 #include "train/snapshot.h"
 
@@ -30,6 +33,7 @@ typedef struct fold_state {
     char task[48];         /* what its progress is reported as */
     char *last, *best;     /* paths; NULL where nothing is written */
     qv_snapshot best_weights;
+    qv_events *events;     /* NULL where nothing is written */
     double seconds_before; /* of the epochs that an earlier process did */
     double start;
 } fold_state;
@@ -111,6 +115,7 @@ static void close_fold(fold_state *s)
     qv_dataset_free(s->data);
     qv_snapshot_free(&s->best_weights);
     free(s->confusion);
+    qv_events_close(s->events);
     free(s->last);
     free(s->best);
 }
@@ -243,6 +248,58 @@ done:
     return status;
 }
 
+/* In the middle of an epoch: leaves all that going on from this very step needs. */
+static qv_status keep_place(qv_ctx *ctx, fold_state *s, int epoch, const char *why)
+{
+    const qv_fold_job *job = s->job;
+    qv_status status = QV_OK;
+    if (!job->folder) return QV_OK;
+    s->info.epoch = epoch - 1;
+    s->info.loss = s->loss;
+    QV_TRY(qv_records_write(ctx, job->records, job->run));
+    QV_TRY(save(ctx, s, s->last));
+    s->info.loss = (qv_loss){0};
+    qv_info(ctx, "%s in fold %s after step %llu of %llu; --resume goes on from there", why, job->fold->name,
+            (unsigned long long)s->info.step, (unsigned long long)qv_trainer_steps(s->trainer, job->settings->epochs));
+done:
+    return status;
+}
+
+/* The steps of one epoch, with a checkpoint wherever one is asked for meanwhile. */
+static qv_status run_epoch(qv_ctx *ctx, fold_state *s, int epoch)
+{
+    qv_status status = QV_OK;
+    uint64_t end = qv_trainer_steps(s->trainer, epoch);
+    do {
+        QV_TRY(qv_trainer_run(ctx, s->trainer, (uint64_t)epoch, &s->loss));
+        if (qv_trainer_step(s->trainer) < end) QV_TRY(keep_place(ctx, s, epoch, "saved"));
+    } while (qv_trainer_step(s->trainer) < end);
+done:
+    return status;
+}
+
+/* The k newest of the evaluated epochs stay under names of their own: run.keep. */
+static qv_status keep_newest(qv_ctx *ctx, fold_state *s, int epoch)
+{
+    int keep = s->job->settings->keep, every = s->job->settings->eval_every;
+    int old = (epoch / every + (epoch % every != 0) - keep) * every;
+    char name[40];
+    char *path = NULL;
+    qv_status status = QV_OK;
+    if (keep == 0 || !s->job->folder) return QV_OK;
+    snprintf(name, sizeof name, "epoch-%04d.safetensors", epoch);
+    QV_TRY(qv_path_join(ctx, &path, s->job->folder, name));
+    QV_TRY(save(ctx, s, path));
+    if (old <= 0) goto done;
+    free(path);
+    snprintf(name, sizeof name, "epoch-%04d.safetensors", old);
+    QV_TRY(qv_path_join(ctx, &path, s->job->folder, name));
+    if (remove(path) != 0 && errno != ENOENT) status = qv_fail_errno(ctx, "cannot remove %s", path);
+done:
+    free(path);
+    return status;
+}
+
 static qv_status one_epoch(qv_ctx *ctx, fold_state *s, int epoch)
 {
     const qv_fold_job *job = s->job;
@@ -252,7 +309,7 @@ static qv_status one_epoch(qv_ctx *ctx, fold_state *s, int epoch)
         .epoch = epoch, .lr = qv_trainer_rate(s->trainer, border), .train_ua = NAN, .val_ua = NAN, .test_ua = NAN};
     snprintf(row.fold, sizeof row.fold, "%s", job->fold->name);
     double begin = qv_now();
-    QV_TRY(qv_trainer_run(ctx, s->trainer, (uint64_t)epoch, &s->loss));
+    QV_TRY(run_epoch(ctx, s, epoch));
     row.loss = s->loss.sum / (double)s->loss.steps;
     row.step = qv_trainer_step(s->trainer);
     row.rate = rounded((double)(row.step - first) * job->settings->batch / fmax(qv_now() - begin, 1e-9), 10);
@@ -261,9 +318,11 @@ static qv_status one_epoch(qv_ctx *ctx, fold_state *s, int epoch)
     if (evaluate) QV_TRY(evaluate_epoch(ctx, s, &row));
     row.seconds = rounded(s->seconds_before + qv_now() - s->start, 1000);
     QV_TRY(qv_records_add_row(ctx, job->records, &row));
+    if (s->events) QV_TRY(qv_events_add(ctx, s->events, &row));
     if (evaluate) {
         if (job->run) QV_TRY(qv_records_write(ctx, job->records, job->run));
         QV_TRY(save(ctx, s, s->last));
+        QV_TRY(keep_newest(ctx, s, epoch));
     }
     s->loss = (qv_loss){0};
     print_epoch(ctx, s, &row);
@@ -271,20 +330,10 @@ done:
     return status;
 }
 
-/* When the caller wants to end in the middle of an epoch: leaves all that going on from this very step needs.
- * QV_ERR_INTERRUPTED, or why it could not. */
+/* When the caller wants to end in the middle of an epoch. QV_ERR_INTERRUPTED, or why nothing could be kept. */
 static qv_status leave_epoch(qv_ctx *ctx, fold_state *s, int epoch)
 {
-    const qv_fold_job *job = s->job;
-    qv_status status = QV_OK;
-    if (!job->folder) return QV_ERR_INTERRUPTED;
-    s->info.epoch = epoch - 1;
-    s->info.loss = s->loss;
-    QV_TRY(qv_records_write(ctx, job->records, job->run));
-    QV_TRY(save(ctx, s, s->last));
-    qv_info(ctx, "interrupted in fold %s after step %llu of %llu; --resume goes on from there", job->fold->name,
-            (unsigned long long)s->info.step, (unsigned long long)qv_trainer_steps(s->trainer, job->settings->epochs));
-done:
+    qv_status status = keep_place(ctx, s, epoch, "interrupted");
     return status == QV_OK ? QV_ERR_INTERRUPTED : status;
 }
 
@@ -364,6 +413,8 @@ qv_status qv_fold_train(qv_ctx *ctx, const qv_fold_job *job, qv_fold_summary *ou
     fold_state s = {.job = job, .start = qv_now()};
     QV_TRY(open_fold(ctx, &s));
     QV_TRY(resume_fold(ctx, &s));
+    if (job->folder && s.info.epoch < job->settings->epochs)
+        QV_TRY(qv_events_open(ctx, &s.events, job->folder, qv_trainer_step(s.trainer) + 1));
     *job->parameters = (size_t)qv_trainer_net(s.trainer)->parameters;
     if (job->index == 0)
         qv_info(ctx, "network with %lld parameters on %s", (long long)qv_trainer_net(s.trainer)->parameters,

@@ -156,21 +156,30 @@ static json_t *summary_json(const qv_summary *s)
     return NULL;
 }
 
+/* Takes over `root`, which may be NULL. */
+static qv_status print_json(qv_ctx *ctx, json_t *root, qv_buf *out)
+{
+    char *text = root ? json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) : NULL;
+    if (text) qv_buf_printf(out, "%s\n", text);
+    json_decref(root);
+    free(text);
+    return text ? qv_buf_check(ctx, out) : qv_fail(ctx, QV_ERR_MEMORY, "no memory for the figures as JSON");
+}
+
+qv_status qv_summary_json(qv_ctx *ctx, const qv_summary *s, qv_buf *out) { return print_json(ctx, summary_json(s), out); }
+
+qv_status qv_pooled_json(qv_ctx *ctx, const qv_summary *s, qv_buf *out) { return print_json(ctx, pooled_json(s), out); }
+
 qv_status qv_summary_write(qv_ctx *ctx, const qv_summary *s, const char *run)
 {
     qv_status status = QV_OK;
-    char *path = NULL, *text = NULL;
-    json_t *root = summary_json(s);
-    if (root) text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
-    if (!text) {
-        status = qv_fail(ctx, QV_ERR_MEMORY, "no memory for summary.json of %zu folds", s->n_folds);
-        goto done;
-    }
+    char *path = NULL;
+    qv_buf text = {0};
+    QV_TRY(qv_summary_json(ctx, s, &text));
     QV_TRY(qv_path_join(ctx, &path, run, "summary.json"));
-    QV_TRY(qv_write_file(ctx, path, text, strlen(text)));
+    QV_TRY(qv_write_file(ctx, path, text.data, text.len));
 done:
-    json_decref(root);
-    free(text);
+    qv_buf_free(&text);
     free(path);
     return status;
 }

@@ -1,5 +1,6 @@
 #include "study/run.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include "base/io.h"
 #include "data/folds.h"
 #include "quaver_build.h"
+#include "study/events.h"
 #include "study/fold.h"
 
 /* All that a run holds while it goes on. */
@@ -98,8 +100,8 @@ static qv_status check_folder(qv_ctx *ctx, const run_state *r, bool *anew)
     qv_status status = QV_OK;
     const char *out = r->o->out;
     bool begun;
-    QV_TRY(qv_make_dirs(ctx, out));
-    if (access(out, W_OK) != 0) return qv_fail_errno(ctx, "cannot write to the run folder %s", out);
+    if (!r->o->dry_run) QV_TRY(qv_make_dirs(ctx, out));
+    if (!r->o->dry_run && access(out, W_OK) != 0) return qv_fail_errno(ctx, "cannot write to the run folder %s", out);
     QV_TRY(run_path(ctx, out, "config.ini", &begun));
     *anew = !begun || r->o->force;
     if (begun && r->o->resume && !r->o->force) return check_same_settings(ctx, r);
@@ -121,6 +123,18 @@ static qv_status remove_file(qv_ctx *ctx, const char *folder, const char *name)
     return status;
 }
 
+/* Files of the folder whose names begin with `prefix`. */
+static qv_status remove_named(qv_ctx *ctx, const char *folder, const char *prefix)
+{
+    DIR *dir = opendir(folder);
+    qv_status status = QV_OK;
+    if (!dir) return QV_OK; /* nothing was begun there */
+    for (const struct dirent *e; status == QV_OK && (e = readdir(dir));)
+        if (strncmp(e->d_name, prefix, strlen(prefix)) == 0) status = remove_file(ctx, folder, e->d_name);
+    closedir(dir);
+    return status;
+}
+
 /* Removes what --force gives up, checkpoints too: a resume must not find those of another run. */
 static qv_status clear_folder(qv_ctx *ctx, const run_state *r)
 {
@@ -133,6 +147,8 @@ static qv_status clear_folder(qv_ctx *ctx, const run_state *r)
         QV_TRY(fold_folder(ctx, r, &r->folds->folds[i], &folder));
         QV_TRY(remove_file(ctx, folder, "last.safetensors"));
         QV_TRY(remove_file(ctx, folder, "best.safetensors"));
+        QV_TRY(remove_named(ctx, folder, "epoch-"));
+        QV_TRY(remove_named(ctx, folder, QV_EVENTS_PREFIX));
         free(folder);
         folder = NULL;
     }
@@ -491,6 +507,24 @@ done:
     return status;
 }
 
+/* What a training would begin with: every fold's network must be possible. */
+static qv_status tell_plan(qv_ctx *ctx, const run_state *r)
+{
+    for (size_t i = 0; i < r->folds->n; i++) {
+        qv_net *net;
+        qv_net_config c = qv_settings_net(r->s);
+        c.classes = r->manifest->n_classes;
+        c.set_size = (int)r->folds->folds[i].items[QV_PART_TRAIN];
+        qv_status status = qv_net_new(ctx, &net, &c, NULL);
+        if (status != QV_OK) return status;
+        if (i == 0)
+            qv_info(ctx, "a network with %lld parameters; %d epochs of %d steps in fold %s. Nothing was trained or written",
+                    (long long)net->parameters, r->s->epochs, (c.set_size + c.batch - 1) / c.batch, r->folds->folds[i].name);
+        qv_net_free(net);
+    }
+    return QV_OK;
+}
+
 qv_status qv_run(qv_ctx *ctx, const qv_settings *s, const qv_run_options *o, qv_summary *summary)
 {
     qv_status status = QV_OK;
@@ -500,6 +534,10 @@ qv_status qv_run(qv_ctx *ctx, const qv_settings *s, const qv_run_options *o, qv_
     if (!*s->manifest) return qv_fail(ctx, QV_ERR_USAGE, "no manifest: --manifest FILE names the recordings");
     QV_TRY(load_folds(ctx, &r));
     QV_TRY(check_folder(ctx, &r, &anew));
+    if (o->dry_run) {
+        status = tell_plan(ctx, &r);
+        goto done;
+    }
     QV_TRY(open_device(ctx, &r));
     QV_TRY(load_features(ctx, &r));
     if (anew) QV_TRY(start_folder(ctx, &r));

@@ -12,6 +12,7 @@ typedef struct qv_run_options {
     bool no_cache;
     bool force;  /* start anew over what the folder holds */
     bool resume; /* go on with what it holds */
+    bool dry_run; /* read, check and tell everything up to the first recording; write nothing */
 } qv_run_options;
 
 /* Trains every fold that is not finished, then writes summary and report. The folder holds config.ini,

@@ -89,6 +89,7 @@ static const setting table[] = {
     {"run.autotune", BOOL, AT(autotune), "no", 0, 0, {0}, false,
      "time a GPU's convolutions first: faster, but runs may then differ in the last bits"},
     {"run.threads", INT, AT(threads), "0", 0, 1024, {0}, true, "of the CPU; 0: as many as there are processors"},
+    {"run.keep", INT, AT(keep), "0", 0, 1000000, {0}, true, "checkpoints of the newest evaluated epochs to keep besides last and best"},
     {"run.isa", CHOICE, AT(isa), "auto", 0, 0, {"auto", "base", "avx2", "avx512"}, true, "best instruction set to use"},
 };
 #undef AT
@@ -435,6 +436,8 @@ qv_exec_options qv_settings_exec(const qv_settings *s)
                              .autotune = s->autotune,
                              .isa = qv_settings_isa(s)};
 }
+
+const char *qv_settings_name(size_t i) { return i < SETTINGS ? table[i].name : NULL; }
 
 const char *qv_normalization_name(int n) { return find("features.normalize")->choices[n]; }
 

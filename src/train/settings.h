@@ -46,7 +46,7 @@ typedef struct qv_settings {
     int eval_every, epoch_rule;
     /* [run] */
     char *gpu; /* which one: an ordinal or a UUID */
-    int device, precision, workspace, autotune, threads, isa;
+    int device, precision, workspace, autotune, threads, isa, keep;
 } qv_settings;
 
 /* Every setting at its default. */
@@ -90,6 +90,8 @@ qv_exec_options qv_settings_exec(const qv_settings *s);
 /* Best instruction set allowed, NULL: what there is. */
 const char *qv_settings_isa(const qv_settings *s);
 
+/* Name of setting i in the order of the printed file; NULL past the last. */
+const char *qv_settings_name(size_t i);
 const char *qv_normalization_name(int n);
 const char *qv_device_name(int d);
 

@@ -258,10 +258,12 @@ qv_status qv_trainer_run(qv_ctx *ctx, qv_trainer *t, uint64_t epochs, qv_loss *l
     qv_status status = QV_OK, wish = QV_OK;
     uint64_t end = qv_trainer_steps(t, (double)epochs), total = qv_trainer_steps(t, t->settings.epochs);
     if (t->broken) return qv_fail(ctx, QV_ERR_NUMERIC, "a loss was not finite: this training cannot go on");
-    while (t->done < end && (wish == QV_OK || t->done < t->state.step)) {
-        while (wish == QV_OK && has_room(t, end)) {
+    bool saving = false; /* then, as after an interruption, what is under way is ended and no more begun */
+    while (t->done < end && ((wish == QV_OK && !saving) || t->done < t->state.step)) {
+        while (wish == QV_OK && !saving && has_room(t, end)) {
             wish = qv_poll(ctx);
-            if (wish == QV_OK) QV_TRY(begin_step(ctx, t));
+            saving = wish == QV_OK && qv_save_wanted(ctx);
+            if (wish == QV_OK && !saving) QV_TRY(begin_step(ctx, t));
         }
         if (t->done == t->state.step) break;
         QV_TRY(end_step(ctx, t, loss));

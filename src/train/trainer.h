@@ -34,7 +34,8 @@ typedef struct qv_loss {
 } qv_loss;
 
 /* Steps until `epochs` times the training set has been seen; each adds to *loss. QV_ERR_NUMERIC, naming the
- * step, when a loss is not finite: the trainer then is broken. QV_ERR_INTERRUPTED leaves the trainer between two steps: the same call goes on. */
+ * step, when a loss is not finite: the trainer then is broken. QV_ERR_INTERRUPTED leaves the trainer between two steps: the same call goes on.
+ * So it does after QV_OK with steps left, which says that somebody wants a checkpoint (qv_save_wanted). */
 qv_status qv_trainer_run(qv_ctx *ctx, qv_trainer *t, uint64_t epochs, qv_loss *loss);
 
 /* Class probabilities [n][classes] of recordings, averaged over their windows (full), or of the middle window.

@@ -28,8 +28,11 @@ done
 
 # ---- a program of one's own ----
 # shellcheck disable=SC2046,SC2086 # flags are words
-${CC:-cc} ${CFLAGS:-} -std=c11 -Wall -Wextra -Werror "$source/tests/install/predict.c" -o "$T/predict" \
+${CC:-cc} ${CFLAGS:-} -std=c11 -Wall -Wextra -Werror "$source/docs/examples/predict.c" -o "$T/predict" \
     $(pkg-config --cflags --libs quaver) || die "predict.c does not build"
+# shellcheck disable=SC2046,SC2086
+${CC:-cc} ${CFLAGS:-} -std=c11 -Wall -Wextra -Werror "$source/docs/examples/pieces.c" -o "$T/pieces" \
+    $(pkg-config --cflags --libs quaver) || die "pieces.c does not build"
 for header in "$T"/usr/include/quaver/*.h; do
     printf '#include "%s"\n' "$header" >"$T/alone.c"
     # shellcheck disable=SC2046
@@ -59,6 +62,24 @@ tail -n +2 "$T/theirs" | paste -d , "$T/ours" - | awk -F , '
         for (i = 3; i <= n; i++) if (!($i >= 0 && $i <= 1 && ($i - $(n + i)) ^ 2 <= 1.1e-12)) bad = 1
     }
     END { exit bad || NR != 3 }' || die "predict.c and quaver predict differ"
+
+# The first piece of a recording, as floats, is judged; the program of the C page says one line a piece.
+first=$(printf '%s\n' "$wavs" | head -n 1)
+"$T/pieces" "$T/run/best.safetensors" 0.5 <"$first" >"$T/lines" || die "pieces.c says nothing"
+[ "$(wc -l <"$T/lines")" -ge 2 ] || die "pieces.c does not go through the samples"
+
+# ---- manual and completion ----
+[ -s "$T/usr/share/bash-completion/completions/quaver" ] || die "no completion for bash was installed"
+[ -s "$T/usr/share/zsh/site-functions/_quaver" ] || die "no completion for zsh was installed"
+if command -v scdoc >/dev/null; then
+    manual=$(find "$T/usr" -name quaver.1)
+    [ -n "$manual" ] || die "no manual page was installed"
+    "$quaver" --help | sed -n '/^Commands/,/^ *help /s/^  \([a-z-]*\)  .*/\1/p' | while read -r command; do
+        grep -q "fB$command" "$manual" || die "the manual page does not know $command"
+    done || exit 1
+else
+    echo 'SKIPPED: no scdoc, so no manual pages' >&2
+fi
 
 # ---- what cannot be predicted is refused with a reason ----
 "$T/predict" "$T/run/best.safetensors" "$T/log" >/dev/null 2>"$T/reason" && die "a text file was predicted"
