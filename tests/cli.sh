@@ -15,7 +15,7 @@ expect 0 '' -- --version
 out_has 'quaver '
 expect 0 '' -- help settings
 out_has 'train'
-for command in corpus train eval predict stats export import-checkpoint report compare selftest doctor; do
+for command in corpus train eval predict study stats export import-checkpoint report compare selftest doctor; do
     expect 0 '' -- $command --help
     check "$command --help says nothing" test -s "$T/out"
     expect 2 '--bogus-word' -- $command --bogus-word

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/csv.h"
 #include "base/io.h"
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
@@ -109,15 +110,18 @@ void qv_st_writer_free(qv_st_writer *w)
     free(w);
 }
 
+static bool is_text(const char *s) { return qv_utf8_check(s, strlen(s)) == strlen(s); }
+
 /* Puts a string (or true for NULL) under a key that must be new. */
 static qv_status put_new(qv_ctx *ctx, json_t *object, const char *what, const char *key, const char *value)
 {
     char text[SHOWN];
     if (json_object_get(object, key))
         return qv_fail(ctx, QV_ERR_USAGE, "%s '%s' was added twice", what, shown(key, text));
+    if (!is_text(key) || (value && !is_text(value)))
+        return qv_fail(ctx, QV_ERR_USAGE, "%s '%s' cannot be stored: its text is not valid UTF-8", what, shown(key, text));
     if (json_object_set_new(object, key, value ? json_string(value) : json_true()) == 0) return QV_OK;
-    return qv_fail(ctx, QV_ERR_USAGE, "%s '%s' cannot be stored: its text is not valid UTF-8, or memory is short", what,
-                   shown(key, text));
+    return qv_fail(ctx, QV_ERR_MEMORY, "no memory for %s '%s'", what, shown(key, text));
 }
 
 qv_status qv_st_add(qv_ctx *ctx, qv_st_writer *w, const char *name, qv_st_dtype dtype, int ndim, const size_t *shape,
@@ -145,13 +149,17 @@ qv_status qv_st_add_meta(qv_ctx *ctx, qv_st_writer *w, const char *key, const ch
     return put_new(ctx, w->meta, "metadata", key, value);
 }
 
-/* The header's entry of a tensor that begins at byte *offset; moves the offset on. */
+/* The header's entry of a tensor that begins at byte *offset, NULL without memory; moves the offset on. */
 static json_t *header_entry(const qv_st_tensor *t, size_t *offset)
 {
     json_t *shape = json_array();
-    for (int i = 0; i < t->ndim; i++) json_array_append_new(shape, json_integer((json_int_t)t->shape[i]));
     size_t begin = *offset;
     *offset += t->bytes;
+    for (int i = 0; i < t->ndim; i++)
+        if (json_array_append_new(shape, json_integer((json_int_t)t->shape[i])) != 0) {
+            json_decref(shape);
+            return NULL;
+        }
     return json_pack("{s:s, s:o, s:[I,I]}", "dtype", DTYPES[t->dtype].name, "shape", shape, "data_offsets",
                      (json_int_t)begin, (json_int_t)*offset);
 }

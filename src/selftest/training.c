@@ -168,7 +168,7 @@ static qv_status check_training(qv_selftest_run *r, corpus *c)
     for (int i = 0; i < EPOCHS; i++) {
         char what[64];
         double error = fabs(losses[i] - truth[i]), share = error == 0 ? 0 : error / allowed[i];
-        qv_verdict v = {1,          !(error <= allowed[i]),         0, (size_t)i, losses[i], truth[i],
+        qv_verdict v = {1,          (size_t) !(error <= allowed[i]), 0, (size_t)i, losses[i], truth[i],
                         allowed[i], isnan(share) ? INFINITY : share};
         snprintf(what, sizeof what, "loss of epoch %d of %d", i + 1, EPOCHS);
         qv_selftest_add(r, &(qv_case){.index = (size_t)i, .what = what, .verdict = v});

@@ -203,10 +203,18 @@ static bool parse_number(const char *cell, double *x)
     return !*end && isfinite(*x);
 }
 
+/* As folds are named: what needs neither quotes in CSV nor escapes in JSON. */
+static bool is_fold_name(const char *cell, size_t room)
+{
+    static const char fine[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+    size_t n = strlen(cell);
+    return n > 0 && n < room && strspn(cell, fine) == n;
+}
+
 static bool parse_row(const qv_csv *csv, qv_epoch_row *e)
 {
     double x[NUMBERS];
-    if (csv->n != NUMBERS + 1 || strlen(csv->cells[0]) >= sizeof e->fold) return false;
+    if (csv->n != NUMBERS + 1 || !is_fold_name(csv->cells[0], sizeof e->fold)) return false;
     for (int k = 0; k < NUMBERS; k++)
         if (!parse_number(csv->cells[k + 1], &x[k])) return false;
     if (!(x[0] >= 0 && x[0] <= INT32_MAX) || !(x[1] >= 0 && x[1] <= 0x1p53)) return false;
@@ -249,7 +257,7 @@ static bool parse_prediction(const qv_records *r, const qv_csv *csv, qv_predicti
 {
     char **cell = csv->cells;
     if (csv->n != PREDICTION_CELLS + (size_t)r->n_classes) return false;
-    if (strlen(cell[0]) >= sizeof p->fold || strlen(cell[1]) >= sizeof p->part) return false;
+    if (!is_fold_name(cell[0], sizeof p->fold) || strlen(cell[1]) >= sizeof p->part) return false;
     strcpy(p->fold, cell[0]);
     strcpy(p->part, cell[1]);
     p->file = cell[2];
@@ -257,7 +265,8 @@ static bool parse_prediction(const qv_records *r, const qv_csv *csv, qv_predicti
     p->truth = class_index(r, cell[4]);
     p->predicted = class_index(r, cell[5]);
     for (int k = 0; k < r->n_classes; k++)
-        if (!parse_number(cell[PREDICTION_CELLS + k], &p->probs[k])) return false;
+        if (!parse_number(cell[PREDICTION_CELLS + k], &p->probs[k]) || !(p->probs[k] >= 0 && p->probs[k] <= 1))
+            return false;
     return p->truth >= 0 && p->predicted >= 0;
 }
 

@@ -16,6 +16,10 @@
 static const char format_name[] = "quaver-checkpoint";
 enum { FORMAT = 1 };
 
+/* Values in the largest buffer of an evaluation, 64 MiB of floats: a minute of 80 bands every 10 ms in 16 channels a
+ * branch. A few such buffers are alive at a time, so a file cannot ask for more than some hundred MiB. */
+enum { MAX_VALUES = 1 << 24 };
+
 static bool is_saved(const qv_buffer *b)
 {
     return b->alias < 0 && (b->role == QV_ROLE_PARAM || b->role == QV_ROLE_RUNNING || b->role == QV_ROLE_MOMENT);
@@ -37,15 +41,19 @@ typedef struct staging {
     size_t used;
 } staging;
 
-static void stage(staging *st, qv_exec *e, int id, size_t n, bool wide, double *scratch)
+/* False where a value is no number that any device can hold: a checkpoint of it would be good for nothing. */
+static bool stage(staging *st, qv_exec *e, int id, size_t n, bool wide, double *scratch)
 {
     qv_exec_read(e, id, 0, n, scratch);
+    for (size_t i = 0; i < n; i++)
+        if (!(fabs(scratch[i]) <= FLT_MAX)) return false;
     if (wide) {
         memcpy(st->data + st->used, scratch, n * sizeof(double));
-        return;
+        return true;
     }
     float *f = (float *)(void *)(st->data + st->used);
     for (size_t i = 0; i < n; i++) f[i] = (float)scratch[i];
+    return true;
 }
 
 static qv_status add_buffers(qv_ctx *ctx, qv_st_writer *w, staging *st, qv_trainer *t, bool wide)
@@ -67,7 +75,11 @@ static qv_status add_buffers(qv_ctx *ctx, qv_st_writer *w, staging *st, qv_train
         if (!is_saved(b)) continue;
         size_t n = qv_buffer_len(b), shape[4];
         int dims = shape_of(b, shape);
-        stage(st, qv_trainer_exec(t), (int)i, n, wide, scratch);
+        if (!stage(st, qv_trainer_exec(t), (int)i, n, wide, scratch)) {
+            status = qv_fail(ctx, QV_ERR_NUMERIC, "\"%s\" is not finite after step %llu and is not saved", b->name,
+                             (unsigned long long)qv_trainer_step(t));
+            goto done;
+        }
         QV_TRY(qv_st_add(ctx, w, b->name, wide ? QV_ST_F64 : QV_ST_F32, dims, shape, st->data + st->used));
         st->used += n * size;
     }
@@ -364,6 +376,18 @@ static qv_status need_tensor(qv_ctx *ctx, const qv_checkpoint *c, const qv_buffe
     return qv_st_need(ctx, c->file, b->name, wide ? QV_ST_F64 : QV_ST_F32, dims, shape, t);
 }
 
+/* Of one window, in the widest of the large layers: both branches side by side. */
+static int64_t window_values(const qv_settings *s)
+{
+    return (int64_t)qv_settings_patch_frames(s) * s->mels * 2 * s->width;
+}
+
+int qv_checkpoint_batch(const qv_checkpoint *c)
+{
+    int64_t most = MAX_VALUES / window_values(&c->settings);
+    return most < c->settings.batch ? (int)most : c->settings.batch;
+}
+
 /* Settings that promise a larger network than the file holds would cost memory and time before anybody looked. */
 static qv_status check_network(qv_ctx *ctx, const qv_checkpoint *c)
 {
@@ -372,6 +396,9 @@ static qv_status check_network(qv_ctx *ctx, const qv_checkpoint *c)
     qv_net_config config = qv_settings_net(&c->settings);
     config.classes = c->n_classes;
     config.utterances = config.norms = 1;
+    if (window_values(&c->settings) > MAX_VALUES)
+        return qv_fail(ctx, QV_ERR_DATA, "%s: patches of %d frames with %d bands in %d channels are too large", c->path,
+                       config.frames, config.mels, config.width);
     status = qv_net_new(ctx, &net, &config, NULL);
     if (status == QV_ERR_USAGE) status = qv_fail_prefix(ctx, QV_ERR_DATA, "%s: metadata \"settings\"", c->path);
     if (status != QV_OK) goto done;

@@ -22,7 +22,8 @@ typedef struct qv_checkpoint_info {
     double best_ua;  /* on val, of best_epoch */
 } qv_checkpoint_info;
 
-/* Writes the file whole or not at all. `fold` names what it was trained on. */
+/* Writes the file whole or not at all. `fold` names what it was trained on. QV_ERR_NUMERIC where a weight is not
+ * finite: the file that was there stays. */
 qv_status qv_checkpoint_save(qv_ctx *ctx, qv_trainer *t, const qv_settings *s, const qv_dataset *d, const char *fold,
                              const qv_checkpoint_info *info, const char *path);
 
@@ -42,7 +43,8 @@ typedef struct qv_checkpoint {
     struct qv_st_file *file;
 } qv_checkpoint;
 
-/* Reads and checks everything but the values of the weights. QV_ERR_DATA says what is wrong with which file. */
+/* Reads and checks everything but the values of the weights. QV_ERR_DATA says what is wrong with which file; a network
+ * whose single window would take absurd memory is refused too. */
 qv_status qv_checkpoint_open(qv_ctx *ctx, qv_checkpoint **out, const char *path);
 void qv_checkpoint_close(qv_checkpoint *c);
 
@@ -53,6 +55,10 @@ qv_status qv_checkpoint_norms(qv_ctx *ctx, const qv_checkpoint *c, const qv_mani
 
 /* The values of one of the program's buffers, [len]: finite, of a range that a float holds, or QV_ERR_DATA. */
 qv_status qv_checkpoint_tensor(qv_ctx *ctx, const qv_checkpoint *c, const qv_buffer *b, double *values);
+
+/* How many windows to judge at once: those of a step of its training, or fewer where that would take much memory. Which
+ * number it is does not matter to the answers. */
+int qv_checkpoint_batch(const qv_checkpoint *c);
 
 /* Weights and running statistics into a trainer built with the checkpoint's settings; with `resume` also the
  * moments and the step. Missing tensors, other shapes and weights that are not finite are refused. */

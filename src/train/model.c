@@ -58,6 +58,7 @@ qv_status qv_model_classify(qv_ctx *ctx, const qv_checkpoint *c, qv_manifest *m,
     *features = NULL;
     *probs = NULL;
     qv_settings_move(&s, o->device, o->gpu);
+    s.batch = qv_checkpoint_batch(c);
     if (o->one_speaker) merge_speakers(m);
     QV_TRY(qv_pool_new(ctx, &pool, threads));
     QV_TRY(qv_features_open(ctx, features, m, &fc, &fo));

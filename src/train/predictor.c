@@ -47,6 +47,7 @@ static qv_status build(qv_ctx *ctx, qv_predictor *p, int threads)
     p->settings = p->checkpoint->settings;
     p->settings.device = QV_DEVICE_CPU;
     p->settings.precision = QV_PRECISION_FP32;
+    p->settings.batch = qv_checkpoint_batch(p->checkpoint);
     p->manifest = (qv_manifest){.items = &p->item, .n = 1, .n_speakers = 1};
     p->item.label = -1;
     p->features = (qv_features){.config = qv_settings_features(&p->settings), .entries = &p->entry, .n = 1};

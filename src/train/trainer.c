@@ -129,6 +129,7 @@ qv_status qv_trainer_new(qv_ctx *ctx, qv_trainer **out, const qv_settings *s, co
     c.utterances = (int)d->n;
     c.norms = d->norms;
     QV_TRY(qv_net_new(ctx, &t->net, &c, NULL));
+    if (o->n_items == 0) t->net->program->lists[QV_LIST_TRAIN].n = 0; /* what never runs needs no memory */
     qv_exec_options e = qv_settings_exec(s);
     e.gpu = o->gpu;
     e.resident_limit = o->resident_limit;
@@ -236,10 +237,7 @@ static qv_status end_step(qv_ctx *ctx, qv_trainer *t, qv_loss *loss)
     double one = sums[0] / sums[1];
     if (!isfinite(one)) {
         t->broken = true;
-        return qv_fail(ctx, QV_ERR_NUMERIC,
-                       "the loss became %g at step %llu: try a lower train.lr (now %g), a longer train.warmup, or look "
-                       "for broken recordings",
-                       one, (unsigned long long)t->done, t->settings.lr);
+        return qv_fail(ctx, QV_ERR_NUMERIC, "the loss became %g at step %llu", one, (unsigned long long)t->done);
     }
     t->done++;
     loss->sum += one;
