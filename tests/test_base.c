@@ -72,6 +72,69 @@ static qv_status collect(qv_ctx *ctx, void *user, const char *path)
     return QV_OK;
 }
 
+static void devices_and_links_are_not_replaced(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_test_ctx();
+    char *dir = qv_test_tmpdir(), path[4096], trap[4096], victim[4096], *text;
+    size_t size;
+    assert_int_equal(qv_write_file(ctx, "/dev/null", "x", 1), QV_ERR_IO);
+    assert_int_equal(qv_write_file(ctx, dir, "x", 1), QV_ERR_IO);
+    snprintf(victim, sizeof victim, "%s/victim", dir);
+    snprintf(path, sizeof path, "%s/out", dir);
+    snprintf(trap, sizeof trap, "%s/out.tmp-%ld", dir, (long)getpid());
+    qv_assert_ok(ctx, qv_write_file(ctx, victim, "precious", 8));
+    assert_int_equal(symlink(victim, trap), 0);
+    qv_assert_ok(ctx, qv_write_file(ctx, path, "x", 1));
+    qv_assert_ok(ctx, qv_read_file(ctx, victim, 100, &text, &size));
+    assert_string_equal(text, "precious");
+    free(text);
+    qv_test_rmdir(dir);
+    qv_ctx_free(ctx);
+}
+
+static void a_lock_holds_until_it_is_released(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_test_ctx();
+    char *dir = qv_test_tmpdir();
+    qv_lock a, b, c;
+    bool taken;
+    qv_assert_ok(ctx, qv_lock_take(ctx, &a, dir, 7, &taken));
+    assert_true(taken);
+    qv_assert_ok(ctx, qv_lock_take(ctx, &b, dir, 7, &taken));
+    assert_false(taken);
+    qv_assert_ok(ctx, qv_lock_take(ctx, &c, dir, UINT64_MAX, &taken));
+    assert_true(taken);
+    qv_lock_release(&a);
+    qv_lock_release(&b);
+    qv_assert_ok(ctx, qv_lock_take(ctx, &b, dir, 7, &taken));
+    assert_true(taken);
+    qv_lock_release(&b);
+    qv_lock_release(&c);
+    qv_test_rmdir(dir);
+    qv_ctx_free(ctx);
+}
+
+static void only_left_overs_are_swept(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"a", "a.tmp-12", "a.tmp-", "a.tmp-1x", "b.tmp-12", "aa.tmp-12"};
+    qv_ctx *ctx = qv_test_ctx();
+    char *dir = qv_test_tmpdir(), path[4096];
+    for (int i = 0; i < 6; i++) {
+        snprintf(path, sizeof path, "%s/%s", dir, names[i]);
+        qv_assert_ok(ctx, qv_write_file(ctx, path, "", 0));
+    }
+    qv_out_sweep(dir, "a");
+    for (int i = 0; i < 6; i++) {
+        snprintf(path, sizeof path, "%s/%s", dir, names[i]);
+        assert_int_equal(qv_path_exists(path), i != 1);
+    }
+    qv_test_rmdir(dir);
+    qv_ctx_free(ctx);
+}
+
 static void walk_is_sorted_and_passes_over_hidden(void **state)
 {
     (void)state;
@@ -149,6 +212,9 @@ int main(void)
         cmocka_unit_test(message_may_quote_itself),
         cmocka_unit_test(nth_allocation_fails_once),
         cmocka_unit_test(uncommitted_file_leaves_nothing),
+        cmocka_unit_test(devices_and_links_are_not_replaced),
+        cmocka_unit_test(a_lock_holds_until_it_is_released),
+        cmocka_unit_test(only_left_overs_are_swept),
         cmocka_unit_test(walk_is_sorted_and_passes_over_hidden),
         cmocka_unit_test(parallel_covers_every_index_once),
         cmocka_unit_test(philox_known_answers),

@@ -466,6 +466,42 @@ static void a_folder_that_cannot_be_written_is_refused(void **state)
     free(file);
 }
 
+static void a_folder_in_use_is_refused(void **state)
+{
+    fixture *x = *state;
+    qv_lock other;
+    bool taken;
+    qv_assert_ok(x->ctx, qv_make_dirs(x->ctx, x->out));
+    qv_assert_ok(x->ctx, qv_lock_take(x->ctx, &other, x->out, 0, &taken));
+    assert_int_equal(run(x, x->out), QV_ERR_USAGE);
+    assert_message(x, "another process");
+    assert_int_equal(x->steps, 0);
+    qv_lock_release(&other);
+    qv_assert_ok(x->ctx, run(x, x->out));
+}
+
+/* The learning rate lets the weights grow until they leave the range of float. */
+static void broken_numbers_leave_the_last_good_checkpoint(void **state)
+{
+    fixture *x = *state;
+    qv_checkpoint *c;
+    char *last = below(x->out, "fold-1/last.safetensors");
+    x->settings.lr = 100;
+    x->settings.momentum = 0.9999;
+    x->settings.weight_decay = 10;
+    x->settings.schedule = QV_SCHEDULE_CONSTANT;
+    x->settings.epochs = 1000;
+    assert_int_equal(run(x, x->out), QV_ERR_NUMERIC);
+    assert_message(x, "step");
+    assert_message(x, "train.lr");
+    assert_message(x, qv_path_exists(last) ? last : "no checkpoint yet");
+    if (qv_path_exists(last)) {
+        qv_assert_ok(x->ctx, qv_checkpoint_open(x->ctx, &c, last));
+        qv_checkpoint_close(c);
+    }
+    free(last);
+}
+
 static int make_corpus(void **state)
 {
     (void)state;
@@ -502,6 +538,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(force_starts_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(folds_without_a_class_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(a_folder_that_cannot_be_written_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_folder_in_use_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(broken_numbers_leave_the_last_good_checkpoint, setup, teardown),
     };
     return cmocka_run_group_tests(tests, make_corpus, remove_corpus);
 }

@@ -50,17 +50,32 @@ done:
     return status;
 }
 
+/* Never through a link that somebody has laid there; a file of that name is of a dead process with our number. */
+static FILE *open_new(const char *path)
+{
+    enum { FLAGS = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC };
+    int fd = open(path, FLAGS, 0666);
+    if (fd < 0 && errno == EEXIST && unlink(path) == 0) fd = open(path, FLAGS, 0666);
+    FILE *f = fd < 0 ? NULL : fdopen(fd, "wb");
+    if (fd >= 0 && !f) close(fd);
+    return f;
+}
+
 qv_status qv_out_open(qv_ctx *ctx, qv_out *o, const char *path)
 {
     qv_status status = QV_OK;
     qv_buf tmp = {0};
+    struct stat st;
     *o = (qv_out){0};
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+        return qv_fail(ctx, QV_ERR_IO, "%s is %s; only a regular file can be replaced", path,
+                       S_ISDIR(st.st_mode) ? "a folder" : "no regular file");
     QV_TRY(qv_strdup(ctx, &o->path, path));
     qv_buf_printf(&tmp, "%s.tmp-%ld", path, (long)getpid());
     QV_TRY(qv_buf_check(ctx, &tmp));
     o->tmp = tmp.data;
     tmp = (qv_buf){0};
-    o->f = fopen(o->tmp, "wb");
+    o->f = open_new(o->tmp);
     if (!o->f) status = qv_fail_errno(ctx, "cannot write %s", o->tmp);
 done:
     qv_buf_free(&tmp);
@@ -113,6 +128,56 @@ void qv_out_close(qv_out *o)
     free(o->tmp);
     free(o->path);
     *o = (qv_out){0};
+}
+
+/* "NAME.tmp-" and digits. */
+static bool is_left_over(const char *entry, const char *name)
+{
+    size_t n = strlen(name);
+    if (strncmp(entry, name, n) != 0 || strncmp(entry + n, ".tmp-", 5) != 0) return false;
+    const char *digits = entry + n + 5;
+    return *digits && strspn(digits, "0123456789") == strlen(digits);
+}
+
+void qv_out_sweep(const char *dir, const char *name)
+{
+    DIR *d = opendir(dir);
+    if (!d) return;
+    for (struct dirent *e; (e = readdir(d)) != NULL;)
+        if (is_left_over(e->d_name, name)) unlinkat(dirfd(d), e->d_name, 0);
+    closedir(d);
+}
+
+qv_status qv_lock_take(qv_ctx *ctx, qv_lock *l, const char *dir, uint64_t what, bool *taken)
+{
+    qv_status status = QV_OK;
+    char *path = NULL;
+    *l = (qv_lock){0};
+    *taken = true;
+    QV_TRY(qv_path_join(ctx, &path, dir, ".lock"));
+    int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        if (errno != EACCES && errno != EROFS && errno != EPERM) status = qv_fail_errno(ctx, "cannot open %s", path);
+        goto done;
+    }
+    l->file = fd + 1;
+    struct flock range = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)(what & INT64_MAX), .l_len = 1};
+    if (range.l_start == INT64_MAX) range.l_start--; /* the byte's end must be a position, too */
+    if (fcntl(fd, F_OFD_SETLK, &range) == 0) goto done;
+    *taken = errno != EAGAIN && errno != EACCES;
+    if (*taken)
+        qv_warn(ctx, "%s cannot be locked (%s): nothing keeps other processes from writing there too", dir,
+                strerror(errno));
+    qv_lock_release(l);
+done:
+    free(path);
+    return status;
+}
+
+void qv_lock_release(qv_lock *l)
+{
+    if (l->file) close(l->file - 1);
+    *l = (qv_lock){0};
 }
 
 qv_status qv_write_file(qv_ctx *ctx, const char *path, const void *data, size_t size)

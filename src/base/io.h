@@ -10,7 +10,8 @@
 qv_status qv_read_file(qv_ctx *ctx, const char *path, size_t limit, char **data, size_t *size);
 
 /* An output file that appears under its name complete or not at all: written beside
- * (PATH.tmp-PID), flushed, fsynced and renamed by commit. */
+ * (PATH.tmp-PID), flushed, fsynced and renamed by commit. A path that stands for something else than a
+ * regular file (a folder, a device) is refused. */
 typedef struct qv_out {
     FILE *f;
     char *path, *tmp;
@@ -20,6 +21,19 @@ qv_status qv_out_open(qv_ctx *ctx, qv_out *o, const char *path);
 qv_status qv_out_commit(qv_ctx *ctx, qv_out *o);
 /* Removes what was not committed; harmless after commit and on a zeroed qv_out. */
 void qv_out_close(qv_out *o);
+/* Removes what processes that were killed left beside DIR/NAME; only for who holds a lock on it. */
+void qv_out_sweep(const char *dir, const char *name);
+
+/* A lock that other processes see, on byte `what` of DIR/.lock; it ends with the process however that ends. */
+typedef struct qv_lock {
+    int file; /* descriptor + 1, 0: none */
+} qv_lock;
+
+/* *taken is false where somebody else holds it. A folder that cannot be written needs no lock, and one on a file
+ * system without locks gets a warning: *taken is true for both. */
+qv_status qv_lock_take(qv_ctx *ctx, qv_lock *l, const char *dir, uint64_t what, bool *taken);
+/* Harmless on a zeroed lock. */
+void qv_lock_release(qv_lock *l);
 
 /* The whole buffer as one atomic file. */
 qv_status qv_write_file(qv_ctx *ctx, const char *path, const void *data, size_t size);

@@ -333,6 +333,28 @@ done:
     return status;
 }
 
+/* Waits for who is making the same features. */
+static qv_status lock_cache(qv_ctx *ctx, qv_lock *lock, const char *path, const qv_cache_id *id, bool *waited)
+{
+    static const struct timespec pause = {.tv_nsec = 100 * 1000 * 1000};
+    qv_status status = QV_OK;
+    char *dir = NULL;
+    bool taken = false;
+    QV_TRY(qv_path_dir(ctx, &dir, path));
+    QV_TRY(qv_lock_take(ctx, lock, dir, id->settings, &taken));
+    *waited = !taken;
+    if (!taken) qv_info(ctx, "another process is making these features (%s); waiting for it", path);
+    while (!taken) {
+        QV_TRY(qv_poll(ctx));
+        nanosleep(&pause, NULL);
+        QV_TRY(qv_lock_take(ctx, lock, dir, id->settings, &taken));
+    }
+    if (lock->file) qv_out_sweep(dir, qv_path_base(path));
+done:
+    free(dir);
+    return status;
+}
+
 static void tell(qv_ctx *ctx, const qv_features *f, const qv_manifest *m)
 {
     size_t resampled = 0, mixed = 0;
@@ -356,6 +378,8 @@ qv_status qv_features_open(qv_ctx *ctx, qv_features **out, const qv_manifest *m,
     qv_features *f = NULL;
     char *path = NULL;
     qv_cache_id id = {0};
+    qv_lock lock = {0};
+    bool waited = false;
     *out = NULL;
     QV_TRY(qv_feature_check(ctx, c));
     if (m->n == 0) return qv_fail(ctx, QV_ERR_DATA, "the manifest lists no recordings");
@@ -370,12 +394,15 @@ qv_status qv_features_open(qv_ctx *ctx, qv_features **out, const qv_manifest *m,
         if (status != QV_OK && (status != QV_ERR_IO || o->cache_dir)) goto done;
         status = QV_OK;
         if (path) QV_TRY(qv_cache_map(ctx, f, path, &id, &f->from_cache));
+        if (path && !f->from_cache) QV_TRY(lock_cache(ctx, &lock, path, &id, &waited));
+        if (waited) QV_TRY(qv_cache_map(ctx, f, path, &id, &f->from_cache));
     }
     if (!f->from_cache) QV_TRY(make(ctx, f, m, o, path, &id));
     tell(ctx, f, m);
     *out = f;
     f = NULL;
 done:
+    qv_lock_release(&lock);
     free(path);
     qv_features_close(f);
     return status;

@@ -337,6 +337,19 @@ static qv_status leave_epoch(qv_ctx *ctx, fold_state *s, int epoch)
     return status == QV_OK ? QV_ERR_INTERRUPTED : status;
 }
 
+/* Adds to why the numbers broke what is left of the work and what to try. */
+static qv_status numbers_broke(qv_ctx *ctx, const fold_state *s)
+{
+    const qv_fold_job *job = s->job;
+    bool saved = qv_path_exists(s->last);
+    return qv_fail(ctx, QV_ERR_NUMERIC,
+                   "fold %s, after step %llu: %s; try a lower train.lr (now %g), a longer train.warmup, or look for broken "
+                   "recordings; %s%s",
+                   job->fold->name, (unsigned long long)qv_trainer_step(s->trainer), qv_ctx_message(ctx),
+                   job->settings->lr, saved ? "the last good checkpoint is " : "there is no checkpoint yet",
+                   saved ? s->last : "");
+}
+
 /* The weights that count, in the trainer and in best.safetensors. */
 static qv_status choose_weights(qv_ctx *ctx, fold_state *s)
 {
@@ -422,6 +435,7 @@ qv_status qv_fold_train(qv_ctx *ctx, const qv_fold_job *job, qv_fold_summary *ou
     for (int epoch = s.info.epoch + 1; epoch <= job->settings->epochs; epoch++) {
         status = one_epoch(ctx, &s, epoch);
         if (status == QV_ERR_INTERRUPTED) status = leave_epoch(ctx, &s, epoch);
+        if (status == QV_ERR_NUMERIC) status = numbers_broke(ctx, &s);
         if (status != QV_OK) goto done;
     }
     QV_TRY(choose_weights(ctx, &s));

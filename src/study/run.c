@@ -25,6 +25,7 @@ typedef struct run_state {
     qv_gpu_device *gpu; /* shared by all folds; NULL on the CPU */
     qv_records records;
     qv_summary *summary;
+    qv_lock lock; /* on the folder */
 } run_state;
 
 qv_status qv_program_hash(qv_ctx *ctx, char **out)
@@ -94,14 +95,31 @@ done:
     return status;
 }
 
+/* Files of the run folder that a training writes, beside its report. */
+static const char *const files[] = {"config.ini", "summary.json", "results.csv", "results.jsonl", "predictions.csv"};
+enum { FILES = sizeof files / sizeof *files };
+static const char *const checkpoints[] = {"last.safetensors", "best.safetensors"};
+
+/* For as long as this process lives no other one trains into the folder. */
+static qv_status lock_folder(qv_ctx *ctx, run_state *r)
+{
+    bool taken;
+    qv_status status = qv_lock_take(ctx, &r->lock, r->o->out, 0, &taken);
+    if (status == QV_OK && !taken)
+        status = qv_fail(ctx, QV_ERR_USAGE, "another process is training into %s; wait for it, or take another --out", r->o->out);
+    for (int i = 0; r->lock.file && i < FILES; i++) qv_out_sweep(r->o->out, files[i]);
+    return status;
+}
+
 /* Before hours are spent: is this folder ours to write to? *anew: nothing of it is gone on with. */
-static qv_status check_folder(qv_ctx *ctx, const run_state *r, bool *anew)
+static qv_status check_folder(qv_ctx *ctx, run_state *r, bool *anew)
 {
     qv_status status = QV_OK;
     const char *out = r->o->out;
     bool begun;
     if (!r->o->dry_run) QV_TRY(qv_make_dirs(ctx, out));
     if (!r->o->dry_run && access(out, W_OK) != 0) return qv_fail_errno(ctx, "cannot write to the run folder %s", out);
+    if (!r->o->dry_run) QV_TRY(lock_folder(ctx, r));
     QV_TRY(run_path(ctx, out, "config.ini", &begun));
     *anew = !begun || r->o->force;
     if (begun && r->o->resume && !r->o->force) return check_same_settings(ctx, r);
@@ -138,15 +156,13 @@ static qv_status remove_named(qv_ctx *ctx, const char *folder, const char *prefi
 /* Removes what --force gives up, checkpoints too: a resume must not find those of another run. */
 static qv_status clear_folder(qv_ctx *ctx, const run_state *r)
 {
-    static const char *const files[] = {"config.ini",    "summary.json",    "results.csv",
-                                        "results.jsonl", "predictions.csv", "report.html"};
     qv_status status = QV_OK;
     char *folder = NULL;
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++) QV_TRY(remove_file(ctx, r->o->out, files[i]));
+    for (int i = 0; i < FILES; i++) QV_TRY(remove_file(ctx, r->o->out, files[i]));
+    QV_TRY(remove_file(ctx, r->o->out, "report.html"));
     for (size_t i = 0; i < r->folds->n; i++) {
         QV_TRY(fold_folder(ctx, r, &r->folds->folds[i], &folder));
-        QV_TRY(remove_file(ctx, folder, "last.safetensors"));
-        QV_TRY(remove_file(ctx, folder, "best.safetensors"));
+        for (int k = 0; k < 2; k++) QV_TRY(remove_file(ctx, folder, checkpoints[k]));
         QV_TRY(remove_named(ctx, folder, "epoch-"));
         QV_TRY(remove_named(ctx, folder, QV_EVENTS_PREFIX));
         free(folder);
@@ -484,6 +500,7 @@ static qv_status train_fold(qv_ctx *ctx, run_state *r, size_t index)
     }
     QV_TRY(fold_folder(ctx, r, fold, &folder));
     QV_TRY(qv_make_dirs(ctx, folder));
+    for (int k = 0; r->lock.file && k < 2; k++) qv_out_sweep(folder, checkpoints[k]);
     qv_fold_job job = {.settings = r->s,
                        .manifest = r->manifest,
                        .features = r->features,
@@ -556,5 +573,6 @@ done:
     qv_pool_free(r.pool);
     qv_folds_free(r.folds);
     qv_manifest_free(r.manifest);
+    qv_lock_release(&r.lock);
     return status;
 }
