@@ -1,0 +1,150 @@
+/* Random networks: a step on ref32 and on the CPU, fused and not, with every instruction set, against ref. A network
+ * that fails is made smaller for as long as it fails, and printed.
+ *
+ * QV_PROGRAMS of the environment: how many (60; tests/long/programs.sh takes a thousand). */
+#include <math.h>
+
+#include "support/net_run.h"
+#include "support/support.h"
+
+/* Loss and gradient of one step. */
+typedef struct answer {
+    double loss, *gradient;
+    size_t n;
+} answer;
+
+static answer take_step(qv_ctx *ctx, const qv_net_config *c, uint64_t seed, qv_exec_options exec, double shaken)
+{
+    qv_net_run r;
+    qv_net_run_options o = {.exec = exec};
+    uint64_t random = seed + 1;
+    qv_net_run_new(ctx, &r, c, seed, &o);
+    if (shaken > 0) {
+        for (int k = 0; k < 2; k++) {
+            int id = k ? r.net->input : r.parameters;
+            size_t n;
+            double *x = qv_net_run_read(&r, id, &n);
+            for (size_t i = 0; i < n; i++) x[i] *= 1 + shaken * qv_test_uniform(&random, -1, 1);
+            qv_net_run_write(&r, id, x);
+            free(x);
+        }
+    }
+    answer a;
+    a.loss = qv_net_run_step(ctx, &r);
+    a.gradient = calloc(r.n_parameters, sizeof *a.gradient);
+    a.n = 0;
+    const qv_program *p = r.net->program;
+    for (size_t i = 0; i < p->n_buffers; i++) { /* without the padding, which differs with the size of a number */
+        if (p->buffers[i].role != QV_ROLE_GRAD || p->buffers[i].alias >= 0) continue;
+        size_t len = qv_buffer_len(&p->buffers[i]);
+        qv_exec_read(r.exec, (int)i, 0, len, a.gradient + a.n);
+        a.n += len;
+    }
+    qv_net_run_free(&r);
+    return a;
+}
+
+/* What rounding may do: as much as moving every parameter and value of the input by two roundings (the largest of several
+ * such moves, in double: ReLUs that flip are in it), with a margin of 4, since each op rounds once more. */
+static double bound_of(qv_ctx *ctx, const qv_net_config *c, uint64_t seed, const answer *exact)
+{
+    double worst = 0x1p-20 * qv_distance(exact->gradient, NULL, exact->n);
+    for (int k = 0; k < 4; k++) {
+        answer a = take_step(ctx, c, seed, (qv_exec_options){.device = QV_DEVICE_REF}, 0x1p-23 * (k + 1));
+        worst = fmax(worst, qv_distance(a.gradient, exact->gradient, a.n) / (k + 1));
+        free(a.gradient);
+    }
+    return 4 * worst;
+}
+
+typedef struct device {
+    const char *name;
+    qv_exec_options o;
+} device;
+
+static const device devices[] = {
+    {"ref32", {.device = QV_DEVICE_REF32}},
+    {"cpu", {.device = QV_DEVICE_CPU}},
+    {"cpu, not fused", {.device = QV_DEVICE_CPU, .no_fuse = true, .poison = true}},
+    {"cpu, base", {.device = QV_DEVICE_CPU, .isa = "base"}},
+    {"cpu, avx2, direct", {.device = QV_DEVICE_CPU, .isa = "avx2", .direct = true}},
+};
+enum { DEVICES = sizeof devices / sizeof *devices };
+
+/* NULL, or the device that is off, with by how much. */
+static const char *failing(qv_ctx *ctx, const qv_net_config *c, uint64_t seed, double *off, double *allowed)
+{
+    const char *name = NULL;
+    answer exact = take_step(ctx, c, seed, (qv_exec_options){.device = QV_DEVICE_REF, .no_fuse = true}, 0);
+    *allowed = bound_of(ctx, c, seed, &exact);
+    for (int k = 0; k < DEVICES && !name; k++) {
+        answer a = take_step(ctx, c, seed, devices[k].o, 0);
+        assert_int_equal(a.n, exact.n);
+        *off = qv_distance(a.gradient, exact.gradient, a.n);
+        if (!(*off <= *allowed) || !(fabs(a.loss - exact.loss) <= 1e-4 * (1 + fabs(exact.loss)))) name = devices[k].name;
+        free(a.gradient);
+    }
+    free(exact.gradient);
+    return name;
+}
+
+/* One step towards a smaller network; false where the field is as small as it gets. */
+static bool smaller(qv_net_config *c, int field)
+{
+    int *sizes[] = {&c->blocks, &c->width, &c->batch, &c->classes, &c->frames, &c->mels, &c->groups, &c->bands};
+    static const int least[] = {1, 1, 2, 2, 8, 8, 1, 1};
+    if (field < 8) {
+        if (*sizes[field] <= least[field]) return false;
+        --*sizes[field];
+        if (c->width % c->groups != 0) c->groups = 1;
+        return true;
+    }
+    if (c->smoothing == 0) return false;
+    c->smoothing = 0;
+    return true;
+}
+
+static void report_smallest(qv_ctx *ctx, qv_net_config c, uint64_t seed)
+{
+    double off = 0, allowed = 0;
+    char text[512];
+    for (bool shrunk = true; shrunk;) {
+        shrunk = false;
+        for (int field = 0; field < 9; field++) {
+            qv_net_config less = c;
+            if (!smaller(&less, field) || !failing(ctx, &less, seed, &off, &allowed)) continue;
+            c = less;
+            shrunk = true;
+        }
+    }
+    const char *name = failing(ctx, &c, seed, &off, &allowed);
+    qv_print_net(&c, text, sizeof text);
+    fail_msg("%s: %g off, %g allowed, data seed %llu: %s", name, off, allowed, (unsigned long long)seed, text);
+}
+
+static void every_device_takes_the_same_step(void **state)
+{
+    (void)state;
+    const char *asked = getenv("QV_PROGRAMS");
+    int count = asked ? atoi(asked) : 60;
+    qv_ctx *ctx = qv_test_ctx();
+    uint64_t random = qv_test_seed();
+    double closest = 0;
+    assert_true(count > 0);
+    for (int i = 0; i < count; i++) {
+        qv_net_config c = qv_random_net(&random);
+        uint64_t seed = qv_test_next(&random);
+        double off, allowed;
+        if (failing(ctx, &c, seed, &off, &allowed)) report_smallest(ctx, c, seed);
+        closest = fmax(closest, off / allowed);
+    }
+    printf("%d programs on %d devices; the worst took %.2f of what is allowed\n", count, DEVICES, closest);
+    qv_ctx_free(ctx);
+}
+
+int main(void)
+{
+    printf("QV_SEED=%llu\n", (unsigned long long)qv_test_seed());
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_device_takes_the_same_step)};
+    return cmocka_run_group_tests_name("programs", tests, NULL, NULL);
+}
