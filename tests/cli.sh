@@ -262,4 +262,14 @@ got=$?
 expect 0 '' -- train --quiet --resume --out "$T/twice"
 check 'predictions.csv is another after being killed' cmp "$T/whole/predictions.csv" "$T/twice/predictions.csv"
 
+# Two trainings do not share a folder.
+start "$T/shared"
+kill -s STOP "$pid"
+expect 2 'another process is training' -- train --resume --out "$T/shared"
+expect 2 'another process is training' -- train --force --manifest "$manifest" --out "$T/shared" --folds 2 $long
+kill -s KILL "$pid"
+wait "$pid" 2>/dev/null
+expect 0 '' -- train --quiet --resume --out "$T/shared"
+check 'predictions.csv is another after a second process' cmp "$T/whole/predictions.csv" "$T/shared/predictions.csv"
+
 finish

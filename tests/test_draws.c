@@ -57,6 +57,38 @@ static void coefficients_are_uniform_and_independent(void **state)
     assert_true(chi < 15 + 5 * sqrt(30));
 }
 
+/* Draws that differ in one part of their counter or key alone. */
+static void neighbouring_draws_are_independent(void **state)
+{
+    (void)state;
+    enum { STEP, LAYER, KEY, ROW, BAND, AXES, BANDS = 4 };
+    double product[AXES] = {0};
+    int count[AXES] = {0};
+    for (uint64_t step = 0; step < 100; step++) {
+        struct draws d, other[3];
+        qv_shake_attr layer = shaken;
+        qv_step_state key = step_state(step);
+        layer.layer++;
+        key.key[0]++;
+        draw(&d, shaken, step_state(step), N, BANDS);
+        draw(&other[STEP], shaken, step_state(step + 1000), N, BANDS);
+        draw(&other[LAYER], layer, step_state(step), N, BANDS);
+        draw(&other[KEY], shaken, key, N, BANDS);
+        for (int i = 0; i < N * BANDS; i++) {
+            const double *next[AXES] = {&other[STEP].alpha[i], &other[LAYER].alpha[i], &other[KEY].alpha[i],
+                                        i / BANDS + 1 < N ? &d.alpha[i + BANDS] : NULL,
+                                        i % BANDS + 1 < BANDS ? &d.alpha[i + 1] : NULL};
+            for (int axis = 0; axis < AXES; axis++) {
+                if (!next[axis]) continue;
+                product[axis] += (d.alpha[i] - 0.5) * (*next[axis] - 0.5);
+                count[axis]++;
+            }
+        }
+    }
+    for (int axis = 0; axis < AXES; axis++)
+        assert_true(fabs(product[axis] / count[axis]) <= five_deviations(1.0 / 144, count[axis]));
+}
+
 /* The counter of the design, written out once more. */
 static void coefficients_are_philox_of_the_design(void **state)
 {
@@ -422,6 +454,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(coefficients_are_uniform_and_independent),
+        cmocka_unit_test(neighbouring_draws_are_independent),
         cmocka_unit_test(coefficients_are_philox_of_the_design),
         cmocka_unit_test(split_of_the_batch_does_not_matter),
         cmocka_unit_test(draws_differ_where_they_should),

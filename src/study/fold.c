@@ -341,7 +341,7 @@ static qv_status leave_epoch(qv_ctx *ctx, fold_state *s, int epoch)
 static qv_status numbers_broke(qv_ctx *ctx, const fold_state *s)
 {
     const qv_fold_job *job = s->job;
-    bool saved = qv_path_exists(s->last);
+    bool saved = s->last && qv_path_exists(s->last);
     return qv_fail(ctx, QV_ERR_NUMERIC,
                    "fold %s, after step %llu: %s; try a lower train.lr (now %g), a longer train.warmup, or look for broken "
                    "recordings; %s%s",

@@ -33,7 +33,7 @@ search() { # search TARGET SECONDS
     found=0
     ASAN_OPTIONS=allocator_may_return_null=1:detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 \
         "$build/tests/fuzz/fuzz_$target" "$corpus/$target" "$here/seeds/$target" -max_total_time="$seconds" \
-        -max_len=$largest -timeout=20 -rss_limit_mb=2048 -malloc_limit_mb=1024 -report_slow_units=1000 -print_final_stats=1 \
+        -max_len=$largest -timeout="${QV_FUZZ_TIMEOUT:-60}" -rss_limit_mb=2048 -malloc_limit_mb=1024 -report_slow_units=1000 -print_final_stats=1 \
         -seed="${QV_FUZZ_SEED:-0}" -artifact_prefix="$here/crashes/$target/" $dict >"$log" 2>&1 || found=1
     done=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
     printf '%s\t%s\t%s\t%s\n' "$target" "$seconds" "${done:-0}" "$found" | tee -a "$corpus/runs.txt"

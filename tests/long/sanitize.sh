@@ -1,0 +1,33 @@
+#!/bin/sh
+# The tests under a sanitizer, in a build of their own.
+# usage: tests/long/sanitize.sh address [CTEST ARGUMENTS]   address, leaks and undefined behaviour; the whole of ctest
+#        tests/long/sanitize.sh thread [CTEST ARGUMENTS]    data races: pool, loader, CPU backend, a small training;
+#                                                           without oneDNN, whose threads it does not understand
+set -eu
+root=$(cd "$(dirname "$0")/../.." && pwd)
+kind=${1:-}
+[ $# -eq 0 ] || shift
+common="-O1 -g -fno-omit-frame-pointer"
+case $kind in
+address) flags="$common -fsanitize=address,undefined -fno-sanitize-recover=undefined" options= ;;
+thread)
+    flags="$common -fsanitize=thread" options=-DQV_ONEDNN=OFF
+    [ $# -gt 0 ] || set -- -R '^test_(base|features|ops|net|trainer|checkpoint|run|properties)$'
+    ;;
+*) sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+esac
+build=$root/build-$kind
+launcher=
+command -v ccache >/dev/null && launcher=-DCMAKE_C_COMPILER_LAUNCHER=ccache
+cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=None -DCMAKE_C_FLAGS="$flags" -DCMAKE_CXX_FLAGS="$flags" \
+    -DQV_CUDA=OFF -DQV_BENCH=OFF $options $launcher >"$build.log" 2>&1 || { cat "$build.log"; exit 1; }
+mv "$build.log" "$build/configure.log"
+case "$*" in
+*-R*) targets=$(printf '%s\n' "$*" | sed -n 's/.*(\([a-z|]*\)).*/\1/p' | tr '|' '\n' | sed 's/^/test_/') ;;
+*) targets=all ;;
+esac
+# shellcheck disable=SC2086
+ninja -C "$build" -j "${QV_JOBS:-2}" ${targets:-all} >"$build/build.log" || { tail -n 30 "$build/build.log"; exit 1; }
+export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1
+export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
+ctest --test-dir "$build" --output-on-failure --timeout 3000 "$@"
