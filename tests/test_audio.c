@@ -417,6 +417,24 @@ static void senseless_content_is_refused(void **state)
     qv_ctx_free(ctx);
 }
 
+/* An hour of nothing and a click, in some kilobytes: it would become 230 MB before anybody looked. */
+static void small_files_of_long_silence_are_refused(void **state)
+{
+    (void)state;
+    static float block[10000];
+    qv_ctx *ctx = qv_ctx_new();
+    SF_INFO info = {.samplerate = 1000, .channels = 1, .format = SF_FORMAT_FLAC | SF_FORMAT_PCM_16};
+    SNDFILE *f = sf_open(in_dir("silence.flac"), SFM_WRITE, &info);
+    assert_non_null(f);
+    for (int i = 0; i < 360; i++) {
+        block[0] = i == 0 ? 0.5f : 0;
+        assert_int_equal(sf_writef_float(f, block, 10000), 10000);
+    }
+    sf_close(f);
+    expect_refusal(ctx, "silence.flac", "1.00 hours of sound in");
+    qv_ctx_free(ctx);
+}
+
 /* Damaged bytes anywhere: an error or samples that are numbers, never a crash. */
 static void damaged_bytes_never_crash(void **state)
 {
@@ -486,6 +504,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(unknown_lengths_are_accepted, set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_channel_of_several, set_up, tear_down),
         cmocka_unit_test_setup_teardown(senseless_content_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(small_files_of_long_silence_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(damaged_bytes_never_crash, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_allocation_may_fail, set_up, tear_down),
     };

@@ -16,6 +16,10 @@ enum { SOURCE_RATE_MIN = 1000, SOURCE_RATE_MAX = 768000, CHANNELS_MAX = 64, HOUR
 
 enum { BLOCK = 16384, HEAD = 64 };
 
+/* Quiet sound compresses to some hundred samples a byte; only what is hardly anything but digital silence passes a
+ * thousand. Below the first number (17 minutes at 16 kHz, 64 MiB) nobody asks. */
+enum { SAMPLES_FREE = 1 << 24, SAMPLES_PER_BYTE = 1000 };
+
 /* Samples beyond this are not sound (full scale is 1); their squares would leave the range of float. */
 static const float sample_max = 1e10f;
 
@@ -64,7 +68,7 @@ static const char *describe_head(const unsigned char *head, size_t n)
 }
 
 /* Refuses what is no regular file, is empty or shorter than its header says. */
-static qv_status check_file(qv_ctx *ctx, const char *path, unsigned char *head, size_t *n)
+static qv_status check_file(qv_ctx *ctx, const char *path, unsigned char *head, size_t *n, off_t *size)
 {
     qv_status status = QV_OK;
     struct stat st;
@@ -74,6 +78,7 @@ static qv_status check_file(qv_ctx *ctx, const char *path, unsigned char *head, 
     if (st.st_size == 0) return qv_fail(ctx, QV_ERR_DATA, "the file is empty (0 bytes)");
     f = fopen(path, "rb");
     if (!f) return qv_fail_errno(ctx, "cannot open it");
+    *size = st.st_size;
     *n = fread(head, 1, HEAD, f);
     if (*n == 0) {
         status = qv_fail_errno(ctx, "cannot read it");
@@ -89,6 +94,7 @@ done:
 typedef struct reader {
     SNDFILE *file;
     SF_INFO info;
+    off_t size; /* bytes of the file */
     sf_count_t left;     /* frames still wanted; those of the whole rest when the end is open */
     sf_count_t position; /* frames read or passed over */
     int channel;         /* 1, 2, ...; 0: their average */
@@ -106,7 +112,7 @@ static qv_status open_file(qv_ctx *ctx, reader *r, const char *path)
 {
     unsigned char head[HEAD];
     size_t n = 0;
-    qv_status status = check_file(ctx, path, head, &n);
+    qv_status status = check_file(ctx, path, head, &n, &r->size);
     if (status != QV_OK) return status;
     r->file = sf_open(path, SFM_READ, &r->info);
     if (!r->file) return qv_fail(ctx, QV_ERR_DATA, "%s", describe_head(head, n));
@@ -168,7 +174,7 @@ static qv_status skip_to(qv_ctx *ctx, reader *r, sf_count_t start)
     return QV_OK;
 }
 
-static qv_status select_part(qv_ctx *ctx, reader *r, double start, double end)
+static qv_status select_part(qv_ctx *ctx, reader *r, double start, double end, int out_rate)
 {
     double rate = r->info.samplerate, length = (double)r->info.frames / rate;
     if (!(start >= 0) || (end >= 0 && !(end > start)))
@@ -181,6 +187,10 @@ static qv_status select_part(qv_ctx *ctx, reader *r, double start, double end)
     if (last - start > HOURS_MAX * 3600.0)
         return qv_fail(ctx, QV_ERR_DATA, "%.1f hours long, %d are supported: give it as parts with start and end",
                        (last - start) / 3600, HOURS_MAX);
+    double samples = (last - start) * out_rate;
+    if (samples > SAMPLES_FREE && samples > (double)r->size * SAMPLES_PER_BYTE)
+        return qv_fail(ctx, QV_ERR_DATA, "%.2f hours of sound in %lld bytes: no recording compresses so well",
+                       (last - start) / 3600, (long long)r->size);
     sf_count_t first = (sf_count_t)llround(start * rate);
     r->left = (r->open_end ? r->info.frames : (sf_count_t)llround(end * rate)) - first;
     return first > 0 ? skip_to(ctx, r, first) : QV_OK;
@@ -268,7 +278,7 @@ static qv_status read_audio(qv_ctx *ctx, qv_audio *out, const char *path, double
     qv_status status = QV_OK;
     reader r = {.channel = channel};
     QV_TRY(open_reader(ctx, &r, path, rate));
-    QV_TRY(select_part(ctx, &r, start, end));
+    QV_TRY(select_part(ctx, &r, start, end, rate));
     r.sound = false;
     sf_count_t wanted = r.left;
     QV_TRY(read_samples(ctx, &r));
