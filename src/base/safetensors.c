@@ -53,7 +53,7 @@ static bool measure(qv_st_tensor *t)
 static const char *shown(const char *name, char out[SHOWN])
 {
     size_t n = 0;
-    for (; name[n] && n < SHOWN - 1; n++) out[n] = iscntrl((unsigned char)name[n]) ? '?' : name[n];
+    for (; n < SHOWN - 1 && name[n]; n++) out[n] = iscntrl((unsigned char)name[n]) ? '?' : name[n];
     if (name[n]) {
         n = SHOWN - 4;
         while (n > 0 && ((unsigned char)name[n] & 0xC0) == 0x80) n--;

@@ -9,7 +9,7 @@
 #include "base/io.h"
 #include "study/study_own.h"
 
-qv_status qv_lock_open(qv_ctx *ctx, qv_run_lock *l, const char *out)
+qv_status qv_run_lock_open(qv_ctx *ctx, qv_run_lock *l, const char *out)
 {
     *l = (qv_run_lock){.fd = -1};
     qv_status status = qv_path_join(ctx, &l->path, out, "lock");
@@ -18,7 +18,7 @@ qv_status qv_lock_open(qv_ctx *ctx, qv_run_lock *l, const char *out)
     return l->fd >= 0 ? QV_OK : qv_fail_errno(ctx, "cannot open %s", l->path);
 }
 
-void qv_lock_close(qv_run_lock *l)
+void qv_run_lock_close(qv_run_lock *l)
 {
     if (l->path && l->fd >= 0) close(l->fd);
     free(l->path);
@@ -32,7 +32,7 @@ static struct flock byte_of(const char *name, short type)
     return (struct flock){.l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)(h >> 2), .l_len = 1};
 }
 
-qv_status qv_lock_take(qv_ctx *ctx, qv_run_lock *l, const char *name, bool wait, bool *taken)
+qv_status qv_run_lock_take(qv_ctx *ctx, qv_run_lock *l, const char *name, bool wait, bool *taken)
 {
     struct flock byte = byte_of(name, F_WRLCK);
     int got;
@@ -43,7 +43,7 @@ qv_status qv_lock_take(qv_ctx *ctx, qv_run_lock *l, const char *name, bool wait,
     return qv_fail_errno(ctx, "%s: this file system does not lock; give an --out on one that does", l->path);
 }
 
-void qv_lock_leave(qv_run_lock *l, const char *name)
+void qv_run_lock_leave(qv_run_lock *l, const char *name)
 {
     struct flock byte = byte_of(name, F_UNLCK);
     fcntl(l->fd, F_SETLK, &byte);

@@ -74,12 +74,12 @@ typedef struct qv_run_lock {
     char *path;
 } qv_run_lock;
 
-qv_status qv_lock_open(qv_ctx *ctx, qv_run_lock *l, const char *out);
-void qv_lock_close(qv_run_lock *l);
+qv_status qv_run_lock_open(qv_ctx *ctx, qv_run_lock *l, const char *out);
+void qv_run_lock_close(qv_run_lock *l);
 /* Takes the byte of `name`: *taken is false where another process holds it. wait: until it does not. Threads of one
  * process are not kept apart. */
-qv_status qv_lock_take(qv_ctx *ctx, qv_run_lock *l, const char *name, bool wait, bool *taken);
-void qv_lock_leave(qv_run_lock *l, const char *name);
+qv_status qv_run_lock_take(qv_ctx *ctx, qv_run_lock *l, const char *name, bool wait, bool *taken);
+void qv_run_lock_leave(qv_run_lock *l, const char *name);
 
 /* ---- threads ---- */
 

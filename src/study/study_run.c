@@ -165,11 +165,11 @@ static qv_status try_run(qv_ctx *ctx, runner *r, run *x, bool *mine)
     *mine = false;
     QV_TRY(path_of(ctx, r, x, &path));
     if (!qv_path_exists(path)) {
-        QV_TRY(qv_lock_take(ctx, &r->lock, path + strlen(r->o->out), false, mine));
+        QV_TRY(qv_run_lock_take(ctx, &r->lock, path + strlen(r->o->out), false, mine));
         if (!*mine) goto done;
     }
     if (qv_path_exists(path)) {
-        if (*mine) qv_lock_leave(&r->lock, path + strlen(r->o->out));
+        if (*mine) qv_run_lock_leave(&r->lock, path + strlen(r->o->out));
         *mine = false;
         QV_TRY(check_record(ctx, r, x, path));
         x->state = DONE;
@@ -265,7 +265,7 @@ static qv_status train_one(qv_ctx *ctx, runner *r, int worker, size_t index)
     status = check_record(ctx, r, x, path);
     pthread_mutex_unlock(&r->mutex);
 done:
-    if (path) qv_lock_leave(&r->lock, path + strlen(r->o->out));
+    if (path) qv_run_lock_leave(&r->lock, path + strlen(r->o->out));
     finish(r, worker, index, status, qv_now() - begin);
     qv_study_record_free(&record);
     free(path);
@@ -383,14 +383,14 @@ static qv_status open_runner(qv_ctx *ctx, runner *r, int seeds)
     for (int t = 0; t < r->threads; t++) r->at[t] = r->n;
     QV_TRY(qv_program_hash(ctx, &r->maker.program));
     qv_cpu_ops(ops, qv_settings_isa(&r->s->cells[0].settings), &r->maker.isa);
-    QV_TRY(qv_lock_open(ctx, &r->lock, r->o->out));
+    QV_TRY(qv_run_lock_open(ctx, &r->lock, r->o->out));
 done:
     return status;
 }
 
 static void close_runner(runner *r)
 {
-    qv_lock_close(&r->lock);
+    qv_run_lock_close(&r->lock);
     qv_study_unload(&r->data, r->s);
     free(r->runs);
     free(r->share);

@@ -354,19 +354,30 @@ void qv_settings_help(qv_buf *out)
     }
 }
 
+static bool same_value(const qv_settings *a, const qv_settings *b, const setting *t)
+{
+    const void *x = field(a, t), *y = field(b, t);
+    switch (t->kind) {
+    case REAL: return *(const double *)x == *(const double *)y;
+    case TEXT: return strcmp(*(char *const *)x, *(char *const *)y) == 0;
+    case SEED: return *(const uint64_t *)x == *(const uint64_t *)y;
+    case INT:
+    case CHOICE:
+    case BOOL: break;
+    }
+    return *(const int *)x == *(const int *)y;
+}
+
 const char *qv_settings_differ(const qv_settings *a, const qv_settings *b, qv_buf *values)
 {
     for (int i = 0; i < SETTINGS; i++) {
         const setting *t = &table[i];
-        if (t->harmless) continue;
-        qv_buf x = {0}, y = {0};
-        print_value(a, t, &x);
-        print_value(b, t, &y);
-        bool differ = x.failed || y.failed || strcmp(x.data ? x.data : "", y.data ? y.data : "") != 0;
-        if (differ) qv_buf_printf(values, "%s then, %s now", x.data ? x.data : "", y.data ? y.data : "");
-        qv_buf_free(&x);
-        qv_buf_free(&y);
-        if (differ) return t->name;
+        if (t->harmless || same_value(a, b, t)) continue;
+        print_value(a, t, values);
+        qv_buf_puts(values, " then, ");
+        print_value(b, t, values);
+        qv_buf_puts(values, " now");
+        return t->name;
     }
     return NULL;
 }
