@@ -32,6 +32,7 @@ qv_status qv_program_hash(qv_ctx *ctx, char **out)
 {
     char *data, text[32];
     size_t size;
+    if (!qv_path_exists("/proc/self/exe")) return qv_strdup(ctx, out, "unknown"); /* a root without /proc */
     qv_status status = qv_read_file(ctx, "/proc/self/exe", (size_t)1 << 30, &data, &size);
     if (status != QV_OK) return status;
     snprintf(text, sizeof text, "%016llx", (unsigned long long)XXH3_64bits(data, size));
