@@ -60,6 +60,42 @@ expect 0 '' -- train --quiet --manifest "$manifest" --out "$T/quiet" --folds 2 $
 check '--quiet is not silent' test ! -s "$T/err"
 expect 0 '' -- report "$T/run"
 expect 2 'nowhere' -- report "$T/nowhere"
+
+# ---- studies ----
+cat >"$T/study.ini" <<TEXT
+[study]
+question = Wide or narrow?
+[corpus made]
+manifest = $manifest
+folds = 2
+[settings]
+features.mels = 8
+patch.seconds = 0.16
+train.batch = 4
+train.epochs = 3
+[axis width]
+setting = net.width
+values = 2, 3
+[compare wide]
+difference = width=3 - width=2
+TEXT
+printf '[settings]\nnet.widht = 3\n[corpus made]\nmanifest = x\n' >"$T/bad.ini"
+expect 0 '' -- study --help
+out_has 'quaver study merge'
+expect 2 'one study file is needed' -- study --out "$T/study"
+expect 2 'no folder: --out DIR' -- study "$T/study.ini"
+expect 2 '--shard 3/2: expected I/N' -- study "$T/study.ini" --out "$T/study" --shard 3/2
+expect 2 '--manifest other=x is for no corpus' -- study "$T/study.ini" --out "$T/study" --manifest other=x
+expect 1 'bad.ini:2: there is no setting net.widht; did you mean net.width?' -- study "$T/bad.ini" --out "$T/study"
+expect 0 '' -- study "$T/study.ini" --out "$T/study" --dry-run --cache "$T/cache/quaver"
+out_has '2 cells, 4 runs, 4 to do'
+expect 0 '[4/4] width=' -- study "$T/study.ini" --out "$T/study" --cache "$T/cache/quaver"
+out_has 'It cannot be said'
+expect 0 '2 cells, 4 runs, 4 done' -- study "$T/study.ini" --out "$T/study" --cache "$T/cache/quaver"
+expect 0 '' -- study report "$T/study"
+expect 0 '4 records copied' -- study merge "$T/study" --out "$T/joined"
+check 'a merged study has another report' cmp "$T/study/report.csv" "$T/joined/report.csv"
+expect 2 'holds no study' -- study report "$T/nowhere"
 expect 0 '' -- doctor
 best=$T/run/fold-1/best.safetensors
 

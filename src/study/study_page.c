@@ -113,10 +113,10 @@ static void cautions(qv_buf *b, const qv_results *r)
     }
     if (r->n_comparisons && r->runs == r->planned && r->comparisons[0].smallest > r->study->alpha) {
         snprintf(text, sizeof text,
-                 "The smallest p that these folds and %zu comparisons can give is %.2g, above %g: nothing here can be "
-                 "called "
-                 "significant.",
-                 r->n_comparisons, r->comparisons[0].smallest, r->study->alpha);
+                 "The smallest p that these folds can give, corrected for %zu comparison%s, is %.2g and above %g: "
+                 "nothing here "
+                 "can be called significant.",
+                 r->n_comparisons, r->n_comparisons == 1 ? "" : "s", r->comparisons[0].smallest, r->study->alpha);
         qv_page_note(b, "Too few folds.", text);
     }
     if (r->n_makers > 1)
@@ -244,7 +244,7 @@ static void comparison_table(qv_buf *b, const qv_results *r, size_t corpus)
         b,
         "</tbody></table></div>\n<p class=\"under\">One-sided paired sign-flip test of the speakers' differences, the "
         "speakers of a fold together. Where both are expected, the <i>p</i> needed is the larger of the two; "
-        "Holm's correction is over all %zu comparisons. Significant: at most %g. The smallest corrected <i>p</i> "
+        "Holm's correction is over all comparisons (%zu). Significant: at most %g. The smallest corrected <i>p</i> "
         "that can come out here is %.2g.</p>\n",
         r->n_comparisons, r->study->alpha, smallest);
 }

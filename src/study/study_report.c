@@ -66,8 +66,8 @@ void qv_study_answer(const qv_results *r, qv_buf *b)
     case QV_TOO_FEW:
         qv_buf_puts(b, "It cannot be said: with ");
         put_size(b, r);
-        qv_buf_printf(b, " and %zu comparisons the smallest p that can come out is above %g, whatever the truth. ",
-                      r->n_comparisons, r->study->alpha);
+        qv_buf_printf(b, " and %zu comparison%s the smallest p that can come out is above %g, whatever the truth. ",
+                      r->n_comparisons, r->n_comparisons == 1 ? "" : "s", r->study->alpha);
         put_findings(b, r, false);
         return;
     case QV_CLAIM_HOLDS:
@@ -265,7 +265,7 @@ void qv_study_tex(qv_buf *b, const qv_results *r)
     b->failed = b->failed || answer.failed;
     qv_buf_free(&answer);
     for (size_t i = 0; i < r->plan->n_corpora; i++) {
-        qv_buf_printf(b, "%% %s: %zu speakers, %d seeds; intervals: 95 %%, BCa bootstrap over speakers\n",
+        qv_buf_printf(b, "%% %s: %zu speakers, seeds: %d; intervals: 95 %%, BCa bootstrap over speakers\n",
                       r->plan->corpora[i].name, r->n_speakers[i], r->plan->seeds);
         tex_cells(b, r, i);
         if (r->study->n_comparisons) tex_comparisons(b, r, i);
