@@ -65,6 +65,7 @@ typedef struct qv_comparison {
 typedef struct qv_study {
     char *path, *text; /* of the file */
     char *question, *baseline_text, *claim;
+    int baseline_line, claim_line;
     int seeds;
     uint64_t first_seed;
     double alpha;

@@ -291,7 +291,7 @@ static qv_status read_claim(qv_ctx *ctx, qv_study *s)
     for (const char *at = s->claim ? s->claim : ""; qv_study_word(&at, word);) {
         size_t i = 0;
         while (i < s->n_comparisons && strcmp(s->comparisons[i].name, word) != 0) i++;
-        if (i == s->n_comparisons) return qv_study_unknown(ctx, s, 1, "comparison (of claim)", word, names, n);
+        if (i == s->n_comparisons) return qv_study_unknown(ctx, s, s->claim_line, "comparison", word, names, n);
         s->comparisons[i].claimed = true;
     }
     return QV_OK;
@@ -301,7 +301,7 @@ qv_status qv_study_resolve(qv_ctx *ctx, qv_study *s)
 {
     qv_status status = QV_OK;
     QV_TRY(make_cells(ctx, s));
-    if (s->baseline_text) QV_TRY(qv_study_find(ctx, s, 1, s->baseline_text, &s->baseline));
+    if (s->baseline_text) QV_TRY(qv_study_find(ctx, s, s->baseline_line, s->baseline_text, &s->baseline));
     QV_TRY(read_claim(ctx, s));
     for (size_t i = 0; i < s->n_comparisons; i++) QV_TRY(qv_study_contrast(ctx, s, &s->comparisons[i]));
 done:

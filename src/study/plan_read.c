@@ -81,8 +81,14 @@ static qv_status read_study(qv_ctx *ctx, qv_study *s, const qv_ini_line *l)
     char *end;
     if (strcmp(l->key, "question") == 0) return set_once(ctx, &s->question, l);
     qv_ini_cut_comment(l->value);
-    if (strcmp(l->key, "baseline") == 0) return set_once(ctx, &s->baseline_text, l);
-    if (strcmp(l->key, "claim") == 0) return set_once(ctx, &s->claim, l);
+    if (strcmp(l->key, "baseline") == 0) {
+        s->baseline_line = l->line;
+        return set_once(ctx, &s->baseline_text, l);
+    }
+    if (strcmp(l->key, "claim") == 0) {
+        s->claim_line = l->line;
+        return set_once(ctx, &s->claim, l);
+    }
     if (strcmp(l->key, "alpha") == 0) {
         s->alpha = strtod(l->value, &end);
         if (end != l->value && !*end && s->alpha > 0 && s->alpha <= 0.5) return QV_OK;
