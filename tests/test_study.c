@@ -93,7 +93,7 @@ static void mistakes_are_named(void **state)
         {"[study]\nseeds = 0\n", "study.ini:25: seeds = 0: expected a whole number from 1"},
         {"[study]\nalpha = 1.5\n", "study.ini:25: alpha = 1.5"},
         {"[study]\nclaim = y\n[compare x]\ndifference = preact even - preact shaken\n",
-         "study.ini:25: there is no comparison y; there are x"},
+         "study.ini:25: there is no comparison y; did you mean x?"},
         {"[corpus two]\nfolds = speaker\n", "corpus two needs either manifest = FILE or embedded"},
         {"stray\n", "study.ini:24: expected key = value"},
     };
