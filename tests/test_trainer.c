@@ -294,9 +294,11 @@ static void a_loss_that_is_none_names_the_step(void **state)
         open_trainer(&b);
         qv_ctx_on_progress(b.ctx, count_steps, &done);
         assert_int_equal(qv_trainer_run(b.ctx, b.trainer, 1, &loss), QV_ERR_NUMERIC);
-        snprintf(expected, sizeof expected, "at step %d:", (int)done);
+        snprintf(expected, sizeof expected, "at step %d", (int)done);
         if (!strstr(qv_ctx_message(b.ctx), expected)) print_error("%s in: %s\n", expected, qv_ctx_message(b.ctx));
-        assert_non_null(strstr(qv_ctx_message(b.ctx), expected));
+        const char *end = strstr(qv_ctx_message(b.ctx), expected);
+        assert_non_null(end);
+        assert_string_equal(end, expected);
         assert_int_equal(loss.steps, (int)done);
         close_bench(&b);
     }

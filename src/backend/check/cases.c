@@ -21,7 +21,7 @@ static bool has_data(const qv_problem *p)
     for (int i = 0; i < info.n_in; i++) whole = whole && (p->in[i].n == 0 || p->in[i].data);
     for (int i = 0; i < info.n_out; i++) {
         qv_operand_size((qv_op_kind)p->op.kind, true, i, &io);
-        whole = whole && (!io || p->out[i].data);
+        whole = whole && (!io || p->out[i].n == 0 || p->out[i].data);
     }
     return whole;
 }
