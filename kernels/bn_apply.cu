@@ -171,7 +171,7 @@ __global__ void __launch_bounds__(QV_BLOCK, 2)
     if (at.row < at.end) {
         measured_rows<T, V, NORM> f(o, plane, at.row, at.column);
         const qv_raw<T, V> origin = f.combined(f.fetch(0, o.alpha[0]));
-        qv_each_row<2>(g, at, f);
+        qv_each_row<NORM ? 1 : 2>(g, at, f); /* one row where registers are short: three loads are under way */
         f.d.moments(qv_unpack(origin), m);
     }
     qv_join_lanes<qv_moments<V>>(m, g, at);

@@ -43,7 +43,7 @@ __global__ void __launch_bounds__(QV_BLOCK) stats_blocks(const T *x, float *part
 }
 
 template <class T, int V>
-__global__ void __launch_bounds__(QV_BLOCK) stats_whole(const T *x, qv_parts p, qv_rows g, qv_finish f)
+__global__ void __launch_bounds__(QV_BLOCK, 3) stats_whole(const T *x, qv_parts p, qv_rows g, qv_finish f)
 {
     const uint32_t block = qv_last_first();
     uint32_t first;

@@ -7,10 +7,25 @@
 
 static qv_net_config small_config(void)
 {
-    return (qv_net_config){.order = QV_ORDER_PREACT_BN, .width = 4, .blocks = 1, .groups = 1,
-                           .forward = QV_SHAKE_SHAKE, .backward = QV_SHAKE_SHAKE, .level = QV_LEVEL_SAMPLE, .bands = 1,
-                           .gamma0 = 0.1f, .bn_eps = 1e-5f, .bn_momentum = 0.1f, .frames = 9, .mels = 7, .classes = 3,
-                           .batch = 5, .momentum = 0.9f, .weight_decay = 1e-4f, .nesterov = true, .set_size = 11};
+    return (qv_net_config){.order = QV_ORDER_PREACT_BN,
+                           .width = 4,
+                           .blocks = 1,
+                           .groups = 1,
+                           .forward = QV_SHAKE_SHAKE,
+                           .backward = QV_SHAKE_SHAKE,
+                           .level = QV_LEVEL_SAMPLE,
+                           .bands = 1,
+                           .gamma0 = 0.1f,
+                           .bn_eps = 1e-5f,
+                           .bn_momentum = 0.1f,
+                           .frames = 9,
+                           .mels = 7,
+                           .classes = 3,
+                           .batch = 5,
+                           .momentum = 0.9f,
+                           .weight_decay = 1e-4f,
+                           .nesterov = true,
+                           .set_size = 11};
 }
 
 /* The design's figures for the preset `reference`. */
@@ -87,11 +102,12 @@ typedef struct run {
 } run;
 
 /* Builds, fills with the same random numbers every time, and takes three steps and one evaluation. */
-static run run_steps(qv_ctx *ctx, const qv_net_config *c, qv_exec_options o)
+static run run_steps_of(qv_ctx *ctx, const qv_net_config *c, qv_exec_options o, bool blocks)
 {
     run r;
     qv_net_options no_gather = {.no_gather = true};
     qv_assert_ok(ctx, qv_net_new(ctx, &r.net, c, &no_gather));
+    if (blocks) qv_assert_ok(ctx, qv_program_fuse(ctx, r.net->program, QV_FUSE_BLOCKS));
     qv_assert_ok(ctx, qv_exec_new(ctx, &r.exec, r.net->program, &o));
     qv_program *p = r.net->program;
     uint32_t key[2] = {7, 9};
@@ -122,6 +138,8 @@ static run run_steps(qv_ctx *ctx, const qv_net_config *c, qv_exec_options o)
     qv_assert_ok(ctx, qv_exec_run(ctx, r.exec, QV_LIST_EVAL));
     return r;
 }
+
+static run run_steps(qv_ctx *ctx, const qv_net_config *c, qv_exec_options o) { return run_steps_of(ctx, c, o, false); }
 
 static void run_free(run *r)
 {
@@ -161,7 +179,8 @@ static void assert_same(const run *a, const run *b, double bound)
                       (int)i == a->net->eval_probs || (int)i == a->net->probs;
         if (!result || x->alias >= 0) continue;
         double scale = largest[x->role], d = difference(a, b, (int)i, &scale);
-        if (!(d <= bound * scale)) fail_msg("%s differs by %g, largest value %g, allowed share %g", x->name, d, scale, bound);
+        if (!(d <= bound * scale))
+            fail_msg("%s differs by %g, largest value %g, allowed share %g", x->name, d, scale, bound);
     }
 }
 
@@ -199,14 +218,36 @@ static void fused_list_computes_the_same(void **state)
     qv_ctx_free(ctx);
 }
 
+/* What a GPU runs, run by the reference: the same but for the order of sums in double. */
+static void blocks_compute_the_same(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_test_ctx();
+    for (int order = 0; order < 4; order++) {
+        qv_net_config c = small_config();
+        c.order = (qv_block_order)order;
+        run plain = run_steps(ctx, &c, (qv_exec_options){.device = QV_DEVICE_REF, .no_fuse = true});
+        run fused = run_steps_of(ctx, &c, (qv_exec_options){.device = QV_DEVICE_REF, .poison = true}, true);
+        int ends = 0, stats = 0;
+        const qv_op_list *l = &fused.net->program->lists[QV_LIST_TRAIN];
+        for (size_t i = 0; i < l->n; i++) {
+            ends += l->ops[i].kind == QV_OP_BLOCK_END;
+            stats += l->ops[i].kind == QV_OP_BN_STATS || l->ops[i].kind == QV_OP_BN_FINALIZE;
+        }
+        assert_int_equal(ends, order == QV_ORDER_PREACT_BN ? 3 : order == QV_ORDER_RELU_BN ? 2 : 0);
+        assert_int_equal(stats, 0);
+        assert_same(&plain, &fused, 1000 * 1.2e-16);
+        run_free(&plain), run_free(&fused);
+    }
+    qv_ctx_free(ctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reference_has_its_parameters),
-        cmocka_unit_test(nonsense_is_refused_by_name),
-        cmocka_unit_test(living_buffers_do_not_overlap),
-        cmocka_unit_test(memory_plan_changes_nothing),
-        cmocka_unit_test(fused_list_computes_the_same),
+        cmocka_unit_test(reference_has_its_parameters),  cmocka_unit_test(nonsense_is_refused_by_name),
+        cmocka_unit_test(living_buffers_do_not_overlap), cmocka_unit_test(memory_plan_changes_nothing),
+        cmocka_unit_test(fused_list_computes_the_same),  cmocka_unit_test(blocks_compute_the_same),
     };
     return cmocka_run_group_tests_name("net", tests, NULL, NULL);
 }

@@ -323,6 +323,7 @@ static bool passes_in(const qv_problem *p, const char *why, bool bf16)
     for (int k = 0; k < info.n_out; k++) {
         size_t element = stored(kind, true, k, bf16), len = qv_tensor_len(&p->out[k]);
         expect[k] = out[k] = p->out[k];
+        if (len == 0) continue;
         out[k].dtype = element == sizeof(float) ? QV_REAL : QV_BF16;
         out[k].data = device_alloc(len * element);
         check(cudaMemset(out[k].data, 0xFF, len * element));
@@ -337,6 +338,7 @@ static bool passes_in(const qv_problem *p, const char *why, bool bf16)
     error = error || kernels[kind](&call, NULL);
     qv_problem_bound(p, expect, bound);
     for (int k = 0; k < info.n_out; k++) {
+        if (!out[k].data) continue;
         if (out[k].dtype == QV_BF16) qv_bound_bf16(&expect[k], bound[k]);
         double share = worst_share(&out[k], &expect[k], bound[k]);
         if (!(share <= worst)) worst = share;
@@ -613,7 +615,8 @@ static void mixed_operands_are_refused(void **state)
         for (int i = 0; i < info.n_in; i++)
             assert_int_equal(answer_with(ops[k].kind, wide, wide_out, i, -1), QV_REFUSED);
         for (int i = 0; i < info.n_out; i++)
-            assert_int_equal(answer_with(ops[k].kind, wide, wide_out, -1, i), QV_REFUSED);
+            if (!qv_operand_size(ops[k].kind, true, i, NULL))
+                assert_int_equal(answer_with(ops[k].kind, wide, wide_out, -1, i), QV_REFUSED);
     }
 }
 
