@@ -158,9 +158,9 @@ template <class T, int V, bool NORM> struct measured_rows : shake_rows<T, V, NOR
 };
 
 /* The first row of y is what all means are measured from: every thread makes it for itself, the last block reads it
- * in y. */
+ * in y. Three norms and the sums want more than the 128 registers of two blocks a multiprocessor. */
 template <class T, int V, bool NORM>
-__global__ void __launch_bounds__(QV_BLOCK, 2)
+__global__ void __launch_bounds__(QV_BLOCK, NORM ? 1 : 2)
     measured_shake(shake_operands o, qv_rows g, qv_plane plane, qv_parts p, qv_finish finish)
 {
     const qv_place at = qv_place_of(g, blockIdx.x);
@@ -171,7 +171,7 @@ __global__ void __launch_bounds__(QV_BLOCK, 2)
     if (at.row < at.end) {
         measured_rows<T, V, NORM> f(o, plane, at.row, at.column);
         const qv_raw<T, V> origin = f.combined(f.fetch(0, o.alpha[0]));
-        qv_each_row<NORM ? 1 : 2>(g, at, f); /* one row where registers are short: three loads are under way */
+        qv_each_row<2>(g, at, f);
         f.d.moments(qv_unpack(origin), m);
     }
     qv_join_lanes<qv_moments<V>>(m, g, at);
