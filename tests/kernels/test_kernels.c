@@ -575,13 +575,14 @@ static int answer_with(qv_op_kind kind, int wide_in, int wide_out, int in_bf16, 
 {
     qv_op_info info = qv_op_info_of(kind);
     qv_tensor in[QV_MAX_IN] = {0}, out[QV_MAX_OUT] = {0};
-    float *d = device_alloc(4096);
+    float *d = device_alloc(4096), *to = device_alloc(4096);
     check(cudaMemset(d, 0, 4096));
+    check(cudaMemset(to, 0, 4096));
     for (int i = 0; i < info.n_in; i++)
         in[i] = (qv_tensor){d, 2, 2, 2, i == wide_in ? 8 : 4, i == in_bf16 ? QV_BF16 : QV_REAL};
     for (int i = 0; i < info.n_out; i++) {
         if (qv_operand_size(kind, true, i, NULL)) continue; /* counters may be absent */
-        out[i] = (qv_tensor){d, 2, 2, 2, i == wide_out ? 8 : 4, i == out_bf16 ? QV_BF16 : QV_REAL};
+        out[i] = (qv_tensor){to, 2, 2, 2, i == wide_out ? 8 : 4, i == out_bf16 ? QV_BF16 : QV_REAL};
     }
     qv_op op = {.kind = (int32_t)kind, .a.bn = {.eps = 1e-5f, .repeat = 1, .count = 8}};
     qv_call call = {.op = &op, .in = in, .out = out};
@@ -592,6 +593,7 @@ static int answer_with(qv_op_kind kind, int wide_in, int wide_out, int in_bf16, 
     check(cudaDeviceSynchronize());
     device_free(call.scratch);
     device_free(d);
+    device_free(to);
     return error;
 }
 
