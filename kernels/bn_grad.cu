@@ -142,9 +142,10 @@ __global__ void __launch_bounds__(QV_BLOCK, 2) sums_blocks(grad_operands o, floa
     sum_block<T, V, XS, DS, RELU>(o, part, g, plane, qv_last_first());
 }
 
-/* In one launch. rstd has `period` channels: as many as the result, or half of them (bn.repeat). */
+/* In one launch. rstd has `period` channels: as many as the result, or half of them (bn.repeat). Both halves of x at
+ * once with a ReLU's mask need more registers than two resident blocks leave a thread. */
 template <class T, int V, int XS, int DS, bool RELU>
-__global__ void __launch_bounds__(QV_BLOCK, 2)
+__global__ void __launch_bounds__(QV_BLOCK, XS * V == 16 && RELU ? 1 : 2)
     sums_whole(grad_operands o, qv_parts p, float *dgamma, float *dbeta, uint32_t period, qv_rows g, qv_plane plane)
 {
     const uint32_t block = qv_last_first();

@@ -98,7 +98,8 @@ static inline QV_HD qv_patch qv_patch_drawn(const qv_step_state *s, const qv_utt
     const int64_t unit = a->speed > 0 ? 1 : QV_ONE,
                   spare = ((int64_t)u->frames * QV_ONE - (int64_t)frames * v.step) / unit;
     if (spare > 0) v.start = (int64_t)qv_whole(crop.v[0], (uint64_t)spare) * unit;
-    for (int32_t i = 0; i < a->time_masks || i < a->mel_masks; i++) {
+    for (int32_t i = 0; i < QV_MASKS; i++) {
+        if (i >= a->time_masks && i >= a->mel_masks) continue;
         const qv_philox4 d = qv_row_draw(s, &row, QV_DRAW_MASK, (uint32_t)i);
         if (i < a->time_masks) v.time[i] = qv_span_of(d.v[0], d.v[1], a->time_width, frames);
         if (i < a->mel_masks) v.mel[i] = qv_span_of(d.v[2], d.v[3], a->mel_width, mels);

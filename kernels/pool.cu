@@ -29,7 +29,7 @@ template <class T, int V> struct position_sum {
 
 /* g deals the positions of one sample; x of [N][rows][channels]. */
 template <class T, int V>
-__global__ void __launch_bounds__(QV_BLOCK) average(const T *x, float *y, qv_rows g, uint32_t channels)
+__global__ void __launch_bounds__(QV_BLOCK, 4) average(const T *x, float *y, qv_rows g, uint32_t channels)
 {
     const qv_place at = qv_place_of(g, 0);
     position_sum<T, V> p = {x, blockIdx.x * g.rows, channels, at.column, {}};
