@@ -84,7 +84,7 @@ static void other_devices_have_one_precision(void **state)
 
 /* ---- memory ---- */
 
-/* The batch that the message names does fit, and half as many again do not. */
+/* The batch that the message names does fit, and twice as many do not. */
 static void too_large_a_batch_hears_what_would_fit(void **state)
 {
     (void)state;
@@ -105,7 +105,7 @@ static void too_large_a_batch_hears_what_would_fit(void **state)
     simt_set_memory(room + ((size_t)1 << 20)); /* for features, which the message is not about */
     qv_assert_ok(l.ctx, qv_trainer_new(l.ctx, &t, &l.settings, l.data, &o, 3));
     qv_trainer_free(t);
-    l.settings.batch = fits + fits / 2;
+    l.settings.batch = 2 * fits;
     assert_int_equal(qv_trainer_new(l.ctx, &t, &l.settings, l.data, &o, 3), QV_ERR_MEMORY);
     simt_set_memory(100000);
     assert_int_equal(qv_trainer_new(l.ctx, &t, &l.settings, l.data, &o, 3), QV_ERR_MEMORY);

@@ -332,7 +332,7 @@ static void a_loss_that_is_none_names_its_step(void **state)
         qv_trainer *t = lab_trainer(&l, &l.settings, NULL);
         qv_ctx_on_progress(l.ctx, note_step, &done);
         assert_int_equal(qv_trainer_run(l.ctx, t, 4, &loss), QV_ERR_NUMERIC);
-        snprintf(expected, sizeof expected, "at step %d:", (int)done);
+        snprintf(expected, sizeof expected, "at step %d", (int)done);
         assert_non_null(strstr(qv_ctx_message(l.ctx), expected));
         assert_true(loss.steps == (uint64_t)done && qv_trainer_step(t) == loss.steps && loss.steps < 6);
         snprintf(path, sizeof path, "%s/x.safetensors", dir);
