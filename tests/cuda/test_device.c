@@ -91,9 +91,11 @@ static void too_large_a_batch_hears_what_would_fit(void **state)
     lab l;
     qv_trainer *t;
     lab_open(&l);
-    qv_trainer_options o = {0}; /* evaluation only: no training set that a batch may exceed */
+    size_t items[400]; /* a set that no batch exceeds */
+    for (size_t i = 0; i < 400; i++) items[i] = i % l.toy.n;
+    qv_trainer_options o = {.items = items, .n_items = 400};
     l.settings.batch = 200;
-    size_t room = (size_t)3 << 20;
+    size_t room = (size_t)6 << 20;
     simt_set_memory(room);
     assert_int_equal(qv_trainer_new(l.ctx, &t, &l.settings, l.data, &o, 3), QV_ERR_MEMORY);
     assert_says(l.ctx, (const char *const[]){"a batch of 200 needs", "MiB are free", "train.batch = ", NULL});
