@@ -75,7 +75,7 @@ static void release(const feeding *g, qv_problem *p)
 static qv_status make_problem(const feeding *g, const qv_op *op, qv_problem *p)
 {
     qv_status status = QV_OK;
-    *p = (qv_problem){.op = *op, .fed = true};
+    *p = (qv_problem){.op = *op, .fed = true, .bf16 = g->d->precision == QV_PRECISION_BF16};
     for (int i = 0; i < QV_MAX_IN; i++)
         if (op->in[i] >= 0) QV_TRY(operand_before(g, op->in[i], &p->in[i]));
     for (int i = 0; i < QV_MAX_OUT; i++) {
