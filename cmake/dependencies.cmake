@@ -26,7 +26,6 @@ function(qv_need name module package header library)
 endfunction()
 
 qv_need(SNDFILE sndfile libsndfile1-dev sndfile.h sndfile)
-qv_need(INIH inih libinih-dev ini.h inih)
 qv_need(JANSSON jansson libjansson-dev jansson.h jansson)
 qv_need(PCRE2 libpcre2-8 libpcre2-dev pcre2.h pcre2-8)
 qv_need(XXHASH libxxhash libxxhash-dev xxhash.h xxhash)

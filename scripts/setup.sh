@@ -1,7 +1,7 @@
 # Shared by ./demo and ./check: finds what is missing, installs it, configures and builds.
 # Sourced, from the checkout's top folder.
 
-QV_PACKAGES="gcc g++ cmake ninja-build pkg-config libsndfile1-dev libsoxr-dev libdnnl-dev libinih-dev libjansson-dev libpcre2-dev libxxhash-dev libcmocka-dev libkissfft-dev"
+QV_PACKAGES="gcc g++ cmake ninja-build pkg-config libsndfile1-dev libsoxr-dev libdnnl-dev libjansson-dev libpcre2-dev libxxhash-dev libcmocka-dev libkissfft-dev"
 QV_BUILD=${QV_BUILD:-build}
 
 say() { printf '%s\n' "$*" >&2; }
@@ -16,7 +16,7 @@ have_everything() {
         PKG_CONFIG_PATH="$prefix/lib/pkgconfig:$prefix/lib/$(uname -m)-linux-gnu/pkgconfig:$prefix/share/pkgconfig:${PKG_CONFIG_PATH:-}"
     done
     export PKG_CONFIG_PATH
-    pkg-config --exists sndfile inih jansson libpcre2-8 libxxhash cmocka
+    pkg-config --exists sndfile jansson libpcre2-8 libxxhash cmocka
 }
 
 # Debian's packages that are not installed.
@@ -29,7 +29,7 @@ missing_packages() {
 install_missing() {
     command -v apt-get >/dev/null || {
         have_everything && return
-        die "this is no Debian or Ubuntu: install the development files of libsndfile, inih, jansson, pcre2, xxhash, cmocka (and soxr, oneDNN), or point CMAKE_PREFIX_PATH at them"
+        die "this is no Debian or Ubuntu: install the development files of libsndfile, jansson, pcre2, xxhash, cmocka (and soxr, oneDNN), or point CMAKE_PREFIX_PATH at them"
     }
     missing=$(missing_packages)
     [ -z "$missing" ] && return
