@@ -287,6 +287,29 @@ static void the_best_epoch_survives(void **state)
     free(out);
 }
 
+/* It ends some evaluations behind the best one, resumed or not; without val there is nothing to be patient with. */
+static void patience_ends_a_training(void **state)
+{
+    fixture *x = *state;
+    x->settings.val_speakers = 1;
+    x->settings.epoch_rule = QV_EPOCH_BEST;
+    x->settings.batch = 3;
+    x->settings.epochs = 60;
+    x->settings.eval_every = 1;
+    x->settings.patience = 2;
+    qv_assert_ok(x->ctx, run(x, x->out));
+    assert_non_null(strstr(x->log.data, "stays the best on val"));
+    char *out = below(x->dir, "pieces");
+    assert_true(run_in_pieces(x, out, 1) > 3);
+    assert_same_run(x, x->out, out);
+    free(out);
+    x->settings.val_speakers = 0;
+    out = below(x->dir, "without");
+    assert_int_equal(run(x, out), QV_ERR_USAGE);
+    assert_message(x, "eval.patience = 2 needs");
+    free(out);
+}
+
 /* What a process that was killed leaves: an older checkpoint beside newer records. */
 static void an_older_checkpoint_is_gone_on_with(void **state)
 {
@@ -529,6 +552,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(records_have_a_row_an_epoch_and_recording, setup, teardown),
         cmocka_unit_test_setup_teardown(pieces_make_the_whole, setup, teardown),
         cmocka_unit_test_setup_teardown(the_best_epoch_survives, setup, teardown),
+        cmocka_unit_test_setup_teardown(patience_ends_a_training, setup, teardown),
         cmocka_unit_test_setup_teardown(an_older_checkpoint_is_gone_on_with, setup, teardown),
         cmocka_unit_test_setup_teardown(a_checkpoint_out_of_place_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(another_configuration_is_refused, setup, teardown),

@@ -137,6 +137,36 @@ static void learns_from_augmented_mixtures(void **state)
 
 /* ---- what a step sees ---- */
 
+/* Half of the recordings of one class, the rest of two: each is a third of what is drawn, and weighs 1. */
+static void balanced_sampling_draws_classes_alike(void **state)
+{
+    (void)state;
+    bench b;
+    open_bench(&b, &(qv_toy_shape){.speakers = 4, .classes = 3, .takes = 4, .mels = 8, .shortest = 8, .longest = 8});
+    b.settings.sampling = QV_SAMPLING_BALANCED;
+    b.settings.batch = 12;
+    open_data(&b, NULL);
+    size_t items[48], n = 0;
+    for (size_t i = 0; i < b.toy.n; i++)
+        if (b.toy.manifest->items[i].label == 0 || b.toy.manifest->items[i].speaker_id < 2) items[n++] = i;
+    assert_int_equal(n, 32);
+    qv_trainer_options o = {.items = items, .n_items = n};
+    qv_assert_ok(b.ctx, qv_trainer_new(b.ctx, &b.trainer, &b.settings, b.data, &o, 3));
+    qv_exec *e = qv_trainer_exec(b.trainer);
+    const qv_net *net = qv_trainer_net(b.trainer);
+    double weights[3];
+    qv_exec_read(e, net->class_weights, 0, 3, weights);
+    for (int k = 0; k < 3; k++) assert_true(weights[k] == 1);
+    int drawn[3] = {0}, seen[48] = {0};
+    train(&b, 1);
+    int32_t order[32];
+    qv_exec_read_bytes(e, net->order, 0, sizeof order, order);
+    for (int i = 0; i < 32; i++) drawn[b.data->utterances[order[i]].label]++, seen[order[i]]++;
+    for (int k = 0; k < 3; k++) assert_true(drawn[k] == 10 || drawn[k] == 11);
+    for (size_t i = 0; i < b.toy.n; i++) assert_true(seen[i] <= (b.data->utterances[i].label == 0 ? 1 : 2));
+    close_bench(&b);
+}
+
 static void epoch_orders_are_permutations(void **state)
 {
     (void)state;
@@ -260,7 +290,12 @@ static void rates_follow_the_schedule(void **state)
                  {16, 0.25 - 0.25 * sqrt(0.5), 0.5},
                  {20, 0, 0.5},
                  {21, 0, 0.5}};
-    qv_settings constant = b.settings, warm = b.settings;
+    qv_settings constant = b.settings, warm = b.settings, falls = b.settings;
+    falls.schedule = QV_SCHEDULE_STEP, falls.step_epochs = 3, falls.step_factor = 0.5;
+    qv_trainer *falling = new_trainer(&b, &falls, b.toy.n);
+    for (uint64_t i = 4; i < 20; i++) assert_true(fabs(qv_trainer_rate(falling, i) - 0.5 * pow(0.5, (double)(i / 6))) <= 1e-15);
+    assert_true(fabs(qv_trainer_rate(falling, 1) - 0.25) <= 1e-15); /* warm-up as ever */
+    qv_trainer_free(falling);
     constant.schedule = QV_SCHEDULE_CONSTANT;
     warm.warmup = 1000; /* longer than all the training */
     qv_trainer *even = new_trainer(&b, &constant, b.toy.n), *cold = new_trainer(&b, &warm, b.toy.n);
@@ -544,6 +579,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(learns_what_is_separable),
         cmocka_unit_test(learns_from_augmented_mixtures),
+        cmocka_unit_test(balanced_sampling_draws_classes_alike),
         cmocka_unit_test(epoch_orders_are_permutations),
         cmocka_unit_test(every_recording_is_seen_once_an_epoch),
         cmocka_unit_test(windows_cover_the_recording),

@@ -80,6 +80,16 @@ static qv_status make_dataset(qv_ctx *ctx, fold_state *s)
     return status;
 }
 
+static qv_status check_patience(qv_ctx *ctx, const fold_state *s)
+{
+    const qv_settings *t = s->job->settings;
+    if (t->patience == 0 || (t->epoch_rule == QV_EPOCH_BEST && s->part[1].n > 0)) return QV_OK;
+    return qv_fail(ctx, QV_ERR_USAGE,
+                   "eval.patience = %d needs eval.epoch = best and recordings to judge by: split.val_speakers, or a part val in "
+                   "the folds (fold %s has %zu)",
+                   t->patience, s->job->fold->name, s->part[1].n);
+}
+
 static qv_status open_fold(qv_ctx *ctx, fold_state *s)
 {
     const qv_fold_job *job = s->job;
@@ -89,6 +99,7 @@ static qv_status open_fold(qv_ctx *ctx, fold_state *s)
     QV_TRY(qv_alloc(ctx, &s->confusion, (size_t)s->classes * (size_t)s->classes, sizeof *s->confusion));
     for (int k = 0; k < PARTS; k++) QV_TRY(collect_part(ctx, s, k));
     QV_TRY(check_training(ctx, s));
+    QV_TRY(check_patience(ctx, s));
     QV_TRY(make_dataset(ctx, s));
     snprintf(s->task, sizeof s->task, "training fold %d/%d", job->index + 1, job->count);
     qv_trainer_options o = {.items = s->part[0].items,
@@ -420,6 +431,18 @@ done:
     return status;
 }
 
+/* No better epoch for as many evaluations as the settings wait. Follows from the checkpoint, so that a resumed
+ * training ends where it would have. */
+static bool out_of_patience(qv_ctx *ctx, const fold_state *s)
+{
+    const qv_settings *t = s->job->settings;
+    if (t->patience == 0 || s->info.best_epoch == 0 || s->info.epoch >= t->epochs) return false;
+    if ((s->info.epoch - s->info.best_epoch) / t->eval_every < t->patience) return false;
+    qv_info(ctx, "fold %s ends with epoch %d: epoch %d stays the best on val", s->job->fold->name, s->info.epoch,
+            s->info.best_epoch);
+    return true;
+}
+
 qv_status qv_fold_train(qv_ctx *ctx, const qv_fold_job *job, qv_fold_summary *out)
 {
     qv_status status = QV_OK;
@@ -432,7 +455,7 @@ qv_status qv_fold_train(qv_ctx *ctx, const qv_fold_job *job, qv_fold_summary *ou
     if (job->index == 0)
         qv_info(ctx, "network with %lld parameters on %s", (long long)qv_trainer_net(s.trainer)->parameters,
                 qv_exec_describe(qv_trainer_exec(s.trainer)));
-    for (int epoch = s.info.epoch + 1; epoch <= job->settings->epochs; epoch++) {
+    for (int epoch = s.info.epoch + 1; epoch <= job->settings->epochs && !out_of_patience(ctx, &s); epoch++) {
         status = one_epoch(ctx, &s, epoch);
         if (status == QV_ERR_INTERRUPTED) status = leave_epoch(ctx, &s, epoch);
         if (status == QV_ERR_NUMERIC) status = numbers_broke(ctx, &s);

@@ -20,6 +20,10 @@ qv_status qv_settings_idle(qv_ctx *ctx, qv_settings *s)
         s->bands = start.bands;
     }
     if (!qv_order_norm_before_shake((qv_block_order)s->order)) s->gamma0 = start.gamma0;
+    if (s->schedule != QV_SCHEDULE_STEP) s->step_epochs = start.step_epochs, s->step_factor = start.step_factor;
+    if (s->sampling == QV_SAMPLING_BALANCED) s->class_weights = start.class_weights;
+    if (s->time_masks == 0) s->time_width = start.time_width;
+    if (s->mel_masks == 0) s->mel_width = start.mel_width;
     qv_settings_free(&start);
     return QV_OK;
 }

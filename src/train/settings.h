@@ -13,7 +13,8 @@
 typedef enum qv_normalization { QV_NORM_NONE, QV_NORM_CORPUS, QV_NORM_SPEAKER, QV_NORM_UTTERANCE } qv_normalization;
 typedef enum qv_class_weighting { QV_WEIGHTS_NONE, QV_WEIGHTS_BALANCED } qv_class_weighting;
 typedef enum qv_epoch_rule { QV_EPOCH_LAST, QV_EPOCH_BEST } qv_epoch_rule;
-typedef enum qv_schedule { QV_SCHEDULE_CONSTANT, QV_SCHEDULE_COSINE } qv_schedule;
+typedef enum qv_schedule { QV_SCHEDULE_CONSTANT, QV_SCHEDULE_COSINE, QV_SCHEDULE_STEP } qv_schedule;
+typedef enum qv_sampling { QV_SAMPLING_NATURAL, QV_SAMPLING_BALANCED } qv_sampling;
 typedef enum qv_split { QV_SPLIT_SPEAKERS, QV_SPLIT_RANDOM } qv_split;
 
 typedef struct qv_settings {
@@ -32,8 +33,8 @@ typedef struct qv_settings {
     /* [bn] */
     double bn_eps, bn_momentum;
     /* [train] */
-    int epochs, batch, schedule, nesterov, class_weights;
-    double lr, momentum, weight_decay, warmup, smoothing, mixup;
+    int epochs, batch, schedule, nesterov, class_weights, sampling;
+    double lr, momentum, weight_decay, warmup, smoothing, mixup, step_epochs, step_factor;
     uint64_t seed;
     /* [augment] */
     int time_masks, mel_masks, mel_width;
@@ -43,7 +44,7 @@ typedef struct qv_settings {
     int split, val_speakers;
     double test_fraction;
     /* [eval] */
-    int eval_every, epoch_rule;
+    int eval_every, epoch_rule, patience;
     /* [run] */
     char *gpu; /* which one: an ordinal or a UUID */
     int device, precision, workspace, autotune, threads, isa, keep;

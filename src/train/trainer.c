@@ -16,6 +16,8 @@ struct qv_trainer {
     size_t *items;
     size_t n_items;
     int32_t *order;     /* scratch for one epoch's permutation */
+    int32_t *by_class;  /* the same, sorted by class; NULL: natural sampling */
+    size_t *class_begin; /* [classes + 1] in by_class */
     int64_t in_slot[2]; /* which epoch's order each half of the order buffer holds, -1: none */
     const char *task;
     qv_step_state state; /* step: the next to be begun */
@@ -54,7 +56,7 @@ static qv_status write_class_weights(qv_ctx *ctx, qv_trainer *t)
     if (status != QV_OK) return status;
     for (size_t i = 0; i < t->n_items; i++) weights[t->data->utterances[t->items[i]].label]++;
     for (size_t k = 0; k < classes; k++) {
-        bool balanced = t->settings.class_weights == QV_WEIGHTS_BALANCED && weights[k] > 0;
+        bool balanced = t->settings.class_weights == QV_WEIGHTS_BALANCED && !t->by_class && weights[k] > 0;
         weights[k] = balanced ? (double)t->n_items / ((double)classes * weights[k]) : 1;
     }
     qv_exec_write(t->exec, t->net->class_weights, 0, classes, weights);
@@ -94,11 +96,15 @@ done:
     return status;
 }
 
-static qv_status copy_items(qv_ctx *ctx, qv_trainer *t, const qv_trainer_options *o)
+static qv_status copy_items(qv_ctx *ctx, qv_trainer *t, const qv_trainer_options *o, int classes)
 {
     qv_status status = QV_OK;
     QV_TRY(qv_alloc(ctx, &t->items, o->n_items, sizeof *t->items));
     QV_TRY(qv_alloc(ctx, &t->order, o->n_items, sizeof *t->order));
+    if (t->settings.sampling == QV_SAMPLING_BALANCED) {
+        QV_TRY(qv_alloc(ctx, &t->by_class, o->n_items, sizeof *t->by_class));
+        QV_TRY(qv_alloc(ctx, &t->class_begin, (size_t)classes + 1, sizeof *t->class_begin));
+    }
     if (o->n_items) memcpy(t->items, o->items, o->n_items * sizeof *t->items);
     t->n_items = o->n_items;
     for (size_t i = 0; i < t->n_items; i++) {
@@ -122,7 +128,7 @@ qv_status qv_trainer_new(qv_ctx *ctx, qv_trainer **out, const qv_settings *s, co
     t->data = d;
     t->task = o->task ? o->task : "training";
     t->in_slot[0] = t->in_slot[1] = -1;
-    QV_TRY(copy_items(ctx, t, o));
+    QV_TRY(copy_items(ctx, t, o, classes));
     qv_net_config c = qv_settings_net(s);
     c.classes = classes;
     c.set_size = (int)o->n_items;
@@ -176,6 +182,8 @@ void qv_trainer_free(qv_trainer *t)
     qv_net_free(t->net);
     free(t->items);
     free(t->order);
+    free(t->by_class);
+    free(t->class_begin);
     free(t);
 }
 
@@ -202,8 +210,29 @@ double qv_trainer_rate(const qv_trainer *t, uint64_t step)
     double warm = fmin((double)qv_trainer_steps(t, t->settings.warmup), total);
     if ((double)step < warm) return t->settings.lr * ((double)step + 1) / warm;
     if (t->settings.schedule == QV_SCHEDULE_CONSTANT) return t->settings.lr;
+    if (t->settings.schedule == QV_SCHEDULE_STEP)
+        return t->settings.lr * pow(t->settings.step_factor, (double)(step / qv_trainer_steps(t, t->settings.step_epochs)));
     double done = total > warm ? fmin(((double)step - warm) / (total - warm), 1) : 1;
     return t->settings.lr * 0.5 * (1 + cos(3.14159265358979323846 * done));
+}
+
+/* Classes in turn, each with its recordings in the order that the epoch gave them, from the first again when they
+ * are through: as many draws as before, every class as often as the others. */
+static void balance_order(qv_trainer *t)
+{
+    size_t classes = (size_t)t->net->config.classes, n = t->n_items, round = 0;
+    size_t *begin = t->class_begin;
+    for (size_t k = 0; k <= classes; k++) begin[k] = 0;
+    for (size_t i = 0; i < n; i++) begin[t->data->utterances[t->order[i]].label + 1]++;
+    for (size_t k = 0; k < classes; k++) begin[k + 1] += begin[k];
+    for (size_t i = 0; i < n; i++) t->by_class[begin[t->data->utterances[t->order[i]].label]++] = t->order[i];
+    for (size_t k = classes; k > 0; k--) begin[k] = begin[k - 1];
+    begin[0] = 0;
+    for (size_t i = 0; i < n; round++)
+        for (size_t k = 0; k < classes && i < n; k++) {
+            size_t count = begin[k + 1] - begin[k];
+            if (count > 0) t->order[i++] = t->by_class[begin[k] + round % count];
+        }
 }
 
 /* Makes sure that the order buffer holds the epoch. */
@@ -213,6 +242,7 @@ static void put_order(qv_trainer *t, uint64_t epoch)
     if (t->in_slot[slot] == (int64_t)epoch) return;
     qv_epoch_order(t->order, n, t->state.key, epoch);
     for (size_t i = 0; i < n; i++) t->order[i] = (int32_t)t->items[t->order[i]];
+    if (t->by_class) balance_order(t);
     qv_exec_write_bytes(t->exec, t->net->order, slot * n * sizeof *t->order, n * sizeof *t->order, t->order);
     t->in_slot[slot] = (int64_t)epoch;
 }
