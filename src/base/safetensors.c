@@ -2,13 +2,13 @@
 
 #include <ctype.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/csv.h"
 #include "base/io.h"
+#include "base/json.h"
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "safetensors files are little-endian; this machine would have to swap every element"
@@ -174,7 +174,7 @@ static qv_status make_header(qv_ctx *ctx, const qv_st_writer *w, const size_t *o
         const qv_st_tensor *t = &w->tensors[order[i]];
         failed |= json_object_set_new(root, t->name, header_entry(t, &offset));
     }
-    char *text = failed ? NULL : json_dumps(root, JSON_COMPACT);
+    char *text = failed ? NULL : qv_json_text(root, JSON_COMPACT);
     json_decref(root);
     if (!text) return qv_fail(ctx, QV_ERR_MEMORY, "no memory for the header of %zu tensors", w->n);
     qv_buf_puts(out, text);

@@ -91,15 +91,21 @@ qv_status qv_fail(qv_ctx *ctx, qv_status status, const char *fmt, ...)
     return status;
 }
 
+static qv_status status_of(int error)
+{
+    return error == ENOMEM || error == EMFILE || error == ENFILE ? QV_ERR_MEMORY : QV_ERR_IO;
+}
+
 qv_status qv_fail_errno(qv_ctx *ctx, const char *fmt, ...)
 {
     char reason[256];
+    qv_status status = status_of(errno);
     snprintf(reason, sizeof reason, ": %s", strerror(errno));
     va_list ap;
     va_start(ap, fmt);
     set_message(ctx, reason, fmt, ap);
     va_end(ap);
-    return QV_ERR_IO;
+    return status;
 }
 
 qv_status qv_fail_prefix(qv_ctx *ctx, qv_status status, const char *fmt, ...)

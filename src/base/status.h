@@ -17,7 +17,8 @@
 /* Sets the message and returns `status`. Clean-up code must not call it: the first cause counts. */
 qv_status qv_fail(qv_ctx *ctx, qv_status status, const char *fmt, ...) QV_PRINTF(3, 4);
 
-/* As qv_fail with QV_ERR_IO, followed by ": " and strerror(errno). */
+/* As qv_fail, followed by ": " and strerror(errno). QV_ERR_IO; QV_ERR_MEMORY where the process or the system is out of
+ * memory or of file handles, which says nothing about the file at hand. */
 qv_status qv_fail_errno(qv_ctx *ctx, const char *fmt, ...) QV_PRINTF(2, 3);
 
 /* Puts "text: " before the message at hand; for callers that know file or line. Returns `status`. */

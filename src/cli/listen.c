@@ -1,6 +1,5 @@
 /* quaver predict --stream and --timeline: a decision every so often about sound that goes on. */
 #include <errno.h>
-#include <jansson.h>
 #include <math.h>
 #include <poll.h>
 #include <stdio.h>
@@ -10,6 +9,7 @@
 
 #include "base/csv.h"
 #include "base/io.h"
+#include "base/json.h"
 #include "cli/cli.h"
 #include "data/features.h"
 #include "data/resample.h"
@@ -60,14 +60,16 @@ static qv_status print_csv(const listening *l, const qv_decision *d, int best, q
 static qv_status print_json(qv_ctx *ctx, const listening *l, const qv_decision *d, int best, qv_buf *b)
 {
     json_t *row = json_object(), *all = d->probs ? json_object() : json_null();
-    for (int k = 0; d->probs && k < l->n_classes; k++) json_object_set_new(all, l->classes[k], json_real(d->probs[k]));
-    if (l->file) json_object_set_new(row, "file", json_string(l->file));
-    json_object_set_new(row, "start", json_real(d->start));
-    json_object_set_new(row, "end", json_real(d->end));
-    json_object_set_new(row, "level_db", d->probs ? json_real(d->level) : json_null());
-    json_object_set_new(row, "predicted", d->probs ? json_string(l->classes[best]) : json_null());
-    json_object_set_new(row, "probabilities", all);
-    char *text = json_dumps(row, JSON_COMPACT | JSON_REAL_PRECISION(7));
+    int failed = 0;
+    for (int k = 0; d->probs && k < l->n_classes; k++)
+        failed |= json_object_set_new(all, l->classes[k], json_real(d->probs[k]));
+    if (l->file) failed |= json_object_set_new(row, "file", json_string(l->file));
+    failed |= json_object_set_new(row, "start", json_real(d->start));
+    failed |= json_object_set_new(row, "end", json_real(d->end));
+    failed |= json_object_set_new(row, "level_db", d->probs ? json_real(d->level) : json_null());
+    failed |= json_object_set_new(row, "predicted", d->probs ? json_string(l->classes[best]) : json_null());
+    failed |= json_object_set_new(row, "probabilities", all);
+    char *text = failed ? NULL : qv_json_text(row, JSON_COMPACT | JSON_REAL_PRECISION(7));
     if (text) qv_buf_printf(b, "%s\n", text);
     qv_status status = text ? QV_OK : qv_fail(ctx, QV_ERR_MEMORY, "no memory for a line of JSON");
     free(text);

@@ -1,5 +1,7 @@
+#include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/nearest.h"
@@ -74,6 +76,15 @@ static bool take_flag(int *argc, char **argv, const char *brief, const char *ful
     *argc = kept;
     argv[kept] = NULL;
     return found;
+}
+
+/* Jansson's parser goes on where its buffer cannot grow: it loses letters, or reads past the end. So it never sees that. */
+static void *json_memory(size_t n)
+{
+    void *p = malloc(n);
+    if (p) return p;
+    fputs("quaver: no memory\n", stderr);
+    _Exit(EXIT_FAILED);
 }
 
 static int exit_code(qv_status status)
@@ -181,6 +192,7 @@ int main(int argc, char **argv)
         print_help();
         return EXIT_USAGE;
     }
+    json_set_alloc_funcs(json_memory, free);
     const char *word = argv[1];
     if (strcmp(word, "--version") == 0) {
         printf("quaver %s\n", QV_VERSION);

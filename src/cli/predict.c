@@ -1,12 +1,12 @@
 /* quaver predict */
 #include <getopt.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/csv.h"
 #include "base/io.h"
+#include "base/json.h"
 #include "cli/cli.h"
 #include "train/speaker.h"
 
@@ -186,15 +186,20 @@ static qv_status print_json(qv_ctx *ctx, const qv_checkpoint *c, const qv_manife
         const double *p = probs + i * (size_t)c->n_classes;
         if (f->entries[i].frames == 0) continue;
         json_t *all = json_object();
-        for (int k = 0; k < c->n_classes; k++) json_object_set_new(all, c->classes[k], json_real(p[k]));
+        int lost = 0;
+        for (int k = 0; k < c->n_classes; k++) lost |= json_object_set_new(all, c->classes[k], json_real(p[k]));
         json_t *row = json_pack("{s:s, s:s, s:o}", "file", m->items[i].name, "predicted",
                                 c->classes[largest(p, c->n_classes)], "probabilities", all);
-        char *text = row ? json_dumps(row, JSON_COMPACT | JSON_REAL_PRECISION(7)) : NULL;
+        char *text = lost ? NULL : qv_json_text(row, JSON_COMPACT | JSON_REAL_PRECISION(7));
         if (text) qv_buf_printf(out, "%s\n", text);
         bool failed = !text;
         free(text);
         json_decref(row);
-        if (failed) return qv_fail(ctx, QV_ERR_DATA, "cannot write the name %s as JSON: it is not UTF-8", m->items[i].name);
+        if (!failed) continue;
+        const char *name = m->items[i].name;
+        if (qv_utf8_check(name, strlen(name)) == strlen(name))
+            return qv_fail(ctx, QV_ERR_MEMORY, "no memory for a line of JSON");
+        return qv_fail(ctx, QV_ERR_DATA, "cannot write the name %s as JSON: it is not UTF-8", name);
     }
     return QV_OK;
 }

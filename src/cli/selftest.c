@@ -1,13 +1,13 @@
 /* quaver selftest */
 #include <getopt.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "base/json.h"
 #include "cli/cli.h"
 #include "quaver_build.h"
 #include "selftest/selftest.h"
@@ -47,6 +47,7 @@ enum { PARTS = 3 };
 typedef struct printer {
     part parts[PARTS];
     json_t *rows;     /* NULL: a table */
+    int lost;         /* not 0: there was no memory for a row of JSON */
     const char *last; /* part whose heading was printed */
 } printer;
 
@@ -157,7 +158,7 @@ static void on_row(void *user, const qv_selftest_row *r)
         sum->cases += r->cases;
     }
     if (p->rows)
-        json_array_append_new(p->rows, row_json(r));
+        p->lost |= json_array_append_new(p->rows, row_json(r));
     else
         print_row(p, r);
 }
@@ -193,11 +194,11 @@ static qv_status print_json(qv_ctx *ctx, const arguments *a, printer *p, const q
                   qv_precision_name((qv_precision)a->s.precision), "seed", (json_int_t)a->o.seed, "thorough",
                   (int)a->o.thorough, "passed", (int)(r->failed == 0), "cases", (json_int_t)r->cases, "failed",
                   (json_int_t)r->failed, "elements", (json_int_t)r->elements, "seconds", r->seconds, "rows", p->rows);
-    if (!all) return qv_fail(ctx, QV_ERR_MEMORY, "no memory for the JSON text");
-    json_dumpf(all, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(17));
-    putchar('\n');
+    char *text = p->lost ? NULL : qv_json_text(all, JSON_INDENT(1) | JSON_REAL_PRECISION(17));
+    if (text) puts(text);
     json_decref(all);
-    return QV_OK;
+    free(text);
+    return text ? QV_OK : qv_fail(ctx, QV_ERR_MEMORY, "no memory for the JSON text");
 }
 
 static qv_status run(qv_ctx *ctx, arguments *a)

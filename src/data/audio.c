@@ -115,6 +115,7 @@ static qv_status open_file(qv_ctx *ctx, reader *r, const char *path)
     qv_status status = check_file(ctx, path, head, &n, &r->size);
     if (status != QV_OK) return status;
     r->file = sf_open(path, SFM_READ, &r->info);
+    if (!r->file && sf_error(NULL) == SF_ERR_SYSTEM) return qv_fail_errno(ctx, "cannot open it");
     if (!r->file) return qv_fail(ctx, QV_ERR_DATA, "%s", describe_head(head, n));
     if (r->info.samplerate < SOURCE_RATE_MIN || r->info.samplerate > SOURCE_RATE_MAX)
         return qv_fail(ctx, QV_ERR_DATA, "a sampling rate of %d Hz; %d to %d are supported", r->info.samplerate,

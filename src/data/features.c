@@ -2,6 +2,7 @@
 #define _XOPEN_SOURCE 700 /* realpath */
 #include "data/features.h"
 
+#include <errno.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -254,6 +255,10 @@ static qv_status identify(qv_ctx *ctx, const qv_manifest *m, const qv_feature_co
     for (size_t i = 0; i < m->n; i++) {
         const qv_item *item = &m->items[i];
         char *path = realpath(item->file, NULL);
+        if (!path && errno == ENOMEM) {
+            status = qv_fail_errno(ctx, "cannot find %s", item->file);
+            goto done;
+        }
         struct stat st = {0};
         bool there = stat(item->file, &st) == 0;
         qv_buf_puts(&settings, path ? path : item->file);

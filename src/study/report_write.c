@@ -1,11 +1,11 @@
 /* summary.json, written. The format is in report.h. */
-#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/csv.h"
 #include "base/io.h"
+#include "base/json.h"
 #include "study/report_data.h"
 
 static json_t *real_json(double x) { return isfinite(x) ? json_real(x) : json_null(); }
@@ -159,7 +159,7 @@ static json_t *summary_json(const qv_summary *s)
 /* Takes over `root`, which may be NULL. */
 static qv_status print_json(qv_ctx *ctx, json_t *root, qv_buf *out)
 {
-    char *text = root ? json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) : NULL;
+    char *text = qv_json_text(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
     if (text) qv_buf_printf(out, "%s\n", text);
     json_decref(root);
     free(text);

@@ -1,12 +1,12 @@
 #include "study/store.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
 
 #include "base/io.h"
+#include "base/json.h"
 
 enum { LARGEST_FILE = 8 << 20, FORMAT = 1, MOST_CLASSES = 1000, LARGEST_COUNT = 1000000000 };
 
@@ -113,19 +113,9 @@ static json_t *scales_json(const qv_study_record *r)
     return NULL;
 }
 
-static json_t *classes_json(const qv_study_record *r)
-{
-    json_t *list = json_array();
-    int failed = 0;
-    for (int i = 0; i < r->n_classes; i++) failed |= json_array_append_new(list, json_string(r->classes[i]));
-    if (!failed) return list;
-    json_decref(list);
-    return NULL;
-}
-
 static char *dump(json_t *j)
 {
-    char *text = j ? json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
+    char *text = qv_json_text(j, JSON_COMPACT | JSON_REAL_PRECISION(17));
     json_decref(j);
     return text;
 }
@@ -136,7 +126,7 @@ static char *result_line(const qv_study_record *r)
                                 speakers_json(r));
     return dump(json_pack("{s:i, s:s, s:s, s:s, s:I, s:s, s:s, s:o, s:i, s:I, s:o, s:n, s:o, s:o}", "format", FORMAT,
                           "corpus", r->corpus, "cell", r->cell, "fold", r->fold, "seed", (json_int_t)r->seed,
-                          "manifest", r->manifest, "settings", r->settings, "classes", classes_json(r), "epoch",
+                          "manifest", r->manifest, "settings", r->settings, "classes", qv_json_names(r->classes, (size_t)r->n_classes), "epoch",
                           r->epoch, "parameters", (json_int_t)r->parameters, "running", running, "even", "curve",
                           curve_json(r), "scales", scales_json(r)));
 }

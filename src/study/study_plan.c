@@ -1,11 +1,11 @@
 /* plan.json and study.ini of a study's folder. */
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/io.h"
+#include "base/json.h"
 #include "study/study_own.h"
 
 enum { LARGEST_PLAN = 64 << 20, FORMAT = 1 };
@@ -88,16 +88,6 @@ void qv_plan_free(qv_plan *p)
 
 /* ---- written ---- */
 
-static json_t *names_json(char *const *names, size_t n)
-{
-    json_t *list = json_array();
-    int failed = 0;
-    for (size_t i = 0; i < n; i++) failed |= json_array_append_new(list, json_string(names[i]));
-    if (!failed) return list;
-    json_decref(list);
-    return NULL;
-}
-
 static json_t *corpus_json(const qv_plan_corpus *c)
 {
     json_t *folds = json_array();
@@ -106,11 +96,11 @@ static json_t *corpus_json(const qv_plan_corpus *c)
         const qv_plan_fold *f = &c->folds[i];
         failed |= json_array_append_new(folds, json_pack("{s:s, s:I, s:I, s:o}", "name", f->name, "train",
                                                          (json_int_t)f->train, "test", (json_int_t)f->test, "speakers",
-                                                         names_json(f->speakers, f->n_speakers)));
+                                                         qv_json_names(f->speakers, f->n_speakers)));
     }
     json_t *corpus = json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:o}", "name", c->name, "manifest", c->manifest, "hash",
                                c->hash, "recordings", (json_int_t)c->recordings, "skipped", (json_int_t)c->skipped,
-                               "classes", names_json(c->classes, c->n_classes), "folds", folds);
+                               "classes", qv_json_names(c->classes, c->n_classes), "folds", folds);
     if (!failed) return corpus;
     json_decref(corpus);
     return NULL;
@@ -125,7 +115,7 @@ qv_status qv_plan_write(qv_ctx *ctx, const qv_plan *p, const char *out)
     for (size_t i = 0; i < p->n_corpora; i++) failed |= json_array_append_new(corpora, corpus_json(&p->corpora[i]));
     json_t *root = json_pack("{s:i, s:i, s:s?, s:o}", "format", FORMAT, "seeds", p->seeds, "command", p->command,
                              "corpora", corpora);
-    if (root && !failed) text = json_dumps(root, JSON_INDENT(1));
+    if (!failed) text = qv_json_text(root, JSON_INDENT(1));
     json_decref(root);
     if (!text) return qv_fail(ctx, QV_ERR_DATA, "%s/plan.json: a name in it is not UTF-8, or there is no memory", out);
     QV_TRY(qv_path_join(ctx, &path, out, "plan.json"));

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <float.h>
-#include <jansson.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,6 +9,7 @@
 #include <string.h>
 
 #include "base/io.h"
+#include "base/json.h"
 #include "base/safetensors.h"
 #include "quaver_build.h"
 
@@ -101,11 +101,8 @@ static qv_status meta_printf(qv_ctx *ctx, qv_st_writer *w, const char *key, cons
 
 static qv_status add_names(qv_ctx *ctx, qv_st_writer *w, const char *key, char *const *names, int n)
 {
-    json_t *list = json_array();
-    char *text = NULL;
-    for (int i = 0; list && i < n; i++)
-        if (json_array_append_new(list, json_string(names[i])) != 0) break;
-    if (list && json_array_size(list) == (size_t)n) text = json_dumps(list, JSON_COMPACT);
+    json_t *list = qv_json_names(names, (size_t)n);
+    char *text = qv_json_text(list, JSON_COMPACT);
     qv_status status = text ? qv_st_add_meta(ctx, w, key, text) : qv_fail(ctx, QV_ERR_MEMORY, "no memory for names");
     free(text);
     json_decref(list);

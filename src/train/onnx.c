@@ -1,11 +1,11 @@
 /* Walks the evaluation list of the program, op by op: the graph is what quaver itself runs. */
 #include "train/onnx.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "quaver_build.h"
 #include "train/onnx_graph.h"
 
@@ -294,9 +294,8 @@ static void add_real(exporter *x, const char *key, double value)
 
 static qv_status add_classes(exporter *x)
 {
-    json_t *list = json_array();
-    for (int i = 0; i < x->c->n_classes; i++) json_array_append_new(list, json_string(x->c->classes[i]));
-    char *text = json_dumps(list, JSON_COMPACT);
+    json_t *list = qv_json_names(x->c->classes, (size_t)x->c->n_classes);
+    char *text = qv_json_text(list, JSON_COMPACT);
     if (text) qv_onnx_metadata(&x->g, "classes", text);
     qv_status status = text ? QV_OK : qv_fail(x->ctx, QV_ERR_MEMORY, "no memory for the names of classes");
     free(text);

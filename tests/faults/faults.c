@@ -72,7 +72,6 @@ void *__wrap_realloc(void *p, size_t n) { return no_memory() ? NULL : __real_rea
 void *__wrap_aligned_alloc(size_t align, size_t n) { return no_memory() ? NULL : __real_aligned_alloc(align, n); }
 char *__wrap_strdup(const char *s) { return no_memory() ? NULL : __real_strdup(s); }
 char *__wrap_realpath(const char *path, char *out) { return no_memory() ? NULL : __real_realpath(path, out); }
-void *qv_faults_malloc(size_t n) { return __wrap_malloc(n); }
 
 static bool no_file(void) { return fails(QV_FAULT_IO, EMFILE); }
 static bool no_disk(void) { return fails(QV_FAULT_IO, ENOSPC); }

@@ -13,7 +13,4 @@ void qv_faults_set(qv_fault_kind kind, size_t n, bool stay);
 /* Calls of that kind since then. */
 size_t qv_faults_seen(qv_fault_kind kind);
 
-/* For libraries that take allocators. */
-void *qv_faults_malloc(size_t n);
-
 #endif
