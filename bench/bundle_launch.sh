@@ -1,6 +1,7 @@
 #!/bin/sh
 # Starts a program of the bundle under the name that this was called by. What it needs and the bundle does not hold
-# (cuDNN, cuBLAS, NVRTC) is looked for in LD_LIBRARY_PATH, in the CUDA toolkit and in a PyTorch installation of $PYTHON.
+# (cuDNN, cuBLAS, NVRTC) is looked for in LD_LIBRARY_PATH, in the CUDA toolkit (CUDA_HOME, /usr/local/cuda) and in a
+# PyTorch installation of $PYTHON.
 here=$(cd "$(dirname "$(readlink -f "$0")")" && pwd)
 program=$here/bin/$(basename "$0")
 [ -x "$program" ] || { echo "$0: there is no program $program" >&2; exit 1; }
@@ -10,13 +11,14 @@ export LD_LIBRARY_PATH
 missing() { ldd "$program" | sed -n 's/^[[:space:]]*\([^ ]*\) => not found.*/\1/p' | tr '\n' ' '; }
 
 of_toolkit() {
-    for folder in "${CUDA_HOME:-}/lib64" /usr/local/cuda/lib64 /usr/local/cuda/targets/*/lib; do
-        [ -d "$folder" ] && printf ':%s' "$folder"
+    for folder in ${CUDA_HOME:+"$CUDA_HOME"/lib64 "$CUDA_HOME"/lib} /usr/local/cuda/lib64 /usr/local/cuda/lib \
+        /usr/local/cuda/targets/*/lib; do
+        if [ -d "$folder" ]; then printf ':%s' "$folder"; fi
     done
 }
 
 of_pytorch() {
-    "${PYTHON:-python3}" - 2>/dev/null <<'END'
+    "$python" - 2>/dev/null <<'END'
 import glob, importlib.util, os
 for name, pattern in (("nvidia", "*/lib"), ("torch", "lib")):
     spec = importlib.util.find_spec(name)
@@ -26,12 +28,24 @@ for name, pattern in (("nvidia", "*/lib"), ("torch", "lib")):
 END
 }
 
-[ -z "$(missing)" ] || LD_LIBRARY_PATH=$LD_LIBRARY_PATH$(of_toolkit)
-[ -z "$(missing)" ] || LD_LIBRARY_PATH=$LD_LIBRARY_PATH$(of_pytorch)
+python=${PYTHON:-python3} given=${LD_LIBRARY_PATH#"$here/lib"} toolkit='' pytorch=''
+if [ -n "$(missing)" ]; then
+    toolkit=$(of_toolkit)
+    LD_LIBRARY_PATH=$LD_LIBRARY_PATH$toolkit
+fi
+if [ -n "$(missing)" ]; then
+    pytorch=$(of_pytorch)
+    LD_LIBRARY_PATH=$LD_LIBRARY_PATH$pytorch
+fi
 lacks=$(missing)
 if [ -n "$lacks" ]; then
-    echo "$0: not found: $lacks" >&2
-    echo "They are looked for in LD_LIBRARY_PATH, /usr/local/cuda, and the PyTorch of ${PYTHON:-python3} (PYTHON names another one)." >&2
+    {
+        echo "$0: not found: $lacks"
+        echo "  LD_LIBRARY_PATH: ${given:-nothing in it}"
+        echo "  CUDA toolkit: ${toolkit:-none in CUDA_HOME (${CUDA_HOME:-not set}) or /usr/local/cuda}"
+        echo "  PyTorch: ${pytorch:-no nvidia/*/lib of $python (PYTHON names another one)}"
+        echo "  What to do: install the CUDA toolkit and cuDNN, or a PyTorch for the same CUDA, or name their folder in LD_LIBRARY_PATH."
+    } | sed 's/: :/: /' >&2
     exit 1
 fi
 exec "$program" "$@"

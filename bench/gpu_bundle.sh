@@ -29,10 +29,11 @@ mkdir -p "$dir"
 dir=$(cd "$dir" && pwd)
 build=$dir/build tree=$dir/quaver-gpu
 
-# Old-style RPATH: it holds for the libraries of libraries too.
+# Old-style RPATH: it holds for the libraries of libraries too. That of the install, since CMake pads a build's with an
+# empty folder, which is the current one.
 # shellcheck disable=SC2016 # the loader expands it
 cmake -S "$source" -B "$build" -DCMAKE_BUILD_TYPE=Release -DQV_CUDA=ON -DQV_ONEDNN=OFF -DQV_TESTS=ON -DQV_BENCH=ON \
-    -DCMAKE_CUDA_ARCHITECTURES="$arch" -DCMAKE_BUILD_RPATH='$ORIGIN/../lib' -DCMAKE_BUILD_WITH_INSTALL_RPATH=OFF \
+    -DCMAKE_CUDA_ARCHITECTURES="$arch" -DCMAKE_INSTALL_RPATH='$ORIGIN/../lib' -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON \
     -DCMAKE_EXE_LINKER_FLAGS=-Wl,--disable-new-dtags >"$dir/build.log" 2>&1 || { tail -20 "$dir/build.log" >&2; die "configuring failed"; }
 programs="quaver test_kernels_gpu"
 for bench in "$source"/bench/bench_*.c; do programs="$programs $(basename "$bench" .c)"; done
