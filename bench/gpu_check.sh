@@ -6,7 +6,7 @@
 #   cpu        quaver selftest on the processor: the control
 #   selftest   quaver selftest on the GPU, in fp32, tf32 and bf16
 #   sanitizer  compute-sanitizer memcheck, racecheck, initcheck and synccheck on the kernels' tests
-#   kernels    each kernel's share of the copy bandwidth measured in the same run
+#   kernels    what each kind of op takes of a training step, in bf16 and fp32
 #   sweep      training steps, batches of 16 to 1024, in each precision
 #   step       training steps against PyTorch's, in turn (bench/peers/torch_step.py)
 #   replicas   several trainings side by side
@@ -93,11 +93,15 @@ field() { sed -n "s/.*\"$1\": *\"\{0,1\}\([^,\"}]*\).*/\1/p"; }
 
 # --- what is here ---
 
+[ -n "$python" ] || for p in python3 python; do
+    command -v $p >/dev/null && { python=$p; break; }
+done
 quaver=$(tool quaver)
 commit=$(cat "$root/COMMIT" 2>/dev/null || git -C "$root" rev-parse --short HEAD 2>/dev/null || echo unknown)
 part=start part_started=$started
 [ -n "$quaver" ] || { echo "gpu_check.sh: no quaver in $build: build first, or name the build folder in QV_BUILD" >&2; exit 1; }
-"$quaver" doctor >"$out/doctor.log" 2>&1
+export PYTHON="$python" # whose libraries the bundle may use
+"$quaver" doctor >"$out/doctor.log" 2>&1 || { echo "gpu_check.sh: quaver does not start:" >&2; cat "$out/doctor.log" >&2; exit 1; }
 
 # The GPU's name: of nvidia-smi, which knows most; else of the driver, asked by the program itself.
 gpu='' driver='' memory='' capability=''
@@ -121,9 +125,6 @@ if [ -z "$gpu" ]; then
         ;;
     esac
 fi
-[ -n "$python" ] || for p in python3 python; do
-    command -v $p >/dev/null && { python=$p; break; }
-done
 torch=$([ -n "$python" ] && "$python" -c 'import importlib.metadata as m; print(m.version("torch"))' 2>/dev/null)
 toolkit=$(nvcc --version 2>/dev/null | sed -n 's/.*release \([0-9.]*\).*/\1/p')
 why_no_gpu="no device"
@@ -165,13 +166,20 @@ part_sanitizer() {
     verdict $worst "$said"
 }
 
+# The table of bench_step --profile, a line "conv   1.234 ms   5.6 %" an op, as JSON.
 part_kernels() {
-    bench=$(tool bench_kernels)
-    [ -n "$bench" ] || { skip "bench_kernels was not built"; return; }
-    limited 60 "$bench" >"$out/kernels.log" 2>&1
-    code=$?
-    grep '^{' "$out/kernels.log" >"$out/kernels.jsonl"
-    verdict $code "$(wc -l <"$out/kernels.jsonl") lines"
+    bench=$(tool bench_step) worst=0
+    [ -n "$bench" ] || { skip "bench_step was not built"; return; }
+    for precision in bf16 fp32; do
+        limited 40 "$bench" --device "$device" --precision $precision --profile >"$out/kernels-$precision.log" 2>&1
+        code=$?
+        [ $code -eq 0 ] || worst=$code
+        sed -n "s/^\([a-z_0-9]*\)  *\([0-9.]*\) ms  *\([0-9.]*\) %\$/{\"op\": \"\1\", \"precision\": \"$precision\", \"ms\": \2, \"percent\": \3}/p" \
+            "$out/kernels-$precision.log" >>"$out/kernels.jsonl"
+    done
+    cat "$out"/kernels-*.log >"$out/kernels.log"
+    [ $worst -ne 0 ] || [ -s "$out/kernels.jsonl" ] || worst=1
+    verdict $worst "$(wc -l <"$out/kernels.jsonl") lines"
 }
 
 part_sweep() {
@@ -208,7 +216,7 @@ part_step() {
     peers bf16 bf16 64 1 eager,compile-graph
     peers fp32 fp32 64 1 eager,compile-graph
     rm -rf "$out/inductor"
-    [ -s "$out/step.jsonl" ]
+    grep -q '"contender": "quaver".*median_ms' "$out/step.jsonl" && ! grep -q '"beside".*"failed"' "$out/step.jsonl"
     verdict $? "$(grep -c median_ms "$out/step.jsonl") timings, $(grep -c '"failed"' "$out/step.jsonl") contenders failed"
 }
 
