@@ -106,14 +106,18 @@ def make_step(o, torch, net, x, labels):
     return step
 
 
-def captured(torch, step):
-    """The step as one CUDA graph. Random numbers are drawn anew at each replay."""
+def captured(torch, net, step):
+    """The step as one CUDA graph. Random numbers are drawn anew at each replay.
+
+    Gradients are absent when the capture begins, so that the backward pass writes them in the graph's own memory
+    (PyTorch's notes on CUDA graphs)."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         for _ in range(5):
             step()
     torch.cuda.current_stream().wait_stream(stream)
+    net.zero_grad(set_to_none=True)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         loss = step()
@@ -144,7 +148,7 @@ def prepare(o, torch):
     labels = torch.randint(o.classes, (o.batch,)).to(o.device)
     step = make_step(o, torch, net, x, labels)
     graph = o.contender in ("graph", "graph-channels-last", "compile-graph")
-    return captured(torch, step) if graph else step, model.count(net)[0]
+    return captured(torch, net, step) if graph else step, model.count(net)[0]
 
 
 def measure(o):
