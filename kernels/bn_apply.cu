@@ -171,7 +171,8 @@ __global__ void __launch_bounds__(QV_BLOCK, NORM ? 1 : 2)
     if (at.row < at.end) {
         measured_rows<T, V, NORM> f(o, plane, at.row, at.column);
         const qv_raw<T, V> origin = f.combined(f.fetch(0, o.alpha[0]));
-        qv_each_row<2>(g, at, f);
+        /* From 10.0 on the compiler finds no place for a second row of eight channels. */
+        qv_each_row<qv_arch >= 1000 && V == 8 && !NORM ? 1 : 2>(g, at, f);
         f.d.moments(qv_unpack(origin), m);
     }
     qv_join_lanes<qv_moments<V>>(m, g, at);

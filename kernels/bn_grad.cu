@@ -136,16 +136,20 @@ __device__ inline void sum_block(const grad_operands &o, float *part, const qv_r
     }
 }
 
+/* Blocks that shall be resident at once: both halves of x with a ReLU's mask, which no network asks for, need more
+ * registers than two leave a thread. */
+template <int V, int XS, bool RELU> inline constexpr int resident = XS * V == 16 && RELU ? 1 : 2;
+
 template <class T, int V, int XS, int DS, bool RELU>
-__global__ void __launch_bounds__(QV_BLOCK, 2) sums_blocks(grad_operands o, float *part, qv_rows g, qv_plane plane)
+__global__ void __launch_bounds__(QV_BLOCK, (resident<V, XS, RELU>))
+    sums_blocks(grad_operands o, float *part, qv_rows g, qv_plane plane)
 {
     sum_block<T, V, XS, DS, RELU>(o, part, g, plane, qv_last_first());
 }
 
-/* In one launch. rstd has `period` channels: as many as the result, or half of them (bn.repeat). Both halves of x at
- * once with a ReLU's mask need more registers than two resident blocks leave a thread. */
+/* In one launch. rstd has `period` channels: as many as the result, or half of them (bn.repeat). */
 template <class T, int V, int XS, int DS, bool RELU>
-__global__ void __launch_bounds__(QV_BLOCK, XS * V == 16 && RELU ? 1 : 2)
+__global__ void __launch_bounds__(QV_BLOCK, (resident<V, XS, RELU>))
     sums_whole(grad_operands o, qv_parts p, float *dgamma, float *dbeta, uint32_t period, qv_rows g, qv_plane plane)
 {
     const uint32_t block = qv_last_first();
@@ -260,8 +264,8 @@ __global__ void __launch_bounds__(QV_BLOCK, 2) grad_apply(grad_operands o, qv_ro
     const qv_place at = qv_place_of(g, blockIdx.x);
     if (at.row >= at.end) return;
     applied_rows<T, V, XS, DS, RELU> f(o, plane, at, g.rows);
-    /* Two sides and a mask leave no registers for a second row. */
-    qv_each_row<XS == 2 && RELU ? 1 : 2>(g, at, f);
+    /* Two sides and a mask leave no registers for a second row; on 8.x two sides of eight channels do not either. */
+    qv_each_row<XS == 2 && (RELU || (V == 8 && qv_arch / 100 == 8)) ? 1 : 2>(g, at, f);
 }
 
 struct run_sums {

@@ -11,6 +11,14 @@
 #include "kernels/kernels.h"
 #include "kernels/qv_simt.h"
 
+/* The architecture that is compiled for, 900 for 9.0; 0 on the host and under the emulation. Only the number of rows
+ * under way may depend on it, which changes no bit of a result. */
+#ifdef __CUDA_ARCH__
+inline constexpr int qv_arch = __CUDA_ARCH__;
+#else
+inline constexpr int qv_arch = 0;
+#endif
+
 /* V neighbouring channels as numbers. */
 template <int V> struct qv_pack {
     float v[V];
