@@ -15,6 +15,7 @@
 
 #include "backend/backend.h"
 #include "base/parallel.h"
+#include "op_case.h"
 
 #if QV_X86
 #include <immintrin.h>
@@ -22,43 +23,34 @@
 
 enum { MAX_ROUNDS = 99, COPY_FLOATS = 32 << 20 };
 
-/* Shapes of one run: x is [N, size, size, in]. */
-typedef struct bench_case {
-    qv_op_kind kind;
-    int count, size, in, out; /* runs a step; channels before and after */
-    int kernel, stride, groups;
-    int relu, repeat;
-    bool coef, addend;
-} bench_case;
-
 #define CONVS(count, size, in, out, kernel, stride, groups)                   \
-    {QV_OP_CONV, count, size, in, out, kernel, stride, groups, 0, 0, 0, 0},   \
-    {QV_OP_CONV_GRAD_X, count, size, in, out, kernel, stride, groups, 0, 0, 0, 0}, \
-    {QV_OP_CONV_GRAD_W, count, size, in, out, kernel, stride, groups, 0, 0, 0, 0}
+    {QV_OP_CONV, count, size, in, out, kernel, stride, groups, 0, 0, 0},   \
+    {QV_OP_CONV_GRAD_X, count, size, in, out, kernel, stride, groups, 0, 0, 0}, \
+    {QV_OP_CONV_GRAD_W, count, size, in, out, kernel, stride, groups, 0, 0, 0}
 /* The passes of `count` blocks on [size, size], both branches C wide, after a first normalization of `in` channels. */
 #define BLOCK_PASSES(count, size, c)                                                        \
-    {QV_OP_BN_STATS, 2 * (count), size, 2 * (c), 2 * (c), 0, 0, 0, 0, 1, 0, 0},             \
-    {QV_OP_BN_APPLY, count, size, 2 * (c), 2 * (c), 0, 0, 0, 1, 1, 0, 0},                   \
-    {QV_OP_BN_SHAKE_ADD, count, size, c, c, 0, 0, 0, 0, 1, 0, 0},                           \
-    {QV_OP_BN_GRAD_SUMS, count, size, 2 * (c), 2 * (c), 0, 0, 0, 0, 1, 1, 0},               \
-    {QV_OP_BN_GRAD_APPLY, count, size, 2 * (c), 2 * (c), 0, 0, 0, 0, 1, 1, 0},              \
-    {QV_OP_BN_GRAD_SUMS, count, size, 2 * (c), 2 * (c), 0, 0, 0, 1, 1, 0, 0},               \
-    {QV_OP_BN_GRAD_APPLY, count, size, 2 * (c), 2 * (c), 0, 0, 0, 1, 1, 0, 0}
+    {QV_OP_BN_STATS, 2 * (count), size, 2 * (c), 2 * (c), 0, 0, 0, 0, 1, 0},             \
+    {QV_OP_BN_APPLY, count, size, 2 * (c), 2 * (c), 0, 0, 0, 1, 1, 0},                   \
+    {QV_OP_BN_SHAKE_ADD, count, size, c, c, 0, 0, 0, 0, 1, 0},                           \
+    {QV_OP_BN_GRAD_SUMS, count, size, 2 * (c), 2 * (c), 0, 0, 0, 0, 1, OP_COEF},               \
+    {QV_OP_BN_GRAD_APPLY, count, size, 2 * (c), 2 * (c), 0, 0, 0, 0, 1, OP_COEF},              \
+    {QV_OP_BN_GRAD_SUMS, count, size, 2 * (c), 2 * (c), 0, 0, 0, 1, 1, 0},               \
+    {QV_OP_BN_GRAD_APPLY, count, size, 2 * (c), 2 * (c), 0, 0, 0, 1, 1, 0}
 #define ENTRY_PASSES(count, size, in)                                                       \
-    {QV_OP_BN_STATS, count, size, in, in, 0, 0, 0, 0, 1, 0, 0},                             \
-    {QV_OP_BN_APPLY, count, size, in, 2 * (in), 0, 0, 0, 1, 2, 0, 0},                       \
-    {QV_OP_BN_GRAD_SUMS, count, size, in, 2 * (in), 0, 0, 0, 1, 2, 0, 0},                   \
-    {QV_OP_BN_GRAD_APPLY, count, size, in, 2 * (in), 0, 0, 0, 1, 2, 0, 1}
+    {QV_OP_BN_STATS, count, size, in, in, 0, 0, 0, 0, 1, 0},                             \
+    {QV_OP_BN_APPLY, count, size, in, 2 * (in), 0, 0, 0, 1, 2, 0},                       \
+    {QV_OP_BN_GRAD_SUMS, count, size, in, 2 * (in), 0, 0, 0, 1, 2, 0},                   \
+    {QV_OP_BN_GRAD_APPLY, count, size, in, 2 * (in), 0, 0, 0, 1, 2, OP_ADDEND}
 #define SHORTCUT_PASSES(size, c)                                                            \
-    {QV_OP_BN_STATS, 1, size, c, c, 0, 0, 0, 0, 1, 0, 0},                                   \
-    {QV_OP_BN_APPLY, 1, size, c, c, 0, 0, 0, 0, 1, 0, 0},                                   \
-    {QV_OP_BN_GRAD_SUMS, 1, size, c, c, 0, 0, 0, 0, 1, 0, 0},                               \
-    {QV_OP_BN_GRAD_APPLY, 1, size, c, c, 0, 0, 0, 0, 1, 0, 0}
+    {QV_OP_BN_STATS, 1, size, c, c, 0, 0, 0, 0, 1, 0},                                   \
+    {QV_OP_BN_APPLY, 1, size, c, c, 0, 0, 0, 0, 1, 0},                                   \
+    {QV_OP_BN_GRAD_SUMS, 1, size, c, c, 0, 0, 0, 0, 1, 0},                               \
+    {QV_OP_BN_GRAD_APPLY, 1, size, c, c, 0, 0, 0, 0, 1, 0}
 
 /* Reference network, preact-bn: width 32, two blocks a stage. The last rows (count 0) are of other orders. */
-static const bench_case cases[] = {
-    {QV_OP_CONV, 1, 64, 1, 32, 3, 1, 1, 0, 0, 0, 0},
-    {QV_OP_CONV_GRAD_W, 1, 64, 1, 32, 3, 1, 1, 0, 0, 0, 0},
+static const op_case cases[] = {
+    {QV_OP_CONV, 1, 64, 1, 32, 3, 1, 1, 0, 0, 0},
+    {QV_OP_CONV_GRAD_W, 1, 64, 1, 32, 3, 1, 1, 0, 0, 0},
     CONVS(4, 64, 64, 64, 3, 1, 2),
     CONVS(1, 64, 64, 128, 3, 2, 2),
     CONVS(3, 32, 128, 128, 3, 1, 2),
@@ -74,17 +66,17 @@ static const bench_case cases[] = {
     SHORTCUT_PASSES(16, 128),
     ENTRY_PASSES(1, 16, 128),
     BLOCK_PASSES(2, 16, 128),
-    {QV_OP_BN_STATS, 1, 16, 128, 128, 0, 0, 0, 0, 1, 0, 0},
-    {QV_OP_BN_APPLY, 1, 16, 128, 128, 0, 0, 0, 1, 1, 0, 0},
-    {QV_OP_BN_GRAD_SUMS, 1, 16, 128, 128, 0, 0, 0, 1, 1, 0, 0},
-    {QV_OP_BN_GRAD_APPLY, 1, 16, 128, 128, 0, 0, 0, 1, 1, 0, 0},
-    {QV_OP_POOL, 1, 16, 128, 128, 0, 0, 0, 0, 0, 0, 0},
-    {QV_OP_POOL_GRAD, 1, 16, 128, 128, 0, 0, 0, 0, 0, 0, 0},
-    {QV_OP_RELU, 0, 64, 32, 32, 0, 0, 0, 0, 0, 0, 0},
-    {QV_OP_RELU_GRAD, 0, 64, 32, 32, 0, 0, 0, 0, 0, 0, 0},
-    {QV_OP_ADD, 0, 64, 32, 32, 0, 0, 0, 0, 0, 0, 0},
-    {QV_OP_SHAKE_ADD, 0, 64, 32, 32, 0, 0, 0, 0, 0, 0, 0},
-    {QV_OP_SHAKE_GRAD, 0, 64, 32, 32, 0, 0, 0, 0, 0, 0, 0},
+    {QV_OP_BN_STATS, 1, 16, 128, 128, 0, 0, 0, 0, 1, 0},
+    {QV_OP_BN_APPLY, 1, 16, 128, 128, 0, 0, 0, 1, 1, 0},
+    {QV_OP_BN_GRAD_SUMS, 1, 16, 128, 128, 0, 0, 0, 1, 1, 0},
+    {QV_OP_BN_GRAD_APPLY, 1, 16, 128, 128, 0, 0, 0, 1, 1, 0},
+    {QV_OP_POOL, 1, 16, 128, 128, 0, 0, 0, 0, 0, 0},
+    {QV_OP_POOL_GRAD, 1, 16, 128, 128, 0, 0, 0, 0, 0, 0},
+    {QV_OP_RELU, 0, 64, 32, 32, 0, 0, 0, 0, 0, 0},
+    {QV_OP_RELU_GRAD, 0, 64, 32, 32, 0, 0, 0, 0, 0, 0},
+    {QV_OP_ADD, 0, 64, 32, 32, 0, 0, 0, 0, 0, 0},
+    {QV_OP_SHAKE_ADD, 0, 64, 32, 32, 0, 0, 0, 0, 0, 0},
+    {QV_OP_SHAKE_GRAD, 0, 64, 32, 32, 0, 0, 0, 0, 0, 0},
     CONVS(0, 64, 32, 64, 3, 1, 1),
     CONVS(0, 64, 32, 128, 3, 2, 1),
 };
@@ -194,82 +186,11 @@ static void measure_limits(bench *b)
 static void measure_limits(bench *b) { (void)b; }
 #endif
 
-static qv_tensor tensor(int n, int size, int c)
+/* Host memory behind every operand that is there. */
+static void fill(qv_tensor *t, int n)
 {
-    qv_tensor t = {NULL, n, size, size, c, QV_REAL};
-    t.data = filled(qv_tensor_len(&t));
-    return t;
-}
-
-static qv_tensor channels(int c)
-{
-    qv_tensor t = {NULL, 1, 1, 1, c, QV_REAL};
-    t.data = filled(qv_tensor_len(&t));
-    return t;
-}
-
-/* Operands in the order of ops.def. */
-static void make_operands(const bench *b, const bench_case *k, qv_op *op, qv_tensor *in, qv_tensor *out)
-{
-    const int n = b->batch;
-    *op = (qv_op){.kind = (int32_t)k->kind};
-    if (k->kernel) {
-        const qv_conv_attr a = {k->kernel, k->stride, k->kernel / 2, k->groups};
-        const int half = (k->size + 2 * a.pad - a.kernel) / a.stride + 1;
-        qv_tensor x = tensor(n, k->size, k->in), y = tensor(n, half, k->out);
-        qv_tensor w = {NULL, k->out, k->kernel, k->kernel, k->in / k->groups, QV_REAL};
-        w.data = filled(qv_tensor_len(&w));
-        op->a.conv = a;
-        in[0] = k->kind == QV_OP_CONV_GRAD_X ? y : x;
-        in[1] = k->kind == QV_OP_CONV_GRAD_W ? y : w;
-        out[0] = k->kind == QV_OP_CONV ? y : k->kind == QV_OP_CONV_GRAD_X ? x : w;
-        return;
-    }
-    op->a.bn = (qv_bn_attr){.eps = 1e-5f, .relu = k->relu, .repeat = k->repeat};
-    switch (k->kind) {
-    case QV_OP_BN_STATS:
-        in[0] = tensor(n, k->size, k->in);
-        out[0] = channels(k->in), out[1] = channels(k->in);
-        break;
-    case QV_OP_BN_APPLY:
-        in[0] = tensor(n, k->size, k->in);
-        for (int i = 1; i < 5; i++) in[i] = channels(k->out);
-        out[0] = tensor(n, k->size, k->out);
-        break;
-    case QV_OP_BN_GRAD_SUMS:
-    case QV_OP_BN_GRAD_APPLY: {
-        const int sums = k->kind == QV_OP_BN_GRAD_SUMS;
-        in[0] = tensor(n, k->size, k->coef ? k->in / 2 : k->out), in[1] = tensor(n, k->size, k->in);
-        for (int i = 2; i < (sums ? 6 : 8); i++) in[i] = channels(k->out);
-        if (k->coef) in[sums ? 6 : 8] = tensor(n, 1, 1);
-        if (k->addend) in[9] = tensor(n, k->size, k->in);
-        out[0] = sums ? channels(k->out) : tensor(n, k->size, k->in);
-        if (sums) out[1] = channels(k->out);
-        break;
-    }
-    case QV_OP_SHAKE_ADD:
-        in[0] = tensor(n, k->size, 2 * k->in), in[1] = tensor(n, 1, 1);
-        in[2] = tensor(n, k->size, k->in), out[0] = tensor(n, k->size, k->in);
-        break;
-    case QV_OP_SHAKE_GRAD:
-        in[0] = tensor(n, k->size, k->in), in[1] = tensor(n, 1, 1), out[0] = tensor(n, k->size, 2 * k->in);
-        break;
-    case QV_OP_BN_SHAKE_ADD:
-        in[0] = tensor(n, k->size, 2 * k->in);
-        for (int i = 1; i < 5; i++) in[i] = channels(2 * k->in);
-        in[5] = tensor(n, 1, 1), in[6] = tensor(n, k->size, k->in), out[0] = tensor(n, k->size, k->in);
-        break;
-    case QV_OP_POOL:
-        in[0] = tensor(n, k->size, k->in), out[0] = tensor(n, 1, k->in);
-        break;
-    case QV_OP_POOL_GRAD:
-        in[0] = tensor(n, 1, k->in), out[0] = tensor(n, k->size, k->in);
-        break;
-    default: /* relu, relu_grad, add */
-        in[0] = tensor(n, k->size, k->in), in[1] = tensor(n, k->size, k->in), out[0] = tensor(n, k->size, k->in);
-        if (k->kind == QV_OP_RELU) free(in[1].data), in[1] = (qv_tensor){0};
-        break;
-    }
+    for (int i = 0; i < n; i++)
+        if (t[i].n) t[i].data = filled(qv_tensor_len(&t[i]));
 }
 
 static int by_value(const void *a, const void *b)
@@ -305,27 +226,20 @@ static bool time_rounds(bench *b, qv_op *op, qv_tensor *in, qv_tensor *out, doub
 }
 
 /* GFLOP of a convolution, GB of a pass. */
-static double work_of(const bench *b, const bench_case *k, const qv_tensor *in, const qv_tensor *out)
+static double work_of(const bench *b, const op_case *k, const qv_op *op, const qv_tensor *in, const qv_tensor *out)
 {
     if (k->kernel) {
         const int half = (k->size + 2 * (k->kernel / 2) - k->kernel) / k->stride + 1;
         return 2e-9 * b->batch * half * half * k->out * (k->in / k->groups) * k->kernel * k->kernel;
     }
-    size_t floats = 0;
-    for (int i = 0; i < QV_MAX_IN; i++) floats += in[i].data ? qv_tensor_len(&in[i]) : 0;
-    for (int i = 0; i < QV_MAX_OUT; i++) floats += out[i].data ? qv_tensor_len(&out[i]) : 0;
-    return 1e-9 * sizeof(float) * (double)floats;
+    return 1e-9 * op_case_bytes(op, in, out);
 }
 
-static void print_case(const bench *b, const bench_case *k, double least, double median, double work)
+static void print_case(const bench *b, const op_case *k, double least, double median, double work)
 {
-    char shape[96];
+    char shape[OP_CASE_TEXT];
     const double limit = k->kernel ? b->peak : b->copy;
-    if (k->kernel)
-        snprintf(shape, sizeof shape, "%d->%d @%d k%d s%d g%d", k->in, k->out, k->size, k->kernel, k->stride, k->groups);
-    else
-        snprintf(shape, sizeof shape, "%d->%d @%d%s%s%s", k->in, k->out, k->size, k->relu ? " relu" : "",
-                 k->coef ? " shaken" : "", k->addend ? " addend" : "");
+    op_case_text(k, shape);
     if (b->json) {
         printf("{\"bench\": \"ops\", \"op\": \"%s\", \"shape\": \"%s\", \"a_step\": %d, \"batch\": %d, \"threads\": %d, \"min_ms\": %.3f, "
                "\"median_ms\": %.3f, \"rate\": %.1f, \"unit\": \"%s\", \"limit\": %.1f}\n",
@@ -341,15 +255,17 @@ static void print_case(const bench *b, const bench_case *k, double least, double
     fflush(stdout);
 }
 
-static bool run_case(bench *b, const bench_case *k, double totals[4])
+static bool run_case(bench *b, const op_case *k, double totals[4])
 {
     qv_op op;
     qv_tensor in[QV_MAX_IN] = {{0}}, out[QV_MAX_OUT] = {{0}};
     double seconds[MAX_ROUNDS];
-    make_operands(b, k, &op, in, out);
+    op_case_shapes(k, b->batch, false, &op, in, out);
+    fill(in, QV_MAX_IN);
+    fill(out, QV_MAX_OUT);
     bool ok = time_rounds(b, &op, in, out, seconds);
     if (ok) {
-        print_case(b, k, seconds[0], seconds[b->rounds / 2], work_of(b, k, in, out));
+        print_case(b, k, seconds[0], seconds[b->rounds / 2], work_of(b, k, &op, in, out));
         totals[k->kernel ? (int)(k->kind - QV_OP_CONV) : 3] += k->count * seconds[b->rounds / 2];
     }
     for (int i = 0; i < QV_MAX_IN; i++) free(in[i].data);

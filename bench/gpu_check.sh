@@ -6,7 +6,8 @@
 #   cpu        quaver selftest on the processor: the control
 #   selftest   quaver selftest on the GPU, in fp32, tf32 and bf16
 #   sanitizer  compute-sanitizer memcheck, racecheck, initcheck and synccheck on the kernels' tests
-#   kernels    what each kind of op takes of a training step, in bf16 and fp32
+#   kernels    each kernel's share of the copy bandwidth measured in the same run
+#   profile    what each kind of op takes of a training step, in bf16 and fp32
 #   sweep      training steps, batches of 16 to 1024, in each precision
 #   step       training steps against PyTorch's, in turn (bench/peers/torch_step.py)
 #   replicas   several trainings side by side
@@ -20,7 +21,7 @@ set -u
 
 usage() { echo "usage: gpu_check.sh [--parts cpu,selftest,...] [--seconds N] [--device cuda] [--python PYTHON] OUT" >&2; exit 2; }
 
-all_parts=cpu,selftest,sanitizer,kernels,sweep,step,replicas,train
+all_parts=cpu,selftest,sanitizer,kernels,profile,sweep,step,replicas,train
 parts=$all_parts seconds=540 device=cuda python=${PYTHON:-} out=
 while [ $# -gt 0 ]; do
     case $1 in
@@ -167,19 +168,28 @@ part_sanitizer() {
 }
 
 # The table of bench_step --profile, a line "conv   1.234 ms   5.6 %" an op, as JSON.
-part_kernels() {
+part_profile() {
     bench=$(tool bench_step) worst=0
     [ -n "$bench" ] || { skip "bench_step was not built"; return; }
     for precision in bf16 fp32; do
-        limited 40 "$bench" --device "$device" --precision $precision --profile >"$out/kernels-$precision.log" 2>&1
+        limited 40 "$bench" --device "$device" --precision $precision --profile >"$out/profile-$precision.log" 2>&1
         code=$?
         [ $code -eq 0 ] || worst=$code
         sed -n "s/^\([a-z_0-9]*\)  *\([0-9.]*\) ms  *\([0-9.]*\) %\$/{\"op\": \"\1\", \"precision\": \"$precision\", \"ms\": \2, \"percent\": \3}/p" \
-            "$out/kernels-$precision.log" >>"$out/kernels.jsonl"
+            "$out/profile-$precision.log" >>"$out/profile.jsonl"
     done
-    cat "$out"/kernels-*.log >"$out/kernels.log"
-    [ $worst -ne 0 ] || [ -s "$out/kernels.jsonl" ] || worst=1
-    verdict $worst "$(wc -l <"$out/kernels.jsonl") lines"
+    cat "$out"/profile-*.log >"$out/profile.log"
+    [ $worst -ne 0 ] || [ -s "$out/profile.jsonl" ] || worst=1
+    verdict $worst "$(wc -l <"$out/profile.jsonl") lines"
+}
+
+part_kernels() {
+    bench=$(tool bench_kernels)
+    [ -n "$bench" ] || { skip "bench_kernels was not built"; return; }
+    limited 120 "$bench" >"$out/kernels.log" 2>&1
+    code=$?
+    grep '^{' "$out/kernels.log" >"$out/kernels.jsonl"
+    verdict $code "$(wc -l <"$out/kernels.jsonl") lines"
 }
 
 part_sweep() {

@@ -1,0 +1,445 @@
+/* Every hand-written kernel alone on a GPU: time, rate, and its share of what a copy reaches in the same run.
+ *
+ *   bench_kernels [--only KERNEL] [--seconds S] [--table] [--small]
+ *
+ * One JSON line a case; with --table a line to read. A case is a kernel, a shape, and how activations are stored. The
+ * shapes are the reference network's (64x64 patches, batch 64); those of its first stage also with a batch that moves
+ * 512 MiB or more, well beyond any L2. Bytes: the least that the op has to move (op_case.h). A case runs for S seconds
+ * (0.2), the emptying of the L2 between runs included; the rate is that of the median. Whether results are right,
+ * others test. --small: tiny shapes, one run each, to see that everything runs. */
+#include <cuda_runtime_api.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "backend/check/problem.h"
+#include "kernels/bf16.h"
+#include "kernels/kernels.h"
+#include "kernels/step.h"
+#include "op_case.h"
+
+enum { BATCH = 64, WARM_UP = 3, AT_ONCE = 16, MAX_RUNS = 8192, PATTERN = 1 << 18 };
+/* What is read between two runs, [rows, 8, 8, channels] floats: 256 MiB, more than an L2 holds. */
+enum { CLEAN_ROWS = 4096, CLEAN_CHANNELS = 256 };
+static const double GROWN_BYTES = 512.0 * 1048576, COPY_BYTES = 512.0 * 1048576;
+
+#define ROW_CUDA(NAME, name) [QV_OP_##NAME] = qv_cuda_##name,
+#define ROW_DNN(NAME, name)
+#define ROW_NONE(NAME, name)
+static const qv_op_fn kernels[QV_OP_COUNT] = {
+#define QV_OP(NAME, name, cpu, cuda, in, out) ROW_##cuda(NAME, name)
+#include "backend/ops.def"
+#undef QV_OP
+    [QV_OP_CONV] = qv_cuda_conv,
+    [QV_OP_CONV_GRAD_W] = qv_cuda_conv_grad_w,
+};
+
+static int to_bf16(const qv_call *c, size_t *need)
+{
+    if (need) return (*need = 0), 0;
+    return qv_cuda_to_bf16(c->in[0].data, c->out[0].data, qv_tensor_len(&c->in[0]), c->stream);
+}
+
+static int from_bf16(const qv_call *c, size_t *need)
+{
+    if (need) return (*need = 0), 0;
+    return qv_cuda_from_bf16(c->in[0].data, c->out[0].data, qv_tensor_len(&c->in[0]), c->stream);
+}
+
+/* A kernel that is an op's, or, with a name, one that has the operands of that op. */
+typedef struct row {
+    op_case k;
+    const char *name;
+    qv_op_fn fn;
+} row;
+
+#define OP(op, size, in, out, relu, repeat, options)                                                                   \
+    {                                                                                                                  \
+        {QV_OP_##op, 0, size, in, out, 0, 0, 0, relu, repeat, options}, NULL, NULL                                     \
+    }
+#define STEM(op)                                                                                                       \
+    {                                                                                                                  \
+        {QV_OP_##op, 0, 64, 1, 32, 3, 1, 1, 0, 0, 0}, NULL, NULL                                                       \
+    }
+#define CONVERT(fn, size, c)                                                                                           \
+    {                                                                                                                  \
+        {QV_OP_RELU, 0, size, c, c, 0, 0, 0, 0, 0, 0}, #fn, fn                                                         \
+    }
+/* What runs, or may run, on blocks whose branches are C wide on [size, size]. */
+#define STAGE(size, c)                                                                                                 \
+    OP(BN_STATS, size, c, c, 0, 1, 0), OP(BN_STATS, size, 2 * (c), 2 * (c), 0, 1, 0),                                  \
+        OP(BN_MEASURE, size, c, c, 0, 1, 0), OP(BN_MEASURE, size, 2 * (c), 2 * (c), 0, 1, 0),                          \
+        OP(BN_FINALIZE, size, c, c, 0, 1, 0), OP(BN_APPLY, size, c, 2 * (c), 1, 2, 0),                                 \
+        OP(BN_APPLY, size, 2 * (c), 2 * (c), 1, 1, 0), OP(BN_SHAKE_ADD, size, c, c, 0, 1, 0),                          \
+        OP(BLOCK_END, size, c, c, 0, 1, 0), OP(BLOCK_END, size, c, c, 0, 1, OP_MEASURED),                              \
+        OP(BLOCK_END, size, c, c, 0, 1, OP_NORMED | OP_MEASURED), OP(BN_GRAD_SUMS, size, c, 2 * (c), 1, 2, OP_TICKET), \
+        OP(BN_GRAD_SUMS, size, 2 * (c), 2 * (c), 1, 1, OP_TICKET),                                                     \
+        OP(BN_GRAD_SUMS, size, 2 * (c), 2 * (c), 0, 1, OP_COEF | OP_TICKET),                                           \
+        OP(BN_GRAD_APPLY, size, c, 2 * (c), 1, 2, OP_ADDEND), OP(BN_GRAD_APPLY, size, 2 * (c), 2 * (c), 1, 1, 0),      \
+        OP(BN_GRAD_APPLY, size, 2 * (c), 2 * (c), 0, 1, OP_COEF), OP(RELU, size, c, c, 0, 0, 0),                       \
+        OP(RELU_GRAD, size, c, c, 0, 0, OP_ADDEND), OP(ADD, size, c, c, 0, 0, 0), OP(SHAKE_ADD, size, c, c, 0, 0, 0),  \
+        OP(SHAKE_GRAD, size, c, c, 0, 0, 0), OP(POOL, size, c, c, 0, 0, 0), OP(POOL_GRAD, size, c, c, 0, 0, 0)
+
+static const row rows[] = {
+    STEM(CONV),
+    STEM(CONV_GRAD_W),
+    OP(GATHER, 64, 1, 1, 0, 0, 0),
+    OP(GATHER, 64, 1, 1, 0, 0, OP_MIXED),
+    OP(SHAKE_COEF, 1, 1, 1, 0, 0, 0),
+    OP(LOSS, 1, 4, 4, 0, 0, 0),
+    /* As many parameters as the reference network has, and a few. */
+    OP(SGD, 64, 21573, 21573, 0, 0, 0),
+    CONVERT(to_bf16, 64, 32),
+    CONVERT(from_bf16, 64, 32),
+    STAGE(64, 32),
+    STAGE(32, 64),
+    STAGE(16, 128),
+};
+
+typedef struct bench {
+    const char *only;
+    double seconds;
+    bool table, small;
+    cudaStream_t stream;
+    cudaEvent_t begin[AT_ONCE], end[AT_ONCE];
+    qv_tensor clean, clean_sums;
+    float *pattern;        /* PATTERN numbers in (0, 1] */
+    qv_bf16 *half_pattern; /* the same in bf16 */
+    double copy;           /* GB/s, read and written */
+} bench;
+
+/* What is timed: a kernel, or (fn NULL) a copy. */
+typedef struct job {
+    const char *name;
+    qv_op_fn fn;
+    qv_call call;
+    void *to, *from;
+    size_t bytes;
+} job;
+
+static void check(int error, const char *what)
+{
+    if (error == 0) return;
+    fprintf(stderr, "bench_kernels: %s: CUDA error %d: %s\n", what, error, cudaGetErrorString((cudaError_t)error));
+    exit(1);
+}
+
+static void *device_alloc(size_t bytes)
+{
+    void *p = NULL;
+    char what[48];
+    snprintf(what, sizeof what, "allocating %zu bytes", bytes);
+    check((int)cudaMalloc(&p, bytes ? bytes : 1), what);
+    return p;
+}
+
+static void device_free(void *p) { check((int)cudaFree(p), "freeing memory"); }
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* --- operands --- */
+
+/* `bytes` at p become the pattern, over and over: its beginning is sent, the rest copied from what is there. */
+static void repeat(void *p, size_t bytes, const void *pattern, size_t pattern_bytes)
+{
+    size_t done = bytes < pattern_bytes ? bytes : pattern_bytes;
+    check((int)cudaMemcpy(p, pattern, done, cudaMemcpyHostToDevice), "sending operands");
+    while (done < bytes) {
+        const size_t n = done < bytes - done ? done : bytes - done;
+        check((int)cudaMemcpy((char *)p + done, p, n, cudaMemcpyDeviceToDevice), "copying operands");
+        done += n;
+    }
+}
+
+static void send(void *to, const void *from, size_t bytes)
+{
+    check((int)cudaMemcpy(to, from, bytes, cudaMemcpyHostToDevice), "sending operands");
+}
+
+/* Recordings of twice a patch's frames, one behind the other. */
+static void send_utterances(void *to, int n, int frames)
+{
+    qv_utterance *u = calloc((size_t)n, sizeof *u);
+    if (!u) check((int)cudaErrorMemoryAllocation, "memory of the host");
+    for (int i = 0; i < n; i++) u[i] = (qv_utterance){(int64_t)i * frames, frames, i % 4, 0, 0};
+    send(to, u, (size_t)n * sizeof *u);
+    free(u);
+}
+
+static void send_order(void *to, int n)
+{
+    int32_t *order = calloc((size_t)n, sizeof *order);
+    if (!order) check((int)cudaErrorMemoryAllocation, "memory of the host");
+    for (int i = 0; i < n; i++) order[i] = (int)((int64_t)i * 7919 % (n / 2));
+    send(to, order, (size_t)n * sizeof *order);
+    free(order);
+}
+
+/* Numbers are in (0, 1], so that coefficients and variances are possible ones; counters and labels 0. */
+static void make_operand(const bench *b, qv_op_kind kind, bool output, int i, qv_tensor *t, int batch)
+{
+    if (!t->n) return;
+    const size_t record = qv_operand_size(kind, output, i, NULL), len = qv_tensor_len(t);
+    const bool number = record == 0 || (kind == QV_OP_GATHER && !output && (i == 1 || i == 3 || i == 6));
+    t->data = device_alloc(len * (number ? sizeof(float) : record));
+    if (number && t->dtype == QV_BF16) {
+        repeat(t->data, len * sizeof(qv_bf16), b->half_pattern, PATTERN * sizeof(qv_bf16));
+    } else if (number) {
+        repeat(t->data, len * sizeof(float), b->pattern, PATTERN * sizeof(float));
+    } else if (record == sizeof(qv_step_state)) {
+        const qv_step_state s = {.key = {1, 2}, .set_size = (uint64_t)batch, .batch = (uint32_t)batch, .lr = 1e-3f};
+        send(t->data, &s, sizeof s);
+    } else {
+        check((int)cudaMemset(t->data, 0, len * record), "clearing counters");
+    }
+}
+
+static void make_operands(const bench *b, const qv_op *op, qv_tensor *in, qv_tensor *out, int batch)
+{
+    const qv_op_kind kind = (qv_op_kind)op->kind;
+    for (int i = 0; i < QV_MAX_IN; i++) make_operand(b, kind, false, i, &in[i], batch);
+    for (int i = 0; i < QV_MAX_OUT; i++) make_operand(b, kind, true, i, &out[i], batch);
+    if (kind != QV_OP_GATHER) return;
+    send_utterances(in[2].data, batch, 2 * out[0].h);
+    send_order(in[4].data, 2 * batch);
+}
+
+/* --- time --- */
+
+static void enqueue(const bench *b, const job *j)
+{
+    const int error = j->fn ? j->fn(&j->call, NULL)
+                            : (int)cudaMemcpyAsync(j->to, j->from, j->bytes, cudaMemcpyDeviceToDevice, b->stream);
+    check(error, j->name);
+}
+
+/* Fills the L2 with what nobody needs by reading: what a write leaves there would be written back during the next run,
+ * at its expense. */
+static void empty_cache(const bench *b)
+{
+    const qv_op op = {.kind = QV_OP_POOL};
+    const qv_call call = {.op = &op, .in = &b->clean, .out = &b->clean_sums, .stream = b->stream};
+    check(qv_cuda_pool(&call, NULL), "emptying the cache");
+}
+
+static int by_value(const void *a, const void *b)
+{
+    const float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+/* Sorted milliseconds; returns how many. */
+static int time_runs(const bench *b, const job *j, float ms[MAX_RUNS])
+{
+    const int at_once = b->small ? 1 : AT_ONCE;
+    int runs = 0;
+    for (int i = 0; i < (b->small ? 0 : WARM_UP); i++) enqueue(b, j);
+    check((int)cudaStreamSynchronize(b->stream), j->name);
+    const double until = now() + b->seconds;
+    do {
+        for (int i = 0; i < at_once; i++) {
+            empty_cache(b);
+            check((int)cudaEventRecord(b->begin[i], b->stream), j->name);
+            enqueue(b, j);
+            check((int)cudaEventRecord(b->end[i], b->stream), j->name);
+        }
+        check((int)cudaStreamSynchronize(b->stream), j->name);
+        for (int i = 0; i < at_once; i++)
+            check((int)cudaEventElapsedTime(&ms[runs++], b->begin[i], b->end[i]), "reading the time");
+    } while (now() < until && runs + at_once <= MAX_RUNS);
+    qsort(ms, (size_t)runs, sizeof *ms, by_value);
+    return runs;
+}
+
+static double rate(double bytes, double ms) { return ms > 0 ? 1e-6 * bytes / ms : 0; }
+
+static void measure_copy(bench *b)
+{
+    float ms[MAX_RUNS];
+    job j = {.name = "copy", .bytes = b->small ? 4096 : (size_t)COPY_BYTES};
+    j.to = device_alloc(j.bytes), j.from = device_alloc(j.bytes);
+    check((int)cudaMemset(j.from, 0, j.bytes), "clearing memory");
+    const int runs = time_runs(b, &j, ms);
+    b->copy = rate(2.0 * (double)j.bytes, (double)ms[runs / 2]);
+    device_free(j.to);
+    device_free(j.from);
+}
+
+/* --- cases --- */
+
+static void print_case(const bench *b, const char *name, const op_case *k, int batch, const char *stored, double bytes,
+                       const float *ms, int runs)
+{
+    char shape[OP_CASE_TEXT];
+    const double median = (double)ms[runs / 2], found = rate(bytes, median), share = b->copy > 0 ? found / b->copy : 0;
+    op_case_text(k, shape);
+    if (b->table)
+        printf("%-14s %-30s n%-6d %-5s %10.2f MB %9.4f %9.4f ms %8.1f GB/s %4.0f %%\n", name, shape, batch, stored,
+               1e-6 * bytes, (double)ms[0], median, found, 100 * share);
+    else
+        printf("{\"bench\": \"kernels\", \"kernel\": \"%s\", \"shape\": \"%s\", \"batch\": %d, \"stored\": \"%s\", "
+               "\"bytes\": %.0f, \"runs\": %d, \"min_ms\": %.4f, \"median_ms\": %.4f, \"gb_per_s\": %.1f, "
+               "\"copy_gb_per_s\": %.1f, \"share\": %.3f}\n",
+               name, shape, batch, stored, bytes, runs, (double)ms[0], median, found, b->copy, share);
+    fflush(stdout);
+}
+
+/* The shapes of a case; a conversion has its output, or its input, in bf16. */
+static void shape_case(const row *r, const op_case *k, int batch, bool bf16, qv_op *op, qv_tensor *in, qv_tensor *out)
+{
+    op_case_shapes(k, batch, bf16, op, in, out);
+    if (r->fn == to_bf16) out[0].dtype = QV_BF16;
+    if (r->fn == from_bf16) in[0].dtype = QV_BF16;
+}
+
+static void run_case(const bench *b, const row *r, const op_case *k, int batch, bool bf16)
+{
+    float ms[MAX_RUNS];
+    qv_op op;
+    qv_tensor in[QV_MAX_IN] = {{0}}, out[QV_MAX_OUT] = {{0}};
+    size_t need = 0;
+    job j = {.name = r->name ? r->name : qv_op_info_of(k->kind).name, .fn = r->fn ? r->fn : kernels[k->kind]};
+    shape_case(r, k, batch, bf16, &op, in, out);
+    make_operands(b, &op, in, out, batch);
+    j.call = (qv_call){.op = &op, .in = in, .out = out, .stream = b->stream};
+    check(j.fn(&j.call, &need), j.name);
+    j.call.scratch = device_alloc(need);
+    const int runs = time_runs(b, &j, ms);
+    print_case(b, j.name, k, batch, r->name ? "both" : bf16 ? "bf16" : "float", op_case_bytes(&op, in, out), ms, runs);
+    device_free(j.call.scratch);
+    for (int i = 0; i < QV_MAX_IN; i++)
+        if (in[i].data) device_free(in[i].data);
+    for (int i = 0; i < QV_MAX_OUT; i++)
+        if (out[i].data) device_free(out[i].data);
+}
+
+/* The batch, a power of two times `batch`, with which the case moves so much. */
+static int grown_batch(const row *r, const op_case *k, int batch, bool bf16, double bytes)
+{
+    for (;; batch *= 2) {
+        qv_op op;
+        qv_tensor in[QV_MAX_IN] = {{0}}, out[QV_MAX_OUT] = {{0}};
+        shape_case(r, k, batch, bf16, &op, in, out);
+        if (op_case_bytes(&op, in, out) >= bytes) return batch;
+    }
+}
+
+static bool has_activations(qv_op_kind kind)
+{
+    const qv_op_info info = qv_op_info_of(kind);
+    for (int i = 0; i < info.n_in; i++)
+        if (qv_operand_is_activation(kind, false, i)) return true;
+    for (int i = 0; i < info.n_out; i++)
+        if (qv_operand_is_activation(kind, true, i)) return true;
+    return false;
+}
+
+static void run_row(const bench *b, const row *r)
+{
+    op_case k = r->k;
+    const char *name = r->name ? r->name : qv_op_info_of(k.kind).name;
+    const bool grows = k.size == 64 && k.kind != QV_OP_BN_FINALIZE;
+    const int batch = b->small ? 2 : BATCH, stored = !r->name && has_activations(k.kind) ? 2 : 1;
+    if (b->only && strcmp(b->only, name) != 0) return;
+    if (b->small && k.kind == QV_OP_SGD) k.in = k.out = 1001;
+    if (b->small && k.size > 1) k.size /= 8;
+    for (int bf16 = 0; bf16 < stored; bf16++) {
+        run_case(b, r, &k, batch, bf16 == 1);
+        if (grows) run_case(b, r, &k, grown_batch(r, &k, batch, bf16 == 1, b->small ? 65536 : GROWN_BYTES), bf16 == 1);
+    }
+}
+
+static void start(bench *b)
+{
+    const int clean_rows = b->small ? 2 : CLEAN_ROWS;
+    check((int)cudaStreamCreate(&b->stream), "making a stream");
+    for (int i = 0; i < AT_ONCE; i++) {
+        check((int)cudaEventCreate(&b->begin[i]), "making an event");
+        check((int)cudaEventCreate(&b->end[i]), "making an event");
+    }
+    b->pattern = calloc(PATTERN, sizeof *b->pattern);
+    b->half_pattern = calloc(PATTERN, sizeof *b->half_pattern);
+    if (!b->pattern || !b->half_pattern) check((int)cudaErrorMemoryAllocation, "memory of the host");
+    for (uint32_t i = 0; i < PATTERN; i++) {
+        b->pattern[i] = (float)(i * 2654435761u >> 20) / 4096 + 1.0f / 4096;
+        b->half_pattern[i] = qv_bf16_of(b->pattern[i]);
+    }
+    b->clean = (qv_tensor){NULL, clean_rows, 8, 8, CLEAN_CHANNELS, QV_REAL};
+    b->clean_sums = (qv_tensor){NULL, clean_rows, 1, 1, CLEAN_CHANNELS, QV_REAL};
+    make_operand(b, QV_OP_POOL, false, 0, &b->clean, BATCH);
+    make_operand(b, QV_OP_POOL, true, 0, &b->clean_sums, BATCH);
+    measure_copy(b);
+}
+
+static void stop(bench *b)
+{
+    device_free(b->clean.data);
+    device_free(b->clean_sums.data);
+    for (int i = 0; i < AT_ONCE; i++) {
+        check((int)cudaEventDestroy(b->begin[i]), "ending");
+        check((int)cudaEventDestroy(b->end[i]), "ending");
+    }
+    check((int)cudaStreamDestroy(b->stream), "ending");
+    free(b->pattern);
+    free(b->half_pattern);
+}
+
+static bool is_kernel(const char *name)
+{
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (strcmp(name, rows[i].name ? rows[i].name : qv_op_info_of(rows[i].k.kind).name) == 0) return true;
+    return false;
+}
+
+/* False where an option is not known, or its value makes no sense. */
+static bool parse(bench *b, int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--table") == 0)
+            b->table = true;
+        else if (strcmp(argv[i], "--small") == 0)
+            b->small = true, b->seconds = 0;
+        else if (strcmp(argv[i], "--only") == 0 && i + 1 < argc)
+            b->only = argv[++i];
+        else if (strcmp(argv[i], "--seconds") == 0 && i + 1 < argc)
+            b->seconds = atof(argv[++i]);
+        else
+            return false;
+    }
+    return b->seconds >= 0 && b->seconds <= 60 && (!b->only || is_kernel(b->only));
+}
+
+int main(int argc, char **argv)
+{
+    bench b = {.seconds = 0.2};
+    struct cudaDeviceProp device;
+    int devices = 0;
+    if (!parse(&b, argc, argv)) {
+        fprintf(stderr, "usage: bench_kernels [--only KERNEL] [--seconds S] [--table] [--small]\n");
+        return 2;
+    }
+    const cudaError_t found = cudaGetDeviceCount(&devices);
+    if (found != cudaSuccess || devices == 0) {
+        printf("bench_kernels: skipped, no CUDA device: %s\n",
+               found == cudaSuccess ? "none there" : cudaGetErrorString(found));
+        return 0;
+    }
+    check((int)cudaGetDeviceProperties(&device, 0), "asking the device");
+    start(&b);
+    if (b.table)
+        printf("%s, compute capability %d.%d: copy %.1f GB/s, read and written\n", device.name, device.major,
+               device.minor, b.copy);
+    else
+        printf("{\"bench\": \"kernels\", \"device\": \"%s\", \"compute_capability\": \"%d.%d\", \"copy_gb_per_s\": "
+               "%.1f}\n",
+               device.name, device.major, device.minor, b.copy);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) run_row(&b, &rows[i]);
+    stop(&b);
+    return 0;
+}
