@@ -172,9 +172,9 @@ static void parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
                                             {"frames", 1, NULL, 'f'},
                                             {"mels", 1, NULL, 'm'},
                                             {0}};
-    int c;
-    while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        int value = optarg ? atoi(optarg) : 0;
+    int c, at = 0;
+    while ((c = getopt_long(argc, argv, "", options, &at)) != -1) {
+        const char *name = options[at].name;
         switch (c) {
         case 'D':
             qv_bench_set(ctx, &a->s, "run.device", optarg);
@@ -195,20 +195,24 @@ static void parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
             a->replicas = optarg;
             break;
         case 'R':
-            a->rounds = value > 0 ? value : 1;
+            a->rounds = qv_bench_number(name, optarg, 1);
             break;
         case 's':
-            a->steps = value > 0 ? value : 1;
+            a->steps = qv_bench_number(name, optarg, 1);
             break;
         case 'f':
-            a->frames = value > 0 ? value : 1;
+            a->frames = qv_bench_number(name, optarg, 1);
             break;
         case 'm':
-            a->mels = value > 0 ? value : 1;
+            a->mels = qv_bench_number(name, optarg, 1);
             break;
         default:
             exit(2);
         }
+    }
+    if (optind < argc) {
+        fprintf(stderr, "unexpected word %s\n", argv[optind]);
+        exit(2);
     }
     a->s.mels = a->mels;
     a->s.patch_seconds = a->frames * a->s.hop;

@@ -112,13 +112,15 @@ static qv_status measure_all(qv_ctx *ctx, arguments *a)
     qv_pool *pool = NULL;
     QV_TRY(qv_pool_new(ctx, &pool, a->s.threads ? a->s.threads : qv_cpu_count()));
     a->trainer.pool = pool;
-    for (const char *p = a->batches; *p; p += strspn(p, ",")) {
+    const char *p = a->batches;
+    do {
         char *end;
         a->s.batch = (int)strtol(p, &end, 10);
-        if (end == p || (*end && *end != ',')) return qv_fail(ctx, QV_ERR_USAGE, "--batch %s: expected numbers, 16,64,256", a->batches);
-        p = end;
+        if (end == p || (*end && *end != ','))
+            QV_TRY(qv_fail(ctx, QV_ERR_USAGE, "--batch %s: expected numbers, 16,64,256", a->batches));
+        p = *end ? end + 1 : end;
         QV_TRY(measure(ctx, a));
-    }
+    } while (*p);
 done:
     qv_pool_free(pool);
     return status;
@@ -131,9 +133,9 @@ static void parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
         {"mels", 1, NULL, 'm'},   {"threads", 1, NULL, 't'},   {"rounds", 1, NULL, 'R'},  {"steps", 1, NULL, 's'},
         {"warmup", 1, NULL, 'u'}, {"order", 1, NULL, 'o'},     {"device", 1, NULL, 'D'},  {"precision", 1, NULL, 'P'},
         {"profile", 0, NULL, 'p'}, {"no-fuse", 0, NULL, 'F'},  {"direct", 0, NULL, 'd'},  {0}};
-    int c;
-    while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        int value = optarg ? atoi(optarg) : 0;
+    int c, at = 0;
+    while ((c = getopt_long(argc, argv, "", options, &at)) != -1) {
+        const char *name = options[at].name;
         switch (c) {
         case 'w': qv_bench_set(ctx, &a->s, "net.width", optarg); break;
         case 'b': qv_bench_set(ctx, &a->s, "net.blocks", optarg); break;
@@ -142,16 +144,20 @@ static void parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
         case 'D': qv_bench_set(ctx, &a->s, "run.device", optarg); break;
         case 'P': qv_bench_set(ctx, &a->s, "run.precision", optarg); break;
         case 'n': a->batches = optarg; break;
-        case 'f': a->frames = value > 0 ? value : 1; break;
-        case 'm': a->mels = value > 0 ? value : 1; break;
-        case 'R': a->rounds = value > 0 ? value : 1; break;
-        case 's': a->steps = value > 0 ? value : 1; break;
-        case 'u': a->warmup = value; break;
+        case 'f': a->frames = qv_bench_number(name, optarg, 1); break;
+        case 'm': a->mels = qv_bench_number(name, optarg, 1); break;
+        case 'R': a->rounds = qv_bench_number(name, optarg, 1); break;
+        case 's': a->steps = qv_bench_number(name, optarg, 1); break;
+        case 'u': a->warmup = qv_bench_number(name, optarg, 0); break;
         case 'p': a->trainer.profile = true; break;
         case 'F': a->trainer.no_fuse = true; break;
         case 'd': a->trainer.direct = true; break;
         default: exit(2);
         }
+    }
+    if (optind < argc) {
+        fprintf(stderr, "unexpected word %s\n", argv[optind]);
+        exit(2);
     }
     a->s.mels = a->mels;
     a->s.patch_seconds = a->frames * a->s.hop;

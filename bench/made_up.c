@@ -58,3 +58,12 @@ void qv_bench_set(qv_ctx *ctx, qv_settings *s, const char *name, const char *val
     fprintf(stderr, "%s\n", qv_ctx_message(ctx));
     exit(2);
 }
+
+int qv_bench_number(const char *option, const char *value, int least)
+{
+    char *end;
+    long n = strtol(value, &end, 10);
+    if (end != value && !*end && n >= least && n <= 1 << 20) return (int)n;
+    fprintf(stderr, "--%s %s: expected a whole number from %d to %d\n", option, value, least, 1 << 20);
+    exit(2);
+}

@@ -23,4 +23,7 @@ qv_status qv_bench_settings(qv_ctx *ctx, qv_settings *s, int frames, int mels);
 /* Opens a setting given as text, with the name of the program before the message; ends the process with 2. */
 void qv_bench_set(qv_ctx *ctx, qv_settings *s, const char *name, const char *value);
 
+/* The whole number that an option was given, from `least` on; ends the process with 2 where there is none. */
+int qv_bench_number(const char *option, const char *value, int least);
+
 #endif
