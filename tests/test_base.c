@@ -17,6 +17,19 @@ static void buf_grows_and_keeps_text(void **state)
     qv_buf_free(&b);
 }
 
+static void a_lack_of_resources_is_no_fault_of_a_file(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_test_ctx();
+    errno = EMFILE;
+    assert_int_equal(qv_fail_errno(ctx, "cannot open x"), QV_ERR_MEMORY);
+    errno = ENOMEM;
+    assert_int_equal(qv_fail_errno(ctx, "cannot open x"), QV_ERR_MEMORY);
+    errno = ENOENT;
+    assert_int_equal(qv_fail_errno(ctx, "cannot open x"), QV_ERR_IO);
+    qv_ctx_free(ctx);
+}
+
 static void message_may_quote_itself(void **state)
 {
     (void)state;
@@ -210,6 +223,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(buf_grows_and_keeps_text),
         cmocka_unit_test(message_may_quote_itself),
+        cmocka_unit_test(a_lack_of_resources_is_no_fault_of_a_file),
         cmocka_unit_test(nth_allocation_fails_once),
         cmocka_unit_test(uncommitted_file_leaves_nothing),
         cmocka_unit_test(devices_and_links_are_not_replaced),

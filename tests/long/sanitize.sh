@@ -1,7 +1,7 @@
 #!/bin/sh
 # The tests under a sanitizer, in a build of their own.
 # usage: tests/long/sanitize.sh address [CTEST ARGUMENTS]   address, leaks and undefined behaviour; the whole of ctest
-#        tests/long/sanitize.sh thread [CTEST ARGUMENTS]    data races: pool, loader, CPU backend, a small training;
+#        tests/long/sanitize.sh thread [CTEST ARGUMENTS]    data races: pool, loader, CPU backend, small trainings, a study;
 #                                                           without oneDNN, whose threads it does not understand
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -12,7 +12,7 @@ case $kind in
 address) flags="$common -fsanitize=address,undefined -fno-sanitize-recover=undefined" options= ;;
 thread)
     flags="$common -fsanitize=thread" options=-DQV_ONEDNN=OFF
-    [ $# -gt 0 ] || set -- -R '^test_(base|features|ops|net|trainer|checkpoint|run|properties)$'
+    [ $# -gt 0 ] || set -- -R '^test_(base|features|ops|net|trainer|checkpoint|run|study|properties)$'
     ;;
 *) sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
