@@ -37,13 +37,7 @@ static int teardown(void **state)
 /* A file below the fixture's folder; its own name is its content unless a text is given. */
 static void put(fixture *f, const char *name, const char *text)
 {
-    char *path, *parent;
-    qv_assert_ok(f->ctx, qv_path_join(f->ctx, &path, f->dir, name));
-    qv_assert_ok(f->ctx, qv_path_dir(f->ctx, &parent, path));
-    qv_assert_ok(f->ctx, qv_make_dirs(f->ctx, parent));
-    if (!text) text = name;
-    qv_assert_ok(f->ctx, qv_write_file(f->ctx, path, text, strlen(text)));
-    free(path), free(parent);
+    qv_test_put(f->ctx, f->dir, name, text ? text : name);
 }
 
 static qv_status scan_dir(fixture *f, const char *name, const char *dir, qv_corpus_options o)
@@ -57,18 +51,13 @@ static qv_status scan_dir(fixture *f, const char *name, const char *dir, qv_corp
 
 static qv_status scan(fixture *f, const char *name, qv_corpus_options o) { return scan_dir(f, name, f->dir, o); }
 
-static void assert_says(const char *text, const char *want)
-{
-    if (!text || !strstr(text, want)) fail_msg("'%s' is not in:\n%s", want, text ? text : "nothing");
-}
-
 static void patterns_tell_where_they_fail(void **state)
 {
     fixture *f = *state;
     qv_pattern *p;
     assert_int_equal(qv_pattern_new(f->ctx, &p, "a(b"), QV_ERR_USAGE);
     assert_null(p);
-    assert_says(qv_ctx_message(f->ctx), "missing closing parenthesis, at offset 3");
+    qv_test_says(qv_ctx_message(f->ctx), "missing closing parenthesis, at offset 3");
     assert_int_equal(qv_pattern_new(f->ctx, &p, "(?<a>x)(?<a>y)"), QV_ERR_USAGE);
     assert_int_equal(qv_pattern_new(f->ctx, &p, "\\C"), QV_ERR_USAGE);
     assert_int_equal(qv_pattern_new(f->ctx, &p, "\xFF"), QV_ERR_USAGE);
@@ -104,7 +93,7 @@ static void hostile_patterns_end(void **state)
     qv_assert_ok(f->ctx, qv_pattern_new(f->ctx, &p, "^(a|aa|a?)+(?<emotion>b)$"));
     assert_int_equal(qv_pattern_match(f->ctx, p, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaabb", &matched), QV_ERR_USAGE);
     assert_false(matched);
-    assert_says(qv_ctx_message(f->ctx), "match limit exceeded");
+    qv_test_says(qv_ctx_message(f->ctx), "match limit exceeded");
     qv_pattern_free(p);
 }
 
@@ -134,8 +123,8 @@ static void emodb_names(void **state)
     assert_int_equal(f->m->n, 4);
     assert_int_equal(f->report.no_audio, 1);
     assert_false(f->report.complete);
-    assert_says(f->report.text.data, "NOT AS EXPECTED: 4 recordings of 4 speakers, the corpus has 535 of 10");
-    assert_says(f->report.text.data, "anger 1 of 127");
+    qv_test_says(f->report.text.data, "NOT AS EXPECTED: 4 recordings of 4 speakers, the corpus has 535 of 10");
+    qv_test_says(f->report.text.data, "anger 1 of 127");
     const qv_item *a = &f->m->items[0], *fear = &f->m->items[2], *sad = &f->m->items[3];
     assert_string_equal(a->emotion, "happiness");
     assert_string_equal(a->speaker, "03");
@@ -162,8 +151,8 @@ static void names_not_understood(void **state)
         NULL);
     assert_int_equal(scan(f, "emodb", (qv_corpus_options){0}), QV_ERR_DATA);
     assert_null(f->m);
-    assert_says(qv_ctx_message(f->ctx), "3 names in ");
-    assert_says(f->report.text.data, "not understood: 3 names\n  03a01Xa.wav\n  04a01Fa.wav\n");
+    qv_test_says(qv_ctx_message(f->ctx), "3 names in ");
+    qv_test_says(f->report.text.data, "not understood: 3 names\n  03a01Xa.wav\n  04a01Fa.wav\n");
     qv_assert_ok(f->ctx, scan(f, "emodb", (qv_corpus_options){.lenient = true}));
     assert_int_equal(f->m->n, 1);
     assert_int_equal(f->report.n_unknown, 3);
@@ -201,7 +190,7 @@ static void folders_and_speakers(void **state)
     assert_string_equal(f->m->items[0].emotion, "anger");
     put(f, "stray.wav", NULL);
     assert_int_equal(scan(f, "folders", (qv_corpus_options){0}), QV_ERR_DATA);
-    assert_says(qv_ctx_message(f->ctx), "such as stray.wav");
+    qv_test_says(qv_ctx_message(f->ctx), "such as stray.wav");
 }
 
 static void folders_without_speakers(void **state)
@@ -211,7 +200,7 @@ static void folders_without_speakers(void **state)
     put(f, "anger/2.wav", NULL);
     qv_assert_ok(f->ctx, scan(f, "folders", (qv_corpus_options){0}));
     assert_string_equal(f->m->speakers[0], "?");
-    assert_says(f->report.text.data, "nothing tells the speakers");
+    qv_test_says(f->report.text.data, "nothing tells the speakers");
 }
 
 static void own_patterns(void **state)
@@ -233,14 +222,14 @@ static void own_patterns(void **state)
     assert_int_equal(scan(f, "pattern", o), QV_ERR_USAGE);
     o.pattern = "^(?<speaker>[a-z]+)_";
     assert_int_equal(scan(f, "pattern", o), QV_ERR_USAGE);
-    assert_says(qv_ctx_message(f->ctx), "(?<emotion>...)");
+    qv_test_says(qv_ctx_message(f->ctx), "(?<emotion>...)");
     o.pattern = "(?<emotion>.)(?<start>.)";
     assert_int_equal(scan(f, "pattern", o), QV_ERR_USAGE);
     o.pattern = "(?<emotion>";
     assert_int_equal(scan(f, "pattern", o), QV_ERR_USAGE);
     const qv_recipe *r;
     assert_int_equal(qv_recipe_find(f->ctx, &r, "emodv"), QV_ERR_USAGE);
-    assert_says(qv_ctx_message(f->ctx), "did you mean 'emodb'");
+    qv_test_says(qv_ctx_message(f->ctx), "did you mean 'emodb'");
 }
 
 static void same_content_is_found(void **state)
@@ -257,10 +246,10 @@ static void same_content_is_found(void **state)
     qv_assert_ok(f->ctx, scan(f, "folders", (qv_corpus_options){0}));
     assert_int_equal(f->m->n, 8);
     assert_int_equal(f->report.duplicates, 2);
-    assert_says(f->report.text.data, "same content: joy/a/1.wav = joy/b/3.wav (but not of the same speaker)");
-    assert_says(f->report.text.data, "same content: joy/a/1.wav = rage/a/4.wav (but not of the same emotion)");
-    assert_says(f->report.text.data, "2 files are empty");
-    assert_says(f->report.text.data, "1 files are Git LFS pointers");
+    qv_test_says(f->report.text.data, "same content: joy/a/1.wav = joy/b/3.wav (but not of the same speaker)");
+    qv_test_says(f->report.text.data, "same content: joy/a/1.wav = rage/a/4.wav (but not of the same emotion)");
+    qv_test_says(f->report.text.data, "2 files are empty");
+    qv_test_says(f->report.text.data, "1 files are Git LFS pointers");
     qv_assert_ok(f->ctx, scan(f, "folders", (qv_corpus_options){.unique = true}));
     assert_int_equal(f->m->n, 6);
     assert_string_equal(f->m->items[0].name, "joy/a/1.wav");
@@ -319,8 +308,8 @@ static void real_ravdess(void **state)
     assert_int_equal(f->m->n, 1440);
     assert_true(f->report.complete);
     assert_int_equal(f->report.duplicates, 1);
-    assert_says(f->report.text.data, "03-01-03-01-02-01-07");
-    assert_says(f->report.text.data, "03-01-03-01-02-02-07");
+    qv_test_says(f->report.text.data, "03-01-03-01-02-01-07");
+    qv_test_says(f->report.text.data, "03-01-03-01-02-02-07");
     qv_folds *folds;
     qv_fold_options o = {0};
     qv_assert_ok(f->ctx, qv_folds_make(f->ctx, &folds, f->m, QV_SOURCE_DIR "/data/folds/ravdess.txt", &o));
@@ -340,12 +329,7 @@ static int run_command(const fixture *f, const char *words)
 
 static void assert_file_says(fixture *f, const char *name, const char *want)
 {
-    char *path, *text;
-    size_t size;
-    qv_assert_ok(f->ctx, qv_path_join(f->ctx, &path, f->dir, name));
-    qv_assert_ok(f->ctx, qv_read_file(f->ctx, path, 1 << 20, &text, &size));
-    assert_says(text, want);
-    free(path), free(text);
+    qv_test_file_says(f->ctx, f->dir, name, want);
 }
 
 static void the_command(void **state)

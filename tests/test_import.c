@@ -138,24 +138,14 @@ static const list_case cases[] = {
     {"kalid", "k", {{NULL, NULL}}, {0}, NULL, "did you mean 'kaldi'"},
 };
 
-static void put(qv_ctx *ctx, const char *dir, const char *name, const char *text)
-{
-    char *path, *parent;
-    qv_assert_ok(ctx, qv_path_join(ctx, &path, dir, name));
-    qv_assert_ok(ctx, qv_path_dir(ctx, &parent, path));
-    qv_assert_ok(ctx, qv_make_dirs(ctx, parent));
-    qv_assert_ok(ctx, qv_write_file(ctx, path, text, strlen(text)));
-    free(path), free(parent);
-}
-
 /* Two recordings and the case's lists in a fresh folder; root "" stands for that folder. */
 static qv_status import_case(qv_ctx *ctx, const char *dir, const list_case *c, qv_manifest **m, qv_corpus_report *r)
 {
     qv_import_options o = c->options;
     char *list;
-    put(ctx, dir, "w/a.wav", "a");
-    put(ctx, dir, "w/b.wav", "b");
-    for (int i = 0; i < FILES_MAX && c->files[i][0]; i++) put(ctx, dir, c->files[i][0], c->files[i][1]);
+    qv_test_put(ctx, dir, "w/a.wav", "a");
+    qv_test_put(ctx, dir, "w/b.wav", "b");
+    for (int i = 0; i < FILES_MAX && c->files[i][0]; i++) qv_test_put(ctx, dir, c->files[i][0], c->files[i][1]);
     if (o.root) o.root = dir;
     qv_assert_ok(ctx, qv_path_join(ctx, &list, dir, c->list));
     qv_status status = qv_corpus_import(ctx, m, r, c->kind, list, &o);

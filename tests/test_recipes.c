@@ -214,15 +214,7 @@ static void close_fixture(fixture *f)
     qv_ctx_free(f->ctx);
 }
 
-static void put(fixture *f, const char *name, const char *text)
-{
-    char *path, *parent;
-    qv_assert_ok(f->ctx, qv_path_join(f->ctx, &path, f->dir, name));
-    qv_assert_ok(f->ctx, qv_path_dir(f->ctx, &parent, path));
-    qv_assert_ok(f->ctx, qv_make_dirs(f->ctx, parent));
-    qv_assert_ok(f->ctx, qv_write_file(f->ctx, path, text, strlen(text)));
-    free(path), free(parent);
-}
+static void put(fixture *f, const char *name, const char *text) { qv_test_put(f->ctx, f->dir, name, text); }
 
 static qv_status scan_case(fixture *f, const recipe_case *c)
 {

@@ -20,15 +20,7 @@ static void on_log(void *user, qv_log_level level, const char *text)
     qv_buf_printf(&((fixture *)user)->log, "%s\n", text);
 }
 
-static void put(fixture *f, const char *name, const char *text)
-{
-    char *path, *parent;
-    qv_assert_ok(f->ctx, qv_path_join(f->ctx, &path, f->dir, name));
-    qv_assert_ok(f->ctx, qv_path_dir(f->ctx, &parent, path));
-    qv_assert_ok(f->ctx, qv_make_dirs(f->ctx, parent));
-    qv_assert_ok(f->ctx, qv_write_file(f->ctx, path, text, strlen(text)));
-    free(path), free(parent);
-}
+static void put(fixture *f, const char *name, const char *text) { qv_test_put(f->ctx, f->dir, name, text); }
 
 static int setup(void **state)
 {
@@ -222,12 +214,7 @@ static int run(const fixture *f, const char *words)
 
 static void assert_file_says(fixture *f, const char *name, const char *want)
 {
-    char *path, *text;
-    size_t size;
-    qv_assert_ok(f->ctx, qv_path_join(f->ctx, &path, f->dir, name));
-    qv_assert_ok(f->ctx, qv_read_file(f->ctx, path, 1 << 24, &text, &size));
-    if (!strstr(text, want)) fail_msg("'%s' is not in %s:\n%s", want, name, text);
-    free(path), free(text);
+    qv_test_file_says(f->ctx, f->dir, name, want);
 }
 
 /* Two embedded corpora with the same speakers' names: trained together, resumed, scored apart. */

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
 
 void qv_program_free(qv_program *p)
 {
@@ -66,24 +65,3 @@ size_t qv_buffer_bytes(const qv_buffer *b, qv_sizes sizes)
     return qv_buffer_len(b) * size[b->dtype];
 }
 
-static void print_operands(const qv_program *p, const int32_t *ids, int n, qv_buf *out)
-{
-    for (int i = 0; i < n; i++) {
-        if (ids[i] < 0) continue;
-        const qv_buffer *b = &p->buffers[ids[i]];
-        qv_buf_printf(out, " %s[%d,%d,%d,%d]", b->name, b->n, b->h, b->w, b->c);
-    }
-}
-
-void qv_program_print(const qv_program *p, qv_list list, qv_buf *out)
-{
-    const qv_op_list *l = &p->lists[list];
-    for (size_t i = 0; i < l->n; i++) {
-        qv_op_info info = qv_op_info_of((qv_op_kind)l->ops[i].kind);
-        qv_buf_printf(out, "%3zu %-24s %-14s", i, p->layers[l->ops[i].layer], info.name);
-        print_operands(p, l->ops[i].in, info.n_in, out);
-        qv_buf_puts(out, " ->");
-        print_operands(p, l->ops[i].out, info.n_out, out);
-        qv_buf_puts(out, "\n");
-    }
-}

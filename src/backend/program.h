@@ -96,7 +96,4 @@ qv_status qv_program_plan(qv_ctx *ctx, qv_program *p, qv_sizes sizes, bool keep_
 /* For each buffer of role WORK: first and last op of `list` that touches it; first > last where none does. */
 qv_status qv_program_lifetimes(qv_ctx *ctx, const qv_program *p, qv_list list, int32_t **first, int32_t **last);
 
-/* The program as text, one op a line with shapes. */
-void qv_program_print(const qv_program *p, qv_list list, qv_buf *out);
-
 #endif

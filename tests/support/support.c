@@ -42,6 +42,31 @@ void qv_test_rmdir(char *dir)
     free(dir);
 }
 
+void qv_test_put(qv_ctx *ctx, const char *dir, const char *name, const char *text)
+{
+    char *path, *parent;
+    qv_assert_ok(ctx, qv_path_join(ctx, &path, dir, name));
+    qv_assert_ok(ctx, qv_path_dir(ctx, &parent, path));
+    qv_assert_ok(ctx, qv_make_dirs(ctx, parent));
+    qv_assert_ok(ctx, qv_write_file(ctx, path, text, strlen(text)));
+    free(path), free(parent);
+}
+
+void qv_test_says(const char *text, const char *want)
+{
+    if (!text || !strstr(text, want)) fail_msg("'%s' is not in:\n%s", want, text ? text : "nothing");
+}
+
+void qv_test_file_says(qv_ctx *ctx, const char *dir, const char *name, const char *want)
+{
+    char *path, *text;
+    size_t size;
+    qv_assert_ok(ctx, qv_path_join(ctx, &path, dir, name));
+    qv_assert_ok(ctx, qv_read_file(ctx, path, 1 << 24, &text, &size));
+    qv_test_says(text, want);
+    free(path), free(text);
+}
+
 static void log_line(void *user, qv_log_level level, const char *text)
 {
     (void)user;

@@ -28,6 +28,12 @@ double qv_test_normal(uint64_t *state);
 char *qv_test_tmpdir(void);
 void qv_test_rmdir(char *dir);
 
+/* A file dir/name with the text, and the folders on the way to it. */
+void qv_test_put(qv_ctx *ctx, const char *dir, const char *name, const char *text);
+/* Fails the test, showing what is there, where `want` does not stand in a text (NULL: none), or in a file. */
+void qv_test_says(const char *text, const char *want);
+void qv_test_file_says(qv_ctx *ctx, const char *dir, const char *name, const char *want);
+
 /* A context whose messages go to stderr. */
 qv_ctx *qv_test_ctx(void);
 

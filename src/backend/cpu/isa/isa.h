@@ -53,7 +53,6 @@ enum {
 };
 
 static inline size_t qv_min(size_t a, size_t b) { return a < b ? a : b; }
-static inline size_t qv_max(size_t a, size_t b) { return a > b ? a : b; }
 
 /* A tensor of M rows of C channels seen as `rows` rows of `lanes` = repeat * C floats and a rest
  * of `tail` floats: narrow channels get loops as long as wide ones. */
