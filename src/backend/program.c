@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-
 void qv_program_free(qv_program *p)
 {
     if (!p) return;
