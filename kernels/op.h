@@ -88,6 +88,7 @@ typedef struct qv_gather_attr {
     float gain;                     /* range about 0, in nepers of energy */
     int32_t time_masks, time_width; /* so many, each 0 to so many frames */
     int32_t mel_masks, mel_width;   /* so many, each 0 to so many bands */
+    int32_t voices;                 /* so many rows of the normalization to draw from, in place of the recording's */
 } qv_gather_attr;
 
 typedef struct qv_op {
@@ -126,7 +127,7 @@ typedef struct qv_utterance {
     int32_t frames;      /* >= 1 */
     int32_t label;       /* class, or -1: unknown */
     int32_t norm;        /* row of the normalization table */
-    int32_t reserved;
+    int32_t voices;      /* first of the rows that a training patch draws from in its place, where gather's `voices` > 0 */
 } qv_utterance;
 
 /* One evaluation window; utterance -1 pads the batch: zeros, label -1. */

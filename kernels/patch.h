@@ -1,5 +1,7 @@
 /* What one row of a batch shows of a recording: from where, how fast, over which bands, what is masked.
  *
+ * Another voice is another row of the normalization (train/dataset.h).
+ *
  * All of it is drawn and followed in integers (positions in 2^-16 of a frame or band), so that every backend
  * shows the same values of the feature matrix; only the arithmetic on them is the backend's. Frames and bands
  * are repeated or left out, never averaged: averages of neighbours are smoother than any recording, and a
@@ -94,6 +96,7 @@ static inline QV_HD qv_patch qv_patch_drawn(const qv_step_state *s, const qv_utt
         v.mel_step = qv_about_one(d.v[1], a->warp);
         v.gain = a->gain * (2 * qv_uniform(d.v[2]) - 1);
     }
+    if (a->voices > 0) v.norm = u->voices + (int32_t)qv_whole(crop.v[1], (uint64_t)a->voices - 1);
     /* Whole frames at the recording's own speed, where any other start would show the same frames. */
     const int64_t unit = a->speed > 0 ? 1 : QV_ONE,
                   spare = ((int64_t)u->frames * QV_ONE - (int64_t)frames * v.step) / unit;

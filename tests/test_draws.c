@@ -353,6 +353,25 @@ static void speed_repeats_and_skips_frames(void **state)
     assert_true(faster && slower);
 }
 
+/* Either of two rows of the normalization, as often; windows keep the recording's own. */
+static void voices_are_drawn_alike(void **state)
+{
+    (void)state;
+    enum { STEPS = 2000 };
+    struct set s;
+    int second = 0, all = 0;
+    set_init(&s);
+    s.norm[2 * MELS] = 1e4f; /* the mean of row 1 */
+    for (int r = 0; r < SET; r++) s.utts[r].voices = 0, s.utts[r].norm = 1;
+    for (; s.state.step < STEPS; s.state.step++) {
+        gather_as(&s, (qv_gather_attr){.voices = 2});
+        for (int n = 0; n < ROWS; n++, all++) second += at(&s, n, 0, 0) < 0;
+    }
+    assert_true(fabs((double)second / all - 0.5) <= five_deviations(0.25, all));
+    gather(&s, true);
+    for (int n = 0; n < ROWS; n++) assert_true(at(&s, n, 0, 0) < 0);
+}
+
 /* Band 1 shows round(step), step uniform in 0.1 to 1.9: band 0 below 0.5, else itself; there is no band above. */
 static void warp_moves_bands(void **state)
 {
@@ -464,6 +483,7 @@ int main(void)
         cmocka_unit_test(crops_are_philox_of_the_design),
         cmocka_unit_test(crops_are_uniform),
         cmocka_unit_test(speed_repeats_and_skips_frames),
+        cmocka_unit_test(voices_are_drawn_alike),
         cmocka_unit_test(warp_moves_bands),
         cmocka_unit_test(gain_moves_all_values_of_a_patch_alike),
         cmocka_unit_test(masks_blank_runs),

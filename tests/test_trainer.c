@@ -28,9 +28,8 @@ static void open_data(bench *b, const bool *in_training)
 {
     bool all[1000];
     for (size_t i = 0; i < b->toy.n; i++) all[i] = true;
-    qv_assert_ok(b->ctx,
-                 qv_dataset_new(b->ctx, &b->data, b->toy.manifest, &b->toy.features,
-                                (qv_normalization)b->settings.normalize, in_training ? in_training : all, NULL));
+    qv_assert_ok(b->ctx, qv_dataset_new_training(b->ctx, &b->data, b->toy.manifest, &b->toy.features, &b->settings,
+                                                 in_training ? in_training : all));
 }
 
 /* Another trainer over the same data. n_items 0: it cannot train. */
@@ -113,7 +112,7 @@ static void learns_from_augmented_mixtures(void **state)
     open_bench(&b, &shape);
     qv_settings *s = &b.settings;
     s->width = 4, s->epochs = 60;
-    s->speed = 0.2, s->warp = 0.05, s->gain = 1, s->mixup = 0.4;
+    s->speed = 0.2, s->warp = 0.05, s->gain = 1, s->voices = 1, s->mixup = 0.4;
     s->time_masks = 1, s->time_width = 2 * s->hop, s->mel_masks = 1, s->mel_width = 2;
     open_trainer(&b);
     double share[4];
@@ -574,6 +573,54 @@ static void no_normalization_and_one_that_is_given(void **state)
     close_bench(&b);
 }
 
+/* Row `at` of the table makes speaker a's frames the mean and deviation that lie `share` of the way to b's. */
+static void assert_voice(const bench *b, int at, const bool *a, const bool *other, double share)
+{
+    for (int j = 0; j < shape.mels; j++) {
+        const float *norm = b->data->norm, *row = norm + at * 2 * shape.mels;
+        double mean, to, deviation, to_deviation;
+        band_moments(b, j, a, &mean, &deviation);
+        band_moments(b, j, other, &to, &to_deviation);
+        double g = 1 + share * (fmax(to_deviation, 1e-3) / fmax(deviation, 1e-3) - 1), target = mean + share * (to - mean);
+        double r = g * (double)norm[shape.mels + j], got = (mean - (double)row[j]) * (double)row[shape.mels + j];
+        /* each of the table's floats is off by half a unit, its moments by no more */
+        double size = fabs(mean) + fabs(target) + fabs((double)norm[j]) + fabs((double)row[j]);
+        assert_true(fabs((double)row[shape.mels + j] / r - 1) <= 8 * 0x1p-24);
+        assert_true(fabs(got - (target - (double)norm[j]) / g * r) <= 8 * 0x1p-24 * size * r * (1 + 1 / g));
+    }
+}
+
+static void voices_stand_between_those_of_training(void **state)
+{
+    (void)state;
+    enum { TRAINING = 3, EACH = 128 };
+    bench b;
+    bool of[TRAINING][1000] = {{false}}, training[1000] = {false};
+    float plain[2 * 16];
+    for (int i = 0; i < 18; i++) training[i] = of[i / 6][i] = true;
+    open_normalized(&b, QV_NORM_CORPUS, training);
+    memcpy(plain, b.data->norm, sizeof plain);
+    qv_dataset_free(b.data);
+    b.settings.voices = 1;
+    open_data(&b, training);
+    assert_int_equal(b.data->norms, 1);
+    assert_int_equal(b.data->voices, EACH);
+    assert_int_equal(b.data->rows, 1 + TRAINING * EACH);
+    assert_memory_equal(b.data->norm, plain, sizeof plain);
+    for (int i = 0; i < 18; i++) {
+        assert_int_equal(b.data->utterances[i].norm, 0);
+        assert_int_equal(b.data->utterances[i].voices, 1 + i / 6 * EACH);
+    }
+    for (int a = 0; a < TRAINING; a++)
+        for (int k = 0; k < EACH; k++)
+            assert_voice(&b, 1 + a * EACH + k, of[a], of[(a + 1 + k) % TRAINING], fmod((k + 1) * 0.6180339887498949, 1));
+    qv_dataset_free(b.data);
+    b.settings.normalize = QV_NORM_SPEAKER;
+    open_data(&b, training);
+    assert_int_equal(b.data->voices, 0);
+    close_bench(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -591,6 +638,7 @@ int main(void)
         cmocka_unit_test(corpus_normalization_looks_at_training_alone),
         cmocka_unit_test(speakers_and_utterances_have_their_own),
         cmocka_unit_test(no_normalization_and_one_that_is_given),
+        cmocka_unit_test(voices_stand_between_those_of_training),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

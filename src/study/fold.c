@@ -74,8 +74,7 @@ static qv_status make_dataset(qv_ctx *ctx, fold_state *s)
     qv_status status = qv_alloc(ctx, &in_training, job->manifest->n, sizeof *in_training);
     if (status != QV_OK) return status;
     for (size_t i = 0; i < job->manifest->n; i++) in_training[i] = job->fold->part[i] == QV_PART_TRAIN;
-    status = qv_dataset_new(ctx, &s->data, job->manifest, job->features, (qv_normalization)job->settings->normalize,
-                            in_training, NULL);
+    status = qv_dataset_new_training(ctx, &s->data, job->manifest, job->features, job->settings, in_training);
     free(in_training);
     return status;
 }

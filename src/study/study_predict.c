@@ -97,7 +97,7 @@ static qv_status measure(qv_ctx *ctx, const qv_settings *settings, const qv_stud
         in_training[i] = fold->part[i] == QV_PART_TRAIN;
         if (in_training[i] && d->features->entries[i].frames > 0) items[n++] = i;
     }
-    QV_TRY(qv_dataset_new(ctx, &data, m, d->features, (qv_normalization)settings->normalize, in_training, NULL));
+    QV_TRY(qv_dataset_new_training(ctx, &data, m, d->features, settings, in_training));
     qv_trainer_options o = {.items = items, .n_items = n};
     QV_TRY(qv_trainer_new(ctx, &trainer, settings, data, &o, m->n_classes));
     QV_TRY(time_steps(ctx, trainer, settings, &c->step));

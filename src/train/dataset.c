@@ -30,12 +30,13 @@ static void add_frames(moments *s, int row, const float *frames, int64_t n, int 
     if (!norm) s->count[row] += n;
 }
 
+/* in_training: NULL, or the recordings to look at. */
 static void each_recording(qv_dataset *d, const bool *in_training, bool corpus, moments *s, const float *norm)
 {
     int mels = d->features->config.mels, all = d->norms - 1;
     for (size_t i = 0; i < d->n; i++) {
         const qv_utterance *u = &d->utterances[i];
-        if (u->frames == 0 || (corpus && !in_training[i])) continue;
+        if (u->frames == 0 || (in_training && !in_training[i])) continue;
         const float *frames = d->features->data + u->first_frame * mels;
         add_frames(s, u->norm, frames, u->frames, mels, norm);
         if (corpus && u->norm != all) add_frames(s, all, frames, u->frames, mels, norm);
@@ -61,7 +62,8 @@ static qv_status compute_norm(qv_ctx *ctx, qv_dataset *d, const bool *in_trainin
             d->norm[(r * 2 + 1) * mels + j] = (float)(1 / fmax(deviation, least_deviation));
         }
     for (size_t r = 0; corpus && r < rows; r++)
-        if (s.count[r] == 0) memcpy(d->norm + r * 2 * mels, d->norm + (rows - 1) * 2 * mels, 2 * mels * sizeof *d->norm);
+        if (s.count[r] == 0)
+            memcpy(d->norm + r * 2 * mels, d->norm + (rows - 1) * 2 * mels, 2 * mels * sizeof *d->norm);
 done:
     free(s.sum);
     free(s.square);
@@ -105,12 +107,125 @@ qv_status qv_dataset_new(qv_ctx *ctx, qv_dataset **out, const qv_manifest *m, co
         for (size_t j = 0; j < (size_t)d->norms * 2 * mels; j++)
             d->norm[j] = corpus_norm ? corpus_norm[j] : j < mels ? 0.0f : 1.0f;
     } else {
-        QV_TRY(compute_norm(ctx, d, in_training, normalization == QV_NORM_CORPUS));
+        bool corpus = normalization == QV_NORM_CORPUS;
+        QV_TRY(compute_norm(ctx, d, corpus ? in_training : NULL, corpus));
     }
+    d->rows = d->norms;
     *out = d;
     d = NULL;
 done:
     qv_dataset_free(d);
+    return status;
+}
+
+/* The normalization under which frames of a voice sound as if it stood so much of the way to another: x becomes
+ * (x - m) g + m + share (m' - m) with g = 1 + share (s' / s - 1), then normalized as `norm` says. own, other: mean m
+ * and 1 / deviation s of the two, as rows of a table. */
+static void move_voice(float *row, const float *own, const float *other, const float *norm, double share, size_t mels)
+{
+    for (size_t j = 0; j < mels; j++) {
+        double mean = own[j], g = 1 + share * ((double)own[mels + j] / (double)other[mels + j] - 1);
+        double target = mean + share * ((double)other[j] - mean);
+        row[j] = (float)(mean - (target - (double)norm[j]) / g);
+        row[mels + j] = (float)(g * (double)norm[mels + j]);
+    }
+}
+
+/* The next training speaker of the same corpus, round and round; corpus_of[id]: -1 where a speaker does not train. */
+static int next_speaker(const int *corpus_of, int speakers, int own, int id)
+{
+    do id = (id + 1) % speakers;
+    while (corpus_of[id] != corpus_of[own]);
+    return id;
+}
+
+/* Rows of voices for each speaker that trains, behind the others. voice: [speakers][2][mels]; first: [speakers]. */
+static void fill_voices(qv_dataset *d, const float *voice, const int *corpus_of, const int *norm_of, int *first,
+                        double most)
+{
+    const double golden = 0.6180339887498949; /* its multiples fall evenly between 0 and 1 */
+    int speakers = d->manifest->n_speakers, row = d->norms;
+    size_t width = 2 * (size_t)d->features->config.mels;
+    for (int a = 0; a < speakers; a++) {
+        if (corpus_of[a] < 0) continue;
+        first[a] = row;
+        for (int k = 0, b = a; k < d->voices; k++, row++) {
+            b = next_speaker(corpus_of, speakers, a, b);
+            move_voice(d->norm + (size_t)row * width, voice + (size_t)a * width, voice + (size_t)b * width,
+                       d->norm + (size_t)norm_of[a] * width, most * fmod((k + 1) * golden, 1), width / 2);
+        }
+    }
+}
+
+/* Means and deviations of the speakers, over their recordings in training. */
+static qv_status speaker_moments(qv_ctx *ctx, const qv_dataset *d, const bool *in_training, float **voice)
+{
+    qv_status status = QV_OK;
+    qv_dataset by_speaker = {
+        .manifest = d->manifest, .features = d->features, .n = d->n, .norms = d->manifest->n_speakers};
+    QV_TRY(qv_alloc(ctx, &by_speaker.utterances, d->n, sizeof *by_speaker.utterances));
+    QV_TRY(qv_alloc(ctx, &by_speaker.norm, (size_t)by_speaker.norms * 2 * (size_t)d->features->config.mels,
+                    sizeof **voice));
+    fill_utterances(&by_speaker, QV_NORM_SPEAKER);
+    QV_TRY(compute_norm(ctx, &by_speaker, in_training, false));
+    *voice = by_speaker.norm;
+    by_speaker.norm = NULL;
+done:
+    free(by_speaker.utterances);
+    free(by_speaker.norm);
+    return status;
+}
+
+/* 128 for each speaker, fewer where there are so many that the table would grow beyond 16384 rows. */
+static int voices_each(int speakers)
+{
+    enum { EACH = 128, ALL = 16384, LEAST = 4 };
+    int n = ALL / speakers;
+    return n > EACH ? EACH : n < LEAST ? LEAST : n;
+}
+
+static qv_status add_voices(qv_ctx *ctx, qv_dataset *d, const bool *in_training, double most)
+{
+    qv_status status = QV_OK;
+    size_t mels = (size_t)d->features->config.mels, all = (size_t)d->manifest->n_speakers;
+    int *of = NULL, speakers = 0; /* [3][all]: corpus, normalization, first voice */
+    float *voice = NULL, *norm = NULL;
+    QV_TRY(qv_alloc(ctx, &of, 3 * all, sizeof *of));
+    for (size_t id = 0; id < all; id++) of[id] = -1;
+    for (size_t i = 0; i < d->n; i++) {
+        const qv_item *item = &d->manifest->items[i];
+        if (!in_training[i] || d->utterances[i].frames == 0) continue;
+        speakers += of[item->speaker_id] < 0;
+        of[item->speaker_id] = item->corpus_id;
+        of[all + (size_t)item->speaker_id] = d->utterances[i].norm;
+    }
+    if (speakers == 0) goto done;
+    d->voices = voices_each(speakers);
+    d->rows = d->norms + speakers * d->voices;
+    QV_TRY(speaker_moments(ctx, d, in_training, &voice));
+    QV_TRY(qv_alloc(ctx, &norm, (size_t)d->rows * 2 * mels, sizeof *norm));
+    memcpy(norm, d->norm, (size_t)d->norms * 2 * mels * sizeof *norm);
+    free(d->norm);
+    d->norm = norm;
+    fill_voices(d, voice, of, of + all, of + 2 * all, most);
+    for (size_t i = 0; i < d->n; i++) d->utterances[i].voices = of[2 * all + (size_t)d->manifest->items[i].speaker_id];
+done:
+    free(of);
+    free(voice);
+    return status;
+}
+
+qv_status qv_dataset_new_training(qv_ctx *ctx, qv_dataset **out, const qv_manifest *m, const qv_features *f,
+                                  const qv_settings *s, const bool *in_training)
+{
+    qv_normalization how = (qv_normalization)s->normalize;
+    qv_status status = qv_dataset_new(ctx, out, m, f, how, in_training, NULL);
+    if (status != QV_OK || s->voices == 0 || how == QV_NORM_SPEAKER || how == QV_NORM_UTTERANCE) return status;
+    status = add_voices(ctx, *out, in_training, s->voices);
+    if (status != QV_OK) {
+        qv_dataset_free(*out);
+        *out = NULL;
+    }
     return status;
 }
 

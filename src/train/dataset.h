@@ -10,9 +10,11 @@ typedef struct qv_dataset {
     const qv_features *features;
     qv_utterance *utterances; /* [n]: as the manifest's items; skipped ones have 0 frames */
     size_t n;
-    float *norm; /* [norms][2][mels]: mean, 1 / deviation of each band; of several corpora a row each, then that of
-                    all together, which also stands for a corpus that does not train */
+    float *norm; /* [rows][2][mels]: mean, 1 / deviation of each band; of several corpora a row each, then that of
+                    all together, which also stands for a corpus that does not train; then the other voices */
     int norms;
+    int rows;   /* of norm, with the voices */
+    int voices; /* of a recording in training, from its utterance's `voices` on; 0: its own alone */
 } qv_dataset;
 
 /* Tables with the normalization computed: `corpus` over the recordings with in_training set (all of
@@ -20,6 +22,10 @@ typedef struct qv_dataset {
  * corpus_norm: rows of a trained model, [norms][2][mels], used instead of computing them; NULL: compute. */
 qv_status qv_dataset_new(qv_ctx *ctx, qv_dataset **out, const qv_manifest *m, const qv_features *f,
                          qv_normalization normalization, const bool *in_training, const float *corpus_norm);
+/* The dataset of a training with the settings' normalization and augment.voices. */
+qv_status qv_dataset_new_training(qv_ctx *ctx, qv_dataset **out, const qv_manifest *m, const qv_features *f,
+                                  const qv_settings *s, const bool *in_training);
+
 void qv_dataset_free(qv_dataset *d);
 
 /* Seconds of frames that belong to speaker `id`. */

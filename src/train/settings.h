@@ -38,7 +38,7 @@ typedef struct qv_settings {
     uint64_t seed;
     /* [augment] */
     int time_masks, mel_masks, mel_width;
-    double speed, warp, gain, time_width;
+    double speed, warp, gain, voices, time_width;
     /* [split] */
     char *folds;
     int split, val_speakers;

@@ -133,7 +133,8 @@ qv_status qv_trainer_new(qv_ctx *ctx, qv_trainer **out, const qv_settings *s, co
     c.classes = classes;
     c.set_size = (int)o->n_items;
     c.utterances = (int)d->n;
-    c.norms = d->norms;
+    c.norms = d->rows;
+    c.augment.voices = d->voices;
     QV_TRY(qv_net_new(ctx, &t->net, &c, NULL));
     if (o->n_items == 0) t->net->program->lists[QV_LIST_TRAIN].n = 0; /* what never runs needs no memory */
     qv_exec_options e = qv_settings_exec(s);
@@ -165,7 +166,7 @@ done:
 qv_status qv_trainer_use(qv_ctx *ctx, qv_trainer *t, const qv_dataset *d)
 {
     size_t mels = (size_t)t->net->config.mels;
-    size_t norm_bytes = (size_t)d->norms * 2 * mels * sizeof *d->norm;
+    size_t norm_bytes = (size_t)d->rows * 2 * mels * sizeof *d->norm;
     size_t frames = (size_t)d->features->frames;
     t->data = d;
     qv_status status = qv_exec_bind(ctx, t->exec, t->net->feats, d->features->data, frames * mels * sizeof(float));

@@ -200,7 +200,8 @@ void qv_make_gather(qv_maker *m)
                                           .time_masks = 2,
                                           .time_width = t / 3,
                                           .mel_masks = QV_MASKS,
-                                          .mel_width = 3};
+                                          .mel_width = 3,
+                                          .voices = 2};
     }
     p->in[0] = qv_vector(1);
     qv_step_state *state = qv_room(&p->in[0], sizeof *state);
@@ -216,7 +217,7 @@ void qv_make_gather(qv_maker *m)
     int frames = 0;
     for (int k = 0; k < RECORDINGS; k++) {
         int lengths[] = {1, t, t + 1, 3 * t + 2, (t + 1) / 2};
-        u[k] = (qv_utterance){frames, lengths[k % 5], k % 4 - 1, k % NORMS, 0};
+        u[k] = (qv_utterance){frames, lengths[k % 5], k % 4 - 1, k % NORMS, k % (NORMS - 1)};
         frames += u[k].frames;
     }
     p->in[1] = qv_shape(1, 1, frames, mels);
