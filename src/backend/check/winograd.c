@@ -256,7 +256,7 @@ static bool bound_filters(const qv_problem *p, const qv_tensor *dw, int group, d
         end_sums(sums + i * POINTS, tiles, points);
         apply(&back, points, filter);
         for (int t = 0; t < taps; t++) {
-            const size_t at = (size_t)((o * taps + t) * x.channels + c);
+            const size_t at = ((size_t)o * (size_t)taps + (size_t)t) * (size_t)x.channels + (size_t)c;
             bound[at] = bound_of(filter[t], expect[at]);
         }
     }

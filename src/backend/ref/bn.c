@@ -111,12 +111,12 @@ static double normalized(const struct grad *g, size_t m, size_t c)
     return ((double)g->x[m * g->channels + c] - (double)g->mean[c]) * (double)g->rstd[c];
 }
 
-/* coef together with bn.repeat 2 has no meaning: QV_ERR_USAGE. */
+/* coef has no meaning with bn.repeat 2, or without two halves of the channels: QV_ERR_USAGE. */
 int QV_REF(bn_grad_sums)(const qv_call *call, size_t *need)
 {
     struct grad g = grad_of(call, &call->in[6]);
     size_t len = g.sets * g.channels;
-    if (g.coef && g.sets != 1) return QV_ERR_USAGE;
+    if (g.coef && (g.sets != 1 || g.channels % 2)) return QV_ERR_USAGE;
     if (need) return *need = 2 * len * sizeof(double), QV_OK;
     qv_real *dgamma = call->out[0].data, *dbeta = call->out[1].data;
     double *sum_xh = call->scratch, *sum = sum_xh + len;
@@ -139,7 +139,7 @@ int QV_REF(bn_grad_sums)(const qv_call *call, size_t *need)
 int QV_REF(bn_grad_apply)(const qv_call *call, size_t *need)
 {
     struct grad g = grad_of(call, &call->in[8]);
-    if (g.coef && g.sets != 1) return QV_ERR_USAGE;
+    if (g.coef && (g.sets != 1 || g.channels % 2)) return QV_ERR_USAGE;
     if (need) return *need = 0, QV_OK;
     const qv_real *dgamma = call->in[6].data, *dbeta = call->in[7].data, *addend = call->in[9].data;
     qv_real *dx = call->out[0].data;
