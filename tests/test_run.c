@@ -279,6 +279,7 @@ static void the_best_epoch_survives(void **state)
     fixture *x = *state;
     x->settings.val_speakers = 1;
     x->settings.epoch_rule = QV_EPOCH_BEST;
+    x->settings.bn_eval = QV_BN_EVEN;
     x->settings.batch = 3;
     qv_assert_ok(x->ctx, run(x, x->out));
     char *out = below(x->dir, "pieces");

@@ -40,8 +40,9 @@ typedef struct qv_buffer {
 } qv_buffer;
 
 /* TRAIN is one whole step: batch, forward, loss, backward, update. EVAL computes probabilities of
- * given windows with the running statistics and even coefficients. */
-typedef enum qv_list { QV_LIST_TRAIN, QV_LIST_EVAL, QV_LIST_COUNT } qv_list;
+ * given windows with the running statistics and even coefficients. MEASURE, where it is wanted, leaves in place of the
+ * running statistics those of the given windows, with even coefficients (train/recalibrate.h). */
+typedef enum qv_list { QV_LIST_TRAIN, QV_LIST_EVAL, QV_LIST_MEASURE, QV_LIST_COUNT } qv_list;
 
 typedef struct qv_op_list {
     qv_op *ops;

@@ -29,15 +29,16 @@ void qv_block_make(qv_lowering *l, qv_block *k, int index, int stage, int place,
     l->net->batch_norms += (preact ? 2 : 0) + 2 + (qv_order_norm_before_shake(c->order) ? 2 : 0) + (downsamples(k) ? 1 : 0);
 }
 
-/* The coefficients of this block; even ones in evaluation. */
+/* The coefficients of this block; even ones where nothing is trained. */
 static void draw(qv_lowering *l, qv_block *k)
 {
     const qv_net_config *c = &l->net->config;
     k->alpha = qv_work(l, QV_REAL, c->batch, 1, 1, c->bands, "alpha");
     k->beta = qv_work(l, QV_REAL, c->batch, 1, 1, c->bands, "beta");
+    bool shaken = l->b.list == QV_LIST_TRAIN;
     qv_op *op = qv_add_op(&l->b, QV_OP_SHAKE_COEF, (int[]){l->net->state}, (int[]){k->alpha, k->beta});
-    op->a.shake = (qv_shake_attr){.forward = l->train ? (int32_t)c->forward : QV_SHAKE_EVEN,
-                                  .backward = l->train ? (int32_t)c->backward : QV_SHAKE_EVEN,
+    op->a.shake = (qv_shake_attr){.forward = shaken ? (int32_t)c->forward : QV_SHAKE_EVEN,
+                                  .backward = shaken ? (int32_t)c->backward : QV_SHAKE_EVEN,
                                   .level = (int32_t)c->level,
                                   .layer = k->index};
 }

@@ -9,10 +9,13 @@ const qv_buffer *qv_buffer_at(const qv_lowering *l, int id)
     return id >= 0 ? &l->b.p->buffers[id] : &nothing;
 }
 
+bool qv_measures(const qv_lowering *l) { return l->b.list != QV_LIST_EVAL; }
+
 int qv_work(qv_lowering *l, qv_dtype dtype, int n, int h, int w, int c, const char *name)
 {
+    static const char *const prefixes[QV_LIST_COUNT] = {"", "eval.", "measure."};
     qv_buffer b = {.dtype = dtype, .role = QV_ROLE_WORK, .n = n, .h = h, .w = w, .c = c, .alias = -1};
-    return qv_add_buffer(&l->b, b, "%s%s%s", l->train ? "" : "eval.", l->scope, name);
+    return qv_add_buffer(&l->b, b, "%s%s%s", prefixes[l->b.list], l->scope, name);
 }
 
 int qv_work_like(qv_lowering *l, int like, int c, const char *name)
@@ -96,10 +99,10 @@ static void set_norm_attr(const qv_lowering *l, qv_op *op, const qv_norm *n)
 {
     const qv_buffer *x = qv_buffer_at(l, n->x);
     op->a.bn = (qv_bn_attr){.eps = l->net->config.bn_eps,
-                            .momentum = l->net->config.bn_momentum,
+                            .momentum = l->b.list == QV_LIST_MEASURE ? 1 : l->net->config.bn_momentum,
                             .relu = n->relu,
                             .repeat = n->repeat,
-                            .eval = !l->train,
+                            .eval = !qv_measures(l),
                             .count = (int64_t)x->n * x->h * x->w};
 }
 
@@ -116,7 +119,7 @@ int qv_norm_forward(qv_lowering *l, qv_norm *n, int x)
     n->x = x;
     n->rstd = vector(l, n, "rstd");
     int mean = -1, var = -1;
-    if (l->train) {
+    if (qv_measures(l)) {
         mean = vector(l, n, "mean");
         var = vector(l, n, "var");
         set_norm_attr(l, qv_add_op(&l->b, QV_OP_BN_STATS, (int[]){x}, (int[]){mean, var}), n);
@@ -124,7 +127,7 @@ int qv_norm_forward(qv_lowering *l, qv_norm *n, int x)
     qv_op *finalize =
         qv_add_op(&l->b, QV_OP_BN_FINALIZE, (int[]){mean, var}, (int[]){n->rstd, n->rmean, n->rvar});
     set_norm_attr(l, finalize, n);
-    n->mean = l->train ? mean : n->rmean;
+    n->mean = qv_measures(l) ? mean : n->rmean;
     char name[32];
     snprintf(name, sizeof name, "%s.out", n->name);
     n->y = qv_work_like(l, x, n->repeat * n->channels, name);

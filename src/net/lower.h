@@ -8,7 +8,6 @@
 typedef struct qv_lowering {
     qv_builder b;
     qv_net *net;
-    bool train;       /* the list at hand is TRAIN */
     const char *scope; /* put before the names of buffers: "stage1.block0." */
 } qv_lowering;
 
@@ -41,6 +40,9 @@ void qv_norm_make(qv_lowering *l, qv_norm *n, const char *name, int channels, in
 int qv_norm_forward(qv_lowering *l, qv_norm *n, int x);
 /* addend: added to the gradient at x; -1: none. Returns the gradient at x. */
 int qv_norm_backward(qv_lowering *l, qv_norm *n, int dy, int addend);
+
+/* Batch norms of the list at hand take the statistics of their batch. */
+bool qv_measures(const qv_lowering *l);
 
 /* WORK buffer with the type and shape of `like` but c channels (0: the same). */
 int qv_work_like(qv_lowering *l, int like, int c, const char *name);

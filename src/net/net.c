@@ -128,10 +128,10 @@ static void make_layers(qv_lowering *l, layers *m)
     m->b = qv_param(l, "linear.bias", 1, 1, 1, c->classes, QV_INIT_ZERO, 0, false, &m->db);
 }
 
-static void forward(qv_lowering *l, layers *m, int x)
+/* Up to what is pooled. */
+static void forward_body(qv_lowering *l, layers *m, int x)
 {
-    qv_net *net = l->net;
-    const qv_net_config *c = &net->config;
+    const qv_net_config *c = &l->net->config;
     qv_add_layer(&l->b, "stem");
     x = qv_conv_forward(l, &m->stem, x);
     if (!qv_order_preact(c->order)) x = qv_norm_forward(l, &m->stem_bn, x);
@@ -145,9 +145,13 @@ static void forward(qv_lowering *l, layers *m, int x)
         qv_add_op(&l->b, QV_OP_RELU, (int[]){m->last}, (int[]){x});
     }
     m->activated = x;
-    m->pooled = qv_work(l, QV_REAL, c->batch, 1, 1, m->features, "pooled");
-    qv_add_op(&l->b, QV_OP_POOL, (int[]){x}, (int[]){m->pooled});
-    int logits = l->train ? net->logits : net->eval_logits;
+}
+
+static void forward(qv_lowering *l, layers *m, int x, int logits)
+{
+    forward_body(l, m, x);
+    m->pooled = qv_work(l, QV_REAL, l->net->config.batch, 1, 1, m->features, "pooled");
+    qv_add_op(&l->b, QV_OP_POOL, (int[]){m->activated}, (int[]){m->pooled});
     qv_add_op(&l->b, QV_OP_LINEAR, (int[]){m->pooled, m->w, m->b}, (int[]){logits});
 }
 
@@ -216,10 +220,9 @@ static void gather_windows(qv_lowering *l)
 static void lower_training(qv_lowering *l, layers *m, const qv_net_options *o)
 {
     qv_net *net = l->net;
-    l->train = true;
     l->b.list = QV_LIST_TRAIN;
     if (!o->no_gather) gather_drawn(l);
-    forward(l, m, net->input);
+    forward(l, m, net->input, net->logits);
     int dlogits = qv_work_like(l, net->logits, 0, "dlogits");
     qv_op *loss =
         qv_add_op(&l->b, QV_OP_LOSS, (int[]){net->logits, net->labels, net->class_weights, net->others, net->share},
@@ -232,14 +235,20 @@ static void lower_training(qv_lowering *l, layers *m, const qv_net_options *o)
 static void lower_evaluation(qv_lowering *l, layers *m, const qv_net_options *o)
 {
     qv_net *net = l->net;
-    l->train = false;
     l->b.list = QV_LIST_EVAL;
     if (!o->no_gather) gather_windows(l);
-    forward(l, m, net->eval_input);
+    forward(l, m, net->eval_input, net->eval_logits);
     int unused_loss = qv_work(l, QV_REAL, 1, 1, 1, 2, "loss"),
         unused_grad = qv_work_like(l, net->eval_logits, 0, "dlogits");
     qv_add_op(&l->b, QV_OP_LOSS, (int[]){net->eval_logits, net->eval_labels, net->class_weights, -1, -1},
               (int[]){unused_loss, unused_grad, net->eval_probs});
+}
+
+static void lower_measuring(qv_lowering *l, layers *m, const qv_net_options *o)
+{
+    l->b.list = QV_LIST_MEASURE;
+    if (!o->no_gather) gather_windows(l);
+    forward_body(l, m, l->net->eval_input);
 }
 
 qv_status qv_net_new(qv_ctx *ctx, qv_net **out, const qv_net_config *c, const qv_net_options *options)
@@ -262,6 +271,7 @@ qv_status qv_net_new(qv_ctx *ctx, qv_net **out, const qv_net_config *c, const qv
     make_layers(&l, &m);
     lower_training(&l, &m, o);
     lower_evaluation(&l, &m, o);
+    if (c->measure) lower_measuring(&l, &m, o);
     QV_TRY(l.b.status);
     *out = net;
     net = NULL;

@@ -35,6 +35,7 @@ typedef struct qv_net_config {
     int set_size;    /* recordings in the training set */
     int norms;       /* rows of the normalization table */
     int utterances;  /* in the feature matrix */
+    bool measure;    /* lower the list MEASURE, too */
 } qv_net_config;
 
 /* A lowered network: the program and the buffers that the host deals with. */

@@ -55,6 +55,7 @@ static qv_net_config config_of(qv_block_order order, const struct size *size)
                            .weight_decay = 1e-3f,
                            .nesterov = true,
                            .set_size = RECORDINGS,
+                           .measure = true,
                            .norms = SPEAKERS,
                            .utterances = RECORDINGS};
 }

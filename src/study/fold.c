@@ -9,6 +9,7 @@
 #include "base/io.h"
 #include "study/events.h"
 #include "train/checkpoint.h"
+#include "train/recalibrate.h"
 #include "train/snapshot.h"
 
 enum { PARTS = 3 };
@@ -360,14 +361,16 @@ static qv_status numbers_broke(qv_ctx *ctx, const fold_state *s)
                    saved ? s->last : "");
 }
 
-/* The weights that count, in the trainer and in best.safetensors. */
-static qv_status choose_weights(qv_ctx *ctx, fold_state *s)
+/* The weights of the epoch that counts, in the trainer and in best.safetensors; *chosen: what stands with them there. */
+static qv_status choose_epoch(qv_ctx *ctx, fold_state *s, qv_checkpoint_info *chosen)
 {
     qv_status status = QV_OK;
     qv_checkpoint *c = NULL;
     if (s->job->settings->epoch_rule == QV_EPOCH_LAST || s->info.best_epoch == 0) {
         s->info.best_epoch = s->info.epoch;
-        return save(ctx, s, s->best);
+        status = save(ctx, s, s->best);
+        *chosen = s->info;
+        return status;
     }
     if (!s->best) {
         qv_snapshot_restore(&s->best_weights, s->trainer);
@@ -375,9 +378,21 @@ static qv_status choose_weights(qv_ctx *ctx, fold_state *s)
     }
     QV_TRY(qv_checkpoint_open(ctx, &c, s->best));
     QV_TRY(qv_checkpoint_load(ctx, c, s->trainer, false));
+    *chosen = c->info;
 done:
     qv_checkpoint_close(c);
     return status;
+}
+
+/* The weights that count, with the statistics that the settings want with them. */
+static qv_status choose_weights(qv_ctx *ctx, fold_state *s)
+{
+    qv_checkpoint_info chosen = {0};
+    qv_status status = choose_epoch(ctx, s, &chosen);
+    if (status != QV_OK || s->job->settings->bn_eval == QV_BN_RUNNING) return status;
+    status = qv_recalibrate(ctx, s->trainer, s->data);
+    if (status != QV_OK || !s->best) return status;
+    return qv_checkpoint_save(ctx, s->trainer, s->job->settings, s->data, s->job->fold->name, &chosen, s->best);
 }
 
 static qv_status record_predictions(qv_ctx *ctx, fold_state *s, int k)

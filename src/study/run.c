@@ -329,7 +329,7 @@ static qv_status describe_protocol(qv_ctx *ctx, run_state *r)
     QV_TRY(qv_summary_set(ctx, &m->labels, "%s", s->labels));
     QV_TRY(qv_summary_set(ctx, &m->normalization, "%s", qv_normalization_name(s->normalize)));
     QV_TRY(qv_summary_set(ctx, &m->loudness, "%s", s->loudness == QV_LOUDNESS_RMS ? "rms" : "none"));
-    QV_TRY(qv_summary_set(ctx, &m->bn_eval, "running"));
+    QV_TRY(qv_summary_set(ctx, &m->bn_eval, s->bn_eval == QV_BN_EVEN ? "even" : "running"));
     QV_TRY(qv_summary_set(ctx, &m->validation, s->val_speakers ? "%d training speakers held out" : "none",
                           s->val_speakers));
     QV_TRY(qv_summary_set(ctx, &m->epoch_rule, "%s",

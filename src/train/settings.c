@@ -87,6 +87,8 @@ static const setting table[] = {
     {"split.val_speakers", INT, AT(val_speakers), "0", 0, 10000, {0}, false, "training speakers held out to choose the epoch"},
     {"eval.every", INT, AT(eval_every), "5", 1, 1000000, {0}, false, "epochs from one evaluation to the next"},
     {"eval.epoch", CHOICE, AT(epoch_rule), "last", 0, 0, {"last", "best"}, false, "whose weights count; best: by UA on val"},
+    {"eval.bn", CHOICE, AT(bn_eval), "running", 0, 0, {"running", "even"}, false,
+     "batch norms at the end use their running averages; even: statistics of the training windows with even coefficients"},
     {"eval.patience", INT, AT(patience), "0", 0, 1000000, {0}, false,
      "with epoch best: evaluations without a better one, then the fold's training ends; 0: never"},
     {"run.device", CHOICE, AT(device), "cpu", 0, 0, {"cpu", "ref", "ref32", "cuda"}, false, "what trains"},
@@ -443,7 +445,8 @@ qv_net_config qv_settings_net(const qv_settings *s)
                            .mixup = (float)s->mixup,
                            .momentum = (float)s->momentum,
                            .weight_decay = (float)s->weight_decay,
-                           .nesterov = s->nesterov};
+                           .nesterov = s->nesterov,
+                           .measure = s->bn_eval == QV_BN_EVEN};
 }
 
 qv_exec_options qv_settings_exec(const qv_settings *s)

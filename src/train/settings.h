@@ -12,6 +12,7 @@
 
 typedef enum qv_normalization { QV_NORM_NONE, QV_NORM_CORPUS, QV_NORM_SPEAKER, QV_NORM_UTTERANCE } qv_normalization;
 typedef enum qv_class_weighting { QV_WEIGHTS_NONE, QV_WEIGHTS_BALANCED } qv_class_weighting;
+typedef enum qv_bn_eval { QV_BN_RUNNING, QV_BN_EVEN } qv_bn_eval;
 typedef enum qv_epoch_rule { QV_EPOCH_LAST, QV_EPOCH_BEST } qv_epoch_rule;
 typedef enum qv_schedule { QV_SCHEDULE_CONSTANT, QV_SCHEDULE_COSINE, QV_SCHEDULE_STEP } qv_schedule;
 typedef enum qv_sampling { QV_SAMPLING_NATURAL, QV_SAMPLING_BALANCED } qv_sampling;
@@ -44,7 +45,7 @@ typedef struct qv_settings {
     int split, val_speakers;
     double test_fraction;
     /* [eval] */
-    int eval_every, epoch_rule, patience;
+    int eval_every, epoch_rule, patience, bn_eval;
     /* [run] */
     char *gpu; /* which one: an ordinal or a UUID */
     int device, precision, workspace, autotune, threads, isa, keep;

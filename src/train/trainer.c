@@ -135,8 +135,10 @@ qv_status qv_trainer_new(qv_ctx *ctx, qv_trainer **out, const qv_settings *s, co
     c.utterances = (int)d->n;
     c.norms = d->rows;
     c.augment.voices = d->voices;
+    c.measure |= o->measure;
     QV_TRY(qv_net_new(ctx, &t->net, &c, NULL));
-    if (o->n_items == 0) t->net->program->lists[QV_LIST_TRAIN].n = 0; /* what never runs needs no memory */
+    if (o->n_items == 0) /* what never runs needs no memory */
+        t->net->program->lists[QV_LIST_TRAIN].n = t->net->program->lists[QV_LIST_MEASURE].n = 0;
     qv_exec_options e = qv_settings_exec(s);
     e.gpu = o->gpu;
     e.resident_limit = o->resident_limit;

@@ -16,6 +16,7 @@ typedef struct qv_trainer_options {
     qv_gpu_device *gpu;  /* CUDA: borrowed, shared with other trainers; NULL: one of its own */
     size_t resident_limit; /* CUDA: features of more bytes are streamed; 0: those that do not fit */
     bool no_fuse, keep_buffers, poison, profile;
+    bool measure; /* qv_recalibrate is wanted, whatever the settings say */
     bool direct; /* CPU: no Winograd convolutions */
 } qv_trainer_options;
 

@@ -6,6 +6,7 @@
 #include "tests/simt/fake_dnn.h"
 #include "tests/simt/simt.h"
 #include "train/checkpoint.h"
+#include "train/recalibrate.h"
 
 enum { RUNS = 8 };
 
@@ -483,6 +484,7 @@ static void streamed_features_give_the_same_bits(void **state)
     lab l;
     lab_open(&l);
     l.settings.batch = 5; /* batches straddle epochs */
+    l.settings.bn_eval = QV_BN_EVEN;
     qv_trainer *a = lab_trainer(&l, &l.settings, NULL),
                *b = lab_trainer(&l, &l.settings, &(qv_trainer_options){.resident_limit = 1});
     for (uint64_t epoch = 1; epoch <= 5; epoch++) {
@@ -492,6 +494,9 @@ static void streamed_features_give_the_same_bits(void **state)
         assert_memory_equal(p, q, l.toy.n * 3 * sizeof *p);
         free(p), free(q);
     }
+    lab_assert_same_weights(a, b);
+    qv_assert_ok(l.ctx, qv_recalibrate(l.ctx, a, l.data));
+    qv_assert_ok(l.ctx, qv_recalibrate(l.ctx, b, l.data));
     lab_assert_same_weights(a, b);
     qv_trainer_free(a), qv_trainer_free(b);
     lab_close(&l);

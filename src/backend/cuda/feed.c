@@ -125,7 +125,7 @@ static void put_batch(const cuda_exec *e, qv_list list, char *to)
     const qv_utterance *utts = e->mirror[g->in[UTTS]];
     const qv_step_state *s = e->base.o.loop.rate ? &e->steps.next : e->mirror[g->in[STATE]];
     for (size_t n = 0; n < f->batch; n++) {
-        qv_patch p = list == QV_LIST_EVAL
+        qv_patch p = list != QV_LIST_TRAIN
                          ? qv_patch_given(utts, ((const qv_window *)e->mirror[g->in[WINDOWS]])[n])
                          : qv_patch_drawn(s, utts, e->mirror[g->in[ORDER]], &g->a.gather, s->first + (uint32_t)n,
                                           (int32_t)f->patch, (int32_t)f->mels);

@@ -2,7 +2,11 @@
  * capture does not allow. */
 #include "backend/cuda/own.h"
 
-static const char *list_name(qv_list list) { return list == QV_LIST_TRAIN ? "the training step" : "the evaluation"; }
+static const char *list_name(qv_list list)
+{
+    static const char *const names[QV_LIST_COUNT] = {"the training step", "the evaluation", "the measuring of batch norms"};
+    return names[list];
+}
 
 /* Work that other streams of the process do meanwhile is none of this capture's business. */
 static qv_status capture(qv_ctx *ctx, cuda_exec *e, qv_list list)
