@@ -85,6 +85,7 @@ static void mistakes_are_named(void **state)
         {"[compare x]\ndifference = ordr=preact even - preact shaken\n", "there is no axis ordr; did you mean order?"},
         {"[settings]\nnet.widht = 3\n", "study.ini:25: there is no setting net.widht; did you mean net.width?"},
         {"[settings]\nnet.width = wide\n", "study.ini:25: net.width = wide: expected"},
+        {"[settings]\neval.bn = even\n", "study.ini:25: eval.bn cannot be set here: a study has both"},
         {"[settings]\ntrain.seed = 3\n", "study.ini:25: train.seed cannot be set here: [study] has it"},
         {"[cells shakn]\ntrain.epochs = 3\n", "study.ini:25: there is no level shakn; did you mean shaken?"},
         {"[axis order]\n", "study.ini:24: there is a axis order already"},
@@ -282,7 +283,8 @@ static void idle_settings_change_nothing(void **state)
         qv_assert_ok(x->ctx, qv_settings_set(x->ctx, c, changes[i][0], changes[i][1]));
         qv_assert_ok(x->ctx, qv_study_train(x->ctx, &job, &got));
         for (size_t k = 0; k < want.n_curve; k++) assert_true(want.curve[QV_RUN_LOSS][k] == got.curve[QV_RUN_LOSS][k]);
-        assert_true(want.train.ua == got.train.ua && want.n_curve == got.n_curve);
+        assert_true(want.running.train.ua == got.running.train.ua && want.n_curve == got.n_curve);
+        assert_true(want.even.train.ua == got.even.train.ua && want.even.n_speakers == want.running.n_speakers);
         qv_study_record_free(&got);
         qv_assert_ok(x->ctx, qv_settings_idle(x->ctx, c));
         qv_buf values = {0};
@@ -319,6 +321,8 @@ static void scales_are_of_normalized_cells_alone(void **state)
     qv_plan plan;
     qv_results r = results_of(x, "scales", &s, &plan);
     assert_int_equal(qv_result_cell(&r, 0, 0)->n_scales, 0);
+    for (size_t k = 0; k < s->n_cells; k++)
+        assert_true(qv_result_cell(&r, 0, k)->even_ua > 0 && qv_result_cell(&r, 0, k)->even_ua <= 1);
     const qv_cell_result *low = qv_result_cell(&r, 0, 4), *high = qv_result_cell(&r, 0, 5);
     assert_int_equal(low->n_scales, 3);
     assert_string_equal(low->layers[1], "stage2.block0");
@@ -438,13 +442,13 @@ static void plant(fixture *x, const char *out, double gain)
             qv_assert_ok(x->ctx, qv_study_record_path(x->ctx, &file, path, "made", s->cells[c].file,
                                                       plan.corpora[0].folds[f].name, s->first_seed));
             qv_assert_ok(x->ctx, qv_study_record_read(x->ctx, &r, file));
-            r.train = (qv_part_score){.n = 100, .speakers = 7, .ua = 0.95, .wa = 0.95};
-            for (size_t i = 0; i < r.n_speakers; i++) {
-                memset(r.speakers[i].confusion, 0, 16 * sizeof(size_t));
+            r.running.train = (qv_part_score){.n = 100, .speakers = 7, .ua = 0.95, .wa = 0.95};
+            for (size_t i = 0; i < r.running.n_speakers; i++) {
+                memset(r.running.speakers[i].confusion, 0, 16 * sizeof(size_t));
                 size_t right = 60 + (3 * f) % 7 + (c == 1 ? (size_t)(gain * 100) + f % 3 : 0);
                 for (size_t k = 0; k < 4; k++) {
-                    r.speakers[i].confusion[5 * k] = right;
-                    r.speakers[i].confusion[4 * k + (k + 1) % 4] = 100 - right;
+                    r.running.speakers[i].confusion[5 * k] = right;
+                    r.running.speakers[i].confusion[4 * k + (k + 1) % 4] = 100 - right;
                 }
             }
             qv_assert_ok(x->ctx, qv_study_record_write(x->ctx, &r, file));

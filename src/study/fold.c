@@ -107,7 +107,8 @@ static qv_status open_fold(qv_ctx *ctx, fold_state *s)
                             .fold = (uint64_t)job->index,
                             .task = s->task,
                             .pool = job->pool,
-                            .gpu = job->gpu};
+                            .gpu = job->gpu,
+                            .measure = job->even != NULL};
     QV_TRY(qv_trainer_new(ctx, &s->trainer, job->settings, s->data, &o, s->classes));
     if (!job->folder) goto done;
     QV_TRY(qv_path_join(ctx, &s->last, job->folder, "last.safetensors"));
@@ -395,7 +396,7 @@ static qv_status choose_weights(qv_ctx *ctx, fold_state *s)
     return qv_checkpoint_save(ctx, s->trainer, s->job->settings, s->data, s->job->fold->name, &chosen, s->best);
 }
 
-static qv_status record_predictions(qv_ctx *ctx, fold_state *s, int k)
+static qv_status record_predictions(qv_ctx *ctx, fold_state *s, int k, qv_records *records)
 {
     const qv_manifest *m = s->job->manifest;
     const part_items *p = &s->part[k];
@@ -409,7 +410,7 @@ static qv_status record_predictions(qv_ctx *ctx, fold_state *s, int k)
                              .probs = probs};
         snprintf(row.fold, sizeof row.fold, "%s", s->job->fold->name);
         snprintf(row.part, sizeof row.part, "%s", parts[k] == QV_PART_VAL ? "val" : "test");
-        qv_status status = qv_records_add_prediction(ctx, s->job->records, &row);
+        qv_status status = qv_records_add_prediction(ctx, records, &row);
         if (status != QV_OK) return status;
     }
     return QV_OK;
@@ -428,7 +429,7 @@ static int count_speakers(const fold_state *s, int k)
     return n;
 }
 
-static qv_status final_scores(qv_ctx *ctx, fold_state *s, qv_fold_summary *out)
+static qv_status final_scores(qv_ctx *ctx, fold_state *s, qv_fold_summary *out, qv_records *records)
 {
     qv_status status = QV_OK;
     qv_part_score *scores[PARTS] = {&out->train, &out->val, &out->test};
@@ -436,7 +437,7 @@ static qv_status final_scores(qv_ctx *ctx, fold_state *s, qv_fold_summary *out)
         scores[k]->n = s->part[k].n;
         scores[k]->speakers = count_speakers(s, k);
         QV_TRY(score_part(ctx, s, k, true, &scores[k]->ua, &scores[k]->wa));
-        if (k > 0) QV_TRY(record_predictions(ctx, s, k));
+        if (k > 0) QV_TRY(record_predictions(ctx, s, k, records));
     }
     out->epoch = s->info.best_epoch;
     out->overlap = s->job->fold->overlap;
@@ -476,8 +477,11 @@ qv_status qv_fold_train(qv_ctx *ctx, const qv_fold_job *job, qv_fold_summary *ou
         if (status != QV_OK) goto done;
     }
     QV_TRY(choose_weights(ctx, &s));
-    QV_TRY(final_scores(ctx, &s, out));
+    QV_TRY(final_scores(ctx, &s, out, job->records));
     if (job->finished) QV_TRY(job->finished(ctx, job->user, s.trainer));
+    if (!job->even) goto done;
+    QV_TRY(qv_recalibrate(ctx, s.trainer, s.data));
+    QV_TRY(final_scores(ctx, &s, job->even, job->even_records));
 done:
     close_fold(&s);
     return status;

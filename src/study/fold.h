@@ -20,6 +20,10 @@ typedef struct qv_fold_job {
     qv_gpu_device *gpu; /* CUDA: borrowed */
     bool resume; /* go on from last.safetensors, if it is there */
     size_t *parameters; /* gets how many the network has */
+    /* The same weights with batch norm's statistics taken anew (train/recalibrate.h), and their predictions; NULL: nobody
+     * asks. */
+    qv_fold_summary *even;
+    qv_records *even_records;
     /* Called with the weights that count, at the end; NULL: nobody asks. */
     qv_status (*finished)(qv_ctx *ctx, void *user, qv_trainer *t);
     void *user;

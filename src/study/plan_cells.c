@@ -139,6 +139,7 @@ static qv_status check_key(qv_ctx *ctx, const char *key)
                                             {"split.folds", "[corpus NAME] has it: folds = SPEC"},
                                             {"train.seed", "[study] has it: seeds = N and first_seed = N"},
                                             {"split.mode", "a study tests by speakers"},
+                                            {"eval.bn", "a study has both, side by side"},
                                             {"run.threads", "--threads of the command line has it"}};
     for (size_t i = 0; i < sizeof theirs / sizeof *theirs; i++)
         if (strcmp(theirs[i][0], key) == 0)

@@ -12,6 +12,15 @@ enum { LARGEST_FILE = 8 << 20, FORMAT = 1, MOST_CLASSES = 1000, LARGEST_COUNT = 
 
 static const char *const column_names[QV_RUN_COLUMNS] = {"epoch", "loss", "train_ua", "val_ua", "test_ua"};
 
+static void free_scores(qv_record_scores *s)
+{
+    for (size_t i = 0; i < s->n_speakers; i++) {
+        free(s->speakers[i].name);
+        free(s->speakers[i].confusion);
+    }
+    free(s->speakers);
+}
+
 void qv_study_record_free(qv_study_record *r)
 {
     char *texts[] = {r->corpus,  r->cell,   r->fold, r->manifest,  r->settings, r->version,
@@ -19,11 +28,8 @@ void qv_study_record_free(qv_study_record *r)
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) free(texts[i]);
     for (int i = 0; i < r->n_classes; i++) free(r->classes[i]);
     free(r->classes);
-    for (size_t i = 0; i < r->n_speakers; i++) {
-        free(r->speakers[i].name);
-        free(r->speakers[i].confusion);
-    }
-    free(r->speakers);
+    free_scores(&r->running);
+    free_scores(&r->even);
     for (size_t i = 0; i < QV_RUN_COLUMNS; i++) free(r->curve[i]);
     for (size_t i = 0; i < r->n_scales; i++) free(r->layers[i]);
     free(r->layers);
@@ -69,7 +75,7 @@ static json_t *confusion_json(const size_t *confusion, int classes)
     return NULL;
 }
 
-static json_t *speakers_json(const qv_study_record *r)
+static json_t *speakers_json(const qv_record_scores *r, int classes)
 {
     json_t *list = json_array();
     int failed = 0;
@@ -77,11 +83,18 @@ static json_t *speakers_json(const qv_study_record *r)
         const qv_record_speaker *s = &r->speakers[i];
         failed |= json_array_append_new(list, json_pack("{s:s, s:o, s:o, s:o}", "name", s->name, "ua", real_json(s->ua),
                                                         "wa", real_json(s->wa), "confusion",
-                                                        confusion_json(s->confusion, r->n_classes)));
+                                                        confusion_json(s->confusion, classes)));
     }
     if (!failed) return list;
     json_decref(list);
     return NULL;
+}
+
+static json_t *scores_json(const qv_record_scores *s, int classes)
+{
+    if (s->n_speakers == 0) return json_null();
+    return json_pack("{s:o, s:o, s:o}", "train", part_json(&s->train), "val", part_json(&s->val), "speakers",
+                     speakers_json(s, classes));
 }
 
 static json_t *curve_json(const qv_study_record *r)
@@ -122,12 +135,10 @@ static char *dump(json_t *j)
 
 static char *result_line(const qv_study_record *r)
 {
-    json_t *running = json_pack("{s:o, s:o, s:o}", "train", part_json(&r->train), "val", part_json(&r->val), "speakers",
-                                speakers_json(r));
-    return dump(json_pack("{s:i, s:s, s:s, s:s, s:I, s:s, s:s, s:o, s:i, s:I, s:o, s:n, s:o, s:o}", "format", FORMAT,
+    return dump(json_pack("{s:i, s:s, s:s, s:s, s:I, s:s, s:s, s:o, s:i, s:I, s:o, s:o, s:o, s:o}", "format", FORMAT,
                           "corpus", r->corpus, "cell", r->cell, "fold", r->fold, "seed", (json_int_t)r->seed,
                           "manifest", r->manifest, "settings", r->settings, "classes", qv_json_names(r->classes, (size_t)r->n_classes), "epoch",
-                          r->epoch, "parameters", (json_int_t)r->parameters, "running", running, "even", "curve",
+                          r->epoch, "parameters", (json_int_t)r->parameters, "running", scores_json(&r->running, r->n_classes), "even", scores_json(&r->even, r->n_classes), "curve",
                           curve_json(r), "scales", scales_json(r)));
 }
 
@@ -240,30 +251,41 @@ static qv_status take_confusion(qv_ctx *ctx, const json_t *rows, int classes, si
     return QV_OK;
 }
 
-static qv_status take_speaker(qv_ctx *ctx, const json_t *from, qv_study_record *r)
+static qv_status take_speaker(qv_ctx *ctx, const json_t *from, int classes, qv_record_scores *r)
 {
     qv_record_speaker *s = &r->speakers[r->n_speakers];
-    size_t k = (size_t)r->n_classes;
+    size_t k = (size_t)classes;
     qv_status status = QV_OK;
     *s = (qv_record_speaker){0};
     QV_TRY(qv_alloc(ctx, &s->confusion, k, k * sizeof *s->confusion));
     r->n_speakers++; /* from here on freed with the record */
     QV_TRY(take_text(ctx, from, "name", &s->name));
-    QV_TRY(take_confusion(ctx, json_object_get(from, "confusion"), r->n_classes, s->confusion));
-    s->ua = qv_confusion_ua(s->confusion, r->n_classes); /* what the counts say is what counts */
-    s->wa = qv_confusion_wa(s->confusion, r->n_classes);
+    QV_TRY(take_confusion(ctx, json_object_get(from, "confusion"), classes, s->confusion));
+    s->ua = qv_confusion_ua(s->confusion, classes); /* what the counts say is what counts */
+    s->wa = qv_confusion_wa(s->confusion, classes);
     if (isnan(s->ua)) status = wrong(ctx, "confusion", "at least one recording of each speaker");
 done:
     return status;
 }
 
-static qv_status take_speakers(qv_ctx *ctx, const json_t *running, qv_study_record *r)
+static qv_status take_speakers(qv_ctx *ctx, const json_t *scores, int classes, qv_record_scores *r)
 {
-    const json_t *list = json_object_get(running, "speakers");
+    const json_t *list = json_object_get(scores, "speakers");
     size_t n = json_array_size(list);
     if (n < 1 || n > 100000) return wrong(ctx, "speakers", "at least one test speaker");
     qv_status status = qv_alloc(ctx, &r->speakers, n, sizeof *r->speakers);
-    for (size_t i = 0; status == QV_OK && i < n; i++) status = take_speaker(ctx, json_array_get(list, i), r);
+    for (size_t i = 0; status == QV_OK && i < n; i++) status = take_speaker(ctx, json_array_get(list, i), classes, r);
+    return status;
+}
+
+static qv_status take_scores(qv_ctx *ctx, const json_t *scores, int classes, qv_record_scores *s)
+{
+    qv_status status = QV_OK;
+    QV_TRY(take_part(ctx, scores, "train", &s->train));
+    QV_TRY(take_part(ctx, scores, "val", &s->val));
+    if (s->train.n == 0) return wrong(ctx, "train", "scores of the training recordings");
+    QV_TRY(take_speakers(ctx, scores, classes, s));
+done:
     return status;
 }
 
@@ -305,7 +327,7 @@ done:
 
 static qv_status take_result(qv_ctx *ctx, const json_t *root, qv_study_record *r)
 {
-    const json_t *running = json_object_get(root, "running"), *seed = json_object_get(root, "seed");
+    const json_t *even = json_object_get(root, "even"), *seed = json_object_get(root, "seed");
     size_t epoch = 0;
     qv_status status = QV_OK;
     if (json_integer_value(json_object_get(root, "format")) != FORMAT) return wrong(ctx, "format", "1");
@@ -320,10 +342,8 @@ static qv_status take_result(qv_ctx *ctx, const json_t *root, qv_study_record *r
     r->epoch = (int)epoch;
     QV_TRY(take_count(ctx, root, "parameters", &r->parameters));
     QV_TRY(take_classes(ctx, root, r));
-    QV_TRY(take_part(ctx, running, "train", &r->train));
-    QV_TRY(take_part(ctx, running, "val", &r->val));
-    if (r->train.n == 0) return wrong(ctx, "train", "scores of the training recordings");
-    QV_TRY(take_speakers(ctx, running, r));
+    QV_TRY(take_scores(ctx, json_object_get(root, "running"), r->n_classes, &r->running));
+    if (!json_is_null(even)) QV_TRY(take_scores(ctx, even, r->n_classes, &r->even));
     QV_TRY(take_curve(ctx, root, r));
     QV_TRY(take_scales(ctx, root, r));
 done:

@@ -7,7 +7,7 @@
  *    "epoch": 60, "parameters": 171234,
  *    "running": {"train": {"n", "speakers", "ua", "wa"}, "val": .. or null,
  *                "speakers": [{"name": "03", "ua", "wa", "confusion": [[truth][answer]]}, ..]},
- *    "even": null,                     the same after re-estimating batch norm with even coefficients
+ *    "even": null or as "running",     after taking the statistics of batch norm anew (train/recalibrate.h)
  *    "curve": {"epoch": [..], "loss": [..], "train_ua": [..], "val_ua": [.. or null], "test_ua": [..]},
  *    "scales": [{"layer": "stage1.block0", "mean": 0.12}, ..]}     mean |gamma| before the shake
  *   {"version": .., "program": .., "device": .., "isa": .., "libraries": .., "seconds": .., "finished": .., "check":
@@ -25,6 +25,13 @@ typedef struct qv_record_speaker {
 
 enum { QV_RUN_EPOCH, QV_RUN_LOSS, QV_RUN_TRAIN, QV_RUN_VAL, QV_RUN_TEST, QV_RUN_COLUMNS };
 
+/* How the weights that count do with one choice of batch norm's statistics. */
+typedef struct qv_record_scores {
+    qv_part_score train, val;
+    qv_record_speaker *speakers; /* tested; none: there are no scores */
+    size_t n_speakers;
+} qv_record_scores;
+
 /* Zero-initialized is empty; all text and lists are owned. */
 typedef struct qv_study_record {
     char *corpus, *cell, *fold, *manifest, *settings;
@@ -33,9 +40,7 @@ typedef struct qv_study_record {
     int n_classes;
     int epoch;
     size_t parameters;
-    qv_part_score train, val;
-    qv_record_speaker *speakers; /* tested */
-    size_t n_speakers;
+    qv_record_scores running, even;
     double *curve[QV_RUN_COLUMNS]; /* [n_curve]; NaN: not evaluated */
     size_t n_curve;
     char **layers; /* of normalizations before a shake */

@@ -90,7 +90,7 @@ void qv_study_answer(const qv_results *r, qv_buf *b)
 
 /* ---- CSV ---- */
 
-enum { TEXTS = 3, NUMBERS = 25 };
+enum { TEXTS = 3, NUMBERS = 27 };
 static const char *const csv_names[TEXTS + NUMBERS] = {"kind",
                                                        "corpus",
                                                        "name",
@@ -118,7 +118,9 @@ static const char *const csv_names[TEXTS + NUMBERS] = {"kind",
                                                        "p_speakers_gap",
                                                        "p_resampled_ua",
                                                        "p_resampled_gap",
-                                                       "significant"};
+                                                       "significant",
+                                                       "even_ua",
+                                                       "even_gap"};
 
 static void put_row(qv_buf *b, const char *kind, const char *corpus, const char *name, const double x[NUMBERS])
 {
@@ -147,6 +149,8 @@ static void csv_cell(qv_buf *b, const qv_results *r, size_t corpus, size_t cell)
                          c->seed_sd,
                          c->mean_wa};
     for (size_t i = 11; i < NUMBERS; i++) x[i] = NAN;
+    x[NUMBERS - 2] = c->even_ua;
+    x[NUMBERS - 1] = c->even_gap;
     put_row(b, "cell", r->plan->corpora[corpus].name, r->study->cells[cell].name, x);
 }
 
@@ -176,7 +180,9 @@ static void csv_comparison(qv_buf *b, const qv_results *r, const qv_comparison_r
                                c->gap.alone.p,
                                c->ua.corrected,
                                c->gap.corrected,
-                               c->complete ? c->significant : NAN};
+                               c->complete ? c->significant : NAN,
+                               NAN,
+                               NAN};
     put_row(b, "comparison", r->plan->corpora[c->corpus].name, r->study->comparisons[c->comparison].name, x);
 }
 

@@ -67,6 +67,7 @@ typedef struct gathering {
     double *seed_sum;   /* [corpora][cells][seeds] of the speakers' UA */
     size_t *seed_n;     /* the same: speakers */
     size_t **speaker_n; /* [corpora][cells] -> [speakers] seeds */
+    size_t *even_n;     /* [corpora][cells] */
     XXH3_state_t *digest;
 } gathering;
 
@@ -147,20 +148,24 @@ static qv_status add_speakers(qv_ctx *ctx, gathering *g, const qv_study_record *
 {
     size_t at = corpus * g->r->study->n_cells + cell, of_seed = at * (size_t)g->r->plan->seeds + (size_t)seed;
     qv_cell_result *c = &g->r->cells[at];
-    for (size_t i = 0; i < r->n_speakers; i++) {
-        const qv_record_speaker *s = &r->speakers[i];
+    for (size_t i = 0; i < r->running.n_speakers; i++) {
+        const qv_record_speaker *s = &r->running.speakers[i];
         size_t k = speaker_index(g->r, corpus, fold, s->name);
         if (k == g->r->n_speakers[corpus])
             return qv_fail(ctx, QV_ERR_DATA,
                            "a record of fold %s, cell %s, tests speaker %s, whom the plan does not test there", r->fold,
                            r->cell, s->name);
         c->ua[k] += s->ua;
-        c->train[k] += r->train.ua;
-        c->gap[k] += 100 * (r->train.ua - s->ua);
+        c->train[k] += r->running.train.ua;
+        c->gap[k] += 100 * (r->running.train.ua - s->ua);
         c->mean_wa += s->wa;
         g->speaker_n[at][k]++;
         g->seed_sum[of_seed] += s->ua;
         g->seed_n[of_seed]++;
+    }
+    for (size_t i = 0; i < r->even.n_speakers; i++, g->even_n[at]++) {
+        c->even_ua += r->even.speakers[i].ua;
+        c->even_gap += 100 * (r->even.train.ua - r->even.speakers[i].ua);
     }
     return QV_OK;
 }
@@ -246,6 +251,8 @@ static qv_status finish_cell(qv_ctx *ctx, gathering *g, size_t corpus, size_t at
     c->mean_gap /= speakers;
     c->mean_train /= speakers;
     c->mean_wa /= answers ? (double)answers : NAN;
+    c->even_ua /= g->even_n[at] ? (double)g->even_n[at] : NAN;
+    c->even_gap /= g->even_n[at] ? (double)g->even_n[at] : NAN;
     c->seconds /= runs;
     for (size_t i = 0; i < c->n_curve; i++)
         for (size_t k = QV_RUN_LOSS; k < QV_RUN_COLUMNS; k++) c->curve[k][i] /= runs;
@@ -285,6 +292,7 @@ static qv_status make_room(qv_ctx *ctx, gathering *g)
     QV_TRY(qv_alloc(ctx, &g->seed_sum, corpora * cells * seeds, sizeof *g->seed_sum));
     QV_TRY(qv_alloc(ctx, &g->seed_n, corpora * cells * seeds, sizeof *g->seed_n));
     QV_TRY(qv_alloc(ctx, &g->speaker_n, corpora * cells, sizeof *g->speaker_n));
+    QV_TRY(qv_alloc(ctx, &g->even_n, corpora * cells, sizeof *g->even_n));
     for (size_t i = 0; i < corpora; i++) QV_TRY(list_speakers(ctx, r, i));
     for (size_t i = 0; i < corpora * cells; i++) {
         size_t n = r->n_speakers[i / cells];
@@ -305,6 +313,7 @@ static void free_gathering(gathering *g)
     size_t n = g->r->plan->n_corpora * g->r->study->n_cells;
     for (size_t i = 0; g->speaker_n && i < n; i++) free(g->speaker_n[i]);
     free(g->speaker_n);
+    free(g->even_n);
     free(g->seed_sum);
     free(g->seed_n);
     XXH3_freeState(g->digest);

@@ -12,6 +12,7 @@ typedef struct qv_cell_result {
     double *ua, *gap, *train; /* [speakers of the corpus]; NaN: no record yet. gap: UA of the training recordings of the
                                  fold that holds the speaker out, less the speaker's own, in points */
     double mean_ua, mean_gap, mean_train, mean_wa;
+    double even_ua, even_gap; /* with batch norm's statistics taken anew: means over all tests of a speaker; NaN: none */
     qv_interval ua_interval, gap_interval;
     double seed_sd;                /* of the mean UA over whole seeds; NaN for fewer than two */
     double *curve[QV_RUN_COLUMNS]; /* [n_curve] means over all runs; NaN where one has none */

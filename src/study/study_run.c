@@ -125,8 +125,9 @@ static qv_status check_record(qv_ctx *ctx, const runner *r, run *x, const char *
     else if (strcmp(record.manifest, hash) != 0)
         status = another(ctx, path, "the manifest's hash is", record.manifest, hash);
     x->ua = x->gap = 0;
-    for (size_t i = 0; i < record.n_speakers; i++) x->ua += record.speakers[i].ua / (double)record.n_speakers;
-    x->gap = 100 * (record.train.ua - x->ua);
+    const qv_record_scores *s = &record.running;
+    for (size_t i = 0; i < s->n_speakers; i++) x->ua += s->speakers[i].ua / (double)s->n_speakers;
+    x->gap = 100 * (s->train.ua - x->ua);
     qv_study_record_free(&record);
     return status;
 }

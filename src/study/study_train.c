@@ -53,9 +53,8 @@ done:
     return status;
 }
 
-static qv_status find_speaker(qv_ctx *ctx, qv_study_record *r, const char *name, size_t *at)
+static qv_status find_speaker(qv_ctx *ctx, qv_record_scores *r, size_t k, const char *name, size_t *at)
 {
-    size_t k = (size_t)r->n_classes;
     for (*at = 0; *at < r->n_speakers; (*at)++)
         if (strcmp(r->speakers[*at].name, name) == 0) return QV_OK;
     qv_record_speaker *s = &r->speakers[r->n_speakers];
@@ -64,20 +63,23 @@ static qv_status find_speaker(qv_ctx *ctx, qv_study_record *r, const char *name,
     return status == QV_OK ? qv_strdup(ctx, &s->name, name) : status;
 }
 
-static qv_status take_speakers(qv_ctx *ctx, qv_study_record *r, const qv_records *from)
+static qv_status take_scores(qv_ctx *ctx, qv_record_scores *r, const qv_fold_summary *scores, const qv_records *from)
 {
     qv_status status = QV_OK;
+    int classes = from->n_classes;
     size_t at;
+    r->train = scores->train;
+    r->val = scores->val;
     QV_TRY(qv_alloc(ctx, &r->speakers, from->n_predictions, sizeof *r->speakers));
     for (size_t i = 0; i < from->n_predictions; i++) {
         const qv_prediction *p = &from->predictions[i];
         if (strcmp(p->part, "test") != 0) continue;
-        QV_TRY(find_speaker(ctx, r, p->speaker, &at));
-        r->speakers[at].confusion[p->truth * r->n_classes + p->predicted]++;
+        QV_TRY(find_speaker(ctx, r, (size_t)classes, p->speaker, &at));
+        r->speakers[at].confusion[p->truth * classes + p->predicted]++;
     }
     for (size_t i = 0; i < r->n_speakers; i++) {
-        r->speakers[i].ua = qv_confusion_ua(r->speakers[i].confusion, r->n_classes);
-        r->speakers[i].wa = qv_confusion_wa(r->speakers[i].confusion, r->n_classes);
+        r->speakers[i].ua = qv_confusion_ua(r->speakers[i].confusion, classes);
+        r->speakers[i].wa = qv_confusion_wa(r->speakers[i].confusion, classes);
     }
 done:
     return status;
@@ -116,8 +118,8 @@ qv_status qv_study_train(qv_ctx *ctx, const qv_study_job *job, qv_study_record *
 {
     const qv_manifest *m = job->data->manifest;
     qv_settings settings = job->study->cells[job->cell].settings; /* its texts stay the cell's */
-    qv_records records = {.classes = m->classes, .n_classes = m->n_classes};
-    qv_fold_summary scores = {0};
+    qv_records records = {.classes = m->classes, .n_classes = m->n_classes}, even_records = records;
+    qv_fold_summary scores = {0}, even = {0};
     qv_status status = QV_OK;
     *out = (qv_study_record){0};
     settings.seed = job->seed;
@@ -129,19 +131,21 @@ qv_status qv_study_train(qv_ctx *ctx, const qv_study_job *job, qv_study_record *
                         .index = (int)job->fold,
                         .count = (int)job->data->folds->n,
                         .records = &records,
+                        .even = &even,
+                        .even_records = &even_records,
                         .parameters = &out->parameters,
                         .finished = take_scales,
                         .user = out};
     QV_TRY(qv_fold_train(ctx, &fold, &scores));
     QV_TRY(describe(ctx, out, job));
     out->epoch = scores.epoch;
-    out->train = scores.train;
-    out->val = scores.val;
     out->seconds = scores.seconds;
     QV_TRY(take_curve(ctx, out, &records));
-    QV_TRY(take_speakers(ctx, out, &records));
+    QV_TRY(take_scores(ctx, &out->running, &scores, &records));
+    QV_TRY(take_scores(ctx, &out->even, &even, &even_records));
 done:
     if (status != QV_OK) qv_study_record_free(out);
     qv_records_free(&records);
+    qv_records_free(&even_records);
     return status;
 }
