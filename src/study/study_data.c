@@ -70,10 +70,10 @@ static qv_status load_manifest(qv_ctx *ctx, const qv_study *s, const qv_study_op
     qv_status status = QV_OK;
     qv_manifest_options mo = {.labels = *c->labels ? c->labels : NULL, .need_emotion = true};
     if (!path) QV_TRY(make_embedded(ctx, c, o->out, &made));
-    if (!made && !qv_path_exists(path))
+    if (!made && !strchr(path, ',') && !qv_path_exists(path))
         return qv_fail(ctx, QV_ERR_USAGE, "corpus %s: there is no manifest %s; --manifest %s=FILE says where it is",
                        c->name, path, c->name);
-    QV_TRY(qv_manifest_read(ctx, out, made ? made : path, &mo));
+    QV_TRY(qv_manifest_read_list(ctx, out, made ? made : path, &mo));
 done:
     free(made);
     return status;
