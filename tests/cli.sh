@@ -58,6 +58,11 @@ expect 2 'train.epochs' -- train --resume --out "$T/run" --epochs 4
 expect 2 'no run to go on with' -- train --resume --out "$T/none"
 expect 0 '' -- train --quiet --manifest "$manifest" --out "$T/quiet" --folds 2 $tiny
 check '--quiet is not silent' test ! -s "$T/err"
+expect 0 'begins with the weights|names of those' -- train --manifest "$manifest" --out "$T/finer" --folds 2 $tiny \
+    --init-from "$T/run/fold-1/best.safetensors"
+expect 2 'net.width' -- train --manifest "$manifest" --out "$T/wider" --folds 2 $tiny --width 3 \
+    --init-from "$T/run/fold-1/best.safetensors"
+expect 1 'nowhere' -- train --manifest "$manifest" --out "$T/other" --folds 2 $tiny --init-from "$T/nowhere.safetensors"
 expect 0 '' -- report "$T/run"
 expect 2 'nowhere' -- report "$T/nowhere"
 

@@ -141,7 +141,7 @@ static void all_that_is_said_comes_back(void **state)
     save(x, x->trainer, QV_DEVICE_CPU, &info);
     qv_assert_ok(x->ctx, qv_checkpoint_open(x->ctx, &x->c, x->good));
     const qv_checkpoint *c = x->c;
-    assert_null(qv_settings_differ(&c->settings, &x->settings, &values));
+    assert_null(qv_settings_differ(&c->settings, &x->settings, "", &values));
     assert_string_equal(c->fold, "fold 1");
     assert_int_equal(c->n_classes, 2);
     assert_string_equal(c->classes[1], "c1");
@@ -152,6 +152,73 @@ static void all_that_is_said_comes_back(void **state)
     assert_true(c->info.loss.sum == 1.0 / 3 && c->info.loss.steps == 2);
     assert_memory_equal(c->norm, x->data->norm, 2 * 8 * sizeof *c->norm);
     qv_buf_free(&values);
+}
+
+static double value_of(qv_trainer *t, size_t buffer, size_t k)
+{
+    double v;
+    qv_exec_read(qv_trainer_exec(t), (int)buffer, k, 1, &v);
+    return v;
+}
+
+/* Weights and statistics are those of the first training, moments and the step are not; where `classifier` says no,
+ * that has its own start. */
+static void assert_start(qv_trainer *first, qv_trainer *fresh, qv_trainer *t, bool classifier)
+{
+    const qv_program *p = qv_trainer_net(t)->program;
+    assert_int_equal(qv_trainer_step(t), 0);
+    for (size_t i = 0; i < p->n_buffers; i++) {
+        const qv_buffer *b = &p->buffers[i];
+        if (!is_state(b)) continue;
+        bool own = b->role == QV_ROLE_MOMENT || (!classifier && strncmp(b->name, "linear.", 7) == 0);
+        for (size_t k = 0; k < qv_buffer_len(b); k++)
+            assert_true(value_of(t, i, k) == value_of(own ? fresh : first, i, k));
+    }
+}
+
+static void a_training_begins_with_the_weights_of_another(void **state)
+{
+    fixture *x = *state;
+    qv_loss loss = {0};
+    bool new_head;
+    char *const others[] = {"c0", "c9"};
+    train(x, x->trainer, 2, &loss);
+    save(x, x->trainer, QV_DEVICE_CPU, &(qv_checkpoint_info){0});
+    qv_assert_ok(x->ctx, qv_checkpoint_open(x->ctx, &x->c, x->good));
+    for (int same = 0; same < 2; same++) {
+        qv_trainer *t = new_trainer(x, QV_DEVICE_CPU), *fresh = new_trainer(x, QV_DEVICE_CPU);
+        char *const *classes = same ? x->toy.manifest->classes : others;
+        qv_assert_ok(x->ctx, qv_checkpoint_start(x->ctx, x->c, t, &x->settings, classes, 2, &new_head));
+        assert_int_equal(new_head, !same);
+        assert_start(x->trainer, fresh, t, same);
+        qv_trainer_free(t), qv_trainer_free(fresh);
+    }
+    assert_true(qv_checkpoint_heard(x->c, "s1") && qv_checkpoint_heard(x->c, "other/s1") &&
+                !qv_checkpoint_heard(x->c, "s3"));
+}
+
+static void another_network_is_no_start(void **state)
+{
+    fixture *x = *state;
+    bool new_head;
+    save(x, x->trainer, QV_DEVICE_CPU, &(qv_checkpoint_info){0});
+    qv_assert_ok(x->ctx, qv_checkpoint_open(x->ctx, &x->c, x->good));
+    static const struct {
+        const char *key, *value, *message;
+    } cases[] = {{"net.width", "3", "net.width (2 then, 3 now)"},
+                 {"net.order", "relu", "net.order"},
+                 {"features.hop", "0.01", "features.hop"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        qv_settings s = x->settings;
+        qv_assert_ok(x->ctx, qv_settings_set(x->ctx, &s, cases[i].key, cases[i].value));
+        assert_int_equal(qv_checkpoint_start(x->ctx, x->c, x->trainer, &s, x->toy.manifest->classes, 2, &new_head),
+                         QV_ERR_USAGE);
+        assert_non_null(strstr(qv_ctx_message(x->ctx), cases[i].message));
+    }
+    qv_settings s = x->settings; /* what belongs to the recordings may differ */
+    s.normalize = QV_NORM_SPEAKER;
+    s.loudness = 1 - s.loudness;
+    qv_assert_ok(x->ctx, qv_checkpoint_start(x->ctx, x->c, x->trainer, &s, x->toy.manifest->classes, 2, &new_head));
 }
 
 static void predicting_takes_no_moments(void **state)
@@ -410,6 +477,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(training_goes_on_to_the_bit, setup, teardown),
         cmocka_unit_test_setup_teardown(all_that_is_said_comes_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_training_begins_with_the_weights_of_another, setup, teardown),
+        cmocka_unit_test_setup_teardown(another_network_is_no_start, setup, teardown),
         cmocka_unit_test_setup_teardown(predicting_takes_no_moments, setup, teardown),
         cmocka_unit_test_setup_teardown(devices_read_each_other, setup, teardown),
         cmocka_unit_test_setup_teardown(a_save_that_fails_leaves_the_old_file, setup, teardown),

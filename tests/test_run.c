@@ -204,7 +204,7 @@ static void the_folder_holds_all(void **state)
     assert_true(read.pooled.ua == summary.pooled.ua);
     qv_assert_ok(x->ctx, qv_settings_init(x->ctx, &then));
     qv_assert_ok(x->ctx, qv_run_settings(x->ctx, &then, x->out));
-    assert_null(qv_settings_differ(&then, &x->settings, &values));
+    assert_null(qv_settings_differ(&then, &x->settings, "", &values));
     assert_non_null(strstr(x->log.data, "speakers on both sides: 0"));
     qv_buf_free(&values);
     qv_settings_free(&then);

@@ -43,7 +43,7 @@ static void read_back(pair *p)
     qv_assert_ok(p->ctx, qv_settings_parse(p->ctx, &p->b, "printed", p->text.data));
     qv_settings_print(&p->b, &again);
     assert_string_equal(again.data, p->text.data);
-    assert_null(qv_settings_differ(&p->a, &p->b, &again));
+    assert_null(qv_settings_differ(&p->a, &p->b, "", &again));
     qv_buf_free(&again);
 }
 
@@ -168,7 +168,7 @@ static void bad_value_is_refused(void **state)
         assert_message(&p, rows[i].name);
         assert_message(&p, rows[i].expected);
     }
-    assert_null(qv_settings_differ(&p.a, &p.b, &p.text)); /* nothing was set on the way */
+    assert_null(qv_settings_differ(&p.a, &p.b, "", &p.text)); /* nothing was set on the way */
     close_pair(&p);
 }
 
@@ -253,7 +253,7 @@ static void file_is_checked(void **state)
     assert_message(&p, "larger than");
     qv_assert_ok(p.ctx, qv_write_file(p.ctx, path, "", 0));
     qv_assert_ok(p.ctx, qv_settings_read(p.ctx, &p.a, path));
-    assert_null(qv_settings_differ(&p.a, &p.b, &p.text));
+    assert_null(qv_settings_differ(&p.a, &p.b, "", &p.text));
     free(large);
     free(path);
     qv_test_rmdir(dir);
@@ -280,13 +280,13 @@ static void difference_is_named(void **state)
     pair p = open_pair();
     p.b.threads = 3;
     p.b.isa = 1;
-    assert_null(qv_settings_differ(&p.a, &p.b, &p.text));
+    assert_null(qv_settings_differ(&p.a, &p.b, "", &p.text));
     p.b.lr = nextafter(p.a.lr, 1);
-    assert_string_equal(qv_settings_differ(&p.a, &p.b, &p.text), "train.lr");
+    assert_string_equal(qv_settings_differ(&p.a, &p.b, "", &p.text), "train.lr");
     p.b.lr = p.a.lr;
     qv_assert_ok(p.ctx, qv_settings_set(p.ctx, &p.b, "corpus.labels", "anger,joy"));
     p.text.len = 0;
-    assert_string_equal(qv_settings_differ(&p.a, &p.b, &p.text), "corpus.labels");
+    assert_string_equal(qv_settings_differ(&p.a, &p.b, "", &p.text), "corpus.labels");
     assert_string_equal(p.text.data, " then, anger,joy now");
     close_pair(&p);
 }

@@ -288,7 +288,7 @@ static void idle_settings_change_nothing(void **state)
         qv_study_record_free(&got);
         qv_assert_ok(x->ctx, qv_settings_idle(x->ctx, c));
         qv_buf values = {0};
-        assert_null(qv_settings_differ(c, &idle, &values));
+        assert_null(qv_settings_differ(c, &idle, "", &values));
         qv_buf_free(&values);
     }
     qv_study_record_free(&want);

@@ -118,23 +118,6 @@ done:
     return status;
 }
 
-/* Of several corpora the training knows CORPUS/SPEAKER, of one the name alone. */
-static const char *own_name(const char *speaker)
-{
-    const char *slash = strchr(speaker, '/');
-    return slash ? slash + 1 : speaker;
-}
-
-static bool heard(const qv_checkpoint *c, const char *speaker)
-{
-    for (int i = 0; i < c->n_speakers; i++) {
-        bool both = strchr(c->speakers[i], '/') && strchr(speaker, '/');
-        if (both ? strcmp(c->speakers[i], speaker) == 0 : strcmp(own_name(c->speakers[i]), own_name(speaker)) == 0)
-            return true;
-    }
-    return false;
-}
-
 /* Figures over voices of the training are no figures about new ones. */
 static qv_status warn_of_heard(qv_ctx *ctx, const qv_checkpoint *c, const qv_manifest *m, const scored *s)
 {
@@ -145,7 +128,7 @@ static qv_status warn_of_heard(qv_ctx *ctx, const qv_checkpoint *c, const qv_man
     for (int id = 0; id < m->n_speakers; id++) {
         size_t n = 0;
         for (size_t i = 0; i < s->n; i++) n += s->speaker[i] == id;
-        if (n == 0 || !heard(c, m->speakers[id])) continue;
+        if (n == 0 || !qv_checkpoint_heard(c, m->speakers[id])) continue;
         recordings += n;
         if (++speakers <= SHOWN) qv_buf_printf(&names, "%s%s", speakers > 1 ? ", " : "", m->speakers[id]);
     }

@@ -29,6 +29,7 @@ static const char help_text[] =
     "      --normalize WHAT   none, corpus, speaker, utterance\n"
     "      --loudness WHAT    none or rms\n"
     "      --epochs N         --batch N   --lr X   --seed N   --width N   --blocks N   --groups N\n"
+    "      --init-from FILE   begin with the weights of a checkpoint; other classes get a new classifier\n"
     "  -d, --device NAME      cpu, cuda (cuda:1, cuda:GPU-UUID), ref (double, slow), ref32 (float, slow)\n"
     "      --precision NAME   of a GPU: fp32, tf32 or bf16, the last the fastest\n"
     "  -j, --threads N        of the CPU\n"
@@ -49,6 +50,7 @@ static const struct {
     {"normalize", "features.normalize"}, {"loudness", "features.loudness"}, {"epochs", "train.epochs"},
     {"batch", "train.batch"},        {"lr", "train.lr"},                {"seed", "train.seed"},
     {"width", "net.width"},          {"blocks", "net.blocks"},          {"groups", "net.groups"},
+    {"init-from", "train.init_from"},
     {"precision", "run.precision"},  {"device", "run.device"},          {"threads", "run.threads"},
 };
 enum { SHORTHANDS = sizeof shorthands / sizeof *shorthands, OTHERS = 10 };

@@ -30,9 +30,9 @@ typedef struct fold_state {
     size_t *confusion;
     int classes;
     qv_checkpoint_info info;
-    qv_loss loss;          /* of the epoch at hand */
-    char task[48];         /* what its progress is reported as */
-    char *last, *best;     /* paths; NULL where nothing is written */
+    qv_loss loss;      /* of the epoch at hand */
+    char task[48];     /* what its progress is reported as */
+    char *last, *best; /* paths; NULL where nothing is written */
     qv_snapshot best_weights;
     qv_events *events;     /* NULL where nothing is written */
     double seconds_before; /* of the epochs that an earlier process did */
@@ -57,7 +57,7 @@ static qv_status check_training(qv_ctx *ctx, const fold_state *s)
 {
     const qv_manifest *m = s->job->manifest;
     const part_items *p = &s->part[0];
-    for (int class = 0; class < s->classes; class++) {
+    for (int class = 0; class < s->classes; class ++) {
         size_t i = 0;
         while (i < p->n && m->items[p->items[i]].label != class) i++;
         if (i == p->n)
@@ -84,10 +84,43 @@ static qv_status check_patience(qv_ctx *ctx, const fold_state *s)
 {
     const qv_settings *t = s->job->settings;
     if (t->patience == 0 || (t->epoch_rule == QV_EPOCH_BEST && s->part[1].n > 0)) return QV_OK;
-    return qv_fail(ctx, QV_ERR_USAGE,
-                   "eval.patience = %d needs eval.epoch = best and recordings to judge by: split.val_speakers, or a part val in "
-                   "the folds (fold %s has %zu)",
-                   t->patience, s->job->fold->name, s->part[1].n);
+    return qv_fail(
+        ctx, QV_ERR_USAGE,
+        "eval.patience = %d needs eval.epoch = best and recordings to judge by: split.val_speakers, or a part val in "
+        "the folds (fold %s has %zu)",
+        t->patience, s->job->fold->name, s->part[1].n);
+}
+
+/* A voice that the first training has heard is no new one. */
+static void warn_of_heard(qv_ctx *ctx, const fold_state *s, const qv_checkpoint *c)
+{
+    const qv_manifest *m = s->job->manifest;
+    size_t heard = 0;
+    for (size_t i = 0; i < s->part[2].n; i++) heard += qv_checkpoint_heard(c, m->items[s->part[2].items[i]].speaker);
+    if (heard == 0) return;
+    qv_warn(ctx,
+            "fold %s tests %zu recordings of speakers with the names of those that %s was trained on: its figures say "
+            "little about new voices",
+            s->job->fold->name, heard, c->path);
+}
+
+/* train.init_from */
+static qv_status start_from(qv_ctx *ctx, fold_state *s)
+{
+    const qv_fold_job *job = s->job;
+    qv_checkpoint *c = NULL;
+    bool new_head = false;
+    qv_status status = QV_OK;
+    if (!*job->settings->init_from) return QV_OK;
+    QV_TRY(qv_checkpoint_open(ctx, &c, job->settings->init_from));
+    QV_TRY(qv_checkpoint_start(ctx, c, s->trainer, job->settings, job->manifest->classes, s->classes, &new_head));
+    warn_of_heard(ctx, s, c);
+    if (job->index == 0)
+        qv_info(ctx, "begins with the weights of %s%s", c->path,
+                new_head ? "; the classifier is new, for other classes" : "");
+done:
+    qv_checkpoint_close(c);
+    return status;
 }
 
 static qv_status open_fold(qv_ctx *ctx, fold_state *s)
@@ -110,6 +143,7 @@ static qv_status open_fold(qv_ctx *ctx, fold_state *s)
                             .gpu = job->gpu,
                             .measure = job->even != NULL};
     QV_TRY(qv_trainer_new(ctx, &s->trainer, job->settings, s->data, &o, s->classes));
+    QV_TRY(start_from(ctx, s));
     if (!job->folder) goto done;
     QV_TRY(qv_path_join(ctx, &s->last, job->folder, "last.safetensors"));
     QV_TRY(qv_path_join(ctx, &s->best, job->folder, "best.safetensors"));
@@ -159,7 +193,7 @@ static qv_status resume_fold(qv_ctx *ctx, fold_state *s)
         return QV_OK;
     }
     QV_TRY(qv_checkpoint_open(ctx, &c, s->last));
-    const char *differs = qv_settings_differ(&c->settings, job->settings, &values);
+    const char *differs = qv_settings_differ(&c->settings, job->settings, "", &values);
     if (differs) {
         status = qv_fail(ctx, QV_ERR_USAGE, "%s was trained with another %s (%s); --force starts anew", s->last,
                          differs, values.failed ? "" : values.data);
@@ -354,15 +388,16 @@ static qv_status numbers_broke(qv_ctx *ctx, const fold_state *s)
 {
     const qv_fold_job *job = s->job;
     bool saved = s->last && qv_path_exists(s->last);
-    return qv_fail(ctx, QV_ERR_NUMERIC,
-                   "fold %s, after step %llu: %s; try a lower train.lr (now %g), a longer train.warmup, or look for broken "
-                   "recordings; %s%s",
-                   job->fold->name, (unsigned long long)qv_trainer_step(s->trainer), qv_ctx_message(ctx),
-                   job->settings->lr, saved ? "the last good checkpoint is " : "there is no checkpoint yet",
-                   saved ? s->last : "");
+    return qv_fail(
+        ctx, QV_ERR_NUMERIC,
+        "fold %s, after step %llu: %s; try a lower train.lr (now %g), a longer train.warmup, or look for broken "
+        "recordings; %s%s",
+        job->fold->name, (unsigned long long)qv_trainer_step(s->trainer), qv_ctx_message(ctx), job->settings->lr,
+        saved ? "the last good checkpoint is " : "there is no checkpoint yet", saved ? s->last : "");
 }
 
-/* The weights of the epoch that counts, in the trainer and in best.safetensors; *chosen: what stands with them there. */
+/* The weights of the epoch that counts, in the trainer and in best.safetensors; *chosen: what stands with them there.
+ */
 static qv_status choose_epoch(qv_ctx *ctx, fold_state *s, qv_checkpoint_info *chosen)
 {
     qv_status status = QV_OK;

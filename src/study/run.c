@@ -69,7 +69,7 @@ static qv_status check_same_settings(qv_ctx *ctx, const run_state *r)
     qv_status status = qv_settings_init(ctx, &then);
     if (status != QV_OK) return status;
     QV_TRY(qv_run_settings(ctx, &then, r->o->out));
-    const char *differs = qv_settings_differ(&then, r->s, &values);
+    const char *differs = qv_settings_differ(&then, r->s, "", &values);
     if (differs)
         status =
             qv_fail(ctx, QV_ERR_USAGE, "%s was begun with another %s (%s); resume without it, or --force starts anew",

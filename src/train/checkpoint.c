@@ -466,23 +466,74 @@ qv_status qv_checkpoint_tensor(qv_ctx *ctx, const qv_checkpoint *c, const qv_buf
     return QV_OK;
 }
 
-qv_status qv_checkpoint_load(qv_ctx *ctx, const qv_checkpoint *c, qv_trainer *t, bool resume)
+/* Its outputs are the classes. */
+static bool is_classifier(const qv_buffer *b) { return strncmp(b->name, "linear.", 7) == 0; }
+
+static qv_status load(qv_ctx *ctx, const qv_checkpoint *c, qv_trainer *t, bool moments, bool classifier)
 {
     qv_status status = QV_OK;
     const qv_program *p = qv_trainer_net(t)->program;
     double *values = NULL;
     for (size_t i = 0; i < p->n_buffers; i++) {
         const qv_buffer *b = &p->buffers[i];
-        if (!is_saved(b) || (b->role == QV_ROLE_MOMENT && !resume)) continue;
+        if (!is_saved(b) || (b->role == QV_ROLE_MOMENT && !moments) || (is_classifier(b) && !classifier)) continue;
         QV_TRY(qv_alloc(ctx, &values, qv_buffer_len(b), sizeof *values));
         QV_TRY(qv_checkpoint_tensor(ctx, c, b, values));
         qv_exec_write(qv_trainer_exec(t), (int)i, 0, qv_buffer_len(b), values);
         free(values);
         values = NULL;
     }
-    if (resume) qv_trainer_set_step(t, c->info.step);
     status = qv_exec_check(ctx, qv_trainer_exec(t));
 done:
     free(values);
     return status;
+}
+
+qv_status qv_checkpoint_load(qv_ctx *ctx, const qv_checkpoint *c, qv_trainer *t, bool resume)
+{
+    qv_status status = load(ctx, c, t, resume, true);
+    if (status == QV_OK && resume) qv_trainer_set_step(t, c->info.step);
+    return status;
+}
+
+static qv_status check_alike(qv_ctx *ctx, const qv_checkpoint *c, const qv_settings *s)
+{
+    qv_status status = QV_OK;
+    qv_settings now = *s; /* its texts stay the caller's */
+    qv_buf values = {0};
+    now.loudness = c->settings.loudness;
+    now.normalize = c->settings.normalize;
+    const char *differs = qv_settings_differ(&c->settings, &now, "net.", &values);
+    if (!differs) differs = qv_settings_differ(&c->settings, &now, "features.", &values);
+    if (differs)
+        status = qv_fail(ctx, QV_ERR_USAGE, "%s has another %s (%s); a training that begins with its weights needs the same",
+                         c->path, differs, values.failed ? "" : values.data);
+    qv_buf_free(&values);
+    return status;
+}
+
+qv_status qv_checkpoint_start(qv_ctx *ctx, const qv_checkpoint *c, qv_trainer *t, const qv_settings *s,
+                              char *const *classes, int n_classes, bool *new_head)
+{
+    *new_head = n_classes != c->n_classes;
+    for (int k = 0; k < n_classes && !*new_head; k++) *new_head = strcmp(classes[k], c->classes[k]) != 0;
+    qv_status status = check_alike(ctx, c, s);
+    return status == QV_OK ? load(ctx, c, t, false, !*new_head) : status;
+}
+
+/* Of several corpora the training knows CORPUS/SPEAKER, of one the name alone. */
+static const char *own_name(const char *speaker)
+{
+    const char *slash = strchr(speaker, '/');
+    return slash ? slash + 1 : speaker;
+}
+
+bool qv_checkpoint_heard(const qv_checkpoint *c, const char *speaker)
+{
+    for (int i = 0; i < c->n_speakers; i++) {
+        bool both = strchr(c->speakers[i], '/') && strchr(speaker, '/');
+        if (both ? strcmp(c->speakers[i], speaker) == 0 : strcmp(own_name(c->speakers[i]), own_name(speaker)) == 0)
+            return true;
+    }
+    return false;
 }

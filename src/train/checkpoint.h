@@ -43,6 +43,10 @@ typedef struct qv_checkpoint {
     struct qv_st_file *file;
 } qv_checkpoint;
 
+/* Whether a speaker has the name of one that it was trained on. Of several corpora a training knows CORPUS/SPEAKER, of one
+ * the name alone; where one side does not know the corpus, the name decides. */
+bool qv_checkpoint_heard(const qv_checkpoint *c, const char *speaker);
+
 /* Reads and checks everything but the values of the weights. QV_ERR_DATA says what is wrong with which file; a network
  * whose single window would take absurd memory is refused too. */
 qv_status qv_checkpoint_open(qv_ctx *ctx, qv_checkpoint **out, const char *path);
@@ -63,5 +67,11 @@ int qv_checkpoint_batch(const qv_checkpoint *c);
 /* Weights and running statistics into a trainer built with the checkpoint's settings; with `resume` also the
  * moments and the step. Missing tensors, other shapes and weights that are not finite are refused. */
 qv_status qv_checkpoint_load(qv_ctx *ctx, const qv_checkpoint *c, qv_trainer *t, bool resume);
+
+/* The weights and running statistics as the beginning of another training; the classifier alone keeps its own start
+ * where `classes` are not those of the checkpoint, which *new_head then says. QV_ERR_USAGE names the first setting of the
+ * network or of the features in which the two differ (loudness and normalization may). */
+qv_status qv_checkpoint_start(qv_ctx *ctx, const qv_checkpoint *c, qv_trainer *t, const qv_settings *s,
+                              char *const *classes, int n_classes, bool *new_head);
 
 #endif

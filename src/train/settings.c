@@ -70,6 +70,7 @@ static const setting table[] = {
     {"train.smoothing", REAL, AT(smoothing), "0", 0, 0.99, {0}, false, "label smoothing; a recording's class weight then applies to its whole smoothed loss"},
     {"train.mixup", REAL, AT(mixup), "0", 0, 100, {0}, false,
      "train on mixtures of two recordings, their shares drawn from Beta(a, a); 0: none"},
+    {"train.init_from", TEXT, AT(init_from), "", 0, 0, {0}, false, "a checkpoint: begin with its weights, with a new classifier where the classes differ"},
     {"train.seed", SEED, AT(seed), "1", 0, 0, {0}, false, "of everything random"},
     {"augment.speed", REAL, AT(speed), "0", 0, 0.9, {0}, false, "training patches play at up to so much more or less of their speed"},
     {"augment.warp", REAL, AT(warp), "0", 0, 0.9, {0}, false, "mel bands move up or down by up to so much of their number"},
@@ -378,11 +379,11 @@ static bool same_value(const qv_settings *a, const qv_settings *b, const setting
     return *(const int *)x == *(const int *)y;
 }
 
-const char *qv_settings_differ(const qv_settings *a, const qv_settings *b, qv_buf *values)
+const char *qv_settings_differ(const qv_settings *a, const qv_settings *b, const char *section, qv_buf *values)
 {
     for (int i = 0; i < SETTINGS; i++) {
         const setting *t = &table[i];
-        if (t->harmless || same_value(a, b, t)) continue;
+        if (t->harmless || strncmp(t->name, section, strlen(section)) != 0 || same_value(a, b, t)) continue;
         print_value(a, t, values);
         qv_buf_puts(values, " then, ");
         print_value(b, t, values);

@@ -37,6 +37,7 @@ typedef struct qv_settings {
     int epochs, batch, schedule, nesterov, class_weights, sampling;
     double lr, momentum, weight_decay, warmup, smoothing, mixup, step_epochs, step_factor;
     uint64_t seed;
+    char *init_from;
     /* [augment] */
     int time_masks, mel_masks, mel_width;
     double speed, warp, gain, voices, time_width;
@@ -75,9 +76,9 @@ qv_status qv_settings_changed(qv_ctx *ctx, const qv_settings *s, qv_buf *out);
 /* As print, each with its default, range or choices and one line of help: `quaver help settings`. */
 void qv_settings_help(qv_buf *out);
 
-/* The first setting in which a and b differ, as "section.key" with both values in *values; settings that only
+/* The first setting of a section ("net."; "": of all) in which a and b differ, as "section.key" with both values in *values; settings that only
  * say where and how fast (device of the same arithmetic, threads) do not count. NULL: none. */
-const char *qv_settings_differ(const qv_settings *a, const qv_settings *b, qv_buf *values);
+const char *qv_settings_differ(const qv_settings *a, const qv_settings *b, const char *section, qv_buf *values);
 
 /* Settings of a training for use on another device; precisions that it does not have become fp32. gpu is borrowed:
  * NULL for the first one. */
