@@ -46,11 +46,19 @@ static qv_status take_seeds(qv_ctx *ctx, const char *text, int *out)
     return QV_OK;
 }
 
+/* A number of at most six digits and what must follow it; NULL: something else. */
+static const char *take_number(const char *text, char then, int *out)
+{
+    size_t digits = strspn(text, "0123456789");
+    if (digits == 0 || digits > 6 || text[digits] != then) return NULL;
+    *out = (int)strtol(text, NULL, 10);
+    return text + digits + 1;
+}
+
 static qv_status take_shard(qv_ctx *ctx, const char *text, qv_study_options *o)
 {
-    char rest;
-    if (sscanf(text, "%d/%d%c", &o->shard, &o->shards, &rest) == 2 && o->shard >= 1 && o->shards >= o->shard &&
-        o->shards <= 100000)
+    const char *of = take_number(text, '/', &o->shard);
+    if (of && take_number(of, '\0', &o->shards) && o->shard >= 1 && o->shards >= o->shard && o->shards <= 100000)
         return QV_OK;
     return qv_fail(ctx, QV_ERR_USAGE, "--shard %s: expected I/N with 1 <= I <= N, as in 2/4", text);
 }

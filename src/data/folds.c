@@ -374,7 +374,7 @@ done:
 static int group_count(const char *spec)
 {
     size_t n = strspn(spec, "0123456789");
-    return n > 0 && n < 7 && spec[n] == '\0' ? atoi(spec) : 0;
+    return n > 0 && n < 7 && spec[n] == '\0' ? (int)strtol(spec, NULL, 10) : 0;
 }
 
 static qv_status make_groups(qv_ctx *ctx, qv_grouping *g, const qv_manifest *m, const char *spec,

@@ -37,11 +37,12 @@ static bool parse_seconds(const char *text, double *seconds)
 {
     size_t digits = strspn(text, "0123456789");
     if (digits == 0 || digits > 5 || strncmp(text + digits, " days", 5) != 0) return qv_parse_time(text, seconds);
-    double days = atof(text), rest = 0;
+    double days = strtod(text, NULL), rest = 0;
     const char *clock = text + digits + 5;
     if (*clock == ' ') {
         unsigned hours, minutes;
         int used = 0;
+        /* NOLINTNEXTLINE(cert-err34-c): two digits do not overflow */
         if (sscanf(clock, " %2u:%2u:%n", &hours, &minutes, &used) != 2 || used == 0 || minutes > 59) return false;
         if (!qv_parse_time(clock + used, &rest) || rest >= 60) return false;
         rest += hours * 3600.0 + minutes * 60.0;

@@ -149,7 +149,7 @@ static qv_status read_channel(qv_ctx *ctx, const reader *r, qv_item *item)
     const char *text = cell >= 0 ? r->csv.cells[cell] : "";
     size_t n = strlen(text);
     if (n == 0) return QV_OK;
-    item->channel = n < 4 && strspn(text, "0123456789") == n ? atoi(text) : 0;
+    item->channel = n < 4 && strspn(text, "0123456789") == n ? (int)strtol(text, NULL, 10) : 0;
     if (item->channel > 0) return QV_OK;
     return fail_at(ctx, r, "channel must be a number from 1, or empty for the average of all, not", text);
 }

@@ -86,7 +86,7 @@ qv_status qv_study_match(qv_ctx *ctx, const qv_study *s, int line, const char *c
 {
     char word[64];
     int wanted[64];
-    for (size_t a = 0; a < s->n_axes; a++) wanted[a] = -1;
+    for (size_t a = 0; a < sizeof wanted / sizeof *wanted; a++) wanted[a] = -1;
     for (const char *at = cells; qv_study_word(&at, word);) {
         size_t axis = 0;
         int level = 0;
