@@ -120,6 +120,14 @@ held_out=$(sed -n 's/^1,test,[^,]*,\([^,]*\),.*/\1/p' "$T/run/predictions.csv" |
 expect 0 '' -- eval --checkpoint "$best" --manifest "$manifest" --speakers "$held_out"
 grep -q 'trained on' "$T/err" && fail 'a warning of speakers that were held out'
 expect 1 'no recording' -- eval --checkpoint "$best" --manifest "$manifest" --speakers nobody
+# Embeddings: of the recordings that are scored, as wide as the last stage where there is no embedding layer.
+expect 0 '' -- eval --checkpoint "$best" --manifest "$manifest" --speakers "$held_out" --embeddings "$T/e.csv"
+check 'the columns of --embeddings' test "$(head -1 "$T/e.csv" | cut -d, -f1-5)" = file,speaker,true,predicted,e1
+check '--embeddings of other speakers' test "$(tail -n +2 "$T/e.csv" | cut -d, -f2 | sort -u | paste -sd, -)" = "$held_out"
+expect 0 '' -- predict --checkpoint "$best" --manifest "$manifest" --embeddings "$T/all.csv"
+while IFS= read -r line; do
+    check 'eval and predict write other embeddings' grep -qxF "$line" "$T/all.csv"
+done <"$T/e.csv"
 
 # ---- predictions ----
 expect 0 '' -- predict --checkpoint "$best" "$T/synth/wav"

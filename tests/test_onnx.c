@@ -71,13 +71,13 @@ static qv_status write_features(qv_ctx *ctx, char **argv, size_t n)
     qv_manifest *m = NULL;
     qv_features *f = NULL;
     qv_st_writer *w = NULL;
-    double *probs = NULL;
+    qv_model_answers answers = {0};
     qv_model_options o = {.no_cache = true, .threads = 1};
     QV_TRY(qv_checkpoint_open(ctx, &c, argv[0]));
     QV_TRY(qv_manifest_new(ctx, &m));
     for (size_t i = 0; i < n; i++) QV_TRY(qv_manifest_add(ctx, m, argv[2 + i], argv[2 + i], NULL, NULL, NULL));
     QV_TRY(qv_manifest_finish(ctx, m, NULL));
-    QV_TRY(qv_model_classify(ctx, c, m, &o, &f, &probs));
+    QV_TRY(qv_model_classify(ctx, c, m, &o, &f, &answers));
     QV_TRY(qv_st_writer_new(ctx, &w));
     for (size_t i = 0; i < n; i++) {
         char name[32];
@@ -87,11 +87,11 @@ static qv_status write_features(qv_ctx *ctx, char **argv, size_t n)
         QV_TRY(qv_st_add(ctx, w, name, QV_ST_F32, 2, (size_t[]){(size_t)e->frames, mels},
                          f->data + (size_t)e->first_frame * mels));
     }
-    QV_TRY(qv_st_add(ctx, w, "probabilities", QV_ST_F64, 2, (size_t[]){n, (size_t)c->n_classes}, probs));
+    QV_TRY(qv_st_add(ctx, w, "probabilities", QV_ST_F64, 2, (size_t[]){n, (size_t)c->n_classes}, answers.probs));
     QV_TRY(qv_st_write(ctx, w, argv[1]));
 done:
     qv_st_writer_free(w);
-    free(probs);
+    qv_model_answers_free(&answers);
     qv_features_close(f);
     qv_manifest_free(m);
     qv_checkpoint_close(c);

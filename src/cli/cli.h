@@ -6,6 +6,7 @@
 #include <getopt.h>
 
 #include "base/status.h"
+#include "train/model.h"
 #include "train/settings.h"
 
 qv_status qv_cmd_corpus(qv_ctx *ctx, int argc, char **argv);
@@ -66,6 +67,20 @@ qv_status qv_cli_number(qv_ctx *ctx, const char *name, const char *text, double 
 /* The recordings of a manifest (file != NULL), or files and those below folders. */
 struct qv_manifest;
 qv_status qv_cli_inputs(qv_ctx *ctx, struct qv_manifest **m, const char *file, char **inputs, int n);
+
+/* The place of the largest of n numbers, the first of equal ones. */
+int qv_cli_largest(const double *p, int n);
+
+/* Recordings of a manifest and what a checkpoint said of them. */
+typedef struct qv_cli_judged {
+    const qv_checkpoint *checkpoint;
+    const struct qv_manifest *manifest;
+    const qv_features *features;
+    const qv_model_answers *answers; /* with embeddings */
+    const bool *left_out;            /* [recordings of the manifest] not to be written; NULL: none */
+} qv_cli_judged;
+/* CSV: file, speaker, true (empty where nobody says), predicted, e1 ... */
+qv_status qv_cli_embeddings(qv_ctx *ctx, const char *path, const qv_cli_judged *j);
 
 /* What `quaver predict --stream` and --timeline are told; zeros are the defaults. */
 typedef struct qv_listen_words {

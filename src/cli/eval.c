@@ -20,13 +20,15 @@ static const char help_text[] =
     "  -m, --manifest FILE    CSV with file, speaker, emotion\n"
     "      --labels LIST      select and merge classes; default: those of the training\n"
     "      --speakers LIST    only these speakers, separated by commas\n"
+    "      --embeddings FILE  CSV with file, speaker, true, predicted, e1 ... of each recording: what the embedding layer\n"
+    "                         (--net.embed) says, or without one the pooled features before the last ReLU\n"
     "      --json             the scores as one JSON object\n"
     "  -d, --device NAME      cpu, cuda (cuda:1, cuda:GPU-UUID), ref, ref32\n"
     "  -j, --threads N        of the CPU\n"
     "      --cache DIR        where features are kept; --no-cache: nowhere\n";
 
 typedef struct arguments {
-    const char *checkpoint, *manifest, *labels, *speakers;
+    const char *checkpoint, *manifest, *labels, *speakers, *embeddings;
     qv_model_options model;
     bool help, json;
 } arguments;
@@ -37,13 +39,15 @@ static const struct option options[] = {
     {"device", required_argument, NULL, 'd'},     {"threads", required_argument, NULL, 'j'},
     {"cache", required_argument, NULL, 'C'},      {"no-cache", no_argument, NULL, 'N'},
     {"help", no_argument, NULL, 'h'},             {"json", no_argument, NULL, 'J'},
+    {"embeddings", required_argument, NULL, 'E'},
     {0},
 };
 
 static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
 {
     static const char *const names[] = {"--checkpoint", "--manifest", "--labels", "--speakers", "--device",
-                                        "--threads",    "--cache",    "--no-cache", "--help", "--json"};
+                                        "--threads",    "--cache",    "--no-cache", "--help", "--json",
+                                        "--embeddings"};
     qv_status status = QV_OK;
     int c;
     optind = 0;
@@ -54,6 +58,7 @@ static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
         case 'm': a->manifest = optarg; break;
         case 'l': a->labels = optarg; break;
         case 's': a->speakers = optarg; break;
+        case 'E': a->embeddings = optarg; break;
         case 'd': QV_TRY(qv_cli_device(ctx, optarg, &a->model.device, &a->model.gpu)); break;
         case 'j': QV_TRY(qv_cli_threads(ctx, optarg, &a->model.threads)); break;
         case 'C': a->model.cache_dir = optarg; break;
@@ -83,6 +88,7 @@ static bool listed(const char *list, const char *name)
 typedef struct scored {
     int *truth, *predicted, *speaker;
     size_t n;
+    bool *left_out; /* [recordings of the manifest] */
 } scored;
 
 /* The checkpoint's number of the manifest's class, or an error that names it. */
@@ -101,16 +107,15 @@ static qv_status collect(qv_ctx *ctx, const arguments *a, const qv_checkpoint *c
     QV_TRY(qv_alloc(ctx, &s->truth, m->n, sizeof *s->truth));
     QV_TRY(qv_alloc(ctx, &s->predicted, m->n, sizeof *s->predicted));
     QV_TRY(qv_alloc(ctx, &s->speaker, m->n, sizeof *s->speaker));
+    QV_TRY(qv_alloc(ctx, &s->left_out, m->n, sizeof *s->left_out));
     for (size_t i = 0; i < m->n; i++) {
         const qv_item *item = &m->items[i];
         if (f->entries[i].skipped) qv_warn(ctx, "left out %s: %s", item->name, f->entries[i].skipped);
-        if (f->entries[i].frames == 0 || (a->speakers && !listed(a->speakers, item->speaker))) continue;
+        s->left_out[i] = f->entries[i].frames == 0 || (a->speakers && !listed(a->speakers, item->speaker));
+        if (s->left_out[i]) continue;
         const double *p = probs + i * (size_t)c->n_classes;
         QV_TRY(class_of(ctx, c, m, item->label, &s->truth[s->n]));
-        int best = 0;
-        for (int k = 1; k < c->n_classes; k++)
-            if (p[k] > p[best]) best = k;
-        s->predicted[s->n] = best;
+        s->predicted[s->n] = qv_cli_largest(p, c->n_classes);
         s->speaker[s->n++] = item->speaker_id;
     }
     if (s->n == 0) status = qv_fail(ctx, QV_ERR_DATA, "no recording of %s is left to score", m->path);
@@ -194,7 +199,8 @@ static qv_status evaluate(qv_ctx *ctx, const arguments *a)
     qv_checkpoint *c = NULL;
     qv_manifest *m = NULL;
     qv_features *f = NULL;
-    double *probs = NULL;
+    qv_model_answers answers = {0};
+    qv_model_options model = a->model;
     char *expanded = NULL;
     scored s = {0};
     qv_metrics metrics = {0};
@@ -210,12 +216,14 @@ static qv_status evaluate(qv_ctx *ctx, const arguments *a)
     const char *labels = *expanded ? expanded : NULL;
     qv_manifest_options o = {.labels = labels, .need_emotion = true, .allow_absent = !a->labels};
     QV_TRY(qv_manifest_read(ctx, &m, a->manifest, &o));
-    QV_TRY(qv_model_classify(ctx, c, m, &a->model, &f, &probs));
-    QV_TRY(collect(ctx, a, c, m, f, probs, &s));
+    model.embeddings = a->embeddings != NULL;
+    QV_TRY(qv_model_classify(ctx, c, m, &model, &f, &answers));
+    QV_TRY(collect(ctx, a, c, m, f, answers.probs, &s));
+    if (a->embeddings) QV_TRY(qv_cli_embeddings(ctx, a->embeddings, &(qv_cli_judged){c, m, f, &answers, s.left_out}));
     QV_TRY(warn_of_heard(ctx, c, m, &s));
-    qv_answers answers = {s.truth, s.predicted, s.speaker, s.n, c->n_classes, m->n_speakers};
-    QV_TRY(qv_metrics_compute(ctx, &metrics, &answers));
-    QV_TRY(qv_bootstrap_speakers(ctx, &interval, &answers, c->settings.seed));
+    qv_answers scores = {s.truth, s.predicted, s.speaker, s.n, c->n_classes, m->n_speakers};
+    QV_TRY(qv_metrics_compute(ctx, &metrics, &scores));
+    QV_TRY(qv_bootstrap_speakers(ctx, &interval, &scores, c->settings.seed));
     if (a->json) {
         status = print_json(ctx, c, &metrics, &interval);
         goto done;
@@ -228,7 +236,8 @@ done:
     free(s.truth);
     free(s.predicted);
     free(s.speaker);
-    free(probs);
+    free(s.left_out);
+    qv_model_answers_free(&answers);
     free(expanded);
     qv_features_close(f);
     qv_manifest_free(m);

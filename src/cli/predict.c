@@ -25,6 +25,7 @@ static const char help_text[] =
     "  -m, --manifest FILE    CSV with file and, where the checkpoint needs it, speaker\n"
     "  -F, --format NAME      csv (default) or jsonl; --json is short for jsonl\n"
     "  -o, --out FILE         instead of standard output\n"
+    "      --embeddings FILE  also write each recording's embedding as CSV (see quaver eval --help)\n"
     "      --speaker ID       all inputs are this voice's (speaker normalization: 10 s of it or more)\n"
     "      --speaker-stats F  all inputs are of the voice whose statistics quaver stats wrote there\n"
     "      --timeline         CSV or JSON lines with start, end, level in dB of full scale, emotion\n"
@@ -38,7 +39,7 @@ static const char help_text[] =
     "      --cache DIR        keep features there; default: nowhere\n";
 
 typedef struct arguments {
-    const char *checkpoint, *manifest, *out, *speaker, *stats;
+    const char *checkpoint, *manifest, *out, *speaker, *stats, *embeddings;
     qv_listen_words listen;
     bool timeline;
     qv_model_options model;
@@ -57,6 +58,7 @@ static const struct option options[] = {
     {"encoding", required_argument, NULL, 'e'},   {"rate", required_argument, NULL, 'r'},
     {"channels", required_argument, NULL, 'c'},   {"span", required_argument, NULL, 'w'},
     {"step", required_argument, NULL, 'x'},       {"json", no_argument, NULL, 'J'},
+    {"embeddings", required_argument, NULL, 'E'},
     {"help", no_argument, NULL, 'h'},
     {0},
 };
@@ -72,9 +74,9 @@ static qv_status check_listening(qv_ctx *ctx, arguments *a)
     w->threads = a->model.threads;
     w->inputs = a->inputs;
     w->n_inputs = a->n_inputs;
-    if (a->manifest || a->speaker || !a->model.no_cache || a->model.device != QV_DEVICE_CPU)
+    if (a->manifest || a->speaker || a->embeddings || !a->model.no_cache || a->model.device != QV_DEVICE_CPU)
         return qv_fail(ctx, QV_ERR_USAGE,
-                       "--manifest, --speaker, --device and --cache do not go with --stream or --timeline; the voice of a "
+                       "--manifest, --speaker, --embeddings, --device and --cache do not go with --stream or --timeline; the voice of a "
                        "checkpoint that normalizes by speaker is given by --speaker-stats FILE (quaver stats)");
     if (w->stream && (a->timeline || w->svg || w->n_inputs || w->out))
         return qv_fail(ctx, QV_ERR_USAGE, "--stream reads standard input and writes standard output: no recordings, --timeline, --svg or --out");
@@ -90,7 +92,7 @@ static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
     static const char *const names[] = {"--checkpoint", "--manifest", "--format",  "--out", "--speaker",
                                         "--device",     "--threads",  "--cache", "--help", "--speaker-stats",
                                         "--timeline", "--svg", "--stream", "--encoding", "--rate", "--channels",
-                                        "--span", "--step", "--json"};
+                                        "--span", "--step", "--json", "--embeddings"};
     qv_status status = QV_OK;
     int c;
     optind = 0;
@@ -103,6 +105,7 @@ static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
         case 'o': a->out = optarg; break;
         case 's': a->speaker = optarg; break;
         case 'S': a->stats = optarg; break;
+        case 'E': a->embeddings = optarg; break;
         case 'J': a->json = true; break;
         case 't': a->timeline = true; break;
         case 'v': a->listen.svg = optarg; break;
@@ -141,14 +144,6 @@ done:
     return status;
 }
 
-static int largest(const double *p, int n)
-{
-    int best = 0;
-    for (int k = 1; k < n; k++)
-        if (p[k] > p[best]) best = k;
-    return best;
-}
-
 static qv_status print_csv(qv_ctx *ctx, const qv_checkpoint *c, const qv_manifest *m, const qv_features *f,
                            const double *probs, qv_buf *out)
 {
@@ -169,7 +164,7 @@ static qv_status print_csv(qv_ctx *ctx, const qv_checkpoint *c, const qv_manifes
         const double *p = probs + i * classes;
         if (f->entries[i].frames == 0) continue;
         cells[0] = m->items[i].name;
-        cells[1] = c->classes[largest(p, c->n_classes)];
+        cells[1] = c->classes[qv_cli_largest(p, c->n_classes)];
         for (size_t k = 0; k < classes; k++) snprintf(text[k], sizeof text[k], "%.6f", p[k]);
         qv_csv_write(out, cells, classes + 2);
     }
@@ -189,7 +184,7 @@ static qv_status print_json(qv_ctx *ctx, const qv_checkpoint *c, const qv_manife
         int lost = 0;
         for (int k = 0; k < c->n_classes; k++) lost |= json_object_set_new(all, c->classes[k], json_real(p[k]));
         json_t *row = json_pack("{s:s, s:s, s:o}", "file", m->items[i].name, "predicted",
-                                c->classes[largest(p, c->n_classes)], "probabilities", all);
+                                c->classes[qv_cli_largest(p, c->n_classes)], "probabilities", all);
         char *text = lost ? NULL : qv_json_text(row, JSON_COMPACT | JSON_REAL_PRECISION(7));
         if (text) qv_buf_printf(out, "%s\n", text);
         bool failed = !text;
@@ -228,17 +223,19 @@ static qv_status predict(qv_ctx *ctx, const arguments *a)
     qv_checkpoint *c = NULL;
     qv_manifest *m = NULL;
     qv_features *f = NULL;
-    double *probs = NULL;
+    qv_model_answers answers = {0};
     qv_buf text = {0};
     qv_speaker speaker = {0};
     qv_model_options model = a->model;
     QV_TRY(qv_checkpoint_open(ctx, &c, a->checkpoint));
     QV_TRY(open_speaker(ctx, a, c, &speaker));
     model.norm = speaker.norm;
+    model.embeddings = a->embeddings != NULL;
     QV_TRY(qv_cli_inputs(ctx, &m, a->manifest, a->inputs, a->n_inputs));
-    QV_TRY(qv_model_classify(ctx, c, m, &model, &f, &probs));
-    QV_TRY(a->json ? print_json(ctx, c, m, f, probs, &text) : print_csv(ctx, c, m, f, probs, &text));
+    QV_TRY(qv_model_classify(ctx, c, m, &model, &f, &answers));
+    QV_TRY(a->json ? print_json(ctx, c, m, f, answers.probs, &text) : print_csv(ctx, c, m, f, answers.probs, &text));
     QV_TRY(qv_buf_check(ctx, &text));
+    if (a->embeddings) QV_TRY(qv_cli_embeddings(ctx, a->embeddings, &(qv_cli_judged){c, m, f, &answers, NULL}));
     if (a->out)
         QV_TRY(qv_write_file(ctx, a->out, text.data, text.len));
     else
@@ -249,7 +246,7 @@ static qv_status predict(qv_ctx *ctx, const arguments *a)
 done:
     qv_speaker_free(&speaker);
     qv_buf_free(&text);
-    free(probs);
+    qv_model_answers_free(&answers);
     qv_features_close(f);
     qv_manifest_free(m);
     qv_checkpoint_close(c);

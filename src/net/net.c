@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "net/block.h"
+#include "net/head.h"
 
 const char *qv_order_name(qv_block_order order)
 {
@@ -23,6 +24,7 @@ qv_status qv_net_check(qv_ctx *ctx, const qv_net_config *c)
     QV_TRY(check_range(ctx, "net.width", c->width, 1, 4096));
     QV_TRY(check_range(ctx, "net.blocks", c->blocks, 1, 64));
     QV_TRY(check_range(ctx, "net.groups", c->groups, 1, c->width));
+    QV_TRY(check_range(ctx, "net.embed", c->embed, 0, 4096));
     QV_TRY(check_range(ctx, "shake.bands", c->bands, 1, c->mels));
     QV_TRY(check_range(ctx, "number of classes", c->classes, 2, 10000));
     QV_TRY(check_range(ctx, "frames of a patch", c->frames, 1, 1 << 16));
@@ -88,6 +90,7 @@ static void make_host_buffers(qv_lowering *l)
     net->eval_logits = io(l, QV_ROLE_IO, QV_REAL, c->batch, 1, 1, c->classes, "eval.logits");
     net->eval_probs = io(l, QV_ROLE_IO, QV_REAL, c->batch, 1, 1, c->classes, "eval.probs");
     net->eval_labels = io(l, QV_ROLE_IO, QV_I32, c->batch, 1, 1, 1, "eval.labels");
+    net->embedding = net->embedding_size ? io(l, QV_ROLE_IO, QV_REAL, c->batch, 1, 1, net->embedding_size, "eval.embedding") : -1;
 }
 
 /* All layers with parameters. */
@@ -96,7 +99,7 @@ typedef struct layers {
     qv_norm stem_bn, final_bn;
     qv_block *blocks;
     int n_blocks;
-    int w, b, dw, db;            /* linear */
+    qv_head head;
     int features;                /* channels before it */
     int last, activated, pooled; /* of the list at hand: before and after the final ReLU, after the mean */
 } layers;
@@ -123,9 +126,7 @@ static void make_layers(qv_lowering *l, layers *m)
         l->net->batch_norms++;
     }
     m->features = cin;
-    float bound = 1 / sqrtf((float)cin);
-    m->w = qv_param(l, "linear.weight", c->classes, 1, 1, cin, QV_INIT_UNIFORM, bound, true, &m->dw);
-    m->b = qv_param(l, "linear.bias", 1, 1, 1, c->classes, QV_INIT_ZERO, 0, false, &m->db);
+    qv_head_make(l, &m->head, cin);
 }
 
 /* Up to what is pooled. */
@@ -147,20 +148,17 @@ static void forward_body(qv_lowering *l, layers *m, int x)
     m->activated = x;
 }
 
-static void forward(qv_lowering *l, layers *m, int x, int logits)
+static void forward(qv_lowering *l, layers *m, int x)
 {
     forward_body(l, m, x);
     m->pooled = qv_work(l, QV_REAL, l->net->config.batch, 1, 1, m->features, "pooled");
     qv_add_op(&l->b, QV_OP_POOL, (int[]){m->activated}, (int[]){m->pooled});
-    qv_add_op(&l->b, QV_OP_LINEAR, (int[]){m->pooled, m->w, m->b}, (int[]){logits});
+    qv_head_forward(l, &m->head, m->pooled);
 }
 
 /* Gradient at the last block's output. */
-static int head_backward(qv_lowering *l, layers *m, int dlogits)
+static int final_backward(qv_lowering *l, layers *m, int dpooled)
 {
-    qv_add_layer(&l->b, "head.backward");
-    int dpooled = qv_work_like(l, m->pooled, 0, "pooled.dx");
-    qv_add_op(&l->b, QV_OP_LINEAR_GRAD, (int[]){m->pooled, m->w, dlogits}, (int[]){dpooled, m->dw, m->db});
     int d = qv_work_like(l, m->activated, 0, "pool.dx");
     qv_add_op(&l->b, QV_OP_POOL_GRAD, (int[]){dpooled}, (int[]){d});
     if (has_final_norm(&l->net->config)) return qv_norm_backward(l, &m->final_bn, d, -1);
@@ -169,9 +167,9 @@ static int head_backward(qv_lowering *l, layers *m, int dlogits)
     return dx;
 }
 
-static void backward(qv_lowering *l, layers *m, int dlogits, bool input_grad)
+static void backward(qv_lowering *l, layers *m, int dpooled, bool input_grad)
 {
-    int g = head_backward(l, m, dlogits);
+    int g = final_backward(l, m, dpooled);
     for (int i = m->n_blocks - 1; i >= 0; i--) g = qv_block_backward(l, &m->blocks[i], g);
     qv_add_layer(&l->b, "stem.backward");
     if (!qv_order_preact(l->net->config.order)) g = qv_norm_backward(l, &m->stem_bn, g, -1);
@@ -222,14 +220,23 @@ static void lower_training(qv_lowering *l, layers *m, const qv_net_options *o)
     qv_net *net = l->net;
     l->b.list = QV_LIST_TRAIN;
     if (!o->no_gather) gather_drawn(l);
-    forward(l, m, net->input, net->logits);
-    int dlogits = qv_work_like(l, net->logits, 0, "dlogits");
-    qv_op *loss =
-        qv_add_op(&l->b, QV_OP_LOSS, (int[]){net->logits, net->labels, net->class_weights, net->others, net->share},
-                  (int[]){net->loss, dlogits, net->probs});
-    loss->a.loss.smoothing = net->config.smoothing;
-    backward(l, m, dlogits, o->input_grad);
+    forward(l, m, net->input);
+    backward(l, m, qv_head_train(l, &m->head), o->input_grad);
     update(l);
+}
+
+/* The mean of what the final ReLU sees. A batch norm in evaluation and the mean may change places, so that the one
+ * works on a row a sample. */
+static void pooled_as_embedding(qv_lowering *l, layers *m)
+{
+    const qv_norm *n = &m->final_bn;
+    const qv_net_config *c = &l->net->config;
+    int mean = has_final_norm(c) ? qv_work_like(l, m->pooled, 0, "pooled.last") : l->net->embedding;
+    qv_add_op(&l->b, QV_OP_POOL, &m->last, &mean);
+    if (!has_final_norm(c)) return;
+    int in[] = {mean, n->mean, n->rstd, n->gamma, n->beta};
+    qv_op *op = qv_add_op(&l->b, QV_OP_BN_APPLY, in, &l->net->embedding);
+    op->a.bn = (qv_bn_attr){.eps = c->bn_eps, .repeat = 1, .eval = true, .count = c->batch};
 }
 
 static void lower_evaluation(qv_lowering *l, layers *m, const qv_net_options *o)
@@ -237,11 +244,9 @@ static void lower_evaluation(qv_lowering *l, layers *m, const qv_net_options *o)
     qv_net *net = l->net;
     l->b.list = QV_LIST_EVAL;
     if (!o->no_gather) gather_windows(l);
-    forward(l, m, net->eval_input, net->eval_logits);
-    int unused_loss = qv_work(l, QV_REAL, 1, 1, 1, 2, "loss"),
-        unused_grad = qv_work_like(l, net->eval_logits, 0, "dlogits");
-    qv_add_op(&l->b, QV_OP_LOSS, (int[]){net->eval_logits, net->eval_labels, net->class_weights, -1, -1},
-              (int[]){unused_loss, unused_grad, net->eval_probs});
+    forward(l, m, net->eval_input);
+    if (net->embedding >= 0 && !net->config.embed) pooled_as_embedding(l, m);
+    qv_head_judge(l, &m->head);
 }
 
 static void lower_measuring(qv_lowering *l, layers *m, const qv_net_options *o)
@@ -264,6 +269,7 @@ qv_status qv_net_new(qv_ctx *ctx, qv_net **out, const qv_net_config *c, const qv
     QV_TRY(qv_alloc(ctx, &net->program, 1, sizeof *net->program));
     net->config = *c;
     net->input_grad = -1;
+    net->embedding_size = c->embed ? c->embed : o->embedding ? c->width << (QV_STAGES - 1) : 0;
     m.n_blocks = QV_STAGES * c->blocks;
     QV_TRY(qv_alloc(ctx, &m.blocks, (size_t)m.n_blocks, sizeof *m.blocks));
     qv_lowering l = {.b = {.ctx = ctx, .p = net->program}, .net = net, .scope = ""};

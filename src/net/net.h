@@ -19,6 +19,7 @@ typedef struct qv_net_config {
     int width;  /* channels of the first stage; doubles from stage to stage */
     int blocks; /* a stage; depth is 6 * blocks + 2 */
     int groups; /* of each branch's convolutions */
+    int embed;  /* numbers of the embedding layer before the classifier, linear and without ReLU; 0: no such layer */
     qv_shake_mode forward, backward;
     qv_shake_level level;
     int bands;   /* sub-bands with coefficients of their own */
@@ -47,6 +48,7 @@ typedef struct qv_net {
     int others, share; /* TRAIN: second labels and the share of the first, -1 without mixup */
     int input, logits, loss, probs;                                       /* TRAIN: program -> host */
     int eval_input, eval_logits, eval_probs, eval_labels;                 /* EVAL */
+    int embedding, embedding_size; /* EVAL: [batch] rows of so many numbers; -1 and 0 where there are none */
     int input_grad; /* dL/d input when asked for, else -1 */
     int64_t parameters;
     int batch_norms; /* with scale and shift of their own */
@@ -58,6 +60,7 @@ qv_status qv_net_check(qv_ctx *ctx, const qv_net_config *c);
 
 typedef struct qv_net_options {
     bool input_grad; /* also the gradient of the patches (tests) */
+    bool embedding;  /* EVAL also without an embedding layer: the pooled features before the final ReLU */
     bool no_gather;  /* the patches and labels are written by the host (tests, benches) */
 } qv_net_options;
 

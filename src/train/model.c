@@ -26,18 +26,30 @@ static void merge_speakers(qv_manifest *m)
     for (size_t i = 0; i < m->n; i++) m->items[i].speaker_id = 0;
 }
 
-static qv_status classify(qv_ctx *ctx, const qv_checkpoint *c, const qv_dataset *d, const qv_settings *s, qv_pool *pool,
-                          double *probs)
+void qv_model_answers_free(qv_model_answers *a)
+{
+    free(a->probs);
+    free(a->embeddings);
+    *a = (qv_model_answers){0};
+}
+
+static qv_status classify(qv_ctx *ctx, const qv_checkpoint *c, const qv_dataset *d, const qv_settings *s, bool embeddings,
+                          qv_pool *pool, qv_model_answers *answers)
 {
     qv_status status = QV_OK;
     qv_trainer *t = NULL;
     size_t *items = NULL;
-    qv_trainer_options o = {.pool = pool};
+    qv_trainer_options o = {.pool = pool, .embeddings = embeddings};
     QV_TRY(qv_trainer_new(ctx, &t, s, d, &o, c->n_classes));
     QV_TRY(qv_checkpoint_load(ctx, c, t, false));
     QV_TRY(qv_alloc(ctx, &items, d->n, sizeof *items));
+    QV_TRY(qv_alloc(ctx, &answers->probs, d->n * (size_t)c->n_classes, sizeof *answers->probs));
+    if (embeddings) {
+        answers->dims = qv_trainer_net(t)->embedding_size;
+        QV_TRY(qv_alloc(ctx, &answers->embeddings, d->n * (size_t)answers->dims, sizeof *answers->embeddings));
+    }
     for (size_t i = 0; i < d->n; i++) items[i] = i;
-    QV_TRY(qv_trainer_predict(ctx, t, items, d->n, true, probs));
+    QV_TRY(qv_trainer_embed(ctx, t, items, d->n, true, answers->probs, answers->embeddings));
 done:
     free(items);
     qv_trainer_free(t);
@@ -45,7 +57,7 @@ done:
 }
 
 qv_status qv_model_classify(qv_ctx *ctx, const qv_checkpoint *c, qv_manifest *m, const qv_model_options *o,
-                            qv_features **features, double **probs)
+                            qv_features **features, qv_model_answers *answers)
 {
     qv_status status = QV_OK;
     qv_dataset *d = NULL;
@@ -56,7 +68,7 @@ qv_status qv_model_classify(qv_ctx *ctx, const qv_checkpoint *c, qv_manifest *m,
     qv_feature_config fc = qv_settings_features(&s);
     qv_feature_options fo = {.cache_dir = o->cache_dir, .no_cache = o->no_cache, .threads = threads};
     *features = NULL;
-    *probs = NULL;
+    *answers = (qv_model_answers){0};
     qv_settings_move(&s, o->device, o->gpu);
     s.batch = qv_checkpoint_batch(c);
     if (o->one_speaker) merge_speakers(m);
@@ -67,8 +79,7 @@ qv_status qv_model_classify(qv_ctx *ctx, const qv_checkpoint *c, qv_manifest *m,
     QV_TRY(qv_dataset_new(ctx, &d, m, *features, o->norm ? QV_NORM_NONE : (qv_normalization)s.normalize, NULL,
                           o->norm ? o->norm : norms));
     if (s.normalize == QV_NORM_SPEAKER && !o->norm) QV_TRY(check_speakers(ctx, d, o->one_speaker));
-    QV_TRY(qv_alloc(ctx, probs, m->n * (size_t)c->n_classes, sizeof **probs));
-    QV_TRY(classify(ctx, c, d, &s, pool, *probs));
+    QV_TRY(classify(ctx, c, d, &s, o->embeddings, pool, answers));
 done:
     free(norms);
     qv_dataset_free(d);

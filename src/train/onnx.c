@@ -340,6 +340,7 @@ qv_status qv_onnx_export(qv_ctx *ctx, const qv_checkpoint *c, const char *path)
     for (size_t i = 0; i < l->n; i++) QV_TRY(export_op(&x, &l->ops[i]));
     qv_onnx_output(&x.g, "logits", DIMS(c->n_classes));
     qv_onnx_output(&x.g, "probabilities", DIMS(c->n_classes));
+    if (config.embed) qv_onnx_output(&x.g, "embedding", DIMS(config.embed));
     QV_TRY(add_metadata(&x));
     status = qv_onnx_write(ctx, &x.g, "quaver", path);
 done:

@@ -27,7 +27,7 @@ typedef struct qv_settings {
     /* [patch] */
     double patch_seconds;
     /* [net] */
-    int order, width, blocks, groups;
+    int order, width, blocks, groups, embed;
     /* [shake] */
     int forward, backward, level, bands;
     double gamma0;

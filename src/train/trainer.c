@@ -136,7 +136,7 @@ qv_status qv_trainer_new(qv_ctx *ctx, qv_trainer **out, const qv_settings *s, co
     c.norms = d->rows;
     c.augment.voices = d->voices;
     c.measure |= o->measure;
-    QV_TRY(qv_net_new(ctx, &t->net, &c, NULL));
+    QV_TRY(qv_net_new(ctx, &t->net, &c, &(qv_net_options){.embedding = o->embeddings}));
     if (o->n_items == 0) /* what never runs needs no memory */
         t->net->program->lists[QV_LIST_TRAIN].n = t->net->program->lists[QV_LIST_MEASURE].n = 0;
     qv_exec_options e = qv_settings_exec(s);
@@ -305,41 +305,55 @@ done:
     return status;
 }
 
+/* What is read of every window, and where the means of a recording's go. */
+typedef struct window_result {
+    int buffer;
+    size_t width; /* numbers a window */
+    const char *what;
+    double *read; /* of one batch */
+    double *mean; /* [asked recordings][width]; NULL: nobody asks */
+} window_result;
+
+enum { WINDOW_RESULTS = 2 };
+
 /* Evaluation windows collected until a batch is full. */
 typedef struct window_batch {
     qv_window *windows;
     size_t *owner; /* which of the asked recordings each window belongs to */
     double *share; /* 1 / windows of that recording */
-    double *probs; /* of one batch */
     size_t n, size;
+    window_result results[WINDOW_RESULTS];
 } window_batch;
 
-static qv_status flush(qv_ctx *ctx, qv_trainer *t, window_batch *b, double *out)
+static qv_status add_shares(qv_ctx *ctx, qv_trainer *t, const window_batch *b, const window_result *r)
 {
-    size_t classes = (size_t)t->net->config.classes;
+    qv_exec_read(t->exec, r->buffer, 0, b->size * r->width, r->read);
+    qv_status status = qv_exec_check(ctx, t->exec);
+    if (status != QV_OK) return status;
+    for (size_t i = 0; i < b->n; i++)
+        for (size_t k = 0; k < r->width; k++) {
+            double x = r->read[i * r->width + k];
+            if (!isfinite(x))
+                return qv_fail(ctx, QV_ERR_NUMERIC, "the %s of recording %d are not finite: the weights are damaged", r->what,
+                               b->windows[i].utterance);
+            r->mean[b->owner[i] * r->width + k] += b->share[i] * x;
+        }
+    return QV_OK;
+}
+
+static qv_status flush(qv_ctx *ctx, qv_trainer *t, window_batch *b)
+{
     for (size_t i = b->n; i < b->size; i++) b->windows[i] = (qv_window){-1, 0};
     qv_exec_write_bytes(t->exec, t->net->state, 0, sizeof t->state, &t->state);
     qv_exec_write_bytes(t->exec, t->net->windows, 0, b->size * sizeof *b->windows, b->windows);
     qv_status status = qv_exec_run(ctx, t->exec, QV_LIST_EVAL);
-    if (status != QV_OK) return status;
-    qv_exec_read(t->exec, t->net->eval_probs, 0, b->size * classes, b->probs);
-    status = qv_exec_check(ctx, t->exec);
-    if (status != QV_OK) return status;
-    for (size_t i = 0; i < b->n; i++)
-        for (size_t k = 0; k < classes; k++) {
-            double p = b->probs[i * classes + k];
-            if (!isfinite(p))
-                return qv_fail(ctx, QV_ERR_NUMERIC,
-                               "the probabilities of recording %d are not finite: the weights are damaged",
-                               b->windows[i].utterance);
-            out[b->owner[i] * classes + k] += b->share[i] * p;
-        }
+    for (int i = 0; i < WINDOW_RESULTS && status == QV_OK; i++)
+        if (b->results[i].mean) status = add_shares(ctx, t, b, &b->results[i]);
     b->n = 0;
-    return QV_OK;
+    return status;
 }
 
-static qv_status add_windows(qv_ctx *ctx, qv_trainer *t, window_batch *b, size_t item, size_t owner, bool full,
-                             double *out)
+static qv_status add_windows(qv_ctx *ctx, qv_trainer *t, window_batch *b, size_t item, size_t owner, bool full)
 {
     int frames = t->data->utterances[item].frames, patch = t->net->config.frames;
     int count = qv_window_count(frames, patch, full);
@@ -348,31 +362,59 @@ static qv_status add_windows(qv_ctx *ctx, qv_trainer *t, window_batch *b, size_t
         b->owner[b->n] = owner;
         b->share[b->n] = 1.0 / count;
         if (++b->n < b->size) continue;
-        qv_status status = flush(ctx, t, b, out);
+        qv_status status = flush(ctx, t, b);
         if (status != QV_OK) return status;
     }
     return QV_OK;
 }
 
-qv_status qv_trainer_predict(qv_ctx *ctx, qv_trainer *t, const size_t *items, size_t n, bool full, double *probs)
+/* Room for a batch, and means that start as zeros. */
+static qv_status open_windows(qv_ctx *ctx, window_batch *b, size_t n)
 {
     qv_status status = QV_OK;
-    size_t classes = (size_t)t->net->config.classes;
-    window_batch b = {.size = (size_t)t->net->config.batch};
-    QV_TRY(qv_alloc(ctx, &b.windows, b.size, sizeof *b.windows));
-    QV_TRY(qv_alloc(ctx, &b.owner, b.size, sizeof *b.owner));
-    QV_TRY(qv_alloc(ctx, &b.share, b.size, sizeof *b.share));
-    QV_TRY(qv_alloc(ctx, &b.probs, b.size * classes, sizeof *b.probs));
-    for (size_t i = 0; i < n * classes; i++) probs[i] = 0;
+    QV_TRY(qv_alloc(ctx, &b->windows, b->size, sizeof *b->windows));
+    QV_TRY(qv_alloc(ctx, &b->owner, b->size, sizeof *b->owner));
+    QV_TRY(qv_alloc(ctx, &b->share, b->size, sizeof *b->share));
+    for (int i = 0; i < WINDOW_RESULTS; i++) {
+        window_result *r = &b->results[i];
+        if (!r->mean) continue;
+        QV_TRY(qv_alloc(ctx, &r->read, b->size * r->width, sizeof *r->read));
+        for (size_t k = 0; k < n * r->width; k++) r->mean[k] = 0;
+    }
+done:
+    return status;
+}
+
+static void close_windows(window_batch *b)
+{
+    free(b->windows);
+    free(b->owner);
+    free(b->share);
+    for (int i = 0; i < WINDOW_RESULTS; i++) free(b->results[i].read);
+}
+
+qv_status qv_trainer_embed(qv_ctx *ctx, qv_trainer *t, const size_t *items, size_t n, bool full, double *probs,
+                           double *embeddings)
+{
+    const qv_net *net = t->net;
+    qv_status status = QV_OK;
+    window_batch b = {.size = (size_t)net->config.batch,
+                      .results = {{net->eval_probs, (size_t)net->config.classes, "probabilities", NULL, probs},
+                                  {net->embedding, (size_t)net->embedding_size, "embeddings", NULL, embeddings}}};
+    if (embeddings && net->embedding < 0)
+        return qv_fail(ctx, QV_ERR_INTERNAL, "embeddings were not asked for when the network was made");
+    QV_TRY(open_windows(ctx, &b, n));
     for (size_t i = 0; i < n; i++) {
         QV_TRY(qv_poll(ctx));
-        if (t->data->utterances[items[i]].frames > 0) QV_TRY(add_windows(ctx, t, &b, items[i], i, full, probs));
+        if (t->data->utterances[items[i]].frames > 0) QV_TRY(add_windows(ctx, t, &b, items[i], i, full));
     }
-    if (b.n > 0) QV_TRY(flush(ctx, t, &b, probs));
+    if (b.n > 0) QV_TRY(flush(ctx, t, &b));
 done:
-    free(b.windows);
-    free(b.owner);
-    free(b.share);
-    free(b.probs);
+    close_windows(&b);
     return status;
+}
+
+qv_status qv_trainer_predict(qv_ctx *ctx, qv_trainer *t, const size_t *items, size_t n, bool full, double *probs)
+{
+    return qv_trainer_embed(ctx, t, items, n, full, probs, NULL);
 }

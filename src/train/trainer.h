@@ -18,6 +18,7 @@ typedef struct qv_trainer_options {
     bool no_fuse, keep_buffers, poison, profile;
     bool measure; /* qv_recalibrate is wanted, whatever the settings say */
     bool direct; /* CPU: no Winograd convolutions */
+    bool embeddings; /* qv_trainer_embed is called */
 } qv_trainer_options;
 
 /* Builds a network for so many classes, loads it on the device and starts its parameters. */
@@ -42,6 +43,11 @@ qv_status qv_trainer_run(qv_ctx *ctx, qv_trainer *t, uint64_t epochs, qv_loss *l
 /* Class probabilities [n][classes] of recordings, averaged over their windows (full), or of the middle window.
  * QV_ERR_NUMERIC when one is not finite. */
 qv_status qv_trainer_predict(qv_ctx *ctx, qv_trainer *t, const size_t *items, size_t n, bool full, double *probs);
+
+/* The same with the embeddings [n][qv_net.embedding_size], the means over the windows too: what the embedding layer
+ * says, or the pooled features before the final ReLU where there is none. */
+qv_status qv_trainer_embed(qv_ctx *ctx, qv_trainer *t, const size_t *items, size_t n, bool full, double *probs,
+                           double *embeddings);
 
 /* Steps done. */
 uint64_t qv_trainer_step(const qv_trainer *t);

@@ -28,6 +28,7 @@ CASES = {
     "two blocks, odd patch": ["--order", "relu-bn", "--blocks", "2", "--patch.seconds=0.54", *SMALL],
     "utterance": ["--normalize", "utterance", "--loudness", "rms", *SMALL],
     "no normalization": ["--normalize", "none", "--features.trim=0", *SMALL],
+    "embedding": ["--net.embed=3", *SMALL],
     "preset small": ["--preset", "small", "--epochs", "2"],
     "preset reference": ["--preset", "reference", "--epochs", "1"],
 }
@@ -59,6 +60,8 @@ def check_metadata(model, case):
     graph = onnx.load(model)
     onnx.checker.check_model(graph, full_check=True)
     assert graph.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
+    outputs = {o.name: o.type.tensor_type.shape.dim[1].dim_value for o in graph.graph.output}
+    assert outputs.get("embedding") == (3 if "embedding" in case else None), (case, outputs)
     metadata = {p.key: p.value for p in graph.metadata_props}
     assert json.loads(metadata["classes"]) == ["anger", "happiness", "neutral", "sadness"], metadata
     kinds = [node.op_type for node in graph.graph.node]

@@ -15,6 +15,7 @@ qv_net_config qv_random_net(uint64_t *random)
                        .width = pick(random, 1, 5),
                        .blocks = pick(random, 1, 4) == 4 ? 2 : 1,
                        .groups = 1,
+                       .embed = pick(random, 0, 1) ? pick(random, 1, 3) : 0,
                        .forward = (qv_shake_mode)pick(random, 0, 1),
                        .backward = (qv_shake_mode)pick(random, 0, 2),
                        .level = (qv_shake_level)pick(random, 0, 1),
@@ -37,10 +38,10 @@ qv_net_config qv_random_net(uint64_t *random)
 void qv_print_net(const qv_net_config *c, char *out, size_t size)
 {
     snprintf(out, size,
-             "{.order = %d, .width = %d, .blocks = %d, .groups = %d, .forward = %d, .backward = %d, .level = %d, .bands = "
+             "{.order = %d, .width = %d, .blocks = %d, .groups = %d, .embed = %d, .forward = %d, .backward = %d, .level = %d, .bands = "
              "%d, .gamma0 = %gf, .bn_eps = %gf, .bn_momentum = %gf, .frames = %d, .mels = %d, .classes = %d, .batch = %d, "
              ".smoothing = %gf, .momentum = %gf, .set_size = %d}",
-             (int)c->order, c->width, c->blocks, c->groups, (int)c->forward, (int)c->backward, (int)c->level, c->bands,
+             (int)c->order, c->width, c->blocks, c->groups, c->embed, (int)c->forward, (int)c->backward, (int)c->level, c->bands,
              (double)c->gamma0, (double)c->bn_eps, (double)c->bn_momentum, c->frames, c->mels, c->classes, c->batch,
              (double)c->smoothing, (double)c->momentum, c->set_size);
 }
@@ -151,7 +152,7 @@ static void write_data(qv_net_run *r, uint64_t *random)
 
 void qv_net_run_new(qv_ctx *ctx, qv_net_run *r, const qv_net_config *c, uint64_t seed, const qv_net_run_options *o)
 {
-    const qv_net_options no_gather = {.no_gather = true};
+    const qv_net_options no_gather = {.no_gather = true, .embedding = o->embedding};
     *r = (qv_net_run){0};
     qv_assert_ok(ctx, qv_net_new(ctx, &r->net, c, &no_gather));
     qv_program *p = r->net->program;

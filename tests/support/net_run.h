@@ -23,6 +23,7 @@ typedef struct qv_net_run_options {
     qv_exec_options exec;
     bool host_coefficients; /* alpha and beta of each block are written, not drawn */
     bool host_dlogits;      /* the loss does not run; the host writes the gradient at the logits */
+    bool embedding;         /* qv_net_options.embedding */
 } qv_net_run_options;
 
 /* Parameters, statistics, patches, labels, class weights and coefficients are all drawn from `seed`: the same on every

@@ -1,0 +1,128 @@
+/* What stands behind the mean over positions. */
+#include <math.h>
+
+#include "support/net_run.h"
+#include "support/support.h"
+
+/* Sums of some hundred terms of size 1 in double. */
+static const double rounding = 1e-12;
+
+static const qv_net_run_options on_ref = {.exec = {.device = QV_DEVICE_REF, .keep_buffers = true}, .embedding = true};
+
+static qv_net_config config(uint64_t *random, qv_block_order order, int embed)
+{
+    qv_net_config c = qv_random_net(random);
+    c.order = order;
+    c.groups = 1;
+    c.embed = embed;
+    return c;
+}
+
+static double *evaluate(qv_ctx *ctx, qv_net_run *r, const char *buffer, size_t *n)
+{
+    qv_assert_ok(ctx, qv_exec_run(ctx, r->exec, QV_LIST_EVAL));
+    return qv_net_run_read(r, qv_net_run_find(r, buffer), n);
+}
+
+static void assert_close(const double *x, const double *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!(fabs(x[i] - y[i]) <= rounding * (1 + fabs(y[i]))))
+            fail_msg("element %zu is %.17g and not %.17g", i, x[i], y[i]);
+}
+
+/* logits = embedding w^T + b, written out. */
+static void embedding_feeds_the_classifier(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_test_ctx();
+    uint64_t random = qv_test_seed();
+    for (int embed = 1; embed <= 3; embed++) {
+        qv_net_run r;
+        qv_net_config c = config(&random, (qv_block_order)embed, embed);
+        qv_net_run_new(ctx, &r, &c, random, &on_ref);
+        assert_int_equal(r.net->embedding_size, embed);
+        size_t n, rows = (size_t)c.batch, classes = (size_t)c.classes, dims = (size_t)embed;
+        double *logits = evaluate(ctx, &r, "eval.logits", &n), *e = evaluate(ctx, &r, "eval.embedding", NULL);
+        double *w = qv_net_run_read(&r, qv_net_run_find(&r, "linear.weight"), NULL);
+        double *b = qv_net_run_read(&r, qv_net_run_find(&r, "linear.bias"), NULL);
+        double *want = calloc(n, sizeof *want);
+        for (size_t i = 0; i < rows * classes; i++) {
+            want[i] = b[i % classes];
+            for (size_t k = 0; k < dims; k++) want[i] += e[i / classes * dims + k] * w[i % classes * dims + k];
+        }
+        assert_int_equal(n, rows * classes);
+        assert_close(logits, want, n);
+        free(logits), free(e), free(w), free(b), free(want);
+        qv_net_run_free(&r);
+    }
+    qv_ctx_free(ctx);
+}
+
+static void move_shift(qv_net_run *r, double by)
+{
+    int id = qv_net_run_find(r, "final.bn.beta");
+    size_t n;
+    double *beta = qv_net_run_read(r, id, &n);
+    for (size_t i = 0; i < n; i++) beta[i] += by;
+    qv_net_run_write(r, id, beta);
+    free(beta);
+}
+
+/* Far from its kink the last ReLU does nothing: the pooled features are then the embedding. A shift of the last batch
+ * norm moves the embedding by as much, where it would be cut off behind the ReLU. */
+static void without_a_layer_it_is_what_the_last_relu_sees(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_test_ctx();
+    uint64_t random = qv_test_seed();
+    const double far = 1024;
+    for (int order = QV_ORDER_PREACT; order <= QV_ORDER_RELU; order++) {
+        qv_net_run r;
+        qv_net_config c = config(&random, (qv_block_order)order, 0);
+        size_t n, m;
+        qv_net_run_new(ctx, &r, &c, random, &on_ref);
+        assert_int_equal(r.net->embedding_size, 4 * c.width);
+        double *near = evaluate(ctx, &r, "eval.embedding", &n);
+        move_shift(&r, far);
+        double *moved = evaluate(ctx, &r, "eval.embedding", &m), *pooled = evaluate(ctx, &r, "eval.pooled", NULL);
+        assert_int_equal(n, m);
+        assert_close(moved, pooled, n);
+        for (size_t i = 0; i < n; i++) moved[i] -= far;
+        assert_close(moved, near, n);
+        free(near), free(moved), free(pooled);
+        qv_net_run_free(&r);
+    }
+    qv_ctx_free(ctx);
+}
+
+static void of_relu_bn_it_is_the_mean_of_the_last_block(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_test_ctx();
+    uint64_t random = qv_test_seed();
+    qv_net_run r;
+    qv_net_config c = config(&random, QV_ORDER_RELU_BN, 0);
+    c.blocks = 1;
+    qv_net_run_new(ctx, &r, &c, random, &on_ref);
+    size_t n, whole, channels = (size_t)(4 * c.width);
+    double *e = evaluate(ctx, &r, "eval.embedding", &n), *last = evaluate(ctx, &r, "eval.stage3.block0.out", &whole);
+    double *mean = calloc(n, sizeof *mean);
+    size_t positions = whole / n;
+    for (size_t i = 0; i < whole; i++)
+        mean[i / channels / positions * channels + i % channels] += last[i] / (double)positions;
+    assert_close(e, mean, n);
+    free(e), free(last), free(mean);
+    qv_net_run_free(&r);
+    qv_ctx_free(ctx);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(embedding_feeds_the_classifier),
+        cmocka_unit_test(without_a_layer_it_is_what_the_last_relu_sees),
+        cmocka_unit_test(of_relu_bn_it_is_the_mean_of_the_last_block),
+    };
+    return cmocka_run_group_tests_name("heads", tests, NULL, NULL);
+}
