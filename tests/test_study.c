@@ -116,7 +116,7 @@ static void mistakes_are_named(void **state)
 
 static void ready_studies_can_be_read(void **state)
 {
-    static const char *const files[] = {"quick", "paper", "gamma", "bands"};
+    static const char *const files[] = {"quick", "paper", "gamma", "bands", "vicinal", "cross-corpus"};
     qv_ctx *ctx = *state;
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char path[512];
@@ -427,6 +427,31 @@ static void an_unfinished_study_has_no_verdict(void **state)
     free(csv);
 }
 
+/* What networks make of the recordings goes into records, tables and pictures; points only of two dimensions. */
+static void embeddings_are_measured_and_drawn(void **state)
+{
+    fixture *x = *state;
+    static const char *const names[] = {"plane", "pooled"};
+    for (int k = 0; k < 2; k++) {
+        qv_study *s;
+        qv_plan plan;
+        qv_assert_ok(x->ctx, run_text(x, names[k], k ? "" : "[settings]\nnet.embed = 2\n"));
+        qv_results r = results_of(x, names[k], &s, &plan);
+        const qv_cell_result *c = qv_result_cell(&r, 0, 0);
+        char *page = text_of(x, names[k], "report.html");
+        assert_true(k ? c->dims > 2 && c->shape[0].n_points == 0 : c->dims == 2);
+        assert_non_null(strstr(page, "<h2>Symmetry</h2>"));
+        assert_int_equal(strstr(page, "<h2>Embeddings</h2>") != NULL, k == 0);
+        for (int part = 0; part < 2; part++)
+            assert_true(c->symmetry[part][0].mean >= 0 && c->symmetry[part][0].mean <= 1);
+        if (k == 0) assert_true(c->shape[0].n_points == 16 && c->shape[1].n_points == 16); /* two folds of 32 recordings */
+        free(page);
+        qv_results_free(&r);
+        qv_plan_free(&plan);
+        qv_study_free(s);
+    }
+}
+
 /* Records whose outcome is known: the larger the weight of a cell, the better, and just as the claim has it. */
 static void plant(fixture *x, const char *out, double gain)
 {
@@ -518,6 +543,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(idle_settings_change_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(the_best_epoch_is_taken, setup, teardown),
         cmocka_unit_test_setup_teardown(scales_are_of_normalized_cells_alone, setup, teardown),
+        cmocka_unit_test_setup_teardown(embeddings_are_measured_and_drawn, setup, teardown),
         cmocka_unit_test_setup_teardown(another_study_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(damaged_records_are_named, setup, teardown),
         cmocka_unit_test_setup_teardown(leftovers_are_removed, setup, teardown),

@@ -141,7 +141,8 @@ static qv_status open_fold(qv_ctx *ctx, fold_state *s)
                             .task = s->task,
                             .pool = job->pool,
                             .gpu = job->gpu,
-                            .measure = job->even != NULL};
+                            .measure = job->even != NULL,
+                            .embeddings = job->embeddings};
     QV_TRY(qv_trainer_new(ctx, &s->trainer, job->settings, s->data, &o, s->classes));
     QV_TRY(start_from(ctx, s));
     if (!job->folder) goto done;

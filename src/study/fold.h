@@ -20,6 +20,7 @@ typedef struct qv_fold_job {
     qv_gpu_device *gpu; /* CUDA: borrowed */
     bool resume; /* go on from last.safetensors, if it is there */
     size_t *parameters; /* gets how many the network has */
+    bool embeddings; /* `finished` calls qv_trainer_embed */
     /* The same weights with batch norm's statistics taken anew (train/recalibrate.h), and their predictions; NULL: nobody
      * asks. */
     qv_fold_summary *even;

@@ -19,6 +19,20 @@ double qv_t_above(double t, double df)
     return t > 0 ? both / 2 : 1 - both / 2;
 }
 
+double qv_t_quantile_above(double p, double df)
+{
+    double low = 0, high = 1;
+    while (qv_t_above(high, df) > p) high *= 2;
+    for (int i = 0; i < 80; i++) {
+        double middle = (low + high) / 2;
+        if (qv_t_above(middle, df) > p)
+            low = middle;
+        else
+            high = middle;
+    }
+    return high;
+}
+
 double qv_normal_below(double z) { return erfc(-z / sqrt(2)) / 2; }
 
 /* Bisection to the last bit of what the interval of use needs: called a few times an interval, so speed is no matter.

@@ -10,6 +10,9 @@
 /* The share of Student's t with df > 0 degrees of freedom above t. */
 double qv_t_above(double t, double df);
 
+/* The t that Student's distribution exceeds with the probability p, 0 < p <= 0.5. */
+double qv_t_quantile_above(double p, double df);
+
 typedef struct qv_t_test {
     double mean, sd; /* n - 1 below the line */
     double t, p;     /* NaN for n < 2 */

@@ -30,6 +30,10 @@ void qv_study_record_free(qv_study_record *r)
     free(r->classes);
     free_scores(&r->running);
     free_scores(&r->even);
+    for (int k = 0; k < 2; k++) {
+        free(r->shape[k].points);
+        free(r->shape[k].labels);
+    }
     for (size_t i = 0; i < QV_RUN_COLUMNS; i++) free(r->curve[i]);
     for (size_t i = 0; i < r->n_scales; i++) free(r->layers[i]);
     free(r->layers);
@@ -97,6 +101,39 @@ static json_t *scores_json(const qv_record_scores *s, int classes)
                      speakers_json(s, classes));
 }
 
+static json_t *points_json(const qv_record_shape *s)
+{
+    json_t *list = json_array();
+    int failed = 0;
+    if (s->n_points == 0) return json_decref(list), json_null();
+    for (size_t i = 0; i < s->n_points; i++)
+        failed |= json_array_append_new(list, json_pack("[o, o, i]", real_json(s->points[2 * i]),
+                                                        real_json(s->points[2 * i + 1]), s->labels[i]));
+    if (!failed) return list;
+    json_decref(list);
+    return NULL;
+}
+
+static json_t *shape_json(const qv_record_shape *s)
+{
+    json_t *j = json_object();
+    qv_symmetry copy = s->symmetry;
+    int failed = 0;
+    for (int k = 0; k < QV_SYMMETRY_MEASURES; k++)
+        failed |= json_object_set_new(j, qv_symmetry_keys[k], real_json(*qv_symmetry_at(&copy, k)));
+    failed |= json_object_set_new(j, "points", points_json(s));
+    if (!failed) return j;
+    json_decref(j);
+    return NULL;
+}
+
+static json_t *embedding_json(const qv_study_record *r)
+{
+    if (r->dims == 0) return json_null();
+    return json_pack("{s:I, s:o, s:o}", "dims", (json_int_t)r->dims, "train", shape_json(&r->shape[0]), "test",
+                     shape_json(&r->shape[1]));
+}
+
 static json_t *curve_json(const qv_study_record *r)
 {
     json_t *curve = json_object();
@@ -135,10 +172,10 @@ static char *dump(json_t *j)
 
 static char *result_line(const qv_study_record *r)
 {
-    return dump(json_pack("{s:i, s:s, s:s, s:s, s:I, s:s, s:s, s:o, s:i, s:I, s:o, s:o, s:o, s:o}", "format", FORMAT,
+    return dump(json_pack("{s:i, s:s, s:s, s:s, s:I, s:s, s:s, s:o, s:i, s:I, s:o, s:o, s:o, s:o, s:o}", "format", FORMAT,
                           "corpus", r->corpus, "cell", r->cell, "fold", r->fold, "seed", (json_int_t)r->seed,
                           "manifest", r->manifest, "settings", r->settings, "classes", qv_json_names(r->classes, (size_t)r->n_classes), "epoch",
-                          r->epoch, "parameters", (json_int_t)r->parameters, "running", scores_json(&r->running, r->n_classes), "even", scores_json(&r->even, r->n_classes), "curve",
+                          r->epoch, "parameters", (json_int_t)r->parameters, "running", scores_json(&r->running, r->n_classes), "even", scores_json(&r->even, r->n_classes), "embedding", embedding_json(r), "curve",
                           curve_json(r), "scales", scales_json(r)));
 }
 
@@ -325,6 +362,56 @@ done:
     return status;
 }
 
+static bool is_number(const json_t *v, double *out)
+{
+    *out = json_is_number(v) ? json_number_value(v) : NAN;
+    return isfinite(*out) && fabs(*out) <= 1e30;
+}
+
+static qv_status take_points(qv_ctx *ctx, const json_t *list, int classes, qv_record_shape *s)
+{
+    size_t n = json_array_size(list);
+    qv_status status = QV_OK;
+    if (json_is_null(list)) return QV_OK;
+    if (n < 1 || n > 1000000) return wrong(ctx, "points", "null, or up to a million of them");
+    QV_TRY(qv_alloc(ctx, &s->points, n, 2 * sizeof *s->points));
+    QV_TRY(qv_alloc(ctx, &s->labels, n, sizeof *s->labels));
+    for (; s->n_points < n; s->n_points++) {
+        const json_t *point = json_array_get(list, s->n_points), *label = json_array_get(point, 2);
+        json_int_t class = json_integer_value(label);
+        if (!is_number(json_array_get(point, 0), &s->points[2 * s->n_points]) ||
+            !is_number(json_array_get(point, 1), &s->points[2 * s->n_points + 1]) || !json_is_integer(label) ||
+            class < 0 || class >= classes)
+            return wrong(ctx, "points", "[x, y, class]");
+        s->labels[s->n_points] = (int)class;
+    }
+done:
+    return status;
+}
+
+static qv_status take_shape(qv_ctx *ctx, const json_t *from, int classes, qv_record_shape *s)
+{
+    for (int k = 0; k < QV_SYMMETRY_MEASURES; k++) {
+        const json_t *v = json_object_get(from, qv_symmetry_keys[k]);
+        if (!is_number(v, qv_symmetry_at(&s->symmetry, k)) && !json_is_null(v))
+            return wrong(ctx, qv_symmetry_keys[k], "a number or null");
+    }
+    return take_points(ctx, json_object_get(from, "points"), classes, s);
+}
+
+static qv_status take_embedding(qv_ctx *ctx, const json_t *root, qv_study_record *r)
+{
+    const json_t *from = json_object_get(root, "embedding");
+    qv_status status = QV_OK;
+    if (!from || json_is_null(from)) return QV_OK;
+    QV_TRY(take_count(ctx, from, "dims", &r->dims));
+    if (r->dims == 0) return wrong(ctx, "dims", "1 or more");
+    QV_TRY(take_shape(ctx, json_object_get(from, "train"), r->n_classes, &r->shape[0]));
+    QV_TRY(take_shape(ctx, json_object_get(from, "test"), r->n_classes, &r->shape[1]));
+done:
+    return status;
+}
+
 static qv_status take_result(qv_ctx *ctx, const json_t *root, qv_study_record *r)
 {
     const json_t *even = json_object_get(root, "even"), *seed = json_object_get(root, "seed");
@@ -344,6 +431,7 @@ static qv_status take_result(qv_ctx *ctx, const json_t *root, qv_study_record *r
     QV_TRY(take_classes(ctx, root, r));
     QV_TRY(take_scores(ctx, json_object_get(root, "running"), r->n_classes, &r->running));
     if (!json_is_null(even)) QV_TRY(take_scores(ctx, even, r->n_classes, &r->even));
+    QV_TRY(take_embedding(ctx, root, r));
     QV_TRY(take_curve(ctx, root, r));
     QV_TRY(take_scales(ctx, root, r));
 done:

@@ -8,6 +8,8 @@
  *    "running": {"train": {"n", "speakers", "ua", "wa"}, "val": .. or null,
  *                "speakers": [{"name": "03", "ua", "wa", "confusion": [[truth][answer]]}, ..]},
  *    "even": null or as "running",     after taking the statistics of batch norm anew (train/recalibrate.h)
+ *    "embedding": null or {"dims": 2, "train": {"centre": .., .. (study/symmetry.h), "points": null or [[x, y, class], ..]},
+ *                  "test": ..}      points where there are two dimensions
  *    "curve": {"epoch": [..], "loss": [..], "train_ua": [..], "val_ua": [.. or null], "test_ua": [..]},
  *    "scales": [{"layer": "stage1.block0", "mean": 0.12}, ..]}     mean |gamma| before the shake
  *   {"version": .., "program": .., "device": .., "isa": .., "libraries": .., "seconds": .., "finished": .., "check":
@@ -16,12 +18,21 @@
 #define QV_STUDY_STORE_H
 
 #include "study/report.h"
+#include "study/symmetry.h"
 
 typedef struct qv_record_speaker {
     char *name;
     double ua, wa;
     size_t *confusion; /* [classes][classes] */
 } qv_record_speaker;
+
+/* What the network makes of one part's recordings. */
+typedef struct qv_record_shape {
+    qv_symmetry symmetry;
+    double *points; /* [n_points][2]; none: other dimensions than two */
+    int *labels;
+    size_t n_points;
+} qv_record_shape;
 
 enum { QV_RUN_EPOCH, QV_RUN_LOSS, QV_RUN_TRAIN, QV_RUN_VAL, QV_RUN_TEST, QV_RUN_COLUMNS };
 
@@ -41,6 +52,8 @@ typedef struct qv_study_record {
     int epoch;
     size_t parameters;
     qv_record_scores running, even;
+    size_t dims; /* of the embedding; 0: it was not looked at */
+    qv_record_shape shape[2]; /* training and test */
     double *curve[QV_RUN_COLUMNS]; /* [n_curve]; NaN: not evaluated */
     size_t n_curve;
     char **layers; /* of normalizations before a shake */

@@ -23,6 +23,7 @@ static const char style[] =
     ".trace{fill:none;stroke:var(--k);stroke-width:1.8}.spread{fill:var(--k);opacity:.13}\n"
     ".zero{stroke:var(--soft);stroke-width:1.2;stroke-dasharray:2 3}\n"
     ".speaker{fill:var(--soft);opacity:.38}.whisk{stroke:var(--ink);stroke-width:1.8}.point{fill:var(--ink)}\n"
+    ".seen{fill:var(--k);opacity:.35}.new{fill:none;stroke:var(--k);stroke-width:1.1}\n"
     "svg .num{fill:var(--card);font-size:8.5px;font-weight:700}\n"
     ".key{display:inline-block;min-width:1.25rem;padding:0 "
     ".25rem;margin-right:.45rem;border-radius:.7rem;text-align:center;"
@@ -281,6 +282,54 @@ static void other_table(qv_buf *b, const qv_results *r, size_t corpus)
            "heuristic under cross-validation.</p>\n");
 }
 
+/* ---- symmetry ---- */
+
+static void seed_cell(qv_buf *b, const qv_seed_mean *m, int digits)
+{
+    qv_buf_puts(b, "<td>");
+    put_number(b, digits, m->mean, false);
+    if (!isnan(m->low)) {
+        qv_buf_puts(b, "<span class=\"sub\">");
+        put_number(b, digits, m->low, false);
+        qv_buf_puts(b, " to ");
+        put_number(b, digits, m->high, false);
+        qv_buf_puts(b, "</span>");
+    }
+    qv_buf_puts(b, "</td>");
+}
+
+static void symmetry_row(qv_buf *b, const qv_results *r, const qv_cell_result *c, size_t cell, int part)
+{
+    qv_buf_printf(b, "<tr><th scope=\"row\"><span class=\"key k%zu\">%zu</span>", cell % 8, cell + 1);
+    qv_markup_text(b, r->study->cells[cell].name);
+    qv_buf_printf(b, "<span class=\"sub\">%zu dimensions</span></th><td>%s</td>", c->dims, part ? "test" : "training");
+    for (int k = 0; k < QV_SYMMETRY_MEASURES; k++) seed_cell(b, &c->symmetry[part][k], k == 0 ? 3 : 1);
+    qv_buf_puts(b, "</tr>\n");
+}
+
+static void symmetry_table(qv_buf *b, const qv_results *r, size_t corpus)
+{
+    static const char *const names[] = {
+        "setting", "recordings", "off<br>centre", "off even,<br>origin", "nearest,<br>origin",
+        "off even,<br>mean", "nearest,<br>mean", "spread", "margin"};
+    bool any = false;
+    for (size_t k = 0; k < r->study->n_cells; k++) any = any || qv_result_cell(r, corpus, k)->dims > 0;
+    if (!any) return;
+    qv_buf_puts(b, "<h2>Symmetry</h2>\n");
+    table_head(b, "Symmetry", names, sizeof names / sizeof *names);
+    for (size_t k = 0; k < r->study->n_cells; k++)
+        for (int part = 0; part < 2; part++)
+            if (qv_result_cell(r, corpus, k)->dims) symmetry_row(b, r, qv_result_cell(r, corpus, k), k, part);
+    qv_buf_puts(
+        b, "</tbody></table></div>\n<p class=\"under\">Of the embedding layer, or of the pooled features where there is "
+           "none; degrees but for the first. Off centre: length of the mean embedding over the mean length, 0 where they "
+           "balance. Off even: root mean square distance of the class means' angles from the simplex, in two dimensions "
+           "with more than three classes from the regular polygon, seen from the origin and from the mean of all. "
+           "Nearest: the smallest angle between two classes. Spread: of embeddings about the mean of their class. Margin: "
+           "the smallest angle of two classes less their spreads. Means over folds, below them the 95 % interval of "
+           "Student's t over seeds.</p>\n");
+}
+
 /* ---- pictures ---- */
 
 static void pictures(qv_buf *b, const qv_results *r, size_t corpus)
@@ -296,6 +345,7 @@ static void pictures(qv_buf *b, const qv_results *r, size_t corpus)
         qv_study_forest(b, r, corpus, true);
         qv_buf_puts(b, "</div>\n");
     }
+    qv_study_embeddings(b, r, corpus);
     qv_buf_puts(b, "<h2>Learning curves</h2>\n");
     qv_study_curves(b, r, corpus);
 }
@@ -392,6 +442,7 @@ qv_status qv_study_page(qv_ctx *ctx, qv_buf *b, const qv_results *r)
             comparison_table(b, r, i);
             other_table(b, r, i);
         }
+        symmetry_table(b, r, i);
         qv_buf_puts(b, "<h2>Accuracy and gap</h2>\n");
         pictures(b, r, i);
     }

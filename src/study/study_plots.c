@@ -208,6 +208,62 @@ void qv_study_curves(qv_buf *b, const qv_results *r, size_t corpus)
         "other figures are on full windows. Test is drawn only: nothing that chooses reads it.</p>\n");
 }
 
+/* ---- embeddings ---- */
+
+static void points_of(qv_buf *b, const qv_plot *p, const qv_record_shape *s, const char *cls, double radius)
+{
+    for (size_t i = 0; i < s->n_points; i++) {
+        open_colour(b, (size_t)s->labels[i]);
+        qv_svg_circle(b, cls, qv_axis_at(&p->x, s->points[2 * i]), qv_axis_at(&p->y, s->points[2 * i + 1]), radius);
+        qv_buf_puts(b, "</g>\n");
+    }
+}
+
+/* A square about the origin, so that angles look like what they are. */
+static void embedding_figure(qv_buf *b, const qv_results *r, size_t corpus, size_t k)
+{
+    enum { SIDE = 230 };
+    const qv_cell_result *c = qv_result_cell(r, corpus, k);
+    double far = 1e-9;
+    char id[40];
+    for (int part = 0; part < 2; part++)
+        for (size_t i = 0; i < 2 * c->shape[part].n_points; i++) far = fmax(far, fabs(c->shape[part].points[i]));
+    qv_plot p = {qv_axis_exact(-far, far, 2, 6, SIDE - 6), qv_axis_exact(-far, far, 2, SIDE - 6, 6)};
+    snprintf(id, sizeof id, "embedding%zu-%zu", corpus, k);
+    qv_buf_printf(b, "<figure class=\"small\"><figcaption><b class=\"key k%zu\">%zu</b>", k % COLOURS, k + 1);
+    qv_markup_text(b, r->study->cells[k].name);
+    qv_buf_puts(b, "</figcaption>\n");
+    qv_svg_begin(b, id, SIDE, SIDE, "Embedding of one setting", "One dot a recording, about the origin.");
+    qv_svg_line(b, "grid", 6, SIDE / 2.0, SIDE - 6, SIDE / 2.0);
+    qv_svg_line(b, "grid", SIDE / 2.0, 6, SIDE / 2.0, SIDE - 6);
+    points_of(b, &p, &c->shape[0], "seen", 1.8);
+    points_of(b, &p, &c->shape[1], "new", 2.6);
+    qv_svg_end(b);
+    qv_buf_puts(b, "</figure>\n");
+}
+
+void qv_study_embeddings(qv_buf *b, const qv_results *r, size_t corpus)
+{
+    const qv_plan_corpus *c = &r->plan->corpora[corpus];
+    size_t drawn = 0;
+    for (size_t k = 0; k < r->study->n_cells; k++) {
+        if (qv_result_cell(r, corpus, k)->shape[0].n_points == 0) continue;
+        if (drawn++ == 0) {
+            qv_buf_puts(b, "<h2>Embeddings</h2>\n<p class=\"legend\">");
+            for (size_t i = 0; i < c->n_classes; i++) {
+                qv_buf_printf(b, "<span><b class=\"key k%zu\">&nbsp;</b>", i % COLOURS);
+                qv_markup_text(b, c->classes[i]);
+                qv_buf_puts(b, "</span> ");
+            }
+            qv_buf_puts(b, "</p>\n<div class=\"many\">\n");
+        }
+        embedding_figure(b, r, corpus, k);
+    }
+    if (drawn)
+        qv_buf_puts(b, "</div>\n<p class=\"about\">The first run of each setting that is there. Dots: training recordings; "
+                       "rings: test recordings. Each picture has its own scale, and the origin in its middle.</p>\n");
+}
+
 /* ---- gamma0 ---- */
 
 /* The axis that sets shake.gamma0 and nothing else; n_axes: none. */

@@ -22,5 +22,7 @@ void qv_study_curves(qv_buf *b, const qv_results *r, size_t corpus);
 /* Nothing where no axis sets shake.gamma0, or no cell has scales. */
 void qv_study_gamma(qv_buf *b, const qv_results *r, size_t corpus);
 void qv_study_scales(qv_buf *b, const qv_results *r, size_t corpus);
+/* Nothing where no cell has an embedding of two dimensions. */
+void qv_study_embeddings(qv_buf *b, const qv_results *r, size_t corpus);
 
 #endif

@@ -68,6 +68,8 @@ typedef struct gathering {
     size_t *seed_n;     /* the same: speakers */
     size_t **speaker_n; /* [corpora][cells] -> [speakers] seeds */
     size_t *even_n;     /* [corpora][cells] */
+    double *shape_sum;  /* [corpora][cells][seeds][2][measures] */
+    size_t *shape_n;    /* [corpora][cells][seeds]: folds */
     XXH3_state_t *digest;
 } gathering;
 
@@ -170,6 +172,36 @@ static qv_status add_speakers(qv_ctx *ctx, gathering *g, const qv_study_record *
     return QV_OK;
 }
 
+static qv_status copy_points(qv_ctx *ctx, qv_record_shape *to, const qv_record_shape *from)
+{
+    qv_status status = QV_OK;
+    QV_TRY(qv_alloc(ctx, &to->points, from->n_points, 2 * sizeof *to->points));
+    QV_TRY(qv_alloc(ctx, &to->labels, from->n_points, sizeof *to->labels));
+    if (from->n_points) memcpy(to->points, from->points, from->n_points * 2 * sizeof *to->points);
+    if (from->n_points) memcpy(to->labels, from->labels, from->n_points * sizeof *to->labels);
+    to->n_points = from->n_points;
+done:
+    return status;
+}
+
+static qv_status add_shape(qv_ctx *ctx, gathering *g, const qv_study_record *r, size_t at, int seed)
+{
+    size_t of = at * (size_t)g->r->plan->seeds + (size_t)seed;
+    qv_cell_result *c = &g->r->cells[at];
+    qv_status status = QV_OK;
+    if (r->dims == 0) return QV_OK;
+    for (int part = 0; part < 2; part++) {
+        qv_symmetry s = r->shape[part].symmetry;
+        for (int k = 0; k < QV_SYMMETRY_MEASURES; k++)
+            g->shape_sum[(of * 2 + (size_t)part) * QV_SYMMETRY_MEASURES + (size_t)k] += *qv_symmetry_at(&s, k);
+        if (c->runs == 0) QV_TRY(copy_points(ctx, &c->shape[part], &r->shape[part]));
+    }
+    c->dims = r->dims;
+    g->shape_n[of]++;
+done:
+    return status;
+}
+
 static qv_status add_record(qv_ctx *ctx, void *user, const qv_study_record *r, size_t corpus, size_t fold, size_t cell,
                             int seed)
 {
@@ -180,6 +212,7 @@ static qv_status add_record(qv_ctx *ctx, void *user, const qv_study_record *r, s
     if (!r) return QV_OK;
     QV_TRY(add_curve(ctx, c, r));
     QV_TRY(add_scales(ctx, c, r));
+    QV_TRY(add_shape(ctx, g, r, corpus * g->r->study->n_cells + cell, seed));
     QV_TRY(add_speakers(ctx, g, r, corpus, fold, cell, seed));
     QV_TRY(count_maker(ctx, g->r, r));
     XXH3_64bits_update(g->digest, r->check, strlen(r->check));
@@ -211,6 +244,26 @@ static double deviation_of_seeds(const gathering *g, size_t corpus, size_t at)
     if (n < 2) return NAN;
     double mean = sum / (double)n;
     return sqrt(fmax(0, square - (double)n * mean * mean) / (double)(n - 1));
+}
+
+static qv_seed_mean over_seeds(const gathering *g, size_t at, size_t part, size_t measure)
+{
+    size_t seeds = (size_t)g->r->plan->seeds, n = 0;
+    double sum = 0, square = 0;
+    qv_seed_mean m = {NAN, NAN, NAN};
+    for (size_t k = 0; k < seeds; k++) {
+        size_t of = at * seeds + k;
+        if (g->shape_n[of] == 0) continue;
+        double x = g->shape_sum[(of * 2 + part) * QV_SYMMETRY_MEASURES + measure] / (double)g->shape_n[of];
+        sum += x, square += x * x, n++;
+    }
+    if (n == 0) return m;
+    m.mean = sum / (double)n;
+    if (n < 2) return m;
+    double sd = sqrt(fmax(0, square - (double)n * m.mean * m.mean) / (double)(n - 1));
+    double half = qv_t_quantile_above(0.025, (double)(n - 1)) * sd / sqrt((double)n);
+    m.low = m.mean - half, m.high = m.mean + half;
+    return m;
 }
 
 static qv_status finish_intervals(qv_ctx *ctx, qv_cell_result *c, size_t speakers)
@@ -258,6 +311,8 @@ static qv_status finish_cell(qv_ctx *ctx, gathering *g, size_t corpus, size_t at
         for (size_t k = QV_RUN_LOSS; k < QV_RUN_COLUMNS; k++) c->curve[k][i] /= runs;
     for (size_t i = 0; i < c->n_scales; i++) c->scales[i] /= runs;
     c->seed_sd = deviation_of_seeds(g, corpus, at);
+    for (size_t part = 0; part < 2; part++)
+        for (size_t k = 0; k < QV_SYMMETRY_MEASURES; k++) c->symmetry[part][k] = over_seeds(g, at, part, k);
     return finish_intervals(ctx, c, g->r->n_speakers[corpus]);
 }
 
@@ -293,6 +348,8 @@ static qv_status make_room(qv_ctx *ctx, gathering *g)
     QV_TRY(qv_alloc(ctx, &g->seed_n, corpora * cells * seeds, sizeof *g->seed_n));
     QV_TRY(qv_alloc(ctx, &g->speaker_n, corpora * cells, sizeof *g->speaker_n));
     QV_TRY(qv_alloc(ctx, &g->even_n, corpora * cells, sizeof *g->even_n));
+    QV_TRY(qv_alloc(ctx, &g->shape_sum, corpora * cells * seeds, 2 * QV_SYMMETRY_MEASURES * sizeof *g->shape_sum));
+    QV_TRY(qv_alloc(ctx, &g->shape_n, corpora * cells * seeds, sizeof *g->shape_n));
     for (size_t i = 0; i < corpora; i++) QV_TRY(list_speakers(ctx, r, i));
     for (size_t i = 0; i < corpora * cells; i++) {
         size_t n = r->n_speakers[i / cells];
@@ -314,6 +371,8 @@ static void free_gathering(gathering *g)
     for (size_t i = 0; g->speaker_n && i < n; i++) free(g->speaker_n[i]);
     free(g->speaker_n);
     free(g->even_n);
+    free(g->shape_sum);
+    free(g->shape_n);
     free(g->seed_sum);
     free(g->seed_n);
     XXH3_freeState(g->digest);
@@ -343,6 +402,10 @@ static void free_cell(qv_cell_result *c)
     free(c->scales);
     free(c->scales_low);
     free(c->scales_high);
+    for (int k = 0; k < 2; k++) {
+        free(c->shape[k].points);
+        free(c->shape[k].labels);
+    }
     free(c->ua);
     free(c->gap);
     free(c->train);

@@ -5,6 +5,11 @@
 #include "study/stats.h"
 #include "study/study_own.h"
 
+/* Over seeds, each the mean over its folds: with the 95 % interval of Student's t, NaN for fewer than two seeds. */
+typedef struct qv_seed_mean {
+    double mean, low, high;
+} qv_seed_mean;
+
 /* One cell on one corpus. A speaker's figures are means over the seeds that are there. */
 typedef struct qv_cell_result {
     size_t runs;              /* records that are there */
@@ -20,6 +25,9 @@ typedef struct qv_cell_result {
     char **layers;                             /* [n_scales] */
     double *scales, *scales_low, *scales_high; /* mean, smallest and largest of the runs */
     size_t n_scales;
+    size_t dims; /* of the embedding */
+    qv_seed_mean symmetry[2][QV_SYMMETRY_MEASURES]; /* of training and test recordings */
+    qv_record_shape shape[2];    /* those of the first run, to be drawn */
     double seconds;              /* of one run, mean */
     int least_epoch, most_epoch; /* whose weights were taken */
     size_t parameters;

@@ -8,11 +8,74 @@
 
 #include "quaver_build.h"
 
+typedef struct finishing {
+    const qv_study_job *job;
+    qv_study_record *r;
+} finishing;
+
+/* Recordings of one part that could be read; [n] both. */
+static qv_status list_part(qv_ctx *ctx, const qv_study_job *job, qv_part part, size_t **items, int **labels, size_t *n)
+{
+    const qv_manifest *m = job->data->manifest;
+    const qv_fold *fold = &job->data->folds->folds[job->fold];
+    qv_status status = QV_OK;
+    *n = 0;
+    QV_TRY(qv_alloc(ctx, items, m->n, sizeof **items));
+    QV_TRY(qv_alloc(ctx, labels, m->n, sizeof **labels));
+    for (size_t i = 0; i < m->n; i++) {
+        if (fold->part[i] != part || job->data->features->entries[i].frames == 0) continue;
+        (*items)[*n] = i;
+        (*labels)[(*n)++] = m->items[i].label;
+    }
+done:
+    return status;
+}
+
+/* To so many digits: enough to draw, and a record stays small. */
+static double short_number(double x)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%.4g", x);
+    return strtod(text, NULL);
+}
+
+static qv_status take_shape(qv_ctx *ctx, const qv_study_job *job, qv_part part, qv_trainer *t, qv_record_shape *s)
+{
+    qv_status status = QV_OK;
+    size_t *items = NULL, n, dims = (size_t)qv_trainer_net(t)->embedding_size;
+    int classes = job->data->manifest->n_classes;
+    double *e = NULL, *probs = NULL;
+    QV_TRY(list_part(ctx, job, part, &items, &s->labels, &n));
+    QV_TRY(qv_alloc(ctx, &e, n + 1, dims * sizeof *e));
+    QV_TRY(qv_alloc(ctx, &probs, n + 1, (size_t)classes * sizeof *probs));
+    QV_TRY(qv_trainer_embed(ctx, t, items, n, true, probs, e));
+    QV_TRY(qv_symmetry_measure(ctx, &s->symmetry, e, s->labels, n, dims, classes));
+    if (dims != 2) goto done;
+    for (size_t i = 0; i < 2 * n; i++) e[i] = short_number(e[i]);
+    s->n_points = n;
+    s->points = e;
+    e = NULL;
+done:
+    free(items);
+    free(e);
+    free(probs);
+    return status;
+}
+
+static qv_status take_embedding(qv_ctx *ctx, const finishing *f, qv_trainer *t)
+{
+    qv_status status = QV_OK;
+    QV_TRY(take_shape(ctx, f->job, QV_PART_TRAIN, t, &f->r->shape[0]));
+    QV_TRY(take_shape(ctx, f->job, QV_PART_TEST, t, &f->r->shape[1]));
+    f->r->dims = (size_t)qv_trainer_net(t)->embedding_size;
+done:
+    return status;
+}
+
 /* Mean |gamma| of each normalization before a shake: "stage1.block0.bn3.gamma" is the layer "stage1.block0". */
-static qv_status take_scales(qv_ctx *ctx, void *user, qv_trainer *t)
+static qv_status take_scales(qv_ctx *ctx, qv_study_record *r, qv_trainer *t)
 {
     static const char ending[] = ".bn3.gamma";
-    qv_study_record *r = user;
     const qv_program *p = qv_trainer_net(t)->program;
     qv_status status = QV_OK;
     double *gamma = NULL;
@@ -35,6 +98,13 @@ static qv_status take_scales(qv_ctx *ctx, void *user, qv_trainer *t)
 done:
     free(gamma);
     return status;
+}
+
+static qv_status look_inside(qv_ctx *ctx, void *user, qv_trainer *t)
+{
+    const finishing *f = user;
+    qv_status status = take_scales(ctx, f->r, t);
+    return status == QV_OK ? take_embedding(ctx, f, t) : status;
 }
 
 /* Epochs that were evaluated; the others would say nothing but their loss. */
@@ -134,8 +204,9 @@ qv_status qv_study_train(qv_ctx *ctx, const qv_study_job *job, qv_study_record *
                         .even = &even,
                         .even_records = &even_records,
                         .parameters = &out->parameters,
-                        .finished = take_scales,
-                        .user = out};
+                        .embeddings = true,
+                        .finished = look_inside,
+                        .user = &(finishing){job, out}};
     QV_TRY(qv_fold_train(ctx, &fold, &scores));
     QV_TRY(describe(ctx, out, job));
     out->epoch = scores.epoch;

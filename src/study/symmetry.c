@@ -5,6 +5,17 @@
 
 static const double degrees = 57.295779513082321;
 
+const char *const qv_symmetry_keys[QV_SYMMETRY_MEASURES] = {"centre",       "off_origin", "nearest_origin", "off_mean",
+                                                            "nearest_mean", "spread",     "margin"};
+
+double *qv_symmetry_at(qv_symmetry *s, int measure)
+{
+    double *const places[QV_SYMMETRY_MEASURES] = {&s->centre,         &s->origin.off_ideal, &s->origin.nearest,
+                                                  &s->mean.off_ideal, &s->mean.nearest,     &s->spread,
+                                                  &s->margin};
+    return places[measure];
+}
+
 static double dot(const double *a, const double *b, size_t dims)
 {
     double sum = 0;

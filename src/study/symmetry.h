@@ -22,6 +22,11 @@ typedef struct qv_symmetry {
     double margin; /* smallest, over all two classes, of their angle from the origin less both spreads */
 } qv_symmetry;
 
+/* The measures one by one: key in records and tables, and the place of its value. */
+enum { QV_SYMMETRY_MEASURES = 7 };
+extern const char *const qv_symmetry_keys[QV_SYMMETRY_MEASURES];
+double *qv_symmetry_at(qv_symmetry *s, int measure);
+
 /* embeddings [n][dims]; labels [n], each below `classes` (at least 2). QV_ERR_MEMORY. */
 qv_status qv_symmetry_measure(qv_ctx *ctx, qv_symmetry *s, const double *embeddings, const int *labels, size_t n,
                               size_t dims, int classes);
