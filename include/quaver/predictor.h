@@ -30,12 +30,13 @@ void qv_predictor_close(qv_predictor *p);
 int qv_predictor_classes(const qv_predictor *p);
 const char *qv_predictor_class(const qv_predictor *p, int i);
 
-/* Probabilities [classes] of one recording: any format that libsndfile reads, any rate and channels.
- * QV_ERR_DATA where it cannot be read or holds no signal. */
+/* Probabilities [classes] of one recording: any format that libsndfile reads, any rate and channels; for a checkpoint
+ * that was trained on .npy files, one of those. QV_ERR_DATA where it cannot be read or holds no signal,
+ * QV_ERR_USAGE where its frames have another size. */
 qv_status qv_predictor_file(qv_ctx *ctx, qv_predictor *p, const char *path, double *probs);
 
 /* The same for n mono samples in [-1, 1] at `rate` Hz; the rate must be the one the checkpoint was
- * trained at, as qv_predictor_rate tells. */
+ * trained at, as qv_predictor_rate tells. QV_ERR_UNSUPPORTED: the checkpoint judges frames from .npy files. */
 int qv_predictor_rate(const qv_predictor *p);
 qv_status qv_predictor_samples(qv_ctx *ctx, qv_predictor *p, const float *samples, size_t n, double *probs);
 

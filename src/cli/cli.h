@@ -64,9 +64,9 @@ void qv_cli_quote(qv_buf *b, int argc, char **argv);
 /* The number that option `name` was given, from low to high. */
 qv_status qv_cli_number(qv_ctx *ctx, const char *name, const char *text, double low, double high, double *out);
 
-/* The recordings of a manifest (file != NULL), or files and those below folders. */
+/* The recordings of a manifest (file != NULL), or files and, of folders, those below that suit the qv_feature_kind. */
 struct qv_manifest;
-qv_status qv_cli_inputs(qv_ctx *ctx, struct qv_manifest **m, const char *file, char **inputs, int n);
+qv_status qv_cli_inputs(qv_ctx *ctx, struct qv_manifest **m, int kind, const char *file, char **inputs, int n);
 
 /* The place of the largest of n numbers, the first of equal ones. */
 int qv_cli_largest(const double *p, int n);

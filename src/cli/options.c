@@ -6,6 +6,7 @@
 #include "base/io.h"
 #include "base/nearest.h"
 #include "cli/cli.h"
+#include "data/npy.h"
 
 /* "--section.key" with or without "=value". */
 static bool is_setting(const char *arg)
@@ -78,11 +79,20 @@ qv_status qv_cli_number(qv_ctx *ctx, const char *name, const char *text, double 
 
 static qv_status add_file(qv_ctx *ctx, void *user, const char *path)
 {
-    if (!qv_is_audio(path)) return QV_OK;
     return qv_manifest_add(ctx, user, path, path, NULL, NULL, NULL);
 }
 
-qv_status qv_cli_inputs(qv_ctx *ctx, qv_manifest **m, const char *file, char **inputs, int n)
+static qv_status add_sound(qv_ctx *ctx, void *user, const char *path)
+{
+    return qv_is_audio(path) ? add_file(ctx, user, path) : QV_OK;
+}
+
+static qv_status add_frames(qv_ctx *ctx, void *user, const char *path)
+{
+    return qv_is_npy(path) ? add_file(ctx, user, path) : QV_OK;
+}
+
+qv_status qv_cli_inputs(qv_ctx *ctx, qv_manifest **m, int kind, const char *file, char **inputs, int n)
 {
     qv_status status = QV_OK;
     if (file) {
@@ -92,11 +102,11 @@ qv_status qv_cli_inputs(qv_ctx *ctx, qv_manifest **m, const char *file, char **i
     QV_TRY(qv_manifest_new(ctx, m));
     for (int i = 0; i < n; i++) {
         if (qv_is_dir(inputs[i]))
-            QV_TRY(qv_walk(ctx, inputs[i], add_file, *m));
+            QV_TRY(qv_walk(ctx, inputs[i], kind == QV_KIND_MEL ? add_sound : add_frames, *m));
         else
-            QV_TRY(qv_manifest_add(ctx, *m, inputs[i], inputs[i], NULL, NULL, NULL));
+            QV_TRY(add_file(ctx, *m, inputs[i]));
     }
-    if ((*m)->n == 0) status = qv_fail(ctx, QV_ERR_DATA, "no audio file below %s", inputs[0]);
+    if ((*m)->n == 0) status = qv_fail(ctx, QV_ERR_DATA, "no %s file below %s", kind == QV_KIND_MEL ? "audio" : ".npy", inputs[0]);
     if (status == QV_OK) status = qv_manifest_finish(ctx, *m, NULL);
 done:
     return status;

@@ -17,7 +17,7 @@ static const char help_text[] =
     "  quaver predict --checkpoint best.safetensors --manifest list.csv\n"
     "  quaver predict --checkpoint best.safetensors --timeline meeting.flac --svg meeting.svg > meeting.csv\n"
     "  arecord -q -t raw -f S16_LE -r 16000 | quaver predict --checkpoint best.safetensors --stream\n\n"
-    "Classifies recordings: files, folders (every audio file below them), or those of a manifest. A line a\n"
+    "Classifies recordings: files, folders (every audio or .npy file below them), or those of a manifest. A line a\n"
     "recording with the probabilities of all classes; what cannot be read is listed, and the exit code is 1.\n"
     "With --timeline a line every second of each recording, however long; with --stream the same for samples\n"
     "from standard input, as they come.\n\n"
@@ -231,7 +231,7 @@ static qv_status predict(qv_ctx *ctx, const arguments *a)
     QV_TRY(open_speaker(ctx, a, c, &speaker));
     model.norm = speaker.norm;
     model.embeddings = a->embeddings != NULL;
-    QV_TRY(qv_cli_inputs(ctx, &m, a->manifest, a->inputs, a->n_inputs));
+    QV_TRY(qv_cli_inputs(ctx, &m, c->settings.kind, a->manifest, a->inputs, a->n_inputs));
     QV_TRY(qv_model_classify(ctx, c, m, &model, &f, &answers));
     QV_TRY(a->json ? print_json(ctx, c, m, f, answers.probs, &text) : print_csv(ctx, c, m, f, answers.probs, &text));
     QV_TRY(qv_buf_check(ctx, &text));

@@ -68,12 +68,12 @@ done:
 }
 
 /* The recordings asked for; of a manifest only those of the speaker. */
-static qv_status list_voice(qv_ctx *ctx, const arguments *a, qv_manifest **voice)
+static qv_status list_voice(qv_ctx *ctx, const arguments *a, int kind, qv_manifest **voice)
 {
     qv_status status = QV_OK;
     qv_manifest *all = NULL;
-    if (!a->manifest) return qv_cli_inputs(ctx, voice, NULL, a->inputs, a->n_inputs);
-    QV_TRY(qv_cli_inputs(ctx, &all, a->manifest, NULL, 0));
+    if (!a->manifest) return qv_cli_inputs(ctx, voice, kind, NULL, a->inputs, a->n_inputs);
+    QV_TRY(qv_cli_inputs(ctx, &all, kind, a->manifest, NULL, 0));
     QV_TRY(qv_manifest_new(ctx, voice));
     for (size_t i = 0; i < all->n; i++) {
         const qv_item *item = &all->items[i];
@@ -107,7 +107,7 @@ qv_status qv_cmd_stats(qv_ctx *ctx, int argc, char **argv)
                          qv_normalization_name(c->settings.normalize));
         goto done;
     }
-    QV_TRY(list_voice(ctx, &a, &m));
+    QV_TRY(list_voice(ctx, &a, c->settings.kind, &m));
     QV_TRY(qv_speaker_compute(ctx, &s, a.speaker, &c->settings, m, &a.model));
     QV_TRY(qv_speaker_write(ctx, &s, &c->settings, a.out));
     printf("%s: speaker %s, %.1f s in %zu recordings\n", a.out, s.name, s.seconds, m->n);

@@ -58,6 +58,8 @@ static const char *describe_head(const unsigned char *head, size_t n)
     static const char lfs[] = "version https://git-lfs";
     if (n >= sizeof lfs - 1 && memcmp(head, lfs, sizeof lfs - 1) == 0)
         return "it is a git-lfs pointer, not the recording: run \"git lfs pull\" where it came from";
+    if (n >= 6 && memcmp(head, "\x93NUMPY", 6) == 0)
+        return "it holds frames (NPY), not sound; a training is on the one or the other, and so are its checkpoints";
     if (n >= 4 && (memcmp(head, "RIFF", 4) == 0 || memcmp(head, "fLaC", 4) == 0 || memcmp(head, "OggS", 4) == 0 ||
                    memcmp(head, "FORM", 4) == 0))
         return "its header is damaged, or its coding is unknown to libsndfile";

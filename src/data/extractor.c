@@ -5,6 +5,7 @@
 
 #include "data/features.h"
 #include "data/fft.h"
+#include "data/npy.h"
 
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
@@ -119,8 +120,19 @@ static qv_status check_mels(qv_ctx *ctx, const qv_feature_config *c)
     return QV_OK;
 }
 
+/* Frames that are there already. */
+static qv_status check_given(qv_ctx *ctx, const qv_feature_config *c)
+{
+    if (c->mels < 1 || c->mels > QV_NPY_COLUMNS)
+        return qv_fail(ctx, QV_ERR_USAGE, "features.mels = %d: frames of 1 to %d values are supported", c->mels, QV_NPY_COLUMNS);
+    if (!(c->hop > 0))
+        return qv_fail(ctx, QV_ERR_USAGE, "features.hop = %g: seconds from frame to frame are needed", c->hop);
+    return QV_OK;
+}
+
 qv_status qv_feature_check(qv_ctx *ctx, const qv_feature_config *c)
 {
+    if (c->kind != QV_KIND_MEL) return check_given(ctx, c);
     qv_status status = check_frames(ctx, c);
     if (status == QV_OK) status = check_mels(ctx, c);
     if (status != QV_OK) return status;

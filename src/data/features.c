@@ -64,6 +64,7 @@ static qv_status extract(worker *w, const qv_item *item, result *r)
     qv_status status = QV_OK;
     qv_audio audio = {0};
     const qv_feature_config *c = w->job->config;
+    if (c->kind != QV_KIND_MEL) return qv_frames_read(w->ctx, item, c, &r->frames, &r->entry);
     QV_TRY(qv_audio_read_channel(w->ctx, &audio, item->file, item->start, item->end, item->channel, c->rate));
     r->entry.source_rate = audio.source_rate;
     r->entry.channels = audio.channels;
@@ -190,7 +191,7 @@ static qv_status start_workers(qv_ctx *ctx, job *j, worker *workers, int n)
         w->job = j;
         w->ctx = qv_ctx_new();
         if (!w->ctx) return qv_fail(ctx, QV_ERR_MEMORY, "no memory for a thread's context");
-        qv_status status = qv_extractor_new(ctx, &w->extractor, j->config);
+        qv_status status = j->config->kind == QV_KIND_MEL ? qv_extractor_new(ctx, &w->extractor, j->config) : QV_OK;
         if (status != QV_OK) return status;
         if (pthread_create(&w->thread, NULL, work, w) != 0)
             return qv_fail(ctx, QV_ERR_MEMORY, "the system refused to start thread %d of %d", i + 1, n);
@@ -252,6 +253,7 @@ static qv_status identify(qv_ctx *ctx, const qv_manifest *m, const qv_feature_co
     qv_buf settings = {0}, sources = {0};
     qv_buf_printf(&settings, "%d %s %d %a %a %d %d %a %a %a %a %d %zu", FEATURE_VERSION, qv_resampler_name(), c->rate,
                   c->window, c->hop, c->fft, c->mels, c->low, c->high, c->floor, c->trim, (int)c->loudness, m->n);
+    if (c->kind != QV_KIND_MEL) qv_buf_printf(&settings, "\nkind %d\n", (int)c->kind);
     for (size_t i = 0; i < m->n; i++) {
         const qv_item *item = &m->items[i];
         char *path = realpath(item->file, NULL);
@@ -362,17 +364,20 @@ done:
 
 static void tell(qv_ctx *ctx, const qv_features *f, const qv_manifest *m)
 {
-    size_t resampled = 0, mixed = 0;
-    const char *first = NULL;
+    size_t resampled = 0, mixed = 0, used = f->n - f->skipped;
+    const char *first = NULL, *cached = f->from_cache ? " (cached)" : "";
     for (size_t i = 0; i < f->n; i++) {
         const qv_feature_entry *e = &f->entries[i];
         resampled += !e->skipped && e->source_rate != f->config.rate;
         mixed += e->channels > 1 && m->items[i].channel == 0;
         if (!first) first = e->skipped;
     }
-    qv_info(ctx, "features%s: %zu recordings, %lld frames; %zu resampled to %d Hz, %zu averaged over channels",
-            f->from_cache ? " (cached)" : "", f->n - f->skipped, (long long)f->frames, resampled, f->config.rate,
-            mixed);
+    if (f->config.kind == QV_KIND_MEL)
+        qv_info(ctx, "features%s: %zu recordings, %lld frames; %zu resampled to %d Hz, %zu averaged over channels", cached,
+                used, (long long)f->frames, resampled, f->config.rate, mixed);
+    else
+        qv_info(ctx, "features%s: %zu recordings, %lld frames of %d values from .npy files, one every %g s", cached, used,
+                (long long)f->frames, f->config.mels, f->config.hop);
     if (first) qv_warn(ctx, "%zu of %zu recordings left out; the first: %s", f->skipped, f->n, first);
 }
 

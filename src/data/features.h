@@ -8,12 +8,16 @@
 /* RMS: the trimmed recording is brought to a root mean square of -26 dB of full scale. */
 typedef enum qv_loudness { QV_LOUDNESS_NONE, QV_LOUDNESS_RMS } qv_loudness;
 
-/* All that decides the numbers. */
+/* What a manifest's files hold: sound, or frames that somebody has computed (data/npy.h). */
+typedef enum qv_feature_kind { QV_KIND_MEL, QV_KIND_NPY } qv_feature_kind;
+
+/* All that decides the numbers. Where the kind is not MEL, hop and mels alone count. */
 typedef struct qv_feature_config {
+    qv_feature_kind kind;
     int rate;          /* Hz; everything is resampled to it (16000) */
     double window, hop; /* seconds (0.025, 0.020) */
     int fft;           /* points (512): a power of two that holds the window */
-    int mels;          /* (64) */
+    int mels;          /* values a frame (64); of the kind NPY as many as the files have */
     double low, high;  /* Hz (0, 8000) */
     double floor;      /* log(max(x, floor)) (1e-10) */
     double trim;       /* dB under the recording's peak; edges quieter are cut; 0: no trimming (40) */
@@ -23,12 +27,15 @@ typedef struct qv_feature_config {
 qv_feature_config qv_feature_defaults(void);
 /* QV_ERR_USAGE that names the setting which makes no sense. */
 qv_status qv_feature_check(qv_ctx *ctx, const qv_feature_config *c);
+/* Lets the files decide: where all of them end in .npy the kind becomes NPY, and of that kind `mels` what the first one
+ * that can be read has. QV_ERR_USAGE where sound and .npy stand in one manifest. */
+qv_status qv_feature_detect(qv_ctx *ctx, const qv_manifest *m, qv_feature_config *c);
 
 /* One recording: why it was left out, or where its frames are. */
 typedef struct qv_feature_entry {
     int64_t first_frame;
     int32_t frames;      /* 0: skipped */
-    int32_t source_rate; /* Hz of the file */
+    int32_t source_rate; /* Hz of the file; 0 where it is not sound, as the channels */
     int32_t channels;
     float seconds; /* before trimming */
     char *skipped; /* NULL, or the reason in words, which begins with the file's path */
@@ -56,7 +63,7 @@ typedef struct qv_feature_options {
  * program's feature version, each file's path, size, time stamp, start, end and channel), else computed by
  * a pool of threads with progress, written to the cache and mapped. A recording that cannot be
  * read, is empty, all zeros or holds NaN is skipped with its reason in the entry; all of them
- * skipped is QV_ERR_DATA. A damaged cache file is made again. */
+ * skipped is QV_ERR_DATA. Frames of another size than config.mels are QV_ERR_USAGE. A damaged cache file is made again. */
 qv_status qv_features_open(qv_ctx *ctx, qv_features **out, const qv_manifest *m, const qv_feature_config *c,
                            const qv_feature_options *o);
 void qv_features_close(qv_features *f);
@@ -80,6 +87,10 @@ typedef qv_status (*qv_audio_fn)(qv_ctx *ctx, void *user, const float *samples, 
 qv_status qv_audio_each(qv_ctx *ctx, const char *path, int rate, qv_audio_fn take, void *user);
 /* By its ending: is the file one that libsndfile decodes by a header of its own? */
 bool qv_is_audio(const char *path);
+
+/* Frames of one item of a kind that is not MEL, [entry.frames][mels], released with free(). Its times are cut to whole
+ * frames of config.hop seconds, the nearest ones. Errors as of qv_features_open. */
+qv_status qv_frames_read(qv_ctx *ctx, const qv_item *item, const qv_feature_config *c, float **out, qv_feature_entry *entry);
 
 /* The front end alone: trims, sets loudness and computes log-mel frames of samples at
  * config.rate. An extractor holds window, filters and work space; one a thread. */

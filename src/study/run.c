@@ -546,11 +546,13 @@ static qv_status tell_plan(qv_ctx *ctx, const run_state *r)
 qv_status qv_run(qv_ctx *ctx, const qv_settings *s, const qv_run_options *o, qv_summary *summary)
 {
     qv_status status = QV_OK;
-    run_state r = {.s = s, .o = o, .summary = summary};
+    qv_settings own = *s; /* its texts stay the caller's; what the files decide becomes part of the record */
+    run_state r = {.s = &own, .o = o, .summary = summary};
     bool anew;
     *summary = (qv_summary){0};
     if (!*s->manifest) return qv_fail(ctx, QV_ERR_USAGE, "no manifest: --manifest FILE names the recordings");
     QV_TRY(load_folds(ctx, &r));
+    QV_TRY(qv_settings_detect(ctx, &own, r.manifest));
     QV_TRY(check_folder(ctx, &r, &anew));
     if (o->dry_run) {
         status = tell_plan(ctx, &r);

@@ -81,7 +81,7 @@ done:
 
 static bool same_front_end(const qv_feature_config *a, const qv_feature_config *b)
 {
-    return a->rate == b->rate && a->window == b->window && a->hop == b->hop && a->fft == b->fft && a->mels == b->mels &&
+    return a->kind == b->kind && a->rate == b->rate && a->window == b->window && a->hop == b->hop && a->fft == b->fft && a->mels == b->mels &&
            a->low == b->low && a->high == b->high && a->floor == b->floor && a->trim == b->trim &&
            a->loudness == b->loudness;
 }
@@ -92,12 +92,12 @@ static bool same_data(const qv_settings *a, const qv_settings *b)
     return same_front_end(&x, &y) && a->val_speakers == b->val_speakers && a->test_fraction == b->test_fraction;
 }
 
-static qv_status open_data(qv_ctx *ctx, qv_study_data *d, const qv_study *s, const qv_study_options *o, size_t corpus)
+static qv_status open_data(qv_ctx *ctx, qv_study_data *d, const qv_feature_config *config, const qv_study *s,
+                           const qv_study_options *o, size_t corpus)
 {
     const qv_study_corpus *c = &s->corpora[corpus];
     qv_status status = QV_OK;
     qv_fold_options fo = {.test_fraction = d->made_for->test_fraction, .val_speakers = d->made_for->val_speakers};
-    qv_feature_config config = qv_settings_features(d->made_for);
     qv_feature_options feature_options = {
         .cache_dir = o->cache_dir, .no_cache = o->no_cache, .threads = o->threads ? o->threads : qv_cpu_count()};
     QV_TRY(qv_folds_make(ctx, &d->folds, d->manifest, c->folds, &fo));
@@ -106,7 +106,7 @@ static qv_status open_data(qv_ctx *ctx, qv_study_data *d, const qv_study *s, con
             return qv_fail(ctx, QV_ERR_DATA,
                            "%s:%d: fold %s of corpus %s trains on speakers whom it tests; a study compares speakers",
                            s->path, c->line, d->folds->folds[i].name, c->name);
-    QV_TRY(qv_features_open(ctx, &d->features, d->manifest, &config, &feature_options));
+    QV_TRY(qv_features_open(ctx, &d->features, d->manifest, config, &feature_options));
     if (d->features->skipped)
         qv_warn(ctx, "corpus %s: %zu of %zu recordings were left out:", c->name, d->features->skipped, d->features->n);
     for (size_t i = 0; i < d->features->n; i++)
@@ -121,13 +121,17 @@ static qv_status find_data(qv_ctx *ctx, qv_study_corpora *c, const qv_study *s, 
 {
     const qv_settings *settings = &s->cells[cell].settings;
     size_t i = first;
+    qv_settings own = *settings;
+    qv_status status = qv_settings_detect(ctx, &own, c->manifests[corpus]);
+    if (status != QV_OK) return status;
+    qv_feature_config config = qv_settings_features(&own);
     while (i < c->n_data && !same_data(c->data[i].made_for, settings)) i++;
     c->of[corpus * c->cells + cell] = i;
     if (i < c->n_data) return QV_OK;
-    qv_status status = qv_grow(ctx, &c->data, &c->cap_data, c->n_data + 1, sizeof *c->data);
+    status = qv_grow(ctx, &c->data, &c->cap_data, c->n_data + 1, sizeof *c->data);
     if (status != QV_OK) return status;
     c->data[c->n_data++] = (qv_study_data){.manifest = c->manifests[corpus], .made_for = settings};
-    return open_data(ctx, &c->data[i], s, o, corpus);
+    return open_data(ctx, &c->data[i], &config, s, o, corpus);
 }
 
 qv_status qv_study_load(qv_ctx *ctx, qv_study_corpora *c, const qv_study *s, const qv_study_options *o)

@@ -91,6 +91,8 @@ static qv_status measure(qv_ctx *ctx, const qv_settings *settings, const qv_stud
     qv_trainer *trainer = NULL;
     bool *in_training = NULL;
     size_t *items = NULL, n = 0;
+    qv_settings own = *settings;
+    QV_TRY(qv_settings_detect(ctx, &own, m));
     QV_TRY(qv_alloc(ctx, &in_training, m->n, sizeof *in_training));
     QV_TRY(qv_alloc(ctx, &items, m->n, sizeof *items));
     for (size_t i = 0; i < m->n; i++) {
@@ -99,7 +101,7 @@ static qv_status measure(qv_ctx *ctx, const qv_settings *settings, const qv_stud
     }
     QV_TRY(qv_dataset_new_training(ctx, &data, m, d->features, settings, in_training));
     qv_trainer_options o = {.items = items, .n_items = n};
-    QV_TRY(qv_trainer_new(ctx, &trainer, settings, data, &o, m->n_classes));
+    QV_TRY(qv_trainer_new(ctx, &trainer, &own, data, &o, m->n_classes));
     QV_TRY(time_steps(ctx, trainer, settings, &c->step));
     QV_TRY(time_evaluation(ctx, trainer, settings, m->n_classes, &c->batch));
 done:

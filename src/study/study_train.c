@@ -194,6 +194,7 @@ qv_status qv_study_train(qv_ctx *ctx, const qv_study_job *job, qv_study_record *
     *out = (qv_study_record){0};
     settings.seed = job->seed;
     settings.threads = 1;
+    QV_TRY(qv_settings_detect(ctx, &settings, m));
     qv_fold_job fold = {.settings = &settings,
                         .manifest = m,
                         .features = job->data->features,

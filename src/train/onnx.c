@@ -264,7 +264,7 @@ static qv_status export_input(exporter *x)
 {
     const qv_net_config *n = &x->net->config;
     const float *norm = x->c->norm;
-    const char *in = "log_mel";
+    const char *in = x->c->settings.kind == QV_KIND_MEL ? "log_mel" : "frames";
     double *row = NULL;
     qv_onnx_input(&x->g, in, DIMS(n->frames, n->mels));
     if (norm) {
@@ -303,7 +303,8 @@ static qv_status add_classes(exporter *x)
     return status;
 }
 
-/* What is needed to compute the input; the names are those of the settings. */
+/* What is needed to compute the input; the names are those of the settings. Frames from files were computed elsewhere:
+ * of them only their number and distance is known. */
 static qv_status add_metadata(exporter *x)
 {
     const qv_settings *s = &x->c->settings;
@@ -311,16 +312,18 @@ static qv_status add_metadata(exporter *x)
         const char *key;
         double value;
     } numbers[] = {
-        {"features.rate", s->rate}, {"features.window", s->window},
-        {"features.hop", s->hop},   {"features.fft", s->fft},
-        {"features.mels", s->mels}, {"features.low", s->low},
-        {"features.high", s->high}, {"features.floor", s->floor},
-        {"features.trim", s->trim}, {"patch.frames", x->net->config.frames},
+        {"patch.frames", x->net->config.frames}, {"features.mels", s->mels}, {"features.hop", s->hop},
+        {"features.rate", s->rate},   {"features.window", s->window}, {"features.fft", s->fft},
+        {"features.low", s->low},     {"features.high", s->high},     {"features.floor", s->floor},
+        {"features.trim", s->trim},
     };
+    bool sound = s->kind == QV_KIND_MEL;
+    size_t n = sound ? sizeof numbers / sizeof *numbers : 3;
     qv_onnx_metadata(&x->g, "quaver", QV_VERSION);
     qv_onnx_metadata(&x->g, "format_version", "1");
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) add_real(x, numbers[i].key, numbers[i].value);
-    qv_onnx_metadata(&x->g, "features.loudness", s->loudness == QV_LOUDNESS_RMS ? "rms" : "none");
+    qv_onnx_metadata(&x->g, "features.kind", sound ? "mel" : "npy");
+    for (size_t i = 0; i < n; i++) add_real(x, numbers[i].key, numbers[i].value);
+    if (sound) qv_onnx_metadata(&x->g, "features.loudness", s->loudness == QV_LOUDNESS_RMS ? "rms" : "none");
     qv_onnx_metadata(&x->g, "features.normalize", qv_normalization_name(s->normalize));
     qv_onnx_metadata(&x->g, "fold", x->c->fold);
     return add_classes(x);

@@ -42,7 +42,7 @@ static qv_status use_frames(qv_ctx *ctx, qv_predictor *p, const float *frames, i
 
 static qv_status build(qv_ctx *ctx, qv_predictor *p, int threads)
 {
-    static const float one_frame[1024]; /* stands in until there is a recording; as many as features.mels may be */
+    static const float one_frame[4096]; /* stands in until there is a recording; as many as features.mels may be */
     qv_status status = QV_OK;
     p->settings = p->checkpoint->settings;
     p->settings.device = QV_DEVICE_CPU;
@@ -52,7 +52,7 @@ static qv_status build(qv_ctx *ctx, qv_predictor *p, int threads)
     p->item.label = -1;
     p->features = (qv_features){.config = qv_settings_features(&p->settings), .entries = &p->entry, .n = 1};
     QV_TRY(qv_pool_new(ctx, &p->pool, threads ? threads : qv_cpu_count()));
-    QV_TRY(qv_extractor_new(ctx, &p->extractor, &p->features.config));
+    if (p->features.config.kind == QV_KIND_MEL) QV_TRY(qv_extractor_new(ctx, &p->extractor, &p->features.config));
     QV_TRY(use_frames(ctx, p, one_frame, 1));
     qv_trainer_options o = {.pool = p->pool};
     QV_TRY(qv_trainer_new(ctx, &p->trainer, &p->settings, p->data, &o, p->checkpoint->n_classes));
@@ -121,6 +121,8 @@ qv_status qv_predictor_samples(qv_ctx *ctx, qv_predictor *p, const float *sample
     qv_status status = QV_OK;
     float *copy = NULL, *frames = NULL;
     size_t begin, end, item = 0;
+    if (!p->extractor)
+        return qv_fail(ctx, QV_ERR_UNSUPPORTED, "%s judges frames from .npy files, not sound", p->checkpoint->path);
     qv_extractor_trim(p->extractor, samples, n, &begin, &end);
     if (end <= begin) return qv_fail(ctx, QV_ERR_DATA, "%zu samples hold no signal", n);
     QV_TRY(qv_alloc(ctx, &copy, end - begin, sizeof *copy));
@@ -141,9 +143,27 @@ done:
     return status;
 }
 
+static qv_status judge_frames(qv_ctx *ctx, qv_predictor *p, const char *path, double *probs)
+{
+    qv_feature_entry entry;
+    float *frames = NULL;
+    char *file = NULL;
+    size_t item = 0;
+    qv_status status = QV_OK;
+    QV_TRY(qv_strdup(ctx, &file, path));
+    QV_TRY(qv_frames_read(ctx, &(qv_item){.file = file, .end = -1}, &p->features.config, &frames, &entry));
+    QV_TRY(use_frames(ctx, p, frames, entry.frames));
+    QV_TRY(qv_trainer_predict(ctx, p->trainer, &item, 1, true, probs));
+done:
+    free(file);
+    free(frames);
+    return status;
+}
+
 qv_status qv_predictor_file(qv_ctx *ctx, qv_predictor *p, const char *path, double *probs)
 {
     qv_audio audio = {0};
+    if (!p->extractor) return judge_frames(ctx, p, path, probs);
     qv_status status = qv_audio_read(ctx, &audio, path, 0, -1, p->settings.rate);
     if (status == QV_OK) status = qv_predictor_samples(ctx, p, audio.samples, audio.n, probs);
     qv_audio_free(&audio);

@@ -28,11 +28,13 @@ typedef struct setting {
 static const setting table[] = {
     {"corpus.manifest", TEXT, AT(manifest), "", 0, 0, {0}, false, "CSV with file, speaker, emotion; several: a.csv,b.csv"},
     {"corpus.labels", TEXT, AT(labels), "", 0, 0, {0}, false, "select and merge classes: anger,joy=happiness; | between those of several manifests"},
+    {"features.kind", CHOICE, AT(kind), "mel", 0, 0, {"mel", "npy"}, false,
+     "mel: of sound; npy: frames from files, which names in .npy choose by themselves"},
     {"features.rate", INT, AT(rate), "16000", 1000, 192000, {0}, false, "Hz; recordings are resampled to it"},
     {"features.window", REAL, AT(window), "0.025", 0.001, 1, {0}, false, "seconds a frame"},
-    {"features.hop", REAL, AT(hop), "0.02", 0.001, 1, {0}, false, "seconds from frame to frame"},
+    {"features.hop", REAL, AT(hop), "0.02", 0.001, 1, {0}, false, "seconds from frame to frame; of kind npy those of the files, 0.01 for openSMILE's"},
     {"features.fft", INT, AT(fft), "512", 16, 65536, {0}, false, "points, a power of two"},
-    {"features.mels", INT, AT(mels), "64", 1, 1024, {0}, false, "mel bands"},
+    {"features.mels", INT, AT(mels), "64", 1, 4096, {0}, false, "mel bands; of kind npy the values a frame that the files have"},
     {"features.low", REAL, AT(low), "0", 0, 96000, {0}, false, "Hz, lowest band's lower edge"},
     {"features.high", REAL, AT(high), "8000", 1, 96000, {0}, false, "Hz, highest band's upper edge"},
     {"features.floor", REAL, AT(floor), "1e-10", 1e-30, 1, {0}, false, "mel energies below count as this"},
@@ -41,6 +43,7 @@ static const setting table[] = {
     {"features.normalize", CHOICE, AT(normalize), "corpus", 0, 0, {"none", "corpus", "speaker", "utterance"}, false,
      "mean and deviation of each band over what; speaker uses the test speakers' unlabelled recordings"},
     {"patch.seconds", REAL, AT(patch_seconds), "1.28", 0.02, 60, {0}, false, "length of a patch"},
+    {"patch.frames", INT, AT(patch_frames), "0", 0, 65536, {0}, false, "length of a patch in frames; 0: as the seconds say"},
     {"net.order", CHOICE, AT(order), "preact-bn", 0, 0, {"preact", "preact-bn", "relu", "relu-bn"}, false,
      "where the normalization stands; -bn: before the shake"},
     {"net.width", INT, AT(width), "16", 1, 1024, {0}, false, "channels of the first stage"},
@@ -403,15 +406,34 @@ void qv_settings_move(qv_settings *s, qv_device device, char *gpu)
 
 qv_feature_config qv_settings_features(const qv_settings *s)
 {
-    return (qv_feature_config){.rate = s->rate, .window = s->window, .hop = s->hop, .fft = s->fft, .mels = s->mels,
+    return (qv_feature_config){.kind = (qv_feature_kind)s->kind, .rate = s->rate, .window = s->window, .hop = s->hop, .fft = s->fft, .mels = s->mels,
                                .low = s->low, .high = s->high, .floor = s->floor, .trim = s->trim,
                                .loudness = (qv_loudness)s->loudness};
 }
 
 int qv_settings_patch_frames(const qv_settings *s)
 {
-    int n = (int)lround(s->patch_seconds / s->hop);
+    int n = s->patch_frames ? s->patch_frames : (int)lround(s->patch_seconds / s->hop);
     return n > 0 ? n : 1;
+}
+
+/* Some augmentations are about the energies of mel bands. */
+static qv_status check_augmentation(qv_ctx *ctx, const qv_settings *s)
+{
+    if (s->kind == QV_KIND_MEL || (s->warp <= 0 && s->gain <= 0)) return QV_OK;
+    return qv_fail(ctx, QV_ERR_USAGE, "augment.%s = %g: it %s; frames from .npy files are none (speed, masks and mixup work on them)",
+                   s->warp > 0 ? "warp" : "gain", s->warp > 0 ? s->warp : s->gain,
+                   s->warp > 0 ? "moves along mel bands" : "adds decibels to log-mel energies");
+}
+
+qv_status qv_settings_detect(qv_ctx *ctx, qv_settings *s, const qv_manifest *m)
+{
+    qv_feature_config c = qv_settings_features(s);
+    qv_status status = qv_feature_detect(ctx, m, &c);
+    if (status != QV_OK) return status;
+    s->kind = (int)c.kind;
+    s->mels = c.mels;
+    return check_augmentation(ctx, s);
 }
 
 static qv_gather_attr augmentation(const qv_settings *s)

@@ -22,10 +22,11 @@ typedef struct qv_settings {
     /* [corpus] */
     char *manifest, *labels;
     /* [features] */
-    int rate, fft, mels, loudness, normalize;
+    int kind, rate, fft, mels, loudness, normalize;
     double window, hop, low, high, floor, trim;
     /* [patch] */
     double patch_seconds;
+    int patch_frames;
     /* [net] */
     int order, width, blocks, groups, embed;
     /* [shake] */
@@ -88,6 +89,9 @@ void qv_settings_move(qv_settings *s, qv_device device, char *gpu);
 qv_feature_config qv_settings_features(const qv_settings *s);
 qv_net_config qv_settings_net(const qv_settings *s);
 int qv_settings_patch_frames(const qv_settings *s);
+/* Lets the manifest's files decide on the features (qv_feature_detect), then refuses what makes no sense of them:
+ * QV_ERR_USAGE names the setting. */
+qv_status qv_settings_detect(qv_ctx *ctx, qv_settings *s, const qv_manifest *m);
 /* [run] as options of an exec; pool and what a caller asks for besides are left zero. */
 qv_exec_options qv_settings_exec(const qv_settings *s);
 /* Best instruction set allowed, NULL: what there is. */

@@ -21,6 +21,11 @@ void qv_speaker_free(qv_speaker *s)
 static void print_features(const qv_settings *s, qv_buf *b)
 {
     qv_feature_config c = qv_settings_features(s);
+    if (c.kind != QV_KIND_MEL) {
+        qv_buf_printf(b, "npy %d hop ", c.mels);
+        qv_buf_real(b, c.hop);
+        return;
+    }
     const double numbers[] = {c.window, c.hop, c.low, c.high, c.floor, c.trim};
     qv_buf_printf(b, "rate %d fft %d mels %d loudness %d window hop low high floor trim", c.rate, c.fft, c.mels,
                   (int)c.loudness);
