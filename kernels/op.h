@@ -89,6 +89,8 @@ typedef struct qv_gather_attr {
     int32_t time_masks, time_width; /* so many, each 0 to so many frames */
     int32_t mel_masks, mel_width;   /* so many, each 0 to so many bands */
     int32_t voices;                 /* so many rows of the normalization to draw from, in place of the recording's */
+    int32_t pad;                    /* moved by up to so many frames and bands, zeros moving in */
+    int32_t flip;                   /* 1: by chance mirrored along the bands */
 } qv_gather_attr;
 
 typedef struct qv_op {

@@ -1,4 +1,4 @@
-/* What one row of a batch shows of a recording: from where, how fast, over which bands, what is masked.
+/* What one row of a batch shows of a recording or an image: from where, how fast, over which bands, what is masked.
  *
  * Another voice is another row of the normalization (train/dataset.h).
  *
@@ -26,6 +26,9 @@ typedef struct qv_patch {
     int64_t start;          /* where the patch begins, 2^-16 frames */
     int32_t step, mel_step; /* from frame to frame and from band to band, 2^-16 */
     float gain;             /* added to every value before the normalization */
+    int32_t bounded;        /* 1: what lies before and behind the recording is zeros, not the recording again */
+    int32_t mel_shift;      /* band m shows band m + this, or zeros where there is none */
+    int32_t flip;           /* 1: of these the last comes first */
     qv_span time[QV_MASKS], mel[QV_MASKS];
 } qv_patch;
 
@@ -70,7 +73,7 @@ static inline QV_HD qv_span qv_span_of(uint32_t width_draw, uint32_t place_draw,
 
 static inline QV_HD qv_patch qv_patch_at(const qv_utterance *u, int64_t start)
 {
-    qv_patch v = {u->first_frame, u->frames, u->norm, u->label, start * QV_ONE, QV_ONE, QV_ONE, 0, {{0, 0}}, {{0, 0}}};
+    qv_patch v = {u->first_frame, u->frames, u->norm, u->label, start * QV_ONE, QV_ONE, QV_ONE, 0, 0, 0, 0, {{0, 0}}, {{0, 0}}};
     return v;
 }
 
@@ -101,6 +104,13 @@ static inline QV_HD qv_patch qv_patch_drawn(const qv_step_state *s, const qv_utt
     const int64_t unit = a->speed > 0 ? 1 : QV_ONE,
                   spare = ((int64_t)u->frames * QV_ONE - (int64_t)frames * v.step) / unit;
     if (spare > 0) v.start = (int64_t)qv_whole(crop.v[0], (uint64_t)spare) * unit;
+    if (a->pad > 0 || a->flip > 0) {
+        const qv_philox4 d = qv_row_draw(s, &row, QV_DRAW_AUGMENT, 1);
+        v.start += ((int64_t)qv_whole(d.v[0], 2 * (uint64_t)a->pad) - a->pad) * QV_ONE;
+        v.mel_shift = (int32_t)qv_whole(d.v[1], 2 * (uint64_t)a->pad) - a->pad;
+        v.bounded = a->pad > 0;
+        v.flip = a->flip > 0 && d.v[2] >> 31;
+    }
     for (int32_t i = 0; i < QV_MASKS; i++) {
         if (i >= a->time_masks && i >= a->mel_masks) continue;
         const qv_philox4 d = qv_row_draw(s, &row, QV_DRAW_MASK, (uint32_t)i);
@@ -119,18 +129,33 @@ static inline QV_HD float qv_mix_share(const qv_step_state *s, uint32_t n, const
     return quantiles[qv_row_draw(s, &row, QV_DRAW_MIX, 0).v[0] >> 20];
 }
 
-/* Row of the feature matrix that frame t of the patch shows. Past the end the recording begins again. */
+/* Row of the feature matrix that frame t of the patch shows, unless it is blank. Past the end the recording begins
+ * again. */
 static inline QV_HD uint64_t qv_patch_frame(const qv_patch *v, int32_t t)
 {
     const uint32_t at = (uint32_t)((uint64_t)(v->start + (int64_t)t * v->step + QV_ONE / 2) >> 16);
     return (uint64_t)v->first_frame + at % (uint32_t)v->frames;
 }
 
-/* Band that band m of the patch shows; the last one stands for those above. */
+/* Band that band m of the patch shows, -1: none. The last one stands for those above. */
 static inline QV_HD int32_t qv_patch_mel(const qv_patch *v, int32_t m, int32_t mels)
 {
     const int64_t at = ((int64_t)m * v->mel_step + QV_ONE / 2) >> 16;
-    return at < mels ? (int32_t)at : mels - 1;
+    const int32_t band = at < mels ? (int32_t)at : mels - 1, moved = (v->flip ? mels - 1 - band : band) + v->mel_shift;
+    return moved >= 0 && moved < mels ? moved : -1;
+}
+
+/* The same of the values of a frame, of which each band has `channels` side by side. */
+static inline QV_HD int32_t qv_patch_value(const qv_patch *v, int32_t i, int32_t mels, int32_t channels)
+{
+    const int32_t m = channels == 1 ? i : i / channels, band = qv_patch_mel(v, m, mels);
+    return band < 0 ? -1 : band * channels + (i - m * channels);
+}
+
+/* Every value in its place: nothing warps, moves or mirrors the bands. */
+static inline QV_HD int qv_patch_straight(const qv_patch *v)
+{
+    return v->mel_step == QV_ONE && v->mel_shift == 0 && !v->flip;
 }
 
 static inline QV_HD int qv_in_spans(const qv_span masks[QV_MASKS], int32_t at)
@@ -138,6 +163,14 @@ static inline QV_HD int qv_in_spans(const qv_span masks[QV_MASKS], int32_t at)
     for (int i = 0; i < QV_MASKS; i++)
         if (at >= masks[i].begin && at < masks[i].end) return 1;
     return 0;
+}
+
+/* Does frame t of the patch show nothing? */
+static inline QV_HD int qv_patch_blank(const qv_patch *v, int32_t t)
+{
+    if (v->frames == 0 || qv_in_spans(v->time, t)) return 1;
+    const int64_t at = v->start + (int64_t)t * v->step + QV_ONE / 2;
+    return v->bounded && (at < 0 || at >= (int64_t)v->frames * QV_ONE);
 }
 
 #endif

@@ -442,6 +442,36 @@ static void masks_blank_runs(void **state)
     for (int i = 0; i < ROWS * PATCH * MELS; i++) assert_true(s.x[i] == 0 || s.x[i] == 1);
 }
 
+/* Frame t shows t + dy, band m shows m + dx, both -1 to 1 and zeros where there is none; mirrored every other time. */
+static void images_move_and_mirror(void **state)
+{
+    (void)state;
+    enum { STEPS = 2000 };
+    struct set s;
+    int moves[3] = {0}, mirrored = 0;
+    set_init(&s);
+    for (int r = 0; r < SET; r++) s.utts[r].frames = PATCH < s.utts[r].frames ? PATCH : s.utts[r].frames;
+    for (; s.state.step < STEPS; s.state.step++) {
+        gather_as(&s, (qv_gather_attr){.pad = 1, .flip = 1});
+        for (uint32_t n = 0; n < ROWS; n++) {
+            uint32_t row = (uint32_t)s.state.step * ROWS + n, step = (uint32_t)s.state.step;
+            qv_philox4 d = qv_philox((uint32_t[]){step, row % SET, 5u << 24 | 1, row / SET}, s.state.key);
+            int r = s.labels[n] - 10, dy = (int)among(d.v[0], 2) - 1, dx = (int)among(d.v[1], 2) - 1;
+            bool flip = d.v[2] >= 1u << 31;
+            for (int t = 0; t < PATCH; t++)
+                for (int m = 0; m < MELS; m++) {
+                    int frame = t + dy, band = (flip ? MELS - 1 - m : m) + dx;
+                    bool there = frame >= 0 && frame < s.utts[r].frames && band >= 0 && band < MELS;
+                    assert_true(at(&s, (int)n, t, m) == (there ? (band ? -1 : 1) * (100.0 * r + frame) : 0));
+                }
+            moves[dy + 1]++, mirrored += flip;
+        }
+    }
+    for (int k = 0; k < 3; k++)
+        assert_true(fabs(moves[k] / (double)(STEPS * ROWS) - 1.0 / 3) <= five_deviations(2.0 / 9, STEPS * ROWS));
+    assert_true(fabs(mirrored / (double)(STEPS * ROWS) - 0.5) <= five_deviations(0.25, STEPS * ROWS));
+}
+
 /* Row n is mixed with the row as far from the other end, both as they would be alone. */
 static void mixtures_are_of_two_rows(void **state)
 {
@@ -487,6 +517,7 @@ int main(void)
         cmocka_unit_test(warp_moves_bands),
         cmocka_unit_test(gain_moves_all_values_of_a_patch_alike),
         cmocka_unit_test(masks_blank_runs),
+        cmocka_unit_test(images_move_and_mirror),
         cmocka_unit_test(mixtures_are_of_two_rows),
     };
     return cmocka_run_group_tests_name("draws", tests, NULL, NULL);

@@ -99,6 +99,8 @@ qv_status qv_cli_inputs(qv_ctx *ctx, qv_manifest **m, int kind, const char *file
         qv_manifest_options o = {0};
         return qv_manifest_read(ctx, m, file, &o);
     }
+    if (kind == QV_KIND_IMAGE)
+        return qv_fail(ctx, QV_ERR_USAGE, "the checkpoint judges images, of a whole folder at once: --manifest FOLDER");
     QV_TRY(qv_manifest_new(ctx, m));
     for (int i = 0; i < n; i++) {
         if (qv_is_dir(inputs[i]))

@@ -127,11 +127,15 @@ static qv_status check_given(qv_ctx *ctx, const qv_feature_config *c)
         return qv_fail(ctx, QV_ERR_USAGE, "features.mels = %d: frames of 1 to %d values are supported", c->mels, QV_NPY_COLUMNS);
     if (!(c->hop > 0))
         return qv_fail(ctx, QV_ERR_USAGE, "features.hop = %g: seconds from frame to frame are needed", c->hop);
+    if (c->kind == QV_KIND_IMAGE && (c->channels < 1 || c->mels % c->channels != 0))
+        return qv_fail(ctx, QV_ERR_USAGE, "features.channels = %d: it must divide features.mels = %d", c->channels, c->mels);
     return QV_OK;
 }
 
 qv_status qv_feature_check(qv_ctx *ctx, const qv_feature_config *c)
 {
+    if (c->kind != QV_KIND_IMAGE && c->channels > 1)
+        return qv_fail(ctx, QV_ERR_USAGE, "features.channels = %d: only images have several", c->channels);
     if (c->kind != QV_KIND_MEL) return check_given(ctx, c);
     qv_status status = check_frames(ctx, c);
     if (status == QV_OK) status = check_mels(ctx, c);

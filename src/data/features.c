@@ -266,6 +266,7 @@ static qv_status identify(qv_ctx *ctx, const qv_manifest *m, const qv_feature_co
         qv_buf_puts(&settings, path ? path : item->file);
         qv_buf_printf(&settings, "\n%a %a\n", item->start, item->end);
         if (item->channel) qv_buf_printf(&settings, "channel %d\n", item->channel);
+        if (m->images) qv_buf_printf(&settings, "image %lld\n", (long long)item->index);
         qv_buf_printf(&sources, "%d %d %lld %lld %ld\n", there, access(item->file, R_OK) == 0, (long long)st.st_size,
                       (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
         free(path);
@@ -375,6 +376,9 @@ static void tell(qv_ctx *ctx, const qv_features *f, const qv_manifest *m)
     if (f->config.kind == QV_KIND_MEL)
         qv_info(ctx, "features%s: %zu recordings, %lld frames; %zu resampled to %d Hz, %zu averaged over channels", cached,
                 used, (long long)f->frames, resampled, f->config.rate, mixed);
+    else if (f->config.kind == QV_KIND_IMAGE)
+        qv_info(ctx, "features%s: %zu images of %d x %d in %d channel%s", cached, used, f->config.rows,
+                f->config.mels / f->config.channels, f->config.channels, f->config.channels > 1 ? "s" : "");
     else
         qv_info(ctx, "features%s: %zu recordings, %lld frames of %d values from .npy files, one every %g s", cached, used,
                 (long long)f->frames, f->config.mels, f->config.hop);
@@ -392,6 +396,9 @@ qv_status qv_features_open(qv_ctx *ctx, qv_features **out, const qv_manifest *m,
     bool waited = false;
     *out = NULL;
     QV_TRY(qv_feature_check(ctx, c));
+    if (m->images != (c->kind == QV_KIND_IMAGE))
+        return qv_fail(ctx, QV_ERR_USAGE, "%s holds %s, where %s were expected", m->path ? m->path : "the list",
+                       m->images ? "images" : "no images", m->images ? "recordings" : "they");
     if (m->n == 0) return qv_fail(ctx, QV_ERR_DATA, "the manifest lists no recordings");
     if (o->threads < 1) return qv_fail(ctx, QV_ERR_USAGE, "%d threads cannot compute features", o->threads);
     QV_TRY(qv_alloc(ctx, &f, 1, sizeof *f));

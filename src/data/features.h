@@ -8,8 +8,9 @@
 /* RMS: the trimmed recording is brought to a root mean square of -26 dB of full scale. */
 typedef enum qv_loudness { QV_LOUDNESS_NONE, QV_LOUDNESS_RMS } qv_loudness;
 
-/* What a manifest's files hold: sound, or frames that somebody has computed (data/npy.h). */
-typedef enum qv_feature_kind { QV_KIND_MEL, QV_KIND_NPY } qv_feature_kind;
+/* What a manifest's files hold: sound, frames that somebody has computed (data/npy.h), or images (data/images.h), whose
+ * frames are their rows. */
+typedef enum qv_feature_kind { QV_KIND_MEL, QV_KIND_NPY, QV_KIND_IMAGE } qv_feature_kind;
 
 /* All that decides the numbers. Where the kind is not MEL, hop and mels alone count. */
 typedef struct qv_feature_config {
@@ -17,7 +18,9 @@ typedef struct qv_feature_config {
     int rate;          /* Hz; everything is resampled to it (16000) */
     double window, hop; /* seconds (0.025, 0.020) */
     int fft;           /* points (512): a power of two that holds the window */
-    int mels;          /* values a frame (64); of the kind NPY as many as the files have */
+    int mels;          /* values a frame (64); of the other kinds as many as the files have: columns * channels of images */
+    int channels;      /* of images; they lie side by side in each column. 0 counts as 1 */
+    int rows;          /* of images */
     double low, high;  /* Hz (0, 8000) */
     double floor;      /* log(max(x, floor)) (1e-10) */
     double trim;       /* dB under the recording's peak; edges quieter are cut; 0: no trimming (40) */
@@ -28,7 +31,8 @@ qv_feature_config qv_feature_defaults(void);
 /* QV_ERR_USAGE that names the setting which makes no sense. */
 qv_status qv_feature_check(qv_ctx *ctx, const qv_feature_config *c);
 /* Lets the files decide: where all of them end in .npy the kind becomes NPY, and of that kind `mels` what the first one
- * that can be read has. QV_ERR_USAGE where sound and .npy stand in one manifest. */
+ * that can be read has. QV_ERR_USAGE where sound and .npy stand in one manifest. Images are of the kind IMAGE and decide
+ * on all that counts of it. */
 qv_status qv_feature_detect(qv_ctx *ctx, const qv_manifest *m, qv_feature_config *c);
 
 /* One recording: why it was left out, or where its frames are. */

@@ -1,8 +1,9 @@
-/* Frames that somebody else has computed. */
+/* Frames that are there already: those of NumPy's files, and the rows of images. */
 #include <math.h>
 #include <stdlib.h>
 
 #include "data/features.h"
+#include "data/images.h"
 #include "data/npy.h"
 
 /* Rows [*begin, *end) of a recording's part from start to end seconds. */
@@ -18,14 +19,11 @@ static qv_status cut(qv_ctx *ctx, const qv_item *item, const qv_feature_config *
                    item->file, item->start, item->end < 0 ? (double)rows * c->hop : item->end, (long long)rows, c->hop);
 }
 
-qv_status qv_frames_read(qv_ctx *ctx, const qv_item *item, const qv_feature_config *c, float **out,
-                         qv_feature_entry *entry)
+static qv_status read_npy(qv_ctx *ctx, const qv_item *item, const qv_feature_config *c, float **out, int32_t *frames)
 {
     qv_status status = QV_OK;
     qv_npy npy = {0};
     int64_t begin, end;
-    *out = NULL;
-    *entry = (qv_feature_entry){0};
     QV_TRY(qv_npy_open(ctx, &npy, item->file));
     if (npy.columns != c->mels) {
         status = qv_fail(ctx, QV_ERR_USAGE,
@@ -41,14 +39,49 @@ qv_status qv_frames_read(qv_ctx *ctx, const qv_item *item, const qv_feature_conf
     QV_TRY(cut(ctx, item, c, npy.rows, &begin, &end));
     QV_TRY(qv_alloc(ctx, out, (size_t)(end - begin) * (size_t)npy.columns, sizeof **out));
     QV_TRY(qv_npy_rows(ctx, &npy, begin, end - begin, *out));
-    entry->frames = (int32_t)(end - begin);
-    entry->seconds = (float)((double)entry->frames * c->hop);
+    *frames = (int32_t)(end - begin);
 done:
-    if (status != QV_OK) {
+    qv_npy_close(&npy);
+    return status;
+}
+
+static qv_status read_image(qv_ctx *ctx, const qv_item *item, const qv_feature_config *c, float **out, int32_t *frames)
+{
+    qv_status status = QV_OK;
+    qv_images im = {0};
+    int label;
+    QV_TRY(qv_images_open(ctx, &im, item->file));
+    if (im.rows != c->rows || im.channels != c->channels || im.columns * im.channels != c->mels) {
+        status = qv_fail(ctx, QV_ERR_USAGE, "%s has images of %d x %d in %d channels where %d x %d in %d were expected",
+                         item->file, im.rows, im.columns, im.channels, c->rows, c->mels / c->channels, c->channels);
+        goto done;
+    }
+    if (item->index >= im.n) {
+        status = qv_fail(ctx, QV_ERR_DATA, "%s became shorter while it was read", item->file);
+        goto done;
+    }
+    QV_TRY(qv_alloc(ctx, out, (size_t)im.rows * (size_t)c->mels, sizeof **out));
+    QV_TRY(qv_images_read(ctx, &im, item->index, *out, &label));
+    *frames = im.rows;
+done:
+    qv_images_close(&im);
+    return status;
+}
+
+qv_status qv_frames_read(qv_ctx *ctx, const qv_item *item, const qv_feature_config *c, float **out,
+                         qv_feature_entry *entry)
+{
+    int32_t frames = 0;
+    *out = NULL;
+    *entry = (qv_feature_entry){0};
+    qv_status status = (c->kind == QV_KIND_IMAGE ? read_image : read_npy)(ctx, item, c, out, &frames);
+    if (status == QV_OK) {
+        entry->frames = frames;
+        entry->seconds = (float)((double)frames * c->hop);
+    } else {
         free(*out);
         *out = NULL;
     }
-    qv_npy_close(&npy);
     return status;
 }
 
@@ -68,12 +101,11 @@ static qv_status detect_kind(qv_ctx *ctx, const qv_manifest *m, qv_feature_confi
     return QV_OK;
 }
 
-qv_status qv_feature_detect(qv_ctx *ctx, const qv_manifest *m, qv_feature_config *c)
+/* The first file that can be read says how many values a frame has. */
+static qv_status detect_values(qv_ctx *ctx, const qv_manifest *m, qv_feature_config *c)
 {
     qv_npy npy = {0};
     qv_status status = QV_OK;
-    if (c->kind == QV_KIND_MEL) status = detect_kind(ctx, m, c);
-    if (c->kind == QV_KIND_MEL || status != QV_OK) return status;
     for (size_t i = 0; i < m->n; i++) {
         status = qv_npy_open(ctx, &npy, m->items[i].file);
         if (status == QV_OK) {
@@ -84,4 +116,27 @@ qv_status qv_feature_detect(qv_ctx *ctx, const qv_manifest *m, qv_feature_config
         if (status == QV_ERR_MEMORY) return status;
     }
     return qv_fail_prefix(ctx, status, "none of the %zu files can be used; the last", m->n);
+}
+
+static qv_status detect_size(qv_ctx *ctx, const qv_manifest *m, qv_feature_config *c)
+{
+    qv_images im = {0};
+    qv_status status = qv_images_open(ctx, &im, m->items[0].file);
+    if (status != QV_OK) return status;
+    c->kind = QV_KIND_IMAGE;
+    c->rows = im.rows;
+    c->channels = im.channels;
+    c->mels = im.columns * im.channels;
+    qv_images_close(&im);
+    return QV_OK;
+}
+
+qv_status qv_feature_detect(qv_ctx *ctx, const qv_manifest *m, qv_feature_config *c)
+{
+    if (m->images && m->n > 0) return detect_size(ctx, m, c);
+    if (c->kind == QV_KIND_IMAGE)
+        return qv_fail(ctx, QV_ERR_USAGE, "features.kind = image: %s is no folder of images",
+                       m->path ? m->path : "the list");
+    qv_status status = c->kind == QV_KIND_MEL ? detect_kind(ctx, m, c) : QV_OK;
+    return status == QV_OK && c->kind == QV_KIND_NPY ? detect_values(ctx, m, c) : status;
 }

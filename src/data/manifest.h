@@ -20,6 +20,7 @@ typedef struct qv_item {
     int corpus_id;     /* index into qv_manifest.corpora */
     int source;        /* index into qv_manifest.sources */
     int line;          /* of the manifest, for messages */
+    int64_t index;     /* of images: which of the file's */
     char **extra;      /* cells of the other columns, as many as qv_manifest.n_extra */
 } qv_item;
 
@@ -38,6 +39,7 @@ typedef struct qv_manifest {
     char **extra; /* names of columns that are kept but not understood */
     int n_extra;
     uint64_t hash; /* XXH3 of the file's bytes and the label map */
+    bool images;   /* of a folder of images (data/images.h), not of recordings */
 } qv_manifest;
 
 typedef struct qv_manifest_options {
@@ -48,7 +50,8 @@ typedef struct qv_manifest_options {
 } qv_manifest_options;
 
 /* Reads and checks a manifest: columns, quotes, duplicate rows, times, that each emotion is
- * known to `labels`. Files are not opened, but must exist. Messages name file and line. */
+ * known to `labels`. Files are not opened, but must exist. Messages name file and line. A folder with the files of a
+ * published set of images (data/images.h) is a manifest of these. */
 qv_status qv_manifest_read(qv_ctx *ctx, qv_manifest **out, const char *path, const qv_manifest_options *options);
 /* The same of several, "a.csv,b.csv" (unless that is the name of one file), as one: `corpus` is filled by the file's
  * name where a manifest has no such column, columns that are not understood are dropped, options->labels are one text

@@ -10,6 +10,7 @@
 #include "base/csv.h"
 #include "base/io.h"
 #include "base/nearest.h"
+#include "data/images.h"
 #include "data/manifest_own.h"
 
 enum { QV_MANIFEST_MAX_BYTES = 1 << 28 };
@@ -280,6 +281,7 @@ static qv_status read_raw(qv_ctx *ctx, qv_manifest **out, const char *path, cons
     qv_manifest *m = NULL;
     reader *r = NULL;
     *out = NULL;
+    if (qv_is_dir(path)) return qv_images_manifest(ctx, out, path);
     QV_TRY(qv_alloc(ctx, &r, 1, sizeof *r));
     r->path = path;
     r->options = options;
@@ -409,6 +411,10 @@ static qv_status gather(qv_ctx *ctx, gathering *g, int k, const qv_manifest_opti
     qv_manifest_options own = *options;
     own.labels = g->n_labels > 1 && g->labels[k][0] ? g->labels[k] : NULL;
     QV_TRY(read_raw(ctx, &m, g->paths[k], &own));
+    if (m->images) {
+        status = qv_fail(ctx, QV_ERR_USAGE, "%s is a folder of images, which are trained on alone", g->paths[k]);
+        goto done;
+    }
     hash_labels(m, own.labels);
     g->hashes[k] = m->hash;
     for (int j = 0; j < k; j++) {

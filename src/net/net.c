@@ -29,6 +29,7 @@ qv_status qv_net_check(qv_ctx *ctx, const qv_net_config *c)
     QV_TRY(check_range(ctx, "number of classes", c->classes, 2, 10000));
     QV_TRY(check_range(ctx, "frames of a patch", c->frames, 1, 1 << 16));
     QV_TRY(check_range(ctx, "features.mels", c->mels, 1, 4096));
+    QV_TRY(check_range(ctx, "features.channels", c->channels, 0, 4));
     QV_TRY(check_range(ctx, "train.batch", c->batch, 1, 1 << 16));
     if (c->width % c->groups != 0)
         return qv_fail(ctx, QV_ERR_USAGE, "net.groups = %d does not divide net.width = %d", c->groups, c->width);
@@ -66,12 +67,13 @@ static void make_host_buffers(qv_lowering *l)
 {
     qv_net *net = l->net;
     const qv_net_config *c = &net->config;
+    int channels = qv_net_values(c) / c->mels;
     int set = c->set_size > 0 ? c->set_size : 1, utts = c->utterances > 0 ? c->utterances : 1;
     int norms = c->norms > 0 ? c->norms : 1;
     net->state = io(l, QV_ROLE_IO, QV_BYTES, 1, 1, 1, sizeof(qv_step_state), "state");
-    net->feats = io(l, QV_ROLE_EXTERN, QV_F32, 1, 1, 1, c->mels, "features");
+    net->feats = io(l, QV_ROLE_EXTERN, QV_F32, 1, 1, 1, qv_net_values(c), "features");
     net->utts = io(l, QV_ROLE_IO, QV_BYTES, utts, 1, 1, sizeof(qv_utterance), "utterances");
-    net->norm = io(l, QV_ROLE_IO, QV_F32, norms, 1, 2, c->mels, "norm");
+    net->norm = io(l, QV_ROLE_IO, QV_F32, norms, 1, 2, qv_net_values(c), "norm");
     net->order = io(l, QV_ROLE_IO, QV_I32, 1, 1, 2, set, "order");
     net->windows = io(l, QV_ROLE_IO, QV_BYTES, c->batch, 1, 1, sizeof(qv_window), "windows");
     net->class_weights = io(l, QV_ROLE_IO, QV_REAL, 1, 1, 1, c->classes, "class_weights");
@@ -84,9 +86,9 @@ static void make_host_buffers(qv_lowering *l)
     }
     net->loss = io(l, QV_ROLE_IO, QV_REAL, 1, 1, 1, 2, "loss");
     net->probs = io(l, QV_ROLE_IO, QV_REAL, c->batch, 1, 1, c->classes, "probs");
-    net->input = io(l, QV_ROLE_IO, QV_ACT, c->batch, c->frames, c->mels, 1, "input");
+    net->input = io(l, QV_ROLE_IO, QV_ACT, c->batch, c->frames, c->mels, channels, "input");
     net->logits = io(l, QV_ROLE_IO, QV_REAL, c->batch, 1, 1, c->classes, "logits");
-    net->eval_input = io(l, QV_ROLE_IO, QV_ACT, c->batch, c->frames, c->mels, 1, "eval.input");
+    net->eval_input = io(l, QV_ROLE_IO, QV_ACT, c->batch, c->frames, c->mels, channels, "eval.input");
     net->eval_logits = io(l, QV_ROLE_IO, QV_REAL, c->batch, 1, 1, c->classes, "eval.logits");
     net->eval_probs = io(l, QV_ROLE_IO, QV_REAL, c->batch, 1, 1, c->classes, "eval.probs");
     net->eval_labels = io(l, QV_ROLE_IO, QV_I32, c->batch, 1, 1, 1, "eval.labels");
@@ -109,7 +111,7 @@ static bool has_final_norm(const qv_net_config *c) { return c->order != QV_ORDER
 static void make_layers(qv_lowering *l, layers *m)
 {
     const qv_net_config *c = &l->net->config;
-    qv_conv_make(l, &m->stem, "stem.conv", 1, c->width, 3, 1, 1, c->width);
+    qv_conv_make(l, &m->stem, "stem.conv", qv_net_values(c) / c->mels, c->width, 3, 1, 1, c->width);
     if (!qv_order_preact(c->order)) {
         qv_norm_make(l, &m->stem_bn, "stem.bn", c->width, 1, false, 1);
         l->net->batch_norms++;

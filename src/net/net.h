@@ -26,6 +26,7 @@ typedef struct qv_net_config {
     float gamma0; /* start of the scale of the normalization before the shake */
     float bn_eps, bn_momentum;
     int frames, mels; /* one patch */
+    int channels;     /* values a band: several of images. 0 counts as 1 */
     int classes;
     int batch;
     float smoothing;
@@ -38,6 +39,9 @@ typedef struct qv_net_config {
     int utterances;  /* in the feature matrix */
     bool measure;    /* lower the list MEASURE, too */
 } qv_net_config;
+
+/* Values a frame of the feature matrix. */
+static inline int qv_net_values(const qv_net_config *c) { return c->mels * (c->channels > 1 ? c->channels : 1); }
 
 /* A lowered network: the program and the buffers that the host deals with. */
 typedef struct qv_net {

@@ -81,7 +81,7 @@ done:
 
 static bool same_front_end(const qv_feature_config *a, const qv_feature_config *b)
 {
-    return a->kind == b->kind && a->rate == b->rate && a->window == b->window && a->hop == b->hop && a->fft == b->fft && a->mels == b->mels &&
+    return a->kind == b->kind && a->channels == b->channels && a->rate == b->rate && a->window == b->window && a->hop == b->hop && a->fft == b->fft && a->mels == b->mels &&
            a->low == b->low && a->high == b->high && a->floor == b->floor && a->trim == b->trim &&
            a->loudness == b->loudness;
 }

@@ -393,6 +393,9 @@ static qv_status check_network(qv_ctx *ctx, const qv_checkpoint *c)
     qv_net_config config = qv_settings_net(&c->settings);
     config.classes = c->n_classes;
     config.utterances = config.norms = 1;
+    qv_feature_config features = qv_settings_features(&c->settings);
+    status = features.kind == QV_KIND_MEL && features.channels <= 1 ? QV_OK : qv_feature_check(ctx, &features);
+    if (status != QV_OK) return qv_fail_prefix(ctx, QV_ERR_DATA, "%s: metadata \"settings\"", c->path);
     if (window_values(&c->settings) > MAX_VALUES)
         return qv_fail(ctx, QV_ERR_DATA, "%s: patches of %d frames with %d bands in %d channels are too large", c->path,
                        config.frames, config.mels, config.width);

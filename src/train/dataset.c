@@ -43,6 +43,23 @@ static void each_recording(qv_dataset *d, const bool *in_training, bool corpus, 
     }
 }
 
+/* Every pixel of an image is measured by its channel's mean and deviation: the mean of these sums over the columns. */
+static void pool_columns(double *sum, size_t values, size_t channels)
+{
+    for (size_t c = 0; c < channels; c++) {
+        double all = 0;
+        for (size_t j = c; j < values; j += channels) all += sum[j];
+        for (size_t j = c; j < values; j += channels) sum[j] = all / (double)(values / channels);
+    }
+}
+
+static void pool_images(const qv_dataset *d, double *sums)
+{
+    const qv_feature_config *c = &d->features->config;
+    for (int r = 0; c->kind == QV_KIND_IMAGE && r < d->norms; r++)
+        pool_columns(sums + (size_t)r * (size_t)c->mels, (size_t)c->mels, (size_t)c->channels);
+}
+
 static qv_status compute_norm(qv_ctx *ctx, qv_dataset *d, const bool *in_training, bool corpus)
 {
     qv_status status = QV_OK;
@@ -52,10 +69,12 @@ static qv_status compute_norm(qv_ctx *ctx, qv_dataset *d, const bool *in_trainin
     QV_TRY(qv_alloc(ctx, &s.square, rows * mels, sizeof *s.square));
     QV_TRY(qv_alloc(ctx, &s.count, rows, sizeof *s.count));
     each_recording(d, in_training, corpus, &s, NULL);
+    pool_images(d, s.sum);
     for (size_t r = 0; r < rows; r++)
         for (size_t j = 0; j < mels; j++)
             d->norm[r * 2 * mels + j] = (float)(s.count[r] ? s.sum[r * mels + j] / (double)s.count[r] : 0);
     each_recording(d, in_training, corpus, &s, d->norm);
+    pool_images(d, s.square);
     for (size_t r = 0; r < rows; r++)
         for (size_t j = 0; j < mels; j++) {
             double deviation = s.count[r] ? sqrt(s.square[r * mels + j] / (double)s.count[r]) : 1;

@@ -259,27 +259,49 @@ static qv_status export_op(exporter *x, const qv_op *op)
     }
 }
 
-/* From the graph's input to the program's: normalized, with an axis of one channel. */
-static qv_status export_input(exporter *x)
+/* Rows of values, (value - mean) * scale; of images a row has its columns and channels as two axes. */
+static qv_status export_norm_of_input(exporter *x, const char **in)
 {
     const qv_net_config *n = &x->net->config;
-    const float *norm = x->c->norm;
-    const char *in = x->c->settings.kind == QV_KIND_MEL ? "log_mel" : "frames";
+    const int64_t values = qv_net_values(n), image[] = {1, 1, n->mels, n->channels}, frame[] = {1, 1, values};
+    bool is_image = x->c->settings.kind == QV_KIND_IMAGE;
+    const int64_t *dims = is_image ? image : frame;
+    size_t n_dims = is_image ? 4 : 3;
     double *row = NULL;
-    qv_onnx_input(&x->g, in, DIMS(n->frames, n->mels));
-    if (norm) {
-        qv_status status = qv_alloc(x->ctx, &row, 2 * (size_t)n->mels, sizeof *row);
-        if (status != QV_OK) return status;
-        for (int j = 0; j < 2 * n->mels; j++) row[j] = norm[j];
-        qv_onnx_floats(&x->g, "norm.mean", DIMS(1, 1, n->mels), row);
-        qv_onnx_floats(&x->g, "norm.scale", DIMS(1, 1, n->mels), row + n->mels);
-        qv_onnx_node(&x->g, "Sub", NAMES(in, "norm.mean"), NAMES("centered"), NULL);
-        qv_onnx_node(&x->g, "Mul", NAMES("centered", "norm.scale"), NAMES("normalized"), NULL);
-        in = "normalized";
-        free(row);
+    if (!x->c->norm) return QV_OK;
+    qv_status status = qv_alloc(x->ctx, &row, 2 * (size_t)values, sizeof *row);
+    if (status != QV_OK) return status;
+    for (int64_t j = 0; j < 2 * values; j++) row[j] = x->c->norm[j];
+    qv_onnx_floats(&x->g, "norm.mean", dims, n_dims, row);
+    qv_onnx_floats(&x->g, "norm.scale", dims, n_dims, row + values);
+    qv_onnx_node(&x->g, "Sub", NAMES(*in, "norm.mean"), NAMES("centered"), NULL);
+    qv_onnx_node(&x->g, "Mul", NAMES("centered", "norm.scale"), NAMES("normalized"), NULL);
+    *in = "normalized";
+    free(row);
+    return QV_OK;
+}
+
+/* From the graph's input to the program's: normalized, and with its channels where ONNX wants them. */
+static qv_status export_input(exporter *x)
+{
+    static const char *const names[] = {"log_mel", "frames", "image"};
+    const qv_net_config *n = &x->net->config;
+    const char *in = names[x->c->settings.kind], *out = name_of(x, x->net->eval_input);
+    bool is_image = x->c->settings.kind == QV_KIND_IMAGE;
+    if (is_image)
+        qv_onnx_input(&x->g, in, DIMS(n->frames, n->mels, n->channels));
+    else
+        qv_onnx_input(&x->g, in, DIMS(n->frames, n->mels));
+    qv_status status = export_norm_of_input(x, &in);
+    if (status != QV_OK) return status;
+    if (is_image) {
+        qv_buf order = {0};
+        qv_onnx_ints(&order, "perm", DIMS(0, 3, 1, 2));
+        qv_onnx_node(&x->g, "Transpose", NAMES(in), NAMES(out), &order);
+    } else {
+        qv_onnx_int64s(&x->g, "channel_axis", (int64_t[]){1}, 1);
+        qv_onnx_node(&x->g, "Unsqueeze", NAMES(in, "channel_axis"), NAMES(out), NULL);
     }
-    qv_onnx_int64s(&x->g, "channel_axis", (int64_t[]){1}, 1);
-    qv_onnx_node(&x->g, "Unsqueeze", NAMES(in, "channel_axis"), NAMES(name_of(x, x->net->eval_input)), NULL);
     return QV_OK;
 }
 
@@ -317,11 +339,12 @@ static qv_status add_metadata(exporter *x)
         {"features.low", s->low},     {"features.high", s->high},     {"features.floor", s->floor},
         {"features.trim", s->trim},
     };
+    static const char *const kinds[] = {"mel", "npy", "image"};
     bool sound = s->kind == QV_KIND_MEL;
-    size_t n = sound ? sizeof numbers / sizeof *numbers : 3;
+    size_t n = sound ? sizeof numbers / sizeof *numbers : s->kind == QV_KIND_NPY ? 3 : 2;
     qv_onnx_metadata(&x->g, "quaver", QV_VERSION);
     qv_onnx_metadata(&x->g, "format_version", "1");
-    qv_onnx_metadata(&x->g, "features.kind", sound ? "mel" : "npy");
+    qv_onnx_metadata(&x->g, "features.kind", kinds[s->kind]);
     for (size_t i = 0; i < n; i++) add_real(x, numbers[i].key, numbers[i].value);
     if (sound) qv_onnx_metadata(&x->g, "features.loudness", s->loudness == QV_LOUDNESS_RMS ? "rms" : "none");
     qv_onnx_metadata(&x->g, "features.normalize", qv_normalization_name(s->normalize));

@@ -73,6 +73,11 @@ qv_status qv_predictor_open_speaker(qv_ctx *ctx, qv_predictor **out, const char 
     *out = NULL;
     QV_TRY(qv_alloc(ctx, &p, 1, sizeof *p));
     QV_TRY(qv_checkpoint_open(ctx, &p->checkpoint, checkpoint));
+    if (p->checkpoint->settings.kind == QV_KIND_IMAGE) {
+        status = qv_fail(ctx, QV_ERR_UNSUPPORTED, "%s judges images: quaver eval and quaver predict --manifest FOLDER take those",
+                         checkpoint);
+        goto done;
+    }
     bool by_speaker = p->checkpoint->settings.normalize == QV_NORM_SPEAKER;
     if (by_speaker && !stats) {
         status = qv_fail(ctx, QV_ERR_UNSUPPORTED,

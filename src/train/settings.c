@@ -28,13 +28,14 @@ typedef struct setting {
 static const setting table[] = {
     {"corpus.manifest", TEXT, AT(manifest), "", 0, 0, {0}, false, "CSV with file, speaker, emotion; several: a.csv,b.csv"},
     {"corpus.labels", TEXT, AT(labels), "", 0, 0, {0}, false, "select and merge classes: anger,joy=happiness; | between those of several manifests"},
-    {"features.kind", CHOICE, AT(kind), "mel", 0, 0, {"mel", "npy"}, false,
-     "mel: of sound; npy: frames from files, which names in .npy choose by themselves"},
+    {"features.kind", CHOICE, AT(kind), "mel", 0, 0, {"mel", "npy", "image"}, false,
+     "mel: of sound; npy: frames from files; image: rows of images. Names in .npy and folders of images choose by themselves"},
     {"features.rate", INT, AT(rate), "16000", 1000, 192000, {0}, false, "Hz; recordings are resampled to it"},
     {"features.window", REAL, AT(window), "0.025", 0.001, 1, {0}, false, "seconds a frame"},
     {"features.hop", REAL, AT(hop), "0.02", 0.001, 1, {0}, false, "seconds from frame to frame; of kind npy those of the files, 0.01 for openSMILE's"},
     {"features.fft", INT, AT(fft), "512", 16, 65536, {0}, false, "points, a power of two"},
-    {"features.mels", INT, AT(mels), "64", 1, 4096, {0}, false, "mel bands; of kind npy the values a frame that the files have"},
+    {"features.mels", INT, AT(mels), "64", 1, 4096, {0}, false, "mel bands; of other kinds the values a frame that the files have"},
+    {"features.channels", INT, AT(channels), "1", 1, 4, {0}, false, "of images, as the files have; a frame holds those of a column side by side"},
     {"features.low", REAL, AT(low), "0", 0, 96000, {0}, false, "Hz, lowest band's lower edge"},
     {"features.high", REAL, AT(high), "8000", 1, 96000, {0}, false, "Hz, highest band's upper edge"},
     {"features.floor", REAL, AT(floor), "1e-10", 1e-30, 1, {0}, false, "mel energies below count as this"},
@@ -85,6 +86,8 @@ static const setting table[] = {
     {"augment.time_width", REAL, AT(time_width), "0.2", 0, 60, {0}, false, "seconds, each of them at most"},
     {"augment.mel_masks", INT, AT(mel_masks), "0", 0, QV_MASKS, {0}, false, "so many runs of mel bands are blanked"},
     {"augment.mel_width", INT, AT(mel_width), "6", 0, 1024, {0}, false, "bands, each of them at most"},
+    {"augment.pad", INT, AT(pad), "0", 0, 64, {0}, false, "pixels: images move by up to so many either way, zeros moving in"},
+    {"augment.flip", BOOL, AT(flip), "no", 0, 0, {0}, false, "every other image, by chance, is mirrored left to right"},
     {"split.mode", CHOICE, AT(split), "speakers", 0, 0, {"speakers", "random"}, false,
      "random: speakers are on both sides, results are too good"},
     {"split.folds", TEXT, AT(folds), "", 0, 0, {0}, false, "speaker, session, corpus, a number, column, or a fold file; empty: one split"},
@@ -407,6 +410,7 @@ void qv_settings_move(qv_settings *s, qv_device device, char *gpu)
 qv_feature_config qv_settings_features(const qv_settings *s)
 {
     return (qv_feature_config){.kind = (qv_feature_kind)s->kind, .rate = s->rate, .window = s->window, .hop = s->hop, .fft = s->fft, .mels = s->mels,
+                               .channels = s->channels, .rows = s->kind == QV_KIND_IMAGE ? s->patch_frames : 0,
                                .low = s->low, .high = s->high, .floor = s->floor, .trim = s->trim,
                                .loudness = (qv_loudness)s->loudness};
 }
@@ -417,13 +421,27 @@ int qv_settings_patch_frames(const qv_settings *s)
     return n > 0 ? n : 1;
 }
 
-/* Some augmentations are about the energies of mel bands. */
+/* Some augmentations have a meaning for one kind of features alone. */
 static qv_status check_augmentation(qv_ctx *ctx, const qv_settings *s)
 {
-    if (s->kind == QV_KIND_MEL || (s->warp <= 0 && s->gain <= 0)) return QV_OK;
-    return qv_fail(ctx, QV_ERR_USAGE, "augment.%s = %g: it %s; frames from .npy files are none (speed, masks and mixup work on them)",
-                   s->warp > 0 ? "warp" : "gain", s->warp > 0 ? s->warp : s->gain,
-                   s->warp > 0 ? "moves along mel bands" : "adds decibels to log-mel energies");
+    static const char *const files[] = {"sound", "frames from .npy files", "images"};
+    enum { MEL = 1 << QV_KIND_MEL, NPY = 1 << QV_KIND_NPY, IMAGE = 1 << QV_KIND_IMAGE };
+    const struct {
+        const char *name;
+        double value;
+        int kinds;
+        const char *why;
+    } rows[] = {{"warp", s->warp, MEL, "moves along mel bands"},
+                {"gain", s->gain, MEL, "adds decibels to log-mel energies"},
+                {"speed", s->speed, MEL | NPY, "stretches time"},
+                {"voices", s->voices, MEL | NPY, "takes one speaker for another"},
+                {"pad", s->pad, IMAGE, "moves images"},
+                {"flip", s->flip, IMAGE, "mirrors images"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (rows[i].value > 0 && !(rows[i].kinds & 1 << s->kind))
+            return qv_fail(ctx, QV_ERR_USAGE, "augment.%s = %g: it %s, and makes no sense of %s", rows[i].name,
+                           rows[i].value, rows[i].why, files[s->kind]);
+    return QV_OK;
 }
 
 qv_status qv_settings_detect(qv_ctx *ctx, qv_settings *s, const qv_manifest *m)
@@ -433,6 +451,8 @@ qv_status qv_settings_detect(qv_ctx *ctx, qv_settings *s, const qv_manifest *m)
     if (status != QV_OK) return status;
     s->kind = (int)c.kind;
     s->mels = c.mels;
+    s->channels = c.kind == QV_KIND_IMAGE ? c.channels : 1;
+    if (c.kind == QV_KIND_IMAGE) s->patch_frames = c.rows; /* it is shown whole */
     return check_augmentation(ctx, s);
 }
 
@@ -445,7 +465,9 @@ static qv_gather_attr augmentation(const qv_settings *s)
                             .time_masks = s->time_masks,
                             .time_width = (int32_t)lround(s->time_width / s->hop),
                             .mel_masks = s->mel_masks,
-                            .mel_width = s->mel_width};
+                            .mel_width = s->mel_width,
+                            .pad = s->pad,
+                            .flip = s->flip};
 }
 
 qv_net_config qv_settings_net(const qv_settings *s)
@@ -463,7 +485,8 @@ qv_net_config qv_settings_net(const qv_settings *s)
                            .bn_eps = (float)s->bn_eps,
                            .bn_momentum = (float)s->bn_momentum,
                            .frames = qv_settings_patch_frames(s),
-                           .mels = s->mels,
+                           .mels = s->mels / s->channels,
+                           .channels = s->channels,
                            .batch = s->batch,
                            .smoothing = (float)s->smoothing,
                            .augment = augmentation(s),

@@ -22,7 +22,7 @@ typedef struct qv_settings {
     /* [corpus] */
     char *manifest, *labels;
     /* [features] */
-    int kind, rate, fft, mels, loudness, normalize;
+    int kind, rate, fft, mels, channels, loudness, normalize;
     double window, hop, low, high, floor, trim;
     /* [patch] */
     double patch_seconds;
@@ -40,7 +40,7 @@ typedef struct qv_settings {
     uint64_t seed;
     char *init_from;
     /* [augment] */
-    int time_masks, mel_masks, mel_width;
+    int time_masks, mel_masks, mel_width, pad, flip;
     double speed, warp, gain, voices, time_width;
     /* [split] */
     char *folds;

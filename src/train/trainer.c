@@ -167,7 +167,7 @@ done:
 
 qv_status qv_trainer_use(qv_ctx *ctx, qv_trainer *t, const qv_dataset *d)
 {
-    size_t mels = (size_t)t->net->config.mels;
+    size_t mels = (size_t)qv_net_values(&t->net->config);
     size_t norm_bytes = (size_t)d->rows * 2 * mels * sizeof *d->norm;
     size_t frames = (size_t)d->features->frames;
     t->data = d;

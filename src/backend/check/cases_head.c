@@ -182,17 +182,22 @@ void qv_bound_sgd(const qv_problem *p, const qv_tensor *expect, double *const *b
 /* Recordings shorter than the patch, as long, longer by one, and much longer. */
 void qv_make_gather(qv_maker *m)
 {
-    static const int patches[][2] = {{1, 1}, {8, 3}, {16, 16}, {64, 33}, {20, 64}};
+    static const int patches[][3] = {{1, 1, 1}, {8, 3, 3}, {16, 16, 1}, {64, 33, 1}, {20, 64, 1}, {9, 8, 4}};
     enum { RECORDINGS = 11, SET = 7, NORMS = 3, BATCH = 9 };
     qv_problem *p = m->p;
-    int i = qv_pick(m, 5), t = patches[i][0], mels = patches[i][1], mode = qv_pick(m, 3);
+    int i = qv_pick(m, 6), t = patches[i][0], bands = patches[i][1], mode = qv_pick(m, 3), mels = bands * patches[i][2];
     qv_pick_exact(m);
-    qv_describe(m, " %d frames x %d mels %s", t, mels,
+    qv_describe(m, " %d frames x %d mels x %d %s", t, bands, patches[i][2],
                 (const char *[]){"drawn", "drawn at a later step", "windows"}[mode]);
-    bool augmented = mode < 2 && qv_pick(m, 2), mixed = qv_pick(m, 2);
+    int augmented = mode < 2 ? qv_pick(m, 3) : 0;
+    bool mixed = qv_pick(m, 2);
     p->op.a.gather = (qv_gather_attr){.windows = mode == 2};
     if (mixed) qv_describe(m, " mixed");
-    if (augmented) {
+    if (augmented == 2) {
+        qv_describe(m, " moved and mirrored");
+        p->op.a.gather = (qv_gather_attr){.pad = 2, .flip = 1, .mel_masks = 1, .mel_width = 2};
+    }
+    if (augmented == 1) {
         qv_describe(m, " augmented");
         p->op.a.gather = (qv_gather_attr){.speed = 13107,
                                           .warp = 9830,
@@ -235,7 +240,7 @@ void qv_make_gather(qv_maker *m)
         int32_t *order = qv_room(&p->in[4], sizeof *order);
         for (int k = 0; order && k < 2 * SET; k++) order[k] = (k * 3 + k / SET) % RECORDINGS;
     }
-    p->out[0] = qv_shape(BATCH, t, mels, 1);
+    p->out[0] = qv_shape(BATCH, t, bands, patches[i][2]);
     p->out[1] = qv_vector(BATCH);
     if (!mixed) return;
     p->in[6] = qv_vector(QV_QUANTILES);

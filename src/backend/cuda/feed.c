@@ -48,7 +48,8 @@ qv_status qv_feed_new(qv_ctx *ctx, cuda_exec *e, const float *frames)
     void *pinned = NULL, *slots = NULL;
     if (!g) return QV_OK;
     const qv_buffer *x = &e->base.p->buffers[g->out[0]];
-    f->batch = (size_t)x->n, f->patch = (size_t)x->h, f->mels = (size_t)x->w;
+    f->batch = (size_t)x->n, f->patch = (size_t)x->h, f->mels = (size_t)x->w * (size_t)x->c;
+    f->channels = x->c;
     f->utts_at = round_up(f->batch * f->patch * f->mels * sizeof(float));
     f->windows_at = f->utts_at + round_up(f->batch * sizeof(qv_utterance));
     f->bytes = f->windows_at + round_up(f->batch * sizeof(qv_window));
@@ -96,9 +97,11 @@ void qv_feed_gather(const cuda_exec *e, qv_cuda_op *b)
 static void put_frame(const qv_feed *f, float *to, const qv_patch *p, const float *mean, int32_t t)
 {
     const float *from = f->frames + qv_patch_frame(p, t) * f->mels;
-    bool blank = qv_in_spans(p->time, t);
-    for (int32_t m = 0; m < (int32_t)f->mels; m++)
-        to[m] = blank || qv_in_spans(p->mel, m) ? mean[m] : from[qv_patch_mel(p, m, (int32_t)f->mels)] + p->gain;
+    bool blank = qv_patch_blank(p, t);
+    for (int32_t i = 0; i < (int32_t)f->mels; i++) {
+        int32_t at = qv_patch_value(p, i, (int32_t)f->mels / f->channels, f->channels);
+        to[i] = blank || at < 0 || qv_in_spans(p->mel, i / f->channels) ? mean[i] : from[at] + p->gain;
+    }
 }
 
 /* Patch n: as a recording of its own, whose only window is all of it. */
@@ -128,7 +131,7 @@ static void put_batch(const cuda_exec *e, qv_list list, char *to)
         qv_patch p = list != QV_LIST_TRAIN
                          ? qv_patch_given(utts, ((const qv_window *)e->mirror[g->in[WINDOWS]])[n])
                          : qv_patch_drawn(s, utts, e->mirror[g->in[ORDER]], &g->a.gather, s->first + (uint32_t)n,
-                                          (int32_t)f->patch, (int32_t)f->mels);
+                                          (int32_t)f->patch, (int32_t)f->mels / f->channels);
         put_patch(f, to, n, &p, e->mirror[g->in[NORM]]);
     }
 }

@@ -98,7 +98,8 @@ typedef struct qv_range {
 typedef struct qv_feed {
     const float *frames;               /* of the host; NULL: the features are resident */
     size_t utts_at, windows_at, bytes; /* in a batch */
-    size_t batch, patch, mels;
+    size_t batch, patch, mels; /* mels: values a frame, of `channels` a band */
+    int32_t channels;
     char *pinned, *slots, *at_hand; /* two, two and one batch */
     cudaStream_t stream;
     cudaEvent_t filled[2], emptied[2];

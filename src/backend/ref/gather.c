@@ -1,14 +1,15 @@
 #include "backend/ref/ref.h"
 #include "kernels/patch.h"
 
-/* Element of a patch: frame t, band m of what the patch shows. norm: [2][mels]. */
-static qv_real patch_value(const qv_patch *v, const float *feats, const float *norms, int32_t t, int32_t m,
-                           int32_t mels)
+/* Element i of frame t of what the patch shows; a band has several of images. norm: [2][mels * channels]. */
+static qv_real patch_value(const qv_patch *v, const float *feats, const float *norms, int32_t t, int32_t i,
+                           int32_t mels, int32_t channels)
 {
-    if (v->frames == 0 || qv_in_spans(v->time, t) || qv_in_spans(v->mel, m)) return 0;
-    const float *norm = norms + (size_t)v->norm * 2 * (size_t)mels;
-    qv_real value = feats[qv_patch_frame(v, t) * (size_t)mels + (size_t)qv_patch_mel(v, m, mels)];
-    return (value + (qv_real)v->gain - (qv_real)norm[m]) * (qv_real)norm[mels + m];
+    int32_t values = mels * channels, from = qv_patch_value(v, i, mels, channels);
+    if (qv_patch_blank(v, t) || qv_in_spans(v->mel, i / channels) || from < 0) return 0;
+    const float *norm = norms + (size_t)v->norm * 2 * (size_t)values;
+    qv_real value = feats[qv_patch_frame(v, t) * (size_t)values + (size_t)from];
+    return (value + (qv_real)v->gain - (qv_real)norm[i]) * (qv_real)norm[values + i];
 }
 
 int QV_REF(gather)(const qv_call *call, size_t *need)
@@ -22,7 +23,7 @@ int QV_REF(gather)(const qv_call *call, size_t *need)
     const qv_gather_attr *a = &call->op->a.gather;
     qv_real *x = call->out[0].data, *share = call->out[3].data;
     int32_t *labels = call->out[1].data, *others = call->out[2].data;
-    int32_t frames = call->out[0].h, mels = call->out[0].w;
+    int32_t frames = call->out[0].h, mels = call->out[0].w, channels = call->out[0].c, values = mels * channels;
     for (uint32_t n = 0; n < (uint32_t)call->out[0].n; n++) {
         uint32_t row = state->first + n;
         qv_patch v =
@@ -38,10 +39,10 @@ int QV_REF(gather)(const qv_call *call, size_t *need)
         }
         labels[n] = v.label;
         for (int32_t t = 0; t < frames; t++)
-            for (int32_t m = 0; m < mels; m++) {
-                qv_real own = patch_value(&v, feats, norms, t, m, mels);
-                if (quantiles) own = l * own + (1 - l) * patch_value(&w, feats, norms, t, m, mels);
-                x[((size_t)n * (size_t)frames + (size_t)t) * (size_t)mels + (size_t)m] = own;
+            for (int32_t i = 0; i < values; i++) {
+                qv_real own = patch_value(&v, feats, norms, t, i, mels, channels);
+                if (quantiles) own = l * own + (1 - l) * patch_value(&w, feats, norms, t, i, mels, channels);
+                x[((size_t)n * (size_t)frames + (size_t)t) * (size_t)values + (size_t)i] = own;
             }
     }
     return QV_OK;
