@@ -35,12 +35,13 @@ const struct option *qv_cli_export_options(void);
 const struct option *qv_cli_import_options(void);
 const struct option *qv_cli_report_options(void);
 const struct option *qv_cli_compare_options(void);
+const struct option *qv_cli_doctor_options(void);
 
 /* All commands, ended by a name that is NULL. */
 typedef struct qv_command {
     const char *name, *help;
     qv_status (*run)(qv_ctx *ctx, int argc, char **argv);
-    const struct option *(*options)(void); /* NULL: only --help */
+    const struct option *(*options)(void);
 } qv_command;
 extern const qv_command qv_commands[];
 
@@ -57,6 +58,13 @@ qv_status qv_cli_overrides(qv_ctx *ctx, qv_settings *s, int *argc, char **argv);
 /* A device's name ("cuda:1": *gpu is the rest of the text, else NULL), a number of threads. */
 qv_status qv_cli_device(qv_ctx *ctx, char *text, qv_device *out, char **gpu);
 qv_status qv_cli_threads(qv_ctx *ctx, const char *text, int *out);
+
+/* One object of JSON to standard output; takes root over. QV_ERR_DATA where that is NULL: a text was not UTF-8, or no
+ * memory. */
+struct json_t;
+qv_status qv_cli_print_json(qv_ctx *ctx, struct json_t *root);
+/* The name of a file that was written: the line, or {"file": ...}. */
+qv_status qv_cli_print_path(qv_ctx *ctx, bool json, const char *path);
 
 /* "quaver train ..." with quotes where a shell needs them. */
 void qv_cli_quote(qv_buf *b, int argc, char **argv);

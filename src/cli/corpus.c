@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/io.h"
+#include "base/json.h"
 #include "cli/cli.h"
 #include "data/import.h"
 #include "data/labels.h"
@@ -33,6 +35,8 @@ static const char help_text[] =
     "      --tables DIR      where the corpus's label files are, if not below its own folder\n"
     "      --channel N       take this channel of recordings with several, instead of their average\n"
     "  -n, --dry-run         report only, write no manifest\n"
+    "      --json            the result as one JSON object: file, recordings, speakers, classes, complete, duplicates,\n"
+    "                        unknown; of list: recipes. The manifest then needs --out, or -n\n"
     "  -h, --help\n"
     "of import:\n"
     "      --root DIR        where relative paths start (the list's folder; kaldi: here)\n"
@@ -50,6 +54,7 @@ static const struct option options[] = {
     {"labels", required_argument, NULL, 'l'},
     {"pattern", required_argument, NULL, 'p'},
     {"dry-run", no_argument, NULL, 'n'},
+    {"json", no_argument, NULL, 'J'},
     {"help", no_argument, NULL, 'h'},
     {"lenient", no_argument, NULL, OPT_LENIENT},
     {"unique", no_argument, NULL, OPT_UNIQUE},
@@ -73,7 +78,7 @@ typedef struct arguments {
     char *labels;            /* without files */
     qv_corpus_options corpus;
     qv_synth_options synth;
-    bool dry_run, help;
+    bool dry_run, help, json;
     const char *of_scan, *of_import, *of_synth; /* the last option given that only these ways take */
 } arguments;
 
@@ -113,7 +118,7 @@ static qv_status take_option(qv_ctx *ctx, arguments *a, int c)
 {
     qv_status status = QV_OK;
     uint64_t n = 0;
-    if (c != 'h') *(c >= OPT_SPEAKERS ? &a->of_synth : c >= OPT_ROOT ? &a->of_import : &a->of_scan) = option_name(c);
+    if (c != 'h' && c != 'J') *(c >= OPT_SPEAKERS ? &a->of_synth : c >= OPT_ROOT ? &a->of_import : &a->of_scan) = option_name(c);
     switch (c) {
     case 'o':
         a->out = optarg;
@@ -126,6 +131,9 @@ static qv_status take_option(qv_ctx *ctx, arguments *a, int c)
         break;
     case 'n':
         a->dry_run = true;
+        break;
+    case 'J':
+        a->json = true;
         break;
     case 'h':
         a->help = true;
@@ -212,12 +220,58 @@ static void print_list(void)
     printf("synth\n    the embedded corpus: written into DIR, with its manifest.csv\n");
 }
 
+static qv_status print_list_json(qv_ctx *ctx)
+{
+    json_t *list = json_array();
+    int failed = !list;
+    for (size_t i = 0; i < qv_n_recipes && !failed; i++) {
+        const qv_recipe *r = &qv_recipes[i];
+        json_t *row = json_pack("{s:s, s:s}", "name", r->name, "title", r->title);
+        if (r->recordings) failed |= json_object_set_new(row, "recordings", json_integer((json_int_t)r->recordings));
+        if (r->expected) failed |= json_object_set_new(row, "expected", json_string(r->expected));
+        if (r->notes) failed |= json_object_set_new(row, "notes", json_string(r->notes));
+        failed |= json_array_append_new(list, row);
+    }
+    json_t *root = failed ? NULL : json_pack("{s:O}", "recipes", list);
+    json_decref(list);
+    return qv_cli_print_json(ctx, root);
+}
+
+/* What was found, as one object. */
+static qv_status print_found(qv_ctx *ctx, const arguments *a, const qv_manifest *m, const qv_corpus_report *r)
+{
+    size_t *count;
+    qv_status status = qv_alloc(ctx, &count, (size_t)m->n_classes, sizeof *count);
+    if (status != QV_OK) return status;
+    for (size_t i = 0; i < m->n; i++)
+        if (m->items[i].label >= 0) count[m->items[i].label]++;
+    json_t *classes = json_object(), *unknown = qv_json_names(r->unknown, r->n_unknown), *root = NULL;
+    int failed = 0;
+    for (int c = 0; c < m->n_classes; c++)
+        failed |= json_object_set_new(classes, m->classes[c], json_integer((json_int_t)count[c]));
+    if (!failed && classes && unknown)
+        root = json_pack("{s:s?, s:I, s:i, s:O, s:b, s:I, s:O}", "file", a->dry_run ? NULL : a->out, "recordings",
+                         (json_int_t)m->n, "speakers", m->n_speakers, "classes", classes, "complete", r->complete,
+                         "duplicates", (json_int_t)r->duplicates, "unknown", unknown);
+    json_decref(classes);
+    json_decref(unknown);
+    free(count);
+    return qv_cli_print_json(ctx, root);
+}
+
 static qv_status run_synth(qv_ctx *ctx, const arguments *a)
 {
     const char *wrong = a->of_scan ? a->of_scan : a->of_import;
     if (wrong) return qv_fail(ctx, QV_ERR_USAGE, "--%s does not go with synth", wrong);
     qv_status status = qv_synth_corpus(ctx, a->dir, &a->synth);
-    if (status == QV_OK) {
+    if (status == QV_OK && a->json) {
+        char *path;
+        status = qv_path_join(ctx, &path, a->dir, "manifest.csv");
+        if (status == QV_OK)
+            status = qv_cli_print_json(ctx, json_pack("{s:s, s:i, s:i}", "file", path, "recordings",
+                                                      a->synth.speakers * a->synth.sentences * 4, "speakers", a->synth.speakers));
+        free(path);
+    } else if (status == QV_OK) {
         qv_info(ctx, "%s/manifest.csv: %d speakers, %d sentences, 4 emotions, %d recordings", a->dir, a->synth.speakers,
                 a->synth.sentences, a->synth.speakers * a->synth.sentences * 4);
     }
@@ -253,8 +307,13 @@ static qv_status run_scan(qv_ctx *ctx, arguments *a)
         QV_TRY(qv_labels_expand(ctx, &a->labels, a->corpus.labels));
         a->corpus.labels = a->labels;
     }
+    if (a->json && !a->out && !a->dry_run) {
+        status = qv_fail(ctx, QV_ERR_USAGE, "--json takes standard output: the manifest needs --out FILE, or -n");
+        goto done;
+    }
     QV_TRY(find_recordings(ctx, a, &m, &report));
     if (!a->dry_run) QV_TRY(qv_manifest_write(ctx, m, a->out, stdout));
+    if (a->json) QV_TRY(print_found(ctx, a, m, &report));
 done:
     if (report.text.data) fputs(report.text.data, stderr);
     if (status == QV_OK && a->out && !a->dry_run) fprintf(stderr, "wrote %s\n", a->out);
@@ -272,7 +331,10 @@ qv_status qv_cmd_corpus(qv_ctx *ctx, int argc, char **argv)
         fputs(help_text, stdout);
         for (size_t i = 0; i < qv_n_recipes; i++) printf("  %-22s %s\n", qv_recipes[i].name, qv_recipes[i].title);
     } else if (strcmp(a.recipe, "list") == 0 && !a.dir) {
-        print_list();
+        if (a.json)
+            status = print_list_json(ctx);
+        else
+            print_list();
     } else {
         status = strcmp(a.recipe, "synth") == 0 ? run_synth(ctx, &a) : run_scan(ctx, &a);
     }

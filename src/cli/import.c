@@ -19,12 +19,14 @@ static const char help_text[] =
     "  -c, --config FILE      settings of the network and its features, in INI form\n"
     "      --classes LIST     names, in the order of the network's outputs\n"
     "  -o, --out CKPT         what to write\n"
+    "      --json             the result as one JSON object: file\n"
     "  -h, --help             this text\n";
 
 static const struct option options[] = {
     {"weights", required_argument, NULL, 'w'}, {"map", required_argument, NULL, 'M'},
     {"config", required_argument, NULL, 'c'},  {"classes", required_argument, NULL, 'C'},
-    {"out", required_argument, NULL, 'o'},     {"help", no_argument, NULL, 'h'},
+    {"out", required_argument, NULL, 'o'},     {"json", no_argument, NULL, 'J'},
+    {"help", no_argument, NULL, 'h'},
     {0},
 };
 
@@ -33,12 +35,12 @@ const struct option *qv_cli_import_options(void) { return options; }
 typedef struct arguments {
     const char *config, *classes, *out;
     qv_import import;
-    bool help;
+    bool help, json;
 } arguments;
 
 static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
 {
-    static const char *const names[] = {"--weights", "--map", "--config", "--classes", "--out", "--help"};
+    static const char *const names[] = {"--weights", "--map", "--config", "--classes", "--out", "--json", "--help"};
     opterr = 0;
     for (int c; (c = getopt_long(argc, argv, "w:M:c:o:h", options, NULL)) != -1;) {
         switch (c) {
@@ -47,6 +49,7 @@ static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
         case 'c': a->config = optarg; break;
         case 'C': a->classes = optarg; break;
         case 'o': a->out = optarg; break;
+        case 'J': a->json = true; break;
         case 'h': a->help = true; return QV_OK;
         default: return qv_cli_bad_option(ctx, argc, argv, names, sizeof names / sizeof *names);
         }
@@ -101,7 +104,7 @@ qv_status qv_cmd_import(qv_ctx *ctx, int argc, char **argv)
     a.import.settings = &settings;
     QV_TRY(split_classes(ctx, a.classes, &a.import.classes, &a.import.n_classes));
     QV_TRY(qv_import_write(ctx, &a.import, a.out));
-    printf("%s\n", a.out);
+    status = qv_cli_print_path(ctx, a.json, a.out);
 done:
     for (int i = 0; i < a.import.n_classes; i++) free(a.import.classes[i]);
     free(a.import.classes);

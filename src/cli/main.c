@@ -23,7 +23,7 @@ const qv_command qv_commands[] = {
     {"export", "write a checkpoint as an ONNX file", qv_cmd_export, qv_cli_export_options},
     {"import-checkpoint", "make a checkpoint of weights from elsewhere", qv_cmd_import, qv_cli_import_options},
     {"selftest", "compare this program on this machine with the reference", qv_cmd_selftest, qv_cli_selftest_options},
-    {"doctor", "what this program is made of and what it finds here", qv_cmd_doctor, NULL},
+    {"doctor", "what this program is made of and what it finds here", qv_cmd_doctor, qv_cli_doctor_options},
     {0},
 };
 enum { COMMANDS = sizeof qv_commands / sizeof *qv_commands - 1 };
@@ -128,7 +128,7 @@ static void print_help(void)
     fputs("  help              `quaver help TOPIC`: a command, or one of\n                   ", stdout);
     for (int i = 0; qv_topics[i]; i++) printf("%s%s", i ? ", " : "", qv_topics[i]);
     puts("\n  completion        `quaver completion bash` or zsh: for the shell\n\n"
-         "Everywhere: -q, --quiet no progress; -v, --verbose more of it; --version.\n"
+         "Everywhere: -q, --quiet no progress; -v, --verbose more of it; --json the result as JSON; --version.\n"
          "Results go to standard output, messages to standard error. Exit code 0: done, 1: failed, 2: wrong words.");
 }
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "cli/cli.h"
 #include "train/speaker.h"
 
@@ -19,26 +20,28 @@ static const char help_text[] =
     "  -o, --out FILE         what to write\n"
     "  -j, --threads N        of the CPU\n"
     "      --cache DIR        keep features there; default: nowhere\n"
+    "      --json             the result as one JSON object: file, speaker, seconds, recordings\n"
     "  -h, --help             this text\n";
 
 static const struct option options[] = {
     {"checkpoint", required_argument, NULL, 'k'}, {"speaker", required_argument, NULL, 's'},
     {"manifest", required_argument, NULL, 'm'},   {"out", required_argument, NULL, 'o'},
     {"threads", required_argument, NULL, 'j'},    {"cache", required_argument, NULL, 'C'},
-    {"help", no_argument, NULL, 'h'},             {0},
+    {"json", no_argument, NULL, 'J'},             {"help", no_argument, NULL, 'h'},
+    {0},
 };
 
 typedef struct arguments {
     const char *checkpoint, *speaker, *manifest, *out;
     qv_model_options model;
-    bool help;
+    bool help, json;
     char **inputs;
     int n_inputs;
 } arguments;
 
 static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
 {
-    static const char *const names[] = {"--checkpoint", "--speaker", "--manifest", "--out", "--threads", "--cache", "--help"};
+    static const char *const names[] = {"--checkpoint", "--speaker", "--manifest", "--out", "--threads", "--cache", "--json", "--help"};
     qv_status status = QV_OK;
     opterr = 0;
     a->model.no_cache = true;
@@ -53,6 +56,7 @@ static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
             a->model.cache_dir = optarg;
             a->model.no_cache = false;
             break;
+        case 'J': a->json = true; break;
         case 'h': a->help = true; return QV_OK;
         default: return qv_cli_bad_option(ctx, argc, argv, names, sizeof names / sizeof *names);
         }
@@ -110,7 +114,11 @@ qv_status qv_cmd_stats(qv_ctx *ctx, int argc, char **argv)
     QV_TRY(list_voice(ctx, &a, c->settings.kind, &m));
     QV_TRY(qv_speaker_compute(ctx, &s, a.speaker, &c->settings, m, &a.model));
     QV_TRY(qv_speaker_write(ctx, &s, &c->settings, a.out));
-    printf("%s: speaker %s, %.1f s in %zu recordings\n", a.out, s.name, s.seconds, m->n);
+    if (a.json)
+        status = qv_cli_print_json(ctx, json_pack("{s:s, s:s, s:f, s:I}", "file", a.out, "speaker", s.name, "seconds",
+                                                  s.seconds, "recordings", (json_int_t)m->n));
+    else
+        printf("%s: speaker %s, %.1f s in %zu recordings\n", a.out, s.name, s.seconds, m->n);
 done:
     qv_speaker_free(&s);
     qv_manifest_free(m);

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/io.h"
+#include "base/json.h"
 #include "cli/cli.h"
 #include "study/study_report.h"
 
@@ -26,14 +28,15 @@ static const char help_text[] =
     "      --shard I/N        only the Ith of N parts, 1 <= I <= N\n"
     "  -n, --dry-run          cells, runs and the time they will take, from a few measured steps\n"
     "      --cache DIR        where features are kept; --no-cache: nowhere\n"
+    "      --json             the result as one JSON object: file (the report) and answer; of --dry-run: plan\n"
     "  -h, --help             this text\n";
 
-enum { MOST_MANIFESTS = 64, OPT_SEEDS = 1000, OPT_SHARD, OPT_CACHE, OPT_NO_CACHE };
+enum { MOST_MANIFESTS = 64, OPT_SEEDS = 1000, OPT_SHARD, OPT_CACHE, OPT_NO_CACHE, OPT_JSON };
 
 typedef struct arguments {
     qv_study_options o;
     const char *manifests[MOST_MANIFESTS];
-    bool dry_run, help;
+    bool dry_run, help, json;
 } arguments;
 
 static qv_status take_seeds(qv_ctx *ctx, const char *text, int *out)
@@ -89,6 +92,9 @@ static qv_status take_option(qv_ctx *ctx, arguments *a, int c)
     case OPT_CACHE:
         a->o.cache_dir = optarg;
         break;
+    case OPT_JSON:
+        a->json = true;
+        break;
     case OPT_NO_CACHE:
         a->o.no_cache = true;
         break;
@@ -106,6 +112,7 @@ static const struct option options[] = {
     {"shard", required_argument, NULL, OPT_SHARD},
     {"cache", required_argument, NULL, OPT_CACHE},
     {"no-cache", no_argument, NULL, OPT_NO_CACHE},
+    {"json", no_argument, NULL, OPT_JSON},
     {0},
 };
 
@@ -114,7 +121,7 @@ const struct option *qv_cli_study_options(void) { return options; }
 static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
 {
     static const char *const names[] = {"--out",   "--manifest", "--threads", "--dry-run", "--help",
-                                        "--seeds", "--shard",    "--cache",   "--no-cache"};
+                                        "--seeds", "--shard",    "--cache",   "--no-cache", "--json"};
     opterr = 0;
     for (int c; (c = getopt_long(argc, argv, "o:m:j:nh", options, NULL)) != -1;) {
         if (c == '?') return qv_cli_bad_option(ctx, argc, argv, names, sizeof names / sizeof *names);
@@ -125,12 +132,21 @@ static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
     return QV_OK;
 }
 
-static qv_status report(qv_ctx *ctx, int n, char **words)
+static qv_status report(qv_ctx *ctx, const arguments *a, int n, char **words)
 {
     char *path = NULL;
     if (n != 1) return qv_fail(ctx, QV_ERR_USAGE, "quaver study report DIR takes one folder, %d were given", n);
     qv_status status = qv_study_report(ctx, words[0], &path);
-    if (status == QV_OK) printf("%s\n", path);
+    if (status == QV_OK) status = qv_cli_print_path(ctx, a->json, path);
+    free(path);
+    return status;
+}
+
+static qv_status print_report_path(qv_ctx *ctx, bool json, const char *out)
+{
+    char *path;
+    qv_status status = qv_path_join(ctx, &path, out, "report.html");
+    if (status == QV_OK) status = qv_cli_print_path(ctx, json, path);
     free(path);
     return status;
 }
@@ -140,12 +156,12 @@ static qv_status merge(qv_ctx *ctx, const arguments *a, int n, char **words)
     if (n < 1 || !a->o.out)
         return qv_fail(ctx, QV_ERR_USAGE, "quaver study merge DIR... --out DIR joins folders of one study");
     qv_status status = qv_study_merge(ctx, a->o.out, (const char *const *)words, (size_t)n);
-    if (status == QV_OK) printf("%s/report.html\n", a->o.out);
+    if (status == QV_OK) status = print_report_path(ctx, a->json, a->o.out);
     return status;
 }
 
 /* The answer, for those who do not open the page. */
-static qv_status print_answer(qv_ctx *ctx, const char *out)
+static qv_status print_answer(qv_ctx *ctx, bool json, const char *out)
 {
     qv_status status = QV_OK;
     qv_study *s = NULL;
@@ -157,7 +173,14 @@ static qv_status print_answer(qv_ctx *ctx, const char *out)
     QV_TRY(qv_results_make(ctx, &results, s, &plan, out));
     qv_study_answer(&results, &b);
     QV_TRY(qv_buf_check(ctx, &b));
-    printf("%s\n%s/report.html\n", b.data, out);
+    if (json) {
+        char *path;
+        QV_TRY(qv_path_join(ctx, &path, out, "report.html"));
+        status = qv_cli_print_json(ctx, json_pack("{s:s, s:s}", "file", path, "answer", b.data));
+        free(path);
+    } else {
+        printf("%s\n%s/report.html\n", b.data, out);
+    }
 done:
     qv_buf_free(&b);
     qv_results_free(&results);
@@ -174,10 +197,13 @@ static qv_status run(qv_ctx *ctx, arguments *a, const char *file)
     QV_TRY(qv_study_read(ctx, &s, file));
     if (a->dry_run) {
         QV_TRY(qv_study_predict(ctx, s, &a->o, &text));
-        fputs(text.data, stdout);
+        if (a->json)
+            status = qv_cli_print_json(ctx, json_pack("{s:s}", "plan", text.data));
+        else
+            fputs(text.data, stdout);
     } else {
         QV_TRY(qv_study_run(ctx, s, &a->o));
-        QV_TRY(print_answer(ctx, a->o.out));
+        QV_TRY(print_answer(ctx, a->json, a->o.out));
     }
 done:
     qv_buf_free(&text);
@@ -201,7 +227,7 @@ qv_status qv_cmd_study(qv_ctx *ctx, int argc, char **argv)
     char **words = argv + optind;
     int n = argc - optind;
     if (n > 0 && strcmp(words[0], "report") == 0)
-        status = report(ctx, n - 1, words + 1);
+        status = report(ctx, &a, n - 1, words + 1);
     else if (n > 0 && strcmp(words[0], "merge") == 0)
         status = merge(ctx, &a, n - 1, words + 1);
     else if (n != 1 || !a.o.out)
