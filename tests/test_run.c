@@ -178,6 +178,7 @@ static void the_folder_holds_all(void **state)
                                         "predictions.csv",
                                         "summary.json",
                                         "report.html",
+                                        "model-card.md",
                                         "fold-1/best.safetensors",
                                         "fold-1/last.safetensors",
                                         "fold-2/best.safetensors",

@@ -108,13 +108,13 @@ static void find_gpus(findings *f)
     if (n == 0) add(f, "none can be used", why.failed || !why.data ? "unknown reason" : why.data);
     for (int i = 0; i < n; i++) {
         snprintf(name, sizeof name, "%d", i);
-        snprintf(text, sizeof text, "%s, compute capability %d.%d, %.1f GiB", gpus[i].name, gpus[i].major, gpus[i].minor,
+        snprintf(text, sizeof text, "%.200s, compute capability %d.%d, %.1f GiB", gpus[i].name, gpus[i].major, gpus[i].minor,
                  (double)gpus[i].memory / (1 << 30));
         add(f, name, text);
     }
     snprintf(text, sizeof text, "CUDA %d.%d", driver / 1000, driver / 10 % 100);
     if (driver) add(f, "driver", text);
-    snprintf(text, sizeof text, "by CUDA %s for %s", QV_CUDA_VERSION, QV_CUDA_ARCHS);
+    snprintf(text, sizeof text, "by CUDA %.60s for %.180s", QV_CUDA_VERSION, QV_CUDA_ARCHS);
     if (QV_HAVE_CUDA) add(f, "kernels", text);
     for (int i = 0; i < (n ? n : 1); i++) find_use(f, i);
     qv_buf_free(&why);

@@ -38,6 +38,7 @@ static const char run_folder[] =
     "predictions.csv       a row a recording that was tested or chose the epoch\n"
     "summary.json          all figures, the protocol, what the run was made by\n"
     "report.html           all of it as one page\n"
+    "model-card.md         what whoever gets a checkpoint should know: data and their licence, figures, limits\n"
     "fold-N/best.safetensors  the weights that count; last.safetensors: what --resume goes on from\n"
     "fold-N/epoch-NNNN.safetensors  with --run.keep=K the newest K evaluated ones\n"
     "fold-N/events.out.tfevents.*   the curves for TensorBoard: tensorboard --logdir RUN\n"

@@ -136,6 +136,7 @@ static qv_status check_key(qv_ctx *ctx, const char *key)
 {
     static const char *const theirs[][2] = {{"corpus.manifest", "[corpus NAME] has it: manifest = FILE"},
                                             {"corpus.labels", "[corpus NAME] has it: labels = LIST"},
+                                            {"corpus.licence", "it goes with checkpoints, which a study does not keep"},
                                             {"split.folds", "[corpus NAME] has it: folds = SPEC"},
                                             {"train.seed", "[study] has it: seeds = N and first_seed = N"},
                                             {"split.mode", "a study tests by speakers"},

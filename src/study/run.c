@@ -11,6 +11,7 @@
 #include "base/io.h"
 #include "data/folds.h"
 #include "quaver_build.h"
+#include "study/card.h"
 #include "study/events.h"
 #include "study/fold.h"
 
@@ -161,6 +162,7 @@ static qv_status clear_folder(qv_ctx *ctx, const run_state *r)
     char *folder = NULL;
     for (int i = 0; i < FILES; i++) QV_TRY(remove_file(ctx, r->o->out, files[i]));
     QV_TRY(remove_file(ctx, r->o->out, "report.html"));
+    QV_TRY(remove_file(ctx, r->o->out, "model-card.md"));
     for (size_t i = 0; i < r->folds->n; i++) {
         QV_TRY(fold_folder(ctx, r, &r->folds->folds[i], &folder));
         for (int k = 0; k < 2; k++) QV_TRY(remove_file(ctx, folder, checkpoints[k]));
@@ -569,6 +571,7 @@ qv_status qv_run(qv_ctx *ctx, const qv_settings *s, const qv_run_options *o, qv_
         QV_TRY(train_fold(ctx, &r, i));
     }
     QV_TRY(qv_report_write(ctx, o->out, NULL));
+    QV_TRY(qv_card_write(ctx, &own, summary, o->out));
 done:
     qv_records_free(&r.records);
     qv_features_close(r.features);

@@ -349,6 +349,7 @@ static qv_status add_metadata(exporter *x)
     if (sound) qv_onnx_metadata(&x->g, "features.loudness", s->loudness == QV_LOUDNESS_RMS ? "rms" : "none");
     qv_onnx_metadata(&x->g, "features.normalize", qv_normalization_name(s->normalize));
     qv_onnx_metadata(&x->g, "fold", x->c->fold);
+    if (*s->licence) qv_onnx_metadata(&x->g, "training_data.licence", s->licence);
     return add_classes(x);
 }
 

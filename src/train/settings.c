@@ -28,6 +28,7 @@ typedef struct setting {
 static const setting table[] = {
     {"corpus.manifest", TEXT, AT(manifest), "", 0, 0, {0}, false, "CSV with file, speaker, emotion; several: a.csv,b.csv"},
     {"corpus.labels", TEXT, AT(labels), "", 0, 0, {0}, false, "select and merge classes: anger,joy=happiness; | between those of several manifests"},
+    {"corpus.licence", TEXT, AT(licence), "", 0, 0, {0}, true, "of the training data, as a text: for the model card and exports"},
     {"features.kind", CHOICE, AT(kind), "mel", 0, 0, {"mel", "npy", "image"}, false,
      "mel: of sound; npy: frames from files; image: rows of images. Names in .npy and folders of images choose by themselves"},
     {"features.rate", INT, AT(rate), "16000", 1000, 192000, {0}, false, "Hz; recordings are resampled to it"},

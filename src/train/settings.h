@@ -20,7 +20,7 @@ typedef enum qv_split { QV_SPLIT_SPEAKERS, QV_SPLIT_RANDOM } qv_split;
 
 typedef struct qv_settings {
     /* [corpus] */
-    char *manifest, *labels;
+    char *manifest, *labels, *licence;
     /* [features] */
     int kind, rate, fft, mels, channels, loudness, normalize;
     double window, hop, low, high, floor, trim;

@@ -45,7 +45,7 @@ with tempfile.TemporaryDirectory() as name:
     home = Path(name)
     make_images(home / "images")
     tiny = ["--width", "2", "--batch", "4", "--epochs", "4", "-j", "1", "--no-cache", "--quiet"]
-    run("train", "--manifest", home / "images", "--out", home / "run", "--augment.pad=4", "--augment.flip=yes", *tiny)
+    run("train", "--manifest", home / "images", "--out", home / "run", "--augment.pad=4", "--augment.flip=yes", "--corpus.licence", "CC0 1.0", *tiny)
     config = (home / "run/config.ini").read_text()
     assert "kind = image" in config and "channels = 3" in config and "mels = 96" in config and "frames = 32" in config, config
     checkpoint = home / "run/last.safetensors"
@@ -57,6 +57,8 @@ with tempfile.TemporaryDirectory() as name:
     session = onnxruntime.InferenceSession(str(home / "model.onnx"), providers=["CPUExecutionProvider"])
     about = session.get_modelmeta().custom_metadata_map
     assert about["features.kind"] == "image" and "features.hop" not in about, about
+    assert about["training_data.licence"] == "CC0 1.0", about
+    assert "- Licence: CC0 1.0\n" in (home / "run/model-card.md").read_text()
     for path in sorted((home / "images").glob("*.bin")):
         found = session.run(["probabilities"], {"image": images_of(path)})[0]
         for i in range(EACH):
