@@ -88,8 +88,8 @@ Extents extents(const qv_dnn_key &k)
     return {x, y, w};
 }
 
-/* Calls f(index of x, of w, of y) for every term of the convolution. */
-template <class F> void each_term(const qv_dnn_key &k, F f)
+/* Calls f(index of x, of w, of y, n) for all terms of the convolution: n of x and w in a row go to one of y. */
+template <class F> void each_row(const qv_dnn_key &k, F f)
 {
     const int p_end = out_of(k.h, k), q_end = out_of(k.w, k), ci = k.cin / k.groups, co = k.cout / k.groups;
     for (int n = 0; n < k.n; n++)
@@ -103,7 +103,7 @@ template <class F> void each_term(const qv_dnn_key &k, F f)
                         const size_t y = ((static_cast<size_t>(n) * p_end + p) * q_end + q) * k.cout;
                         for (int o = 0; o < k.cout; o++) {
                             const size_t w = ((static_cast<size_t>(o) * k.kernel + r) * k.kernel + s) * ci;
-                            for (int c = 0; c < ci; c++) f(x + (o / co) * ci + c, w + c, y + o);
+                            f(x + static_cast<size_t>(o / co) * ci, w, y + o, ci);
                         }
                     }
 }
@@ -124,15 +124,25 @@ void compute(const qv_dnn_key &k, const void *a_data, const void *b_data, void *
     const Extents e = extents(k);
     const std::vector<double> a = read(a_data, e.a, k.precision), b = read(b_data, e.b, k.precision);
     std::vector<double> out(e.out);
+    const double *p = a.data(), *q = b.data();
+    double *r = out.data();
     switch (k.kind) {
     case QV_DNN_CONV:
-        each_term(k, [&](size_t x, size_t w, size_t y) { out[y] += a[x] * b[w]; });
+        each_row(k, [=](size_t x, size_t w, size_t y, int n) {
+            double sum = r[y];
+            for (int i = 0; i < n; i++) sum += p[x + i] * q[w + i];
+            r[y] = sum;
+        });
         break;
     case QV_DNN_CONV_GRAD_X:
-        each_term(k, [&](size_t x, size_t w, size_t y) { out[x] += a[y] * b[w]; });
+        each_row(k, [=](size_t x, size_t w, size_t y, int n) {
+            for (int i = 0; i < n; i++) r[x + i] += p[y] * q[w + i];
+        });
         break;
     case QV_DNN_CONV_GRAD_W:
-        each_term(k, [&](size_t x, size_t w, size_t y) { out[w] += a[x] * b[y]; });
+        each_row(k, [=](size_t x, size_t w, size_t y, int n) {
+            for (int i = 0; i < n; i++) r[w + i] += p[x + i] * q[y];
+        });
         break;
     default:
         product(k, a, b, out);

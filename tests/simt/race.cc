@@ -27,10 +27,17 @@ namespace {
 
 constexpr unsigned EPOCHS = 1u << 17;
 
+/* Who, when and which bytes of the word, packed by hand: putting bit fields together was half of all the time. */
 struct Access {
-    uint32_t era; /* 0: none */
-    uint32_t thread : 10, bytes : 4, atomic : 1, epoch : 17;
-    uint32_t pc; /* the program is linked below 4 GiB */
+    enum : uint32_t { BYTES = 15, THREAD = 4, ATOMIC = 14, EPOCH = 15 }; /* four bits, then where the others begin */
+    uint32_t era;  /* 0: none */
+    uint32_t what; /* four bytes, ten bits of a thread, one of an atomic operation, seventeen of an epoch */
+    uint32_t pc;   /* the program is linked below 4 GiB */
+
+    uint32_t bytes() const { return what & BYTES; }
+    uint32_t thread() const { return what >> THREAD & (MAX_THREADS - 1); }
+    bool atomic() const { return what >> ATOMIC & 1; }
+    uint32_t epoch() const { return what >> EPOCH; }
 };
 struct Cell {
     Access writer[2], reader[2];
@@ -80,10 +87,10 @@ bool ordered(const Access &a, const Access &now, bool in_shared)
 {
     if (a.era < launch_first) return true;
     if (a.era == now.era) {
-        if (a.thread == now.thread) return true;
-        return a.thread / WARP == now.thread / WARP && clocks[now.thread][a.thread % WARP] >= a.epoch;
+        const uint32_t then = a.thread(), here = now.thread();
+        return then == here || (then / WARP == here / WARP && clocks[here][then % WARP] >= a.epoch());
     }
-    return a.era >= block_first || in_shared || (acquired[now.thread] && fenced(a));
+    return a.era >= block_first || in_shared || (acquired[now.thread()] && fenced(a));
 }
 
 std::string place(uint32_t pc)
@@ -104,7 +111,7 @@ std::string place(uint32_t pc)
 
 std::string describe(const Access &a, bool write)
 {
-    return std::string(a.atomic ? "atomic " : "") + (write ? "write" : "read") + " by thread " + std::to_string(a.thread) +
+    return std::string(a.atomic() ? "atomic " : "") + (write ? "write" : "read") + " by thread " + std::to_string(a.thread()) +
            (a.era >= block_first ? "" : " of another block") + ", " + place(a.pc);
 }
 
@@ -117,26 +124,26 @@ std::string describe(const Access &a, bool write)
 
 bool conflict(const Access &a, const Access &now, bool in_shared)
 {
-    return a.era && (a.bytes & now.bytes) && !(a.atomic && now.atomic) && !ordered(a, now, in_shared);
+    return a.era && (a.bytes() & now.bytes()) && !(a.atomic() && now.atomic()) && !ordered(a, now, in_shared);
 }
 
 bool same_moment(const Access &a, const Access &now)
 {
-    return a.era == now.era && a.thread == now.thread && a.epoch == now.epoch && a.atomic == now.atomic;
+    return a.era == now.era && !((a.what ^ now.what) & ~Access::BYTES);
 }
 
 void note_write(Cell &c, const Access &now)
 {
     for (Access &r : c.reader)
-        if (!(r.bytes & ~now.bytes)) r.era = 0;
+        if (!(r.bytes() & ~now.bytes())) r.era = 0;
     for (Access &w : c.writer) {
         if (!w.era || !same_moment(w, now)) continue;
-        w.bytes |= now.bytes;
+        w.what |= now.bytes();
         w.pc = now.pc;
         return;
     }
     for (Access &w : c.writer)
-        if (w.era && !(w.bytes & ~now.bytes)) w.era = 0;
+        if (w.era && !(w.bytes() & ~now.bytes())) w.era = 0;
     const bool first = !c.writer[0].era || (c.writer[1].era && c.writer[0].era < c.writer[1].era);
     c.writer[!first] = now;
 }
@@ -146,39 +153,72 @@ void note_read(Cell &c, const Access &now, bool in_shared)
 {
     for (Access &r : c.reader) {
         if (!r.era || !same_moment(r, now)) continue;
-        r.bytes |= now.bytes;
+        r.what |= now.bytes();
         return;
     }
     const Access &r = c.reader[0];
     c.reader[r.era && !ordered(r, now, in_shared)] = now;
 }
 
+/* Is all that is known of the word older than `since`? Most words are met for the first time in a launch. */
+inline bool older(const Cell &c, uint32_t since)
+{
+    return c.writer[0].era < since && c.writer[1].era < since && c.reader[0].era < since && c.reader[1].era < since;
+}
+
+void check_written(const Cell &c, const Access &now)
+{
+    if (c.writer[0].era < block_first && c.writer[1].era < block_first)
+        fail("%s: shared memory that this block has not written", describe(now, false).c_str());
+}
+
+void write_word(Cell &c, const Access &now, bool in_shared, size_t offset)
+{
+    for (const Access &w : c.writer)
+        if (conflict(w, now, in_shared)) report(w, true, now, true, offset);
+    for (const Access &r : c.reader)
+        if (conflict(r, now, in_shared)) report(r, false, now, true, offset);
+    note_write(c, now);
+}
+
+void read_word(Cell &c, const Access &now, bool in_shared, size_t offset)
+{
+    for (const Access &w : c.writer)
+        if (conflict(w, now, in_shared)) report(w, true, now, false, offset);
+    if (in_shared) check_written(c, now);
+    note_read(c, now, in_shared);
+}
+
+/* What is ordered before now, and before whatever may come, is forgotten at once: accesses of earlier launches, and
+ * of shared memory those before the last barrier. */
+inline void touch(Cell &c, const Access &now, bool write, bool in_shared, size_t offset)
+{
+    const bool first = older(c, in_shared ? era : launch_first);
+    if (first && write) {
+        c = {{now, {}}, {}};
+    } else if (first) {
+        if (in_shared) check_written(c, now);
+        c.reader[0] = now;
+        c.reader[1].era = 0;
+    } else if (write) {
+        write_word(c, now, in_shared, offset);
+    } else {
+        read_word(c, now, in_shared, offset);
+    }
+}
+
 void access(uintptr_t offset, size_t bytes, bool write, bool atomic, const void *pc)
 {
-    const Thread *t = running();
-    if (!t) return;
-    Access now = {};
-    now.era = era;
-    now.thread = t->linear & (MAX_THREADS - 1);
-    now.atomic = atomic;
-    now.epoch = clocks[t->linear][t->linear % WARP] & (EPOCHS - 1);
-    now.pc = static_cast<uint32_t>(reinterpret_cast<uintptr_t>(pc));
+    if (!cur) return;
+    const uint32_t thread = static_cast<const Thread *>(cur)->linear;
+    const uint32_t epoch = clocks[thread][thread % WARP] & (EPOCHS - 1);
+    const uint32_t who = thread << Access::THREAD | uint32_t(atomic) << Access::ATOMIC | epoch << Access::EPOCH;
+    const uint32_t where = static_cast<uint32_t>(reinterpret_cast<uintptr_t>(pc));
     const bool in_shared = offset < shared_bytes;
     for (size_t end = offset + bytes; offset < end;) {
         const size_t skip = offset % 4, take = std::min(4 - skip, end - offset);
-        now.bytes = (((1u << take) - 1) << skip) & 15;
-        Cell &c = shadow[offset / 4];
-        for (const Access &w : c.writer)
-            if (conflict(w, now, in_shared)) report(w, true, now, write, offset);
-        if (write) {
-            for (const Access &r : c.reader)
-                if (conflict(r, now, in_shared)) report(r, false, now, true, offset);
-            note_write(c, now);
-        } else {
-            if (in_shared && c.writer[0].era < block_first && c.writer[1].era < block_first)
-                fail("%s: shared memory that this block has not written", describe(now, false).c_str());
-            note_read(c, now, in_shared);
-        }
+        const uint32_t touched = (((1u << take) - 1) << skip) & Access::BYTES;
+        touch(shadow[offset / 4], {era, who | touched, where}, write, in_shared, offset);
         offset += take;
     }
 }

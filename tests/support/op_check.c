@@ -205,28 +205,18 @@ static void trial_run(struct trial *t, int garbage)
     }
 }
 
-static double value(const struct trial *t, int k, size_t i)
+/* Number i of a tensor of the backend's; record: it is an integer, else a real of so many bytes. */
+static double value(const unsigned char *data, bool record, size_t size, size_t i)
 {
-    const unsigned char *data = t->out[k].after + GUARD;
-    size_t size = qv_operand_size((qv_op_kind)t->p->op.kind, true, k, NULL);
-    if (size) {
-        int32_t v;
-        memcpy(&v, data + i * sizeof v, sizeof v);
-        return v;
-    }
-    if (in_bf16(t, true, k)) {
-        qv_bf16 v;
-        memcpy(&v, data + i * sizeof v, sizeof v);
-        return (double)qv_bf16_value(v);
-    }
-    if (t->r->f64) {
-        double v;
-        memcpy(&v, data + i * sizeof v, sizeof v);
-        return v;
-    }
-    float v;
-    memcpy(&v, data + i * sizeof v, sizeof v);
-    return (double)v;
+    int32_t whole;
+    qv_bf16 half;
+    float single;
+    double number;
+    const unsigned char *at = data + i * size;
+    if (record) return memcpy(&whole, at, sizeof whole), (double)whole;
+    if (size == sizeof half) return memcpy(&half, at, sizeof half), (double)qv_bf16_value(half);
+    if (size == sizeof single) return memcpy(&single, at, sizeof single), (double)single;
+    return memcpy(&number, at, sizeof number), number;
 }
 
 /* Output k against what the reference wrote. */
@@ -235,7 +225,9 @@ static void compare(struct trial *t, int k, const qv_answer *a)
     size_t len = qv_tensor_len(&a->out[k]);
     double *found = must(malloc((len + 1) * sizeof *found));
     qv_verdict v = {0};
-    for (size_t i = 0; i < len; i++) found[i] = value(t, k, i);
+    const bool record = qv_operand_size((qv_op_kind)t->p->op.kind, true, k, NULL) != 0;
+    const size_t size = element(t, true, k);
+    for (size_t i = 0; i < len; i++) found[i] = value(t->out[k].after + GUARD, record, size, i);
     qv_verdict_add(&v, t->p, a, k, found);
     free(found);
     if (!v.wrong) return;
