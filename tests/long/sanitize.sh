@@ -1,8 +1,9 @@
 #!/bin/sh
 # The tests under a sanitizer, in a build of their own.
 # usage: tests/long/sanitize.sh address [CTEST ARGUMENTS]   address, leaks and undefined behaviour; the whole of ctest
-#        tests/long/sanitize.sh thread [CTEST ARGUMENTS]    data races: pool, loader, CPU backend, small trainings, a study;
-#                                                           without oneDNN, whose threads it does not understand
+#        tests/long/sanitize.sh thread [CTEST ARGUMENTS]    data races: pool, loader, CPU backend, small trainings, a study,
+#                                                           trainings that share an emulated GPU; without oneDNN, whose
+#                                                           threads it does not understand
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 kind=${1:-}
@@ -12,9 +13,9 @@ case $kind in
 address) flags="$common -fsanitize=address,undefined -fno-sanitize-recover=undefined" options= ;;
 thread)
     flags="$common -fsanitize=thread" options=-DQV_ONEDNN=OFF
-    [ $# -gt 0 ] || set -- -R '^test_(base|features|ops|net|trainer|checkpoint|run|study|properties)$'
+    [ $# -gt 0 ] || set -- -R '^(test_base|test_features|test_ops|test_net|test_trainer|test_checkpoint|test_run|test_study|test_properties|cuda_test_threads_plain)$'
     ;;
-*) sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+*) sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 build=$root/build-$kind
 launcher=
@@ -23,7 +24,8 @@ cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=None -DCMAKE_C_FLAGS="$
     -DQV_CUDA=OFF -DQV_BENCH=OFF $options $launcher >"$build.log" 2>&1 || { cat "$build.log"; exit 1; }
 mv "$build.log" "$build/configure.log"
 case "$*" in
-*-R*) targets=$(printf '%s\n' "$*" | sed -n 's/.*(\([a-z|]*\)).*/\1/p' | tr '|' '\n' | sed 's/^/test_/') ;;
+*-R*) targets=$(printf '%s\n' "$*" | sed -n 's/.*(\([a-z_|]*\)).*/\1/p' | tr '|' '\n' |
+    sed -E '/^(test|cuda)_/!s/^/test_/') ;;
 *) targets=all ;;
 esac
 # shellcheck disable=SC2086

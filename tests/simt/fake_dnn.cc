@@ -182,6 +182,7 @@ long simt_dnn_plans(void) { return plans_made; }
 
 qv_status qv_dnn_new(qv_ctx *ctx, qv_dnn **out, const qv_dnn_options *o)
 {
+    const simt::Hold hold;
     *out = nullptr;
     if (simt::call_fails()) return qv_fail(ctx, QV_ERR_DEVICE, "cuDNN: no handle");
     if (o->workspace_limit == 0) return qv_fail(ctx, QV_ERR_INTERNAL, "no workspace is allowed");
@@ -193,6 +194,7 @@ void qv_dnn_free(qv_dnn *d) { delete d; }
 
 qv_status qv_dnn_plan_for(qv_ctx *ctx, qv_dnn *d, const qv_dnn_key *key, const qv_dnn_plan **out)
 {
+    const simt::Hold hold;
     if (simt::capture_forbids()) simt::fail("a plan is made while a stream is captured");
     if (refused && refused(key)) return qv_fail(ctx, QV_ERR_UNSUPPORTED, "cuDNN: no engine");
     if (simt::call_fails()) return qv_fail(ctx, QV_ERR_DEVICE, "cuDNN: no plan");
@@ -213,6 +215,7 @@ const char *qv_dnn_plan_describe(const qv_dnn_plan *) { return "plain loops"; }
 qv_status qv_dnn_run(qv_ctx *ctx, qv_dnn *, const qv_dnn_plan *plan, void *stream, const void *a, const void *b,
                      void *out, void *workspace)
 {
+    const simt::Hold hold;
     const qv_dnn_key k = plan->key;
     const size_t room = plan->workspace, size = size_of(k);
     if (simt::call_fails()) return qv_fail(ctx, QV_ERR_DEVICE, "cuDNN: execution failed");

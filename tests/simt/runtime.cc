@@ -24,7 +24,7 @@ struct {
 } machine;
 long calls_left; /* until one fails */
 
-int error_now;
+thread_local int error_now;
 int resources[simt::RESOURCES];
 std::map<const void *, size_t> limits;
 std::set<void *> pinned;
@@ -103,6 +103,7 @@ cudaError_t set(void *p, int value, size_t bytes, cudaStream_t stream)
 
 cudaError_t host_alloc(void **p, size_t bytes)
 {
+    const simt::Hold hold;
     if (!p) return cudaErrorInvalidValue;
     watch_end();
     *p = simt::call_fails() ? nullptr : std::malloc(bytes ? bytes : 1);
@@ -144,6 +145,7 @@ const ErrorName error_names[] = {
     {cudaErrorStreamCaptureUnmatched, "cudaErrorStreamCaptureUnmatched", "the capture was begun on another stream"},
     {cudaErrorStreamCaptureUnjoined, "cudaErrorStreamCaptureUnjoined", "a captured stream was not joined"},
     {cudaErrorStreamCaptureIsolation, "cudaErrorStreamCaptureIsolation", "a captured stream depends on work outside"},
+    {cudaErrorStreamCaptureWrongThread, "cudaErrorStreamCaptureWrongThread", "the capture was begun by another thread"},
     {cudaErrorStreamCaptureImplicit, "cudaErrorStreamCaptureImplicit", "the legacy stream would depend on a capture"},
     {cudaErrorCapturedEvent, "cudaErrorCapturedEvent", "the event was recorded in a capture"},
     {cudaErrorUnknown, "cudaErrorUnknown", "unknown error"},
@@ -196,6 +198,7 @@ void count_resource(Resource what, int change)
 
 cudaError_t cudaGetDeviceCount(int *count)
 {
+    const simt::Hold hold;
     if (!count) return note(cudaErrorInvalidValue);
     *count = machine.count;
     return note(machine.count ? cudaSuccess : cudaErrorNoDevice);
@@ -204,11 +207,13 @@ cudaError_t cudaGetDeviceCount(int *count)
 /* All devices are one, whose memory they share. */
 cudaError_t cudaSetDevice(int device)
 {
+    const simt::Hold hold;
     return note(device < 0 || device >= machine.count ? cudaErrorInvalidDevice : cudaSuccess);
 }
 
 cudaError_t cudaGetDevice(int *device)
 {
+    const simt::Hold hold;
     if (!device) return note(cudaErrorInvalidValue);
     *device = 0;
     return cudaSuccess;
@@ -216,6 +221,7 @@ cudaError_t cudaGetDevice(int *device)
 
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device)
 {
+    const simt::Hold hold;
     if (!prop) return note(cudaErrorInvalidValue);
     if (device < 0 || device >= machine.count) return note(cudaErrorInvalidDevice);
     *prop = {};
@@ -234,6 +240,7 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device)
 
 cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attr, int device)
 {
+    const simt::Hold hold;
     if (device < 0 || device >= machine.count) return note(cudaErrorInvalidDevice);
     const int known = attribute(attr);
     if (!value || known < 0) return note(cudaErrorInvalidValue);
@@ -243,6 +250,7 @@ cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attr, int dev
 
 cudaError_t cudaDriverGetVersion(int *version)
 {
+    const simt::Hold hold;
     if (!version) return note(cudaErrorInvalidValue);
     *version = machine.driver;
     return cudaSuccess;
@@ -250,6 +258,7 @@ cudaError_t cudaDriverGetVersion(int *version)
 
 cudaError_t cudaRuntimeGetVersion(int *version)
 {
+    const simt::Hold hold;
     if (!version) return note(cudaErrorInvalidValue);
     *version = VERSION;
     return cudaSuccess;
@@ -265,6 +274,7 @@ const char *cudaGetErrorName(cudaError_t error) { return name_of(error).name; }
 
 cudaError_t cudaFuncSetAttribute(const void *func, enum cudaFuncAttribute attr, int value)
 {
+    const simt::Hold hold;
     if (!func || attr != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 || value > simt::SHARED_LIMIT)
         return note(cudaErrorInvalidValue);
     simt::set_dynamic_limit(func, static_cast<size_t>(value));
@@ -273,6 +283,7 @@ cudaError_t cudaFuncSetAttribute(const void *func, enum cudaFuncAttribute attr, 
 
 cudaError_t cudaMalloc(void **p, size_t size)
 {
+    const simt::Hold hold;
     if (!p) return note(cudaErrorInvalidValue);
     if (simt::capture_forbids()) return note(cudaErrorStreamCaptureUnsupported);
     watch_end();
@@ -284,6 +295,7 @@ cudaError_t cudaMalloc(void **p, size_t size)
 
 cudaError_t cudaFree(void *p)
 {
+    const simt::Hold hold;
     if (simt::capture_forbids()) return note(cudaErrorStreamCaptureUnsupported);
     simt::drain();
     return note(!p || simt::device_free(p) ? cudaSuccess : cudaErrorInvalidValue);
@@ -295,6 +307,7 @@ cudaError_t cudaHostAlloc(void **p, size_t size, unsigned int) { return note(hos
 
 cudaError_t cudaFreeHost(void *p)
 {
+    const simt::Hold hold;
     if (!p) return cudaSuccess;
     if (!pinned.erase(p)) return note(cudaErrorInvalidValue);
     simt::drain();
@@ -307,6 +320,7 @@ cudaError_t cudaMallocAsync(void **p, size_t size, cudaStream_t) { return cudaMa
 
 cudaError_t cudaFreeAsync(void *p, cudaStream_t stream)
 {
+    const simt::Hold hold;
     if (!p || !simt::device_holds(p, 0)) return note(cudaErrorInvalidValue);
     return note(static_cast<cudaError_t>(simt::enqueue(stream, [p] {
         if (!simt::device_free(p)) simt::fail("memory freed twice, or not at its start");
@@ -316,6 +330,7 @@ cudaError_t cudaFreeAsync(void *p, cudaStream_t stream)
 /* Waits, as with memory that is not pinned. */
 cudaError_t cudaMemcpy(void *dst, const void *src, size_t count, enum cudaMemcpyKind kind)
 {
+    const simt::Hold hold;
     if (simt::capture_forbids()) return note(cudaErrorStreamCaptureUnsupported);
     const cudaError_t e = copy(dst, src, count, kind, nullptr);
     return e ? note(e) : cudaStreamSynchronize(nullptr);
@@ -323,29 +338,34 @@ cudaError_t cudaMemcpy(void *dst, const void *src, size_t count, enum cudaMemcpy
 
 cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t count, enum cudaMemcpyKind kind, cudaStream_t stream)
 {
+    const simt::Hold hold;
     return note(copy(dst, src, count, kind, stream));
 }
 
 cudaError_t cudaMemcpy2DAsync(void *dst, size_t dpitch, const void *src, size_t spitch, size_t width, size_t height,
                               enum cudaMemcpyKind kind, cudaStream_t stream)
 {
+    const simt::Hold hold;
     return note(copy_2d(static_cast<char *>(dst), dpitch, static_cast<const char *>(src), spitch, width, height, kind, stream));
 }
 
 cudaError_t cudaMemset(void *p, int value, size_t count)
 {
+    const simt::Hold hold;
     if (simt::capture_forbids()) return note(cudaErrorStreamCaptureUnsupported);
     return note(set(p, value, count, nullptr));
 }
 
 cudaError_t cudaMemsetAsync(void *p, int value, size_t count, cudaStream_t stream)
 {
+    const simt::Hold hold;
     if (simt::planted("set", 0L)) return cudaSuccess;
     return note(set(p, value, count, stream));
 }
 
 cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total)
 {
+    const simt::Hold hold;
     if (!free_bytes || !total) return note(cudaErrorInvalidValue);
     *total = machine.memory;
     *free_bytes = machine.memory - std::min(machine.memory, simt::device_used());
@@ -354,6 +374,7 @@ cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total)
 
 extern "C" void simt_set_device(int count, int major, int minor, int driver)
 {
+    const simt::Hold hold;
     machine.count = count;
     machine.major = major;
     machine.minor = minor;
@@ -368,6 +389,7 @@ extern "C" long simt_calls_left(void) { return calls_left; }
 
 extern "C" int simt_resources(void)
 {
+    const simt::Hold hold;
     int n = static_cast<int>(simt::device_live());
     for (int r : resources) n += r;
     return n;

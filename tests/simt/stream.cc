@@ -3,9 +3,12 @@
 #include "tests/simt/stream.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <ctime>
 #include <memory>
+#include <mutex>
+#include <thread>
 #include <vector>
 
 #include <cuda_runtime_api.h>
@@ -42,7 +45,11 @@ namespace {
 struct Capture {
     std::unique_ptr<CUgraph_st> graph;
     cudaStream_t origin;
-    bool relaxed, broken;
+    std::thread::id thread; /* that began it */
+    cudaStreamCaptureMode mode;
+    bool broken;
+
+    bool is_ours() const { return thread == std::this_thread::get_id(); }
 };
 
 } // namespace
@@ -147,16 +154,18 @@ bool captures_blocking()
     return std::any_of(streams.begin(), streams.end(), [](cudaStream_t s) { return s->capture && s->blocking; });
 }
 
+/* Captures that end by a mistake of this host thread. */
 void break_captures()
 {
     for (cudaStream_t s : streams)
-        if (s->capture) s->capture->broken = true;
+        if (s->capture && (s->capture->is_ours() || s->capture->mode == cudaStreamCaptureModeGlobal)) s->capture->broken = true;
 }
 
 /* Waiting is not allowed on a stream that captures. */
 cudaError_t refuse_capturing(cudaStream_t s)
 {
     if (!s->capture && !(s == &legacy && captures_blocking())) return cudaSuccess;
+    if (s->capture) s->capture->broken = true;
     break_captures();
     return s->capture ? cudaErrorStreamCaptureUnsupported : cudaErrorStreamCaptureImplicit;
 }
@@ -225,6 +234,7 @@ cudaError_t end_capture(cudaStream_t s, cudaGraph_t *graph)
     if (!s || !s->capture) return cudaErrorInvalidValue;
     const std::shared_ptr<Capture> c = s->capture;
     if (c->origin != s) return cudaErrorStreamCaptureUnmatched;
+    if (!c->is_ours() && c->mode != cudaStreamCaptureModeRelaxed) return cudaErrorStreamCaptureWrongThread;
     const bool whole = joined(*c->graph, s->tail);
     for (cudaStream_t other : streams) {
         if (other->capture != c) continue;
@@ -243,7 +253,50 @@ cudaError_t end_capture(cudaStream_t s, cudaGraph_t *graph)
 
 } // namespace
 
+/* ThreadSanitizer's, where it is linked: what happens between is not looked at, and orders nothing. */
+extern "C" {
+void AnnotateIgnoreSyncBegin(const char *, int) __attribute__((weak));
+void AnnotateIgnoreSyncEnd(const char *, int) __attribute__((weak));
+void AnnotateIgnoreReadsBegin(const char *, int) __attribute__((weak));
+void AnnotateIgnoreReadsEnd(const char *, int) __attribute__((weak));
+void AnnotateIgnoreWritesBegin(const char *, int) __attribute__((weak));
+void AnnotateIgnoreWritesEnd(const char *, int) __attribute__((weak));
+}
+
 namespace simt {
+
+namespace {
+
+std::recursive_mutex turn;
+std::atomic<int> waiting;
+unsigned turns;
+
+} // namespace
+
+Hold::Hold()
+{
+    if (AnnotateIgnoreSyncBegin) {
+        AnnotateIgnoreSyncBegin(__FILE__, __LINE__);
+        AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
+        AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+    }
+    if (turn.try_lock()) return;
+    waiting++;
+    turn.lock();
+    waiting--;
+}
+
+Hold::~Hold()
+{
+    const bool yields = ++turns % 512 == 0 && waiting;
+    turn.unlock();
+    if (yields) std::this_thread::yield();
+    if (AnnotateIgnoreSyncEnd) {
+        AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+        AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
+        AnnotateIgnoreSyncEnd(__FILE__, __LINE__);
+    }
+}
 
 int enqueue(void *stream, std::function<void()> work)
 {
@@ -257,8 +310,10 @@ void drain()
 
 bool capture_forbids()
 {
-    const bool strict =
-        std::any_of(streams.begin(), streams.end(), [](cudaStream_t s) { return s->capture && !s->capture->relaxed; });
+    const bool strict = std::any_of(streams.begin(), streams.end(), [](cudaStream_t s) {
+        const Capture *c = s->capture.get();
+        return c && (c->mode == cudaStreamCaptureModeGlobal || (c->mode == cudaStreamCaptureModeThreadLocal && c->is_ours()));
+    });
     if (strict) break_captures();
     return strict;
 }
@@ -267,6 +322,7 @@ bool capture_forbids()
 
 cudaError_t cudaDeviceSynchronize(void)
 {
+    const simt::Hold hold;
     if (simt::capture_forbids()) return note(cudaErrorStreamCaptureUnsupported);
     simt::drain();
     return cudaSuccess;
@@ -274,6 +330,7 @@ cudaError_t cudaDeviceSynchronize(void)
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned int flags)
 {
+    const simt::Hold hold;
     if (simt::call_fails()) return note(cudaErrorUnknown);
     if (!stream || (flags & ~unsigned(cudaStreamNonBlocking))) return note(cudaErrorInvalidValue);
     *stream = new CUstream_st{streams_made++, !(flags & cudaStreamNonBlocking), nullptr, {}, nullptr, {}};
@@ -287,6 +344,7 @@ cudaError_t cudaStreamCreate(cudaStream_t *stream) { return cudaStreamCreateWith
 /* Work already given to the stream still runs. */
 cudaError_t cudaStreamDestroy(cudaStream_t stream)
 {
+    const simt::Hold hold;
     const auto it = std::find(streams.begin(), streams.end(), stream);
     if (it == streams.end()) return note(cudaErrorInvalidResourceHandle);
     if (stream->capture) stream->capture->broken = true;
@@ -298,6 +356,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
+    const simt::Hold hold;
     if (simt::call_fails()) return note(cudaErrorUnknown);
     cudaStream_t s = stream_of(stream);
     if (!s) return note(cudaErrorInvalidResourceHandle);
@@ -309,6 +368,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 
 cudaError_t cudaStreamQuery(cudaStream_t stream)
 {
+    const simt::Hold hold;
     cudaStream_t s = stream_of(stream);
     if (!s) return note(cudaErrorInvalidResourceHandle);
     if (const cudaError_t e = refuse_capturing(s)) return note(e);
@@ -317,6 +377,7 @@ cudaError_t cudaStreamQuery(cudaStream_t stream)
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned int)
 {
+    const simt::Hold hold;
     if (simt::call_fails()) return note(cudaErrorUnknown);
     if (stream && simt::planted("wait", stream->number)) return cudaSuccess;
     return note(wait_event(stream_of(stream), event));
@@ -324,12 +385,14 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 
 cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t fn, void *user)
 {
+    const simt::Hold hold;
     if (!fn) return note(cudaErrorInvalidValue);
     return note(enqueue_work(stream_of(stream), [fn, user] { fn(user); }));
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned int flags)
 {
+    const simt::Hold hold;
     if (simt::call_fails()) return note(cudaErrorUnknown);
     if (!event) return note(cudaErrorInvalidValue);
     *event = new CUevent_st{!(flags & cudaEventDisableTiming), nullptr, nullptr, {}};
@@ -341,6 +404,7 @@ cudaError_t cudaEventCreate(cudaEvent_t *event) { return cudaEventCreateWithFlag
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 {
+    const simt::Hold hold;
     if (simt::call_fails()) return note(cudaErrorUnknown);
     cudaStream_t s = stream_of(stream);
     if (!s || !event) return note(cudaErrorInvalidResourceHandle);
@@ -355,6 +419,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event)
 {
+    const simt::Hold hold;
     if (simt::call_fails()) return note(cudaErrorUnknown);
     if (!event) return note(cudaErrorInvalidResourceHandle);
     if (event->capture) return note(cudaErrorCapturedEvent);
@@ -364,6 +429,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
 
 cudaError_t cudaEventQuery(cudaEvent_t event)
 {
+    const simt::Hold hold;
     if (!event) return note(cudaErrorInvalidResourceHandle);
     if (event->capture) return note(cudaErrorCapturedEvent);
     return !event->node || event->node->done ? cudaSuccess : cudaErrorNotReady;
@@ -371,6 +437,7 @@ cudaError_t cudaEventQuery(cudaEvent_t event)
 
 cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t start, cudaEvent_t end)
 {
+    const simt::Hold hold;
     if (!ms || !start || !end || !start->timed || !end->timed || !start->node || !end->node)
         return note(cudaErrorInvalidResourceHandle);
     if (!start->node->done || !end->node->done) return cudaErrorNotReady;
@@ -380,6 +447,7 @@ cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t start, cudaEvent_t end)
 
 cudaError_t cudaEventDestroy(cudaEvent_t event)
 {
+    const simt::Hold hold;
     if (!event) return note(cudaErrorInvalidResourceHandle);
     delete event;
     simt::count_resource(simt::EVENTS, -1);
@@ -388,19 +456,21 @@ cudaError_t cudaEventDestroy(cudaEvent_t event)
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode)
 {
+    const simt::Hold hold;
     if (simt::call_fails()) return note(cudaErrorUnknown);
     cudaStream_t s = stream_of(stream);
     if (!s) return note(cudaErrorInvalidResourceHandle);
     if (s == &legacy) return note(cudaErrorStreamCaptureUnsupported);
     if (s->capture) return note(cudaErrorInvalidValue);
     s->capture = std::make_shared<Capture>(
-        Capture{std::unique_ptr<CUgraph_st>(new CUgraph_st), s, mode == cudaStreamCaptureModeRelaxed, false});
+        Capture{std::unique_ptr<CUgraph_st>(new CUgraph_st), s, std::this_thread::get_id(), mode, false});
     s->tail.clear();
     return cudaSuccess;
 }
 
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
 {
+    const simt::Hold hold;
     if (!graph) return note(cudaErrorInvalidValue);
     if (simt::call_fails()) break_captures();
     return note(end_capture(stream_of(stream), graph));
@@ -408,6 +478,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
 
 cudaError_t cudaStreamIsCapturing(cudaStream_t stream, enum cudaStreamCaptureStatus *status)
 {
+    const simt::Hold hold;
     cudaStream_t s = stream_of(stream);
     if (!s || !status) return note(cudaErrorInvalidValue);
     *status = !s->capture          ? cudaStreamCaptureStatusNone
@@ -418,6 +489,7 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t stream, enum cudaStreamCaptureSta
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsigned long long)
 {
+    const simt::Hold hold;
     if (simt::call_fails()) return note(cudaErrorUnknown);
     if (!exec || !graph) return note(cudaErrorInvalidValue);
     *exec = new CUgraphExec_st{graph->steps};
@@ -428,6 +500,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsig
 /* Nodes keep the order of the capture and no other; the stream goes on when all are done. */
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream)
 {
+    const simt::Hold hold;
     if (simt::call_fails()) return note(cudaErrorUnknown);
     cudaStream_t s = stream_of(stream);
     if (!exec || !s) return note(cudaErrorInvalidResourceHandle);
@@ -449,6 +522,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream)
 
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec)
 {
+    const simt::Hold hold;
     if (!exec) return note(cudaErrorInvalidValue);
     delete exec;
     simt::count_resource(simt::GRAPHS, -1);
@@ -457,6 +531,7 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec)
 
 cudaError_t cudaGraphDestroy(cudaGraph_t graph)
 {
+    const simt::Hold hold;
     if (!graph) return note(cudaErrorInvalidValue);
     delete graph;
     simt::count_resource(simt::GRAPHS, -1);

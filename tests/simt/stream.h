@@ -7,16 +7,27 @@
 
 namespace simt {
 
+/* Held by each call of the runtime, and of what stands for the libraries, from its beginning to its end: host threads
+ * take turns, and who waits is let in now and then, so that their calls mix. Orders nothing for ThreadSanitizer: a
+ * program that relies on the turns is to be found. */
+class Hold {
+public:
+    Hold();
+    ~Hold();
+    Hold(const Hold &) = delete;
+    Hold &operator=(const Hold &) = delete;
+};
+
 /* Work for a stream (cudaStream_t; nullptr: the legacy stream), or for the graph that it
  * captures. Returns a CUDA error. Eager: it runs before this returns. With SIMT_DEFER=1 it runs
  * when something waits for it, streams in random order as far as events allow. */
 int enqueue(void *stream, std::function<void()> work);
 /* Waits for all streams. */
 void drain();
-/* Is a stream capturing, so that what cannot be captured is refused? That breaks the capture. */
+/* Is a stream capturing, so that what this host thread asks for is refused? That breaks the capture. */
 bool capture_forbids();
 
-/* Remembers an error until take_error; returns it. */
+/* Remembers an error of this host thread until take_error; returns it. */
 int note_error(int error);
 int take_error();
 int last_error();

@@ -7,8 +7,10 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <functional>
 #include <string>
 #include <sys/wait.h>
+#include <thread>
 #include <unistd.h>
 #include <vector>
 
@@ -270,6 +272,29 @@ bool graph_is_right(bool join)
     return !cudaEventDestroy(fork) && !cudaEventDestroy(back) && !cudaStreamDestroy(a) && !cudaStreamDestroy(b) && good;
 }
 
+/* What one host thread captures is, unless it says so, no business of another: but only it may end that. */
+bool captures_know_their_thread()
+{
+    cudaStream_t a;
+    cudaGraph_t graph = nullptr;
+    void *p = nullptr;
+    const auto elsewhere = [](const std::function<cudaError_t()> &call) {
+        cudaError_t e = cudaSuccess;
+        std::thread([&] { e = call(); }).join();
+        return e;
+    };
+    const auto takes = [&] { return cudaMalloc(&p, 8); };
+    const auto ends = [&] { return cudaStreamEndCapture(a, &graph); };
+    if (cudaStreamCreateWithFlags(&a, cudaStreamNonBlocking)) return false;
+    bool good = !cudaStreamBeginCapture(a, cudaStreamCaptureModeThreadLocal) && !elsewhere(takes) && !cudaGetLastError() &&
+                elsewhere(ends) == cudaErrorStreamCaptureWrongThread && !ends() && !cudaGraphDestroy(graph) && !cudaFree(p);
+    good = good && !cudaStreamBeginCapture(a, cudaStreamCaptureModeGlobal) &&
+           elsewhere(takes) == cudaErrorStreamCaptureUnsupported && !cudaGetLastError() &&
+           ends() == cudaErrorStreamCaptureInvalidated;
+    cudaGetLastError();
+    return !cudaStreamDestroy(a) && good;
+}
+
 bool capture_is_guarded()
 {
     Array<float> x(64, 1);
@@ -359,6 +384,7 @@ const Case cases[] = {
     {"graph_later", [] { return graph_is_right(true); }, RIGHT, "", true},
     {"graph_not_joined", [] { return graph_is_right(false); }, RIGHT, "", true},
     {"capture", capture_is_guarded, RIGHT, "", true},
+    {"capture_elsewhere", captures_know_their_thread, RIGHT, "", true},
 };
 
 struct Outcome {
