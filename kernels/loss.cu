@@ -2,42 +2,20 @@
  *
  * Bytes: 12 a logit. A batch is a few thousand numbers and the gradient needs the weight of the
  * whole batch first, so one block does all of it: a second launch would cost more than the work. */
-#include "kernels/device.cuh"
+#include "kernels/labels.cuh"
 
 namespace {
 
 struct loss_operands {
     const float *logits;
-    const int32_t *labels;
-    const float *weight;
-    const int32_t *others; /* NULL, with share: rows of one label */
-    const float *share;
+    qv_label_operands of;
     float *loss, *dlogits, *probs;
     uint32_t samples, classes;
     float smoothing;
 };
 
-/* Up to two labels of a row, and the weight of each in the loss. */
-struct row_labels {
-    int32_t label[2];
-    float weight[2];
-};
-
-/* A label that names no class is as good as none. */
-__device__ inline row_labels labels_of(const loss_operands &o, uint32_t n)
-{
-    const float share = o.share ? o.share[n] : 1.0f;
-    row_labels r = {{o.labels[n], o.share ? o.others[n] : -1}, {share, 1.0f - share}};
-#pragma unroll
-    for (int i = 0; i < 2; i++) {
-        const bool known = r.label[i] >= 0 && (uint32_t)r.label[i] < o.classes;
-        r.weight[i] = known ? r.weight[i] * o.weight[r.label[i]] : 0.0f;
-    }
-    return r;
-}
-
 /* What the smoothed targets of the row give to class k, weights included. */
-__device__ inline float target(const loss_operands &o, const row_labels &r, uint32_t k)
+__device__ inline float target(const loss_operands &o, const qv_row_labels &r, uint32_t k)
 {
     float hit = 0;
 #pragma unroll
@@ -46,7 +24,7 @@ __device__ inline float target(const loss_operands &o, const row_labels &r, uint
 }
 
 /* Writes the probabilities of row n; returns the sum over its targets of log(sum of exp(logit - max)) + max - logit. */
-__device__ inline float row_loss(const loss_operands &o, const row_labels &r, uint32_t n)
+__device__ inline float row_loss(const loss_operands &o, const qv_row_labels &r, uint32_t n)
 {
     const float *x = o.logits + (size_t)n * o.classes;
     float *p = o.probs + (size_t)n * o.classes;
@@ -72,7 +50,7 @@ __global__ void __launch_bounds__(QV_BLOCK) cross_entropy(loss_operands o, qv_ro
     QV_SHARED(float, whole, [1]);
     float sum[2] = {};
     for (uint64_t n = at.row; n < at.end; n += g.lanes) {
-        const row_labels r = labels_of(o, (uint32_t)n);
+        const qv_row_labels r = qv_labels_of(o.of, (uint32_t)n);
         sum[0] += row_loss(o, r, (uint32_t)n);
         sum[1] += r.weight[0] + r.weight[1];
     }
@@ -83,7 +61,7 @@ __global__ void __launch_bounds__(QV_BLOCK) cross_entropy(loss_operands o, qv_ro
     }
     __syncthreads();
     for (uint64_t n = at.row; n < at.end; n += g.lanes) {
-        const row_labels r = labels_of(o, (uint32_t)n);
+        const qv_row_labels r = qv_labels_of(o.of, (uint32_t)n);
         const float w = r.weight[0] + r.weight[1];
         for (uint32_t k = 0; k < o.classes; k++) {
             const size_t i = n * o.classes + k;
@@ -100,13 +78,17 @@ extern "C" int qv_cuda_loss(const qv_call *c, size_t *need)
     const qv_tensor &logits = c->in[0];
     if (qv_tensor_len(&logits) == 0 || logits.h != 1 || logits.w != 1) return QV_REFUSED;
     if (!qv_floats(logits, c->in[2], c->in[4], c->out[0], c->out[1], c->out[2])) return QV_REFUSED;
-    const loss_operands o = {qv_data(logits),           qv_data<const int32_t>(c->in[1]),
-                             qv_data(c->in[2]),         qv_data<const int32_t>(c->in[3]),
-                             qv_data(c->in[4]),         qv_data<float>(c->out[0]),
-                             qv_data<float>(c->out[1]), qv_data<float>(c->out[2]),
-                             (uint32_t)logits.n,        (uint32_t)logits.c,
+    const uint32_t classes = (uint32_t)logits.c;
+    const loss_operands o = {qv_data(logits),
+                             {qv_data<const int32_t>(c->in[1]), qv_data(c->in[2]), qv_data<const int32_t>(c->in[3]),
+                              qv_data(c->in[4]), classes},
+                             qv_data<float>(c->out[0]),
+                             qv_data<float>(c->out[1]),
+                             qv_data<float>(c->out[2]),
+                             (uint32_t)logits.n,
+                             classes,
                              c->op->a.loss.smoothing};
-    if (o.share && !o.others) return QV_REFUSED;
+    if (o.of.share && !o.of.others) return QV_REFUSED;
     const qv_rows g = qv_rows_of(o.samples, 1, 1, 1, 1);
     QV_LAUNCH(cross_entropy, dim3(1), dim3(g.threads), 0, c->stream, o, g);
     return qv_launch_error();

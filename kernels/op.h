@@ -74,9 +74,42 @@ typedef struct qv_sgd_attr {
     int64_t decayed; /* weight decay holds for the first so many elements */
 } qv_sgd_attr;
 
+typedef struct qv_adamw_attr {
+    float beta1, beta2, eps, weight_decay;
+    int64_t decayed; /* weight decay holds for the first so many elements */
+} qv_adamw_attr;
+
+typedef struct qv_clip_attr {
+    float most; /* length of all gradients together, at most */
+} qv_clip_attr;
+
 typedef struct qv_loss_attr {
     float smoothing; /* label smoothing, 0: none */
 } qv_loss_attr;
+
+/* What is asked of the right class beyond being the nearest: nothing; A-Softmax's angle m times as wide (Liu et al.
+ * 2017); a cosine larger by m (Wang et al. 2018); an angle wider by m (Deng et al. 2019). */
+typedef enum qv_margin { QV_MARGIN_NONE, QV_MARGIN_SPHERE, QV_MARGIN_COSINE, QV_MARGIN_ANGLE } qv_margin;
+
+enum { QV_SPHERE_MOST = 4 }; /* the largest m of QV_MARGIN_SPHERE */
+
+typedef struct qv_margin_attr {
+    int32_t kind;
+    float scale;     /* of the cosines, where there are no norms */
+    float m;         /* SPHERE: a whole number from 1 to QV_SPHERE_MOST */
+    float smoothing; /* as qv_loss_attr */
+    /* SPHERE is mixed with the plain cosine, of which there is `lambda` to 1 at first and `lambda_min` at last:
+     * max(lambda_min, lambda / (1 + lambda_decay step)) */
+    float lambda, lambda_min, lambda_decay;
+} qv_margin_attr;
+
+typedef struct qv_center_attr {
+    float weight; /* of the center loss */
+    float rate;   /* of the centers' way to their classes */
+} qv_center_attr;
+
+/* Rows no longer than this count as zeros, which have no direction. */
+#define QV_NO_LENGTH 1e-12f
 
 /* How many masks of a kind a patch may have; entries of the table of Beta's quantiles. */
 enum { QV_MASKS = 4, QV_QUANTILES = 4096 };
@@ -102,7 +135,11 @@ typedef struct qv_op {
         qv_bn_attr bn;
         qv_shake_attr shake;
         qv_sgd_attr sgd;
+        qv_adamw_attr adamw;
+        qv_clip_attr clip;
         qv_loss_attr loss;
+        qv_margin_attr margin;
+        qv_center_attr center;
         qv_gather_attr gather;
     } a;
 } qv_op;

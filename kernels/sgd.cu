@@ -7,7 +7,7 @@ namespace {
 
 struct sgd_of {
     const qv_step_state *state;
-    const float *grad;
+    const float *grad, *scale; /* scale: NULL, or one number */
     float *param, *moment;
     qv_sgd_attr a;
 
@@ -20,12 +20,13 @@ struct sgd_of {
     }
     template <int V> __device__ void take(size_t i, const loaded<V> &in) const
     {
-        const float rate = state->lr;
-        const qv_pack<V> g = qv_unpack(in.grad);
+        const float rate = state->lr, times = scale ? *scale : 1.0f;
+        const qv_pack<V> raw = qv_unpack(in.grad);
         qv_pack<V> p = qv_unpack(in.param), m = qv_unpack(in.moment);
 #pragma unroll
         for (int k = 0; k < V; k++) {
-            const float d = i + (size_t)k < (size_t)a.decayed ? fmaf(a.weight_decay, p.v[k], g.v[k]) : g.v[k];
+            const float g = times * raw.v[k];
+            const float d = i + (size_t)k < (size_t)a.decayed ? fmaf(a.weight_decay, p.v[k], g) : g;
             m.v[k] = fmaf(a.momentum, m.v[k], d);
             p.v[k] = fmaf(-rate, a.nesterov ? fmaf(a.momentum, m.v[k], d) : m.v[k], p.v[k]);
         }
@@ -39,8 +40,8 @@ struct sgd_of {
 extern "C" int qv_cuda_sgd(const qv_call *c, size_t *need)
 {
     if (need) return (*need = 0), 0;
-    const sgd_of f = {qv_data<const qv_step_state>(c->in[0]), qv_data(c->in[1]), qv_data<float>(c->out[0]),
-                      qv_data<float>(c->out[1]), c->op->a.sgd};
-    if (f.a.decayed < 0 || !qv_floats(c->in[1], c->out[0], c->out[1])) return QV_REFUSED;
+    const sgd_of f = {qv_data<const qv_step_state>(c->in[0]), qv_data(c->in[1]), qv_data(c->in[2]),
+                      qv_data<float>(c->out[0]), qv_data<float>(c->out[1]), c->op->a.sgd};
+    if (f.a.decayed < 0 || !qv_floats(c->in[1], c->in[2], c->out[0], c->out[1])) return QV_REFUSED;
     return qv_flat_run<float>(f, qv_tensor_len(&c->out[0]), c->stream, f.grad, f.param, f.moment);
 }

@@ -81,7 +81,7 @@ static int teardown(void **state)
 
 static bool is_state(const qv_buffer *b)
 {
-    return b->alias < 0 && (b->role == QV_ROLE_PARAM || b->role == QV_ROLE_RUNNING || b->role == QV_ROLE_MOMENT);
+    return b->alias < 0 && (b->role == QV_ROLE_PARAM || b->role == QV_ROLE_RUNNING || qv_role_is_memory(b->role));
 }
 
 /* All that a training changes; `rounded`: b holds a's values as floats. */
@@ -170,7 +170,7 @@ static void assert_start(qv_trainer *first, qv_trainer *fresh, qv_trainer *t, bo
     for (size_t i = 0; i < p->n_buffers; i++) {
         const qv_buffer *b = &p->buffers[i];
         if (!is_state(b)) continue;
-        bool own = b->role == QV_ROLE_MOMENT || (!classifier && strncmp(b->name, "linear.", 7) == 0);
+        bool own = qv_role_is_memory(b->role) || (!classifier && strncmp(b->name, "linear.", 7) == 0);
         for (size_t k = 0; k < qv_buffer_len(b); k++)
             assert_true(value_of(t, i, k) == value_of(own ? fresh : first, i, k));
     }
@@ -219,6 +219,18 @@ static void another_network_is_no_start(void **state)
     s.normalize = QV_NORM_SPEAKER;
     s.loudness = 1 - s.loudness;
     qv_assert_ok(x->ctx, qv_checkpoint_start(x->ctx, x->c, x->trainer, &s, x->toy.manifest->classes, 2, &new_head));
+}
+
+static void adamw_goes_on_to_the_bit(void **state)
+{
+    fixture *x = *state;
+    x->settings.optimizer = QV_OPTIMIZER_ADAMW;
+    x->settings.clip = 0.5;
+    x->settings.lr = 0.002;
+    goes_on_to_the_bit(x, QV_DEVICE_CPU);
+    goes_on_to_the_bit(x, QV_DEVICE_REF);
+    qv_assert_ok(x->ctx, qv_checkpoint_open(x->ctx, &x->c, x->good));
+    assert_non_null(qv_st_find(x->c->file, "stem.conv.square"));
 }
 
 static void predicting_takes_no_moments(void **state)
@@ -479,6 +491,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(all_that_is_said_comes_back, setup, teardown),
         cmocka_unit_test_setup_teardown(a_training_begins_with_the_weights_of_another, setup, teardown),
         cmocka_unit_test_setup_teardown(another_network_is_no_start, setup, teardown),
+        cmocka_unit_test_setup_teardown(adamw_goes_on_to_the_bit, setup, teardown),
         cmocka_unit_test_setup_teardown(predicting_takes_no_moments, setup, teardown),
         cmocka_unit_test_setup_teardown(devices_read_each_other, setup, teardown),
         cmocka_unit_test_setup_teardown(a_save_that_fails_leaves_the_old_file, setup, teardown),

@@ -15,6 +15,7 @@ static qv_net_config config(uint64_t *random, qv_block_order order, int embed)
     c.order = order;
     c.groups = 1;
     c.embed = embed;
+    qv_give_head(&c, QV_HEAD_SOFTMAX);
     return c;
 }
 
@@ -117,12 +118,51 @@ static void of_relu_bn_it_is_the_mean_of_the_last_block(void **state)
     qv_ctx_free(ctx);
 }
 
+/* Wang et al. 2018: m <= 1 - cos(2 pi / C) in the plane, and C / (C - 1) where there is room for a simplex. */
+static void impossible_margins_are_refused(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_ctx_new();
+    uint64_t random = qv_test_seed();
+    static const struct {
+        qv_head_kind head;
+        int classes, dims;
+        double most;
+    } cases[] = {
+        {QV_HEAD_COSFACE, 4, 2, 1},
+        {QV_HEAD_COSFACE, 7, 2, 0.37651019814},
+        {QV_HEAD_COSFACE, 4, 3, 4.0 / 3},
+        {QV_HEAD_COSFACE, 2, 1, 2},
+        {QV_HEAD_COSFACE, 9, 3, 1},
+        {QV_HEAD_ARCFACE, 6, 2, 3.14159265359 / 3},
+        {QV_HEAD_ARCFACE, 3, 2, 3.14159265359 * 2 / 3},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        qv_net_config c = config(&random, QV_ORDER_PREACT, cases[i].dims);
+        c.classes = cases[i].classes;
+        qv_give_head(&c, cases[i].head);
+        c.embed = cases[i].dims;
+        c.margin.m = (float)(cases[i].most - 1e-4);
+        qv_assert_ok(ctx, qv_net_check(ctx, &c));
+        c.margin.m = (float)(cases[i].most + 1e-4);
+        assert_int_equal(qv_net_check(ctx, &c), QV_ERR_USAGE);
+        qv_test_says(qv_ctx_message(ctx), cases[i].head == QV_HEAD_COSFACE ? "head.cosface_margin" : "head.arcface_margin");
+    }
+    qv_net_config c = config(&random, QV_ORDER_PREACT, 1);
+    c.classes = 3;
+    c.head = QV_HEAD_A_SOFTMAX;
+    assert_int_equal(qv_net_check(ctx, &c), QV_ERR_USAGE);
+    qv_test_says(qv_ctx_message(ctx), "share a direction");
+    qv_ctx_free(ctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(embedding_feeds_the_classifier),
         cmocka_unit_test(without_a_layer_it_is_what_the_last_relu_sees),
         cmocka_unit_test(of_relu_bn_it_is_the_mean_of_the_last_block),
+        cmocka_unit_test(impossible_margins_are_refused),
     };
     return cmocka_run_group_tests_name("heads", tests, NULL, NULL);
 }

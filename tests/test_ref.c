@@ -543,6 +543,169 @@ static void loss_gradient(void **state)
     }
 }
 
+/* Rows to unit length, cosines with a classifier's unit rows, the margin. */
+struct bent {
+    qv_op op;
+    qv_tensor x, w, row, norm, direction, w_norm, cosines, labels, weight, others, share, step;
+    qv_tensor loss, dcos, dnorm, logits, probs, drow, ddirection;
+};
+
+static double bent_value(void *user)
+{
+    struct bent *b = user;
+    qv_op unit = {.kind = QV_OP_UNIT}, linear = {.kind = QV_OP_LINEAR};
+    bool lengths = b->op.a.margin.kind == QV_MARGIN_SPHERE;
+    run(&unit, &b->x, (qv_tensor[]){b->row, b->norm});
+    run(&unit, &b->w, (qv_tensor[]){b->direction, b->w_norm});
+    run(&linear, (qv_tensor[]){b->row, b->direction, {0}}, &b->cosines);
+    run(&b->op,
+        (qv_tensor[]){b->cosines, b->labels, b->weight, lengths ? b->norm : (qv_tensor){0}, b->others, b->share, b->step},
+        (qv_tensor[]){b->loss, b->dcos, lengths ? b->dnorm : (qv_tensor){0}, b->logits, b->probs});
+    const double *loss = b->loss.data;
+    return loss[0] / loss[1];
+}
+
+enum { BENT_ROWS = 6, BENT_CLASSES = 4, BENT_DIMS = 3 };
+
+static struct bent bent_new(struct desk *d, const qv_margin_attr *a, bool mixed)
+{
+    struct bent b = {.op = {.kind = QV_OP_MARGIN, .a.margin = *a}};
+    b.x = normal(d, BENT_ROWS, 1, 1, BENT_DIMS), b.w = normal(d, BENT_CLASSES, 1, 1, BENT_DIMS);
+    b.row = like(d, b.x), b.direction = like(d, b.w), b.norm = zeros(d, 1, 1, 1, BENT_ROWS);
+    b.w_norm = zeros(d, 1, 1, 1, BENT_CLASSES), b.dnorm = like(d, b.norm), b.cosines = zeros(d, BENT_ROWS, 1, 1, BENT_CLASSES);
+    b.dcos = like(d, b.cosines), b.logits = like(d, b.cosines), b.probs = like(d, b.cosines), b.loss = zeros(d, 1, 1, 1, 2);
+    b.drow = like(d, b.row), b.ddirection = like(d, b.direction);
+    b.labels = bytes(d, BENT_ROWS, 1, 1, 1, sizeof(int32_t));
+    memcpy(b.labels.data, (int32_t[]){0, 3, -1, 2, 1, 3}, BENT_ROWS * sizeof(int32_t));
+    b.weight = given(d, 1, 1, 1, BENT_CLASSES, (double[]){1, 0.5, 2, 1.5});
+    b.step = bytes(d, 1, 1, 1, 1, sizeof(qv_step_state));
+    ((qv_step_state *)b.step.data)->step = 5;
+    if (!mixed) return b;
+    b.others = bytes(d, BENT_ROWS, 1, 1, 1, sizeof(int32_t));
+    memcpy(b.others.data, (int32_t[]){3, 1, 2, -1, 0, 0}, BENT_ROWS * sizeof(int32_t));
+    b.share = given(d, BENT_ROWS, 1, 1, 1, (double[]){0.25, 0.5, 0.75, 1, 0.125, 0});
+    return b;
+}
+
+/* Distance to where a margin's slope has a kink: multiples of pi / m, pi - m, and the ends. */
+static double from_kinks(const struct bent *b)
+{
+    const double *c = b->cosines.data;
+    const qv_margin_attr *a = &b->op.a.margin;
+    double least = 1, m = (double)a->m;
+    for (int i = 0; i < BENT_ROWS * BENT_CLASSES; i++) {
+        least = fmin(least, 1 - fabs(c[i]));
+        if (a->kind == QV_MARGIN_ANGLE) least = fmin(least, fabs(c[i] + cos(m)));
+        for (int k = 1; k < (int)m && a->kind == QV_MARGIN_SPHERE; k++)
+            least = fmin(least, fabs(c[i] - cos(k * 3.14159265358979 / m)));
+    }
+    return least;
+}
+
+static void check_margin(struct desk *d, const qv_margin_attr *a, bool mixed)
+{
+    qv_op linear_grad = {.kind = QV_OP_LINEAR_GRAD}, unit_grad = {.kind = QV_OP_UNIT_GRAD};
+    struct bent b = bent_new(d, a, mixed);
+    bent_value(&b);
+    while (from_kinks(&b) < 1e-2) {
+        randomize(d, b.x);
+        bent_value(&b);
+    }
+    qv_tensor dx = like(d, b.x), dw = like(d, b.w), lengths = a->kind == QV_MARGIN_SPHERE ? b.dnorm : (qv_tensor){0};
+    run(&linear_grad, (qv_tensor[]){b.row, b.direction, b.dcos}, (qv_tensor[]){b.drow, b.ddirection, {0}});
+    run(&unit_grad, (qv_tensor[]){b.drow, b.row, b.norm, lengths}, &dx);
+    run(&unit_grad, (qv_tensor[]){b.ddirection, b.direction, b.w_norm, {0}}, &dw);
+    check_gradient(d, bent_value, &b, b.x, dx);
+    check_gradient(d, bent_value, &b, b.w, dw);
+}
+
+static void margin_gradients(void **state)
+{
+    static const qv_margin_attr kinds[] = {
+        {.kind = QV_MARGIN_NONE, .scale = 4},
+        {.kind = QV_MARGIN_SPHERE, .m = 1, .lambda = 2},
+        {.kind = QV_MARGIN_SPHERE, .m = 2},
+        {.kind = QV_MARGIN_SPHERE, .m = 3, .lambda = 10, .lambda_min = 1, .lambda_decay = 0.5f},
+        {.kind = QV_MARGIN_SPHERE, .m = 4, .lambda_min = 0.5f, .smoothing = 0.125f},
+        {.kind = QV_MARGIN_COSINE, .scale = 4, .m = 0.2f},
+        {.kind = QV_MARGIN_COSINE, .scale = 4, .m = 0.2f, .smoothing = 0.125f},
+        {.kind = QV_MARGIN_ANGLE, .scale = 4, .m = 0.3f},
+        {.kind = QV_MARGIN_ANGLE, .scale = 4, .m = 1.5f, .smoothing = 0.125f},
+    };
+    (void)state;
+    for (size_t i = 0; i < 2 * sizeof kinds / sizeof *kinds; i++) {
+        void *desk = NULL;
+        assert_int_equal(desk_open(&desk), 0);
+        check_margin(desk, &kinds[i / 2], i % 2);
+        desk_close(&desk);
+    }
+}
+
+/* At an angle of 60 degrees: cos 60 - 1/4; A-Softmax of m 3: cos 180 = -1; ArcFace beyond pi: -2 - cos. */
+static void margins_by_hand(void **state)
+{
+    struct desk *d = *state;
+    struct bent b = {.op = {.kind = QV_OP_MARGIN}};
+    qv_tensor c = given(d, 1, 1, 1, 2, (double[]){0.5, 0}), none = {0}, loss = zeros(d, 1, 1, 1, 2);
+    qv_tensor dcos = like(d, c), logits = like(d, c), probs = like(d, c), weight = given(d, 1, 1, 1, 2, (double[]){2, 1});
+    qv_tensor label = bytes(d, 1, 1, 1, 1, sizeof(int32_t)), step = bytes(d, 1, 1, 1, 1, sizeof(qv_step_state));
+    const double right_angle = 3.14159265358979323846 / 2;
+    const struct {
+        qv_margin_attr a;
+        double cosine, bent;
+    } cases[] = {
+        {{.kind = QV_MARGIN_NONE, .scale = 8}, 0.5, 0.5},
+        {{.kind = QV_MARGIN_COSINE, .scale = 8, .m = 0.25f}, 0.5, 0.25},
+        {{.kind = QV_MARGIN_SPHERE, .scale = 8, .m = 3}, 0.5, -1},
+        {{.kind = QV_MARGIN_SPHERE, .scale = 8, .m = 3, .lambda = 3}, 0.5, (3 * 0.5 - 1) / 4},
+        {{.kind = QV_MARGIN_SPHERE, .scale = 8, .m = 2}, -0.5, 0.5 - 2},
+        {{.kind = QV_MARGIN_ANGLE, .scale = 8, .m = 0.5f}, 0, -sin(0.5)},
+        {{.kind = QV_MARGIN_ANGLE, .scale = 8, .m = 1.5f}, -sin(1), -2 - cos(right_angle + 1 + 1.5)},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        b.op.a.margin = cases[i].a;
+        ((double *)c.data)[0] = cases[i].cosine;
+        run(&b.op, (qv_tensor[]){c, label, weight, none, none, none, step}, (qv_tensor[]){loss, dcos, none, logits, probs});
+        assert_all(logits, (double[]){8 * cases[i].cosine, 0}, 0);
+        assert_near(((double *)loss.data)[0], 2 * log1p(exp(-8 * cases[i].bent)), 1e-12);
+        assert_near(((double *)probs.data)[0], 1 / (1 + exp(-8 * cases[i].cosine)), 1e-14);
+    }
+}
+
+struct centered {
+    qv_op op;
+    qv_tensor x, labels, weight, entropy, others, share, centers, loss, dx;
+};
+
+static double centered_value(void *user)
+{
+    struct centered *c = user;
+    run(&c->op, (qv_tensor[]){c->x, c->labels, c->weight, c->entropy, c->others, c->share},
+        (qv_tensor[]){c->centers, c->loss, c->dx});
+    const double *loss = c->loss.data;
+    return loss[0] / loss[1];
+}
+
+/* Rows 1 and 3 of class 0 (weight 2), 10 of class 1 (weight 1), one unlabelled. */
+static void center_by_hand(void **state)
+{
+    struct desk *d = *state;
+    struct centered c = {.op = {.kind = QV_OP_CENTER, .a.center = {.weight = 0.5f, .rate = 0}}};
+    c.x = given(d, 4, 1, 1, 1, (double[]){1, 3, 10, 7}), c.dx = like(d, c.x), c.loss = zeros(d, 1, 1, 1, 2);
+    c.labels = bytes(d, 4, 1, 1, 1, sizeof(int32_t));
+    memcpy(c.labels.data, (int32_t[]){0, 0, 1, -1}, 4 * sizeof(int32_t));
+    c.weight = given(d, 1, 1, 1, 2, (double[]){2, 1}), c.entropy = given(d, 1, 1, 1, 2, (double[]){100, 5});
+    c.centers = given(d, 2, 1, 1, 1, (double[]){0, 8});
+    centered_value(&c);
+    assert_all(c.loss, (double[]){100 + 0.25 * (2 * 1 + 2 * 9 + 4), 5}, 1e-12);
+    assert_all(c.dx, (double[]){0.5 * 2 * 1 / 5, 0.5 * 2 * 3 / 5, 0.5 * 2 / 5, 0}, 1e-15);
+    qv_tensor gradient = given(d, 4, 1, 1, 1, c.dx.data);
+    check_gradient(d, centered_value, &c, c.x, gradient);
+    c.op.a.center.rate = 0.5f;
+    centered_value(&c);
+    assert_all(c.centers, (double[]){0.5 * 4 / 3, 8 + 0.5 * 2 / 2}, 1e-15);
+}
+
 /* All numbers are exact in binary. Element 0 decays, element 1 does not. */
 static void sgd_by_hand(void **state)
 {
@@ -551,18 +714,68 @@ static void sgd_by_hand(void **state)
     qv_tensor step = bytes(d, 1, 1, 1, 1, sizeof(qv_step_state));
     *(qv_step_state *)step.data = (qv_step_state){.lr = 0.25f};
     qv_tensor p = given(d, 1, 1, 1, 2, (double[]){1, 1}), m = like(d, p), g = given(d, 1, 1, 1, 2, (double[]){0.5, 1});
-    run(&op, (qv_tensor[]){step, g}, (qv_tensor[]){p, m});
+    run(&op, (qv_tensor[]){step, g, {0}}, (qv_tensor[]){p, m});
     assert_all(m, (double[]){1, 1}, 0);
     assert_all(p, (double[]){0.625, 0.625}, 0);
     memset(g.data, 0, 2 * sizeof(double));
-    run(&op, (qv_tensor[]){step, g}, (qv_tensor[]){p, m});
+    run(&op, (qv_tensor[]){step, g, {0}}, (qv_tensor[]){p, m});
     assert_all(m, (double[]){0.8125, 0.5}, 0);
     assert_all(p, (double[]){0.625 - 0.25 * (0.3125 + 0.40625), 0.625 - 0.25 * 0.25}, 0);
     op.a.sgd.nesterov = 0;
     op.a.sgd.decayed = 0;
-    run(&op, (qv_tensor[]){step, g}, (qv_tensor[]){p, m});
+    run(&op, (qv_tensor[]){step, g, {0}}, (qv_tensor[]){p, m});
     assert_all(m, (double[]){0.40625, 0.25}, 0);
     assert_all(p, (double[]){0.625 - 0.25 * (0.3125 + 0.40625) - 0.25 * 0.40625, 0.625 - 0.25 * 0.25 - 0.25 * 0.25}, 0);
+}
+
+static void clip_by_hand(void **state)
+{
+    struct desk *d = *state;
+    qv_op op = {.kind = QV_OP_CLIP, .a.clip = {.most = 2}};
+    qv_tensor g = given(d, 1, 1, 1, 3, (double[]){2, 1, -2}), scale = zeros(d, 1, 1, 1, 1);
+    run(&op, &g, &scale);
+    assert_all(scale, (double[]){2.0 / 3}, 1e-16);
+    op.a.clip.most = 3;
+    run(&op, &g, &scale);
+    assert_all(scale, (double[]){1}, 0);
+    ((double *)g.data)[1] = NAN;
+    run(&op, &g, &scale);
+    assert_true(isnan(*(double *)scale.data));
+    /* The scale comes before weight decay. */
+    qv_op sgd = {.kind = QV_OP_SGD, .a.sgd = {.weight_decay = 0.5f, .decayed = 1}};
+    qv_tensor step = bytes(d, 1, 1, 1, 1, sizeof(qv_step_state)), p = given(d, 1, 1, 1, 1, (double[]){4}), m = like(d, p);
+    ((qv_step_state *)step.data)->lr = 1;
+    *(double *)scale.data = 0.25;
+    run(&sgd, (qv_tensor[]){step, given(d, 1, 1, 1, 1, (double[]){8}), scale}, (qv_tensor[]){p, m});
+    assert_all(p, (double[]){4 - (0.25 * 8 + 0.5 * 4)}, 0);
+}
+
+/* The algorithm as the paper writes it: corrected averages in variables of their own, decay apart from the step. */
+static void adamw_as_the_paper_has_it(void **state)
+{
+    struct desk *d = *state;
+    enum { LEN = 5, STEPS = 7 };
+    qv_op op = {.kind = QV_OP_ADAMW,
+                .a.adamw = {.beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f, .weight_decay = 0.125f, .decayed = 3}};
+    const double b1 = (double)0.9f, b2 = (double)0.999f, eps = (double)1e-8f, rate = (double)0.01f;
+    qv_tensor step = bytes(d, 1, 1, 1, 1, sizeof(qv_step_state)), p = normal(d, 1, 1, 1, LEN), m = like(d, p), v = like(d, p);
+    double want[LEN], first[LEN] = {0}, second[LEN] = {0}, power1 = 1, power2 = 1;
+    memcpy(want, p.data, sizeof want);
+    for (int t = 0; t < STEPS; t++) {
+        qv_tensor g = normal(d, 1, 1, 1, LEN);
+        *(qv_step_state *)step.data = (qv_step_state){.lr = 0.01f, .step = (uint64_t)t};
+        run(&op, (qv_tensor[]){step, g, {0}}, (qv_tensor[]){p, m, v});
+        power1 *= b1, power2 *= b2;
+        for (int i = 0; i < LEN; i++) {
+            double x = ((double *)g.data)[i];
+            first[i] = b1 * first[i] + (1 - b1) * x;
+            second[i] = b2 * second[i] + (1 - b2) * x * x;
+            double mean = first[i] / (1 - power1), square = second[i] / (1 - power2);
+            if (i < 3) want[i] *= 1 - rate * 0.125;
+            want[i] -= rate * mean / (sqrt(square) + eps);
+        }
+        assert_all(p, want, 1e-13); /* a dozen roundings a step, and 1 - power2 loses three digits */
+    }
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, desk_open, desk_close)
@@ -585,7 +798,12 @@ int main(void)
         TEST(loss_by_hand),
         TEST(loss_of_a_mixture),
         TEST(loss_gradient),
+        TEST(margin_gradients),
+        TEST(margins_by_hand),
+        TEST(center_by_hand),
         TEST(sgd_by_hand),
+        TEST(clip_by_hand),
+        TEST(adamw_as_the_paper_has_it),
     };
     return cmocka_run_group_tests_name("ref", tests, NULL, NULL);
 }

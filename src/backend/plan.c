@@ -141,6 +141,7 @@ static void size_aliases(qv_program *p, size_t decayed_bytes)
         for (size_t i = 0; i < p->lists[k].n; i++) {
             qv_op *op = &p->lists[k].ops[i];
             if (op->kind == QV_OP_SGD) op->a.sgd.decayed = (int64_t)(decayed_bytes / p->sizes.real);
+            if (op->kind == QV_OP_ADAMW) op->a.adamw.decayed = (int64_t)(decayed_bytes / p->sizes.real);
         }
 }
 

@@ -12,12 +12,16 @@ typedef enum qv_role {
     QV_ROLE_PARAM,   /* trained; they lie behind each other, those with weight decay first */
     QV_ROLE_GRAD,    /* the same layout as PARAM */
     QV_ROLE_MOMENT,  /* the optimizer's, the same layout as PARAM */
+    QV_ROLE_SQUARE,  /* its second average, where it has one; the same layout */
     QV_ROLE_RUNNING, /* running statistics */
     QV_ROLE_IO,      /* written or read by the host between runs; lives for ever */
     QV_ROLE_EXTERN,  /* memory that the host binds: features */
     QV_ROLE_WORK,    /* lives from its first to its last use within one run of a list */
     QV_ROLE_COUNT
 } qv_role;
+
+/* What an optimizer remembers: only who goes on with a training needs it. */
+static inline bool qv_role_is_memory(qv_role r) { return r == QV_ROLE_MOMENT || r == QV_ROLE_SQUARE; }
 
 /* How a parameter starts. */
 typedef enum qv_init { QV_INIT_ZERO, QV_INIT_CONST, QV_INIT_NORMAL, QV_INIT_UNIFORM } qv_init;

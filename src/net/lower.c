@@ -30,6 +30,8 @@ int qv_param(qv_lowering *l, const char *name, int n, int h, int w, int c, qv_in
     qv_buffer b = {.dtype = QV_REAL, .n = n, .h = h, .w = w, .c = c, .alias = -1, .decayed = decayed};
     b.role = QV_ROLE_MOMENT;
     qv_add_buffer(&l->b, b, "%s%s.moment", l->scope, name);
+    b.role = QV_ROLE_SQUARE;
+    if (l->net->config.optimizer == QV_OPTIMIZER_ADAMW) qv_add_buffer(&l->b, b, "%s%s.square", l->scope, name);
     b.role = QV_ROLE_GRAD;
     *grad = qv_add_buffer(&l->b, b, "%s%s.grad", l->scope, name);
     b.role = QV_ROLE_PARAM;

@@ -39,6 +39,7 @@ qv_status qv_net_check(qv_ctx *ctx, const qv_net_config *c)
     if (c->set_size > 0 && c->batch > c->set_size)
         return qv_fail(ctx, QV_ERR_USAGE, "train.batch = %d is larger than the training set of %d recordings", c->batch,
                        c->set_size);
+    QV_TRY(qv_head_check(ctx, c));
     long h = (c->frames + 3) / 4, w = (c->mels + 3) / 4;
     if (c->batch * h * w < 2)
         return qv_fail(
@@ -191,7 +192,17 @@ static void update(qv_lowering *l)
     int p = whole_region(l, QV_ROLE_PARAM, "parameters");
     int g = whole_region(l, QV_ROLE_GRAD, "gradients");
     int m = whole_region(l, QV_ROLE_MOMENT, "moments");
-    qv_op *op = qv_add_op(&l->b, QV_OP_SGD, (int[]){l->net->state, g}, (int[]){p, m});
+    int scale = c->clip > 0 ? qv_work(l, QV_REAL, 1, 1, 1, 1, "clip") : -1;
+    if (c->clip > 0) qv_add_op(&l->b, QV_OP_CLIP, &g, &scale)->a.clip.most = c->clip;
+    const int in[] = {l->net->state, g, scale};
+    if (c->optimizer == QV_OPTIMIZER_ADAMW) {
+        const int out[] = {p, m, whole_region(l, QV_ROLE_SQUARE, "squares")};
+        qv_op *op = qv_add_op(&l->b, QV_OP_ADAMW, in, out);
+        op->a.adamw = (qv_adamw_attr){
+            .beta1 = c->beta1, .beta2 = c->beta2, .eps = c->adam_eps, .weight_decay = c->weight_decay};
+        return;
+    }
+    qv_op *op = qv_add_op(&l->b, QV_OP_SGD, in, (int[]){p, m});
     op->a.sgd = (qv_sgd_attr){.momentum = c->momentum, .weight_decay = c->weight_decay, .nesterov = c->nesterov};
 }
 

@@ -12,6 +12,18 @@ typedef enum qv_block_order {
     QV_ORDER_RELU_BN    /* ReLU conv BN ReLU conv BN */
 } qv_block_order;
 
+/* The classifier and its loss. CENTER: softmax, and the embeddings are drawn to a center of their class; the others:
+ * cosines between the embedding and each class's direction, the right one to win by a margin (kernels/op.h). */
+typedef enum qv_head_kind {
+    QV_HEAD_SOFTMAX,
+    QV_HEAD_CENTER,
+    QV_HEAD_A_SOFTMAX,
+    QV_HEAD_COSFACE,
+    QV_HEAD_ARCFACE
+} qv_head_kind;
+
+typedef enum qv_optimizer { QV_OPTIMIZER_SGD, QV_OPTIMIZER_ADAMW } qv_optimizer;
+
 enum { QV_STAGES = 3 };
 
 typedef struct qv_net_config {
@@ -29,11 +41,17 @@ typedef struct qv_net_config {
     int channels;     /* values a band: several of images. 0 counts as 1 */
     int classes;
     int batch;
+    qv_head_kind head;
+    qv_margin_attr margin; /* of the last three heads; its smoothing is not looked at */
+    qv_center_attr center; /* of QV_HEAD_CENTER */
     float smoothing;
     qv_gather_attr augment; /* of training patches; windows is not looked at */
     float mixup;            /* alpha of Beta(alpha, alpha), 0: none */
+    qv_optimizer optimizer;
     float momentum, weight_decay;
     bool nesterov;
+    float beta1, beta2, adam_eps; /* of AdamW */
+    float clip;                   /* length of all gradients together, at most; 0: any */
     int set_size;    /* recordings in the training set */
     int norms;       /* rows of the normalization table */
     int utterances;  /* in the feature matrix */
@@ -59,7 +77,8 @@ typedef struct qv_net {
 } qv_net;
 
 /* QV_ERR_USAGE naming the setting that makes no sense: sizes, channels that groups do not
- * divide, a batch norm over fewer than two values, a batch larger than the training set. */
+ * divide, a batch norm over fewer than two values, a batch larger than the training set, a margin
+ * wider than the angles between so many classes. */
 qv_status qv_net_check(qv_ctx *ctx, const qv_net_config *c);
 
 typedef struct qv_net_options {
@@ -70,6 +89,11 @@ typedef struct qv_net_options {
 
 qv_status qv_net_new(qv_ctx *ctx, qv_net **out, const qv_net_config *c, const qv_net_options *options);
 void qv_net_free(qv_net *net);
+
+/* The largest angle that the nearest two of so many directions in so many dimensions can have, in radians, or an upper
+ * bound of it: 0 for three in one, the regular polygon in two, the simplex up to dims + 1, else a right angle (Rankin
+ * 1955). */
+double qv_widest_angle(int directions, int dims);
 
 /* "preact-bn" and so on; -1 and a message for an unknown name. */
 const char *qv_order_name(qv_block_order order);

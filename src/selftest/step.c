@@ -33,6 +33,27 @@ static void sample_free(sample *s)
     free(s->frames);
 }
 
+/* One head a network, all of them over all networks; every other one with an embedding, AdamW and clipping. */
+static void give_head(qv_net_config *c, int place)
+{
+    enum { HEADS = QV_HEAD_ARCFACE + 1 };
+    c->head = (qv_head_kind)(place % HEADS);
+    c->center = (qv_center_attr){.weight = 0.01f, .rate = 0.5f};
+    c->margin = (qv_margin_attr){.scale = 16};
+    if (c->head == QV_HEAD_A_SOFTMAX)
+        c->margin = (qv_margin_attr){
+            .kind = QV_MARGIN_SPHERE, .scale = 1, .m = 3, .lambda = 1000, .lambda_min = 5, .lambda_decay = 0.12f};
+    if (c->head == QV_HEAD_COSFACE) c->margin.kind = QV_MARGIN_COSINE, c->margin.m = 0.2f;
+    if (c->head == QV_HEAD_ARCFACE) c->margin.kind = QV_MARGIN_ANGLE, c->margin.m = 0.3f;
+    if (place % 2 == 0) return;
+    c->embed = 3;
+    c->optimizer = QV_OPTIMIZER_ADAMW;
+    c->beta1 = 0.9f;
+    c->beta2 = 0.999f;
+    c->adam_eps = 1e-8f;
+    c->clip = 0.5f;
+}
+
 static qv_net_config config_of(qv_block_order order, const struct size *size)
 {
     return (qv_net_config){.order = order,
@@ -67,7 +88,7 @@ static qv_status write_state(qv_ctx *ctx, sample *s)
     const uint32_t key[2] = {(uint32_t)s->random, (uint32_t)(s->random >> 32)};
     for (size_t i = 0; i < p->n_buffers; i++) {
         const qv_buffer *b = &p->buffers[i];
-        bool moment = b->role == QV_ROLE_MOMENT, variance = strstr(b->name, "running_var") != NULL;
+        bool moment = qv_role_is_memory(b->role), variance = strstr(b->name, "running_var") != NULL;
         if ((b->role != QV_ROLE_PARAM && b->role != QV_ROLE_RUNNING && !moment) || b->alias >= 0) continue;
         size_t n = qv_buffer_len(b);
         double *v;
@@ -76,7 +97,7 @@ static qv_status write_state(qv_ctx *ctx, sample *s)
         if (!moment) qv_init_values(p, (int)i, key, v);
         for (size_t k = 0; k < n; k++) {
             double noise = qv_random_normal(&s->random);
-            v[k] = variance ? v[k] + fabs(noise) : v[k] + (moment ? 0.01 : 0.1) * noise;
+            v[k] = b->role == QV_ROLE_SQUARE ? 1e-4 * noise * noise : variance ? v[k] + fabs(noise) : v[k] + (moment ? 0.01 : 0.1) * noise;
         }
         qv_exec_write(s->exec, (int)i, 0, n, v);
         free(v);
@@ -159,7 +180,7 @@ static bool is_result(const sample *s, int id)
 {
     const qv_buffer *b = &s->net->program->buffers[id];
     return b->alias < 0 &&
-           (b->role == QV_ROLE_PARAM || b->role == QV_ROLE_MOMENT || b->role == QV_ROLE_RUNNING ||
+           (b->role == QV_ROLE_PARAM || qv_role_is_memory(b->role) || b->role == QV_ROLE_RUNNING ||
             b->role == QV_ROLE_GRAD || id == s->net->loss || id == s->net->probs || id == s->net->eval_probs);
 }
 
@@ -203,6 +224,7 @@ static qv_status check_network(qv_selftest_run *r, qv_block_order order, const s
     sample s = {0};
     char name[sizeof r->row.name];
     qv_net_config c = config_of(order, size);
+    give_head(&c, (int)order + (size == sizes ? 0 : 3));
     snprintf(name, sizeof name, "%s, %s%s", qv_order_name(order), size->name, fuse ? ", fused" : "");
     qv_selftest_begin(r, "step", name);
     QV_TRY(sample_new(r, &s, &c, fuse, true));

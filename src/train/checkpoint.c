@@ -22,7 +22,7 @@ enum { MAX_VALUES = 1 << 24 };
 
 static bool is_saved(const qv_buffer *b)
 {
-    return b->alias < 0 && (b->role == QV_ROLE_PARAM || b->role == QV_ROLE_RUNNING || b->role == QV_ROLE_MOMENT);
+    return b->alias < 0 && (b->role == QV_ROLE_PARAM || b->role == QV_ROLE_RUNNING || qv_role_is_memory(b->role));
 }
 
 /* Four dimensions, or one where the first three are 1: vectors. */
@@ -405,7 +405,7 @@ static qv_status check_network(qv_ctx *ctx, const qv_checkpoint *c)
     for (size_t i = 0; i < net->program->n_buffers; i++) {
         const qv_buffer *b = &net->program->buffers[i];
         const qv_st_tensor *t;
-        if (is_saved(b) && b->role != QV_ROLE_MOMENT) QV_TRY(need_tensor(ctx, c, b, &t));
+        if (is_saved(b) && !qv_role_is_memory(b->role)) QV_TRY(need_tensor(ctx, c, b, &t));
     }
 done:
     qv_net_free(net);
@@ -479,7 +479,7 @@ static qv_status load(qv_ctx *ctx, const qv_checkpoint *c, qv_trainer *t, bool m
     double *values = NULL;
     for (size_t i = 0; i < p->n_buffers; i++) {
         const qv_buffer *b = &p->buffers[i];
-        if (!is_saved(b) || (b->role == QV_ROLE_MOMENT && !moments) || (is_classifier(b) && !classifier)) continue;
+        if (!is_saved(b) || (qv_role_is_memory(b->role) && !moments) || (is_classifier(b) && !classifier)) continue;
         QV_TRY(qv_alloc(ctx, &values, qv_buffer_len(b), sizeof *values));
         QV_TRY(qv_checkpoint_tensor(ctx, c, b, values));
         qv_exec_write(qv_trainer_exec(t), (int)i, 0, qv_buffer_len(b), values);
@@ -518,7 +518,7 @@ static qv_status check_alike(qv_ctx *ctx, const qv_checkpoint *c, const qv_setti
 qv_status qv_checkpoint_start(qv_ctx *ctx, const qv_checkpoint *c, qv_trainer *t, const qv_settings *s,
                               char *const *classes, int n_classes, bool *new_head)
 {
-    *new_head = n_classes != c->n_classes;
+    *new_head = n_classes != c->n_classes || c->settings.head != s->head;
     for (int k = 0; k < n_classes && !*new_head; k++) *new_head = strcmp(classes[k], c->classes[k]) != 0;
     qv_status status = check_alike(ctx, c, s);
     return status == QV_OK ? load(ctx, c, t, false, !*new_head) : status;

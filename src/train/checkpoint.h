@@ -2,8 +2,8 @@
  * as metadata, everything needed to predict or to go on.
  *
  * Tensors: each parameter and running statistic by its name in the program ("stage1.block0.conv1",
- * convolutions [out][kernel][kernel][in / groups], both branches side by side), "NAME.moment" for the
- * optimizer, "norm" [2][mels] (mean, 1 / deviation) for corpus normalization; of several corpora also
+ * convolutions [out][kernel][kernel][in / groups], both branches side by side), "NAME.moment" (with adamw also
+ * "NAME.square") for the optimizer, "norm" [2][mels] (mean, 1 / deviation) for corpus normalization; of several corpora also
  * "norm.corpora" [corpora][2][mels] with the metadata "corpora", a list of names. F64 from the device
  * `ref`, else F32.
  * Metadata: format, format_version, quaver, settings (INI), classes and speakers (JSON lists of names), fold, step,

@@ -205,23 +205,70 @@ static void export_pool(exporter *x, const qv_op *op)
     qv_onnx_node(&x->g, "Flatten", NAMES(square), NAMES(out), NULL);
 }
 
+/* Rows of a matrix brought to unit length: op UNIT on a parameter. */
+static void to_unit(double *w, size_t rows, size_t columns)
+{
+    for (size_t n = 0; n < rows; n++) {
+        double sum = 0;
+        for (size_t c = 0; c < columns; c++) sum += w[n * columns + c] * w[n * columns + c];
+        double length = sqrt(sum), inverse = length <= (double)QV_NO_LENGTH ? 0 : 1 / length;
+        for (size_t c = 0; c < columns; c++) w[n * columns + c] *= inverse;
+    }
+}
+
+/* A head of cosines has no bias, and directions in the place of its weights, which are the same for every input. */
 static qv_status export_linear(exporter *x, const qv_op *op)
 {
     qv_status status = QV_OK;
-    const qv_buffer *w = buffer_of(x, op->in[1]), *b = buffer_of(x, op->in[2]);
+    const qv_op *unit = maker_of(x, op->in[1]);
+    const qv_buffer *w = buffer_of(x, unit ? unit->in[0] : op->in[1]), *b = op->in[2] < 0 ? NULL : buffer_of(x, op->in[2]);
     double *weights = NULL, *bias = NULL;
     qv_buf transposed = {0};
-    QV_TRY(read_values(x, op->in[1], &weights));
-    QV_TRY(read_values(x, op->in[2], &bias));
+    QV_TRY(read_values(x, unit ? unit->in[0] : op->in[1], &weights));
+    if (b) QV_TRY(read_values(x, op->in[2], &bias));
+    if (unit) to_unit(weights, (size_t)w->n, (size_t)w->c);
     qv_onnx_floats(&x->g, w->name, DIMS(w->n, w->c), weights);
-    qv_onnx_floats(&x->g, b->name, DIMS(b->c), bias);
+    if (b) qv_onnx_floats(&x->g, b->name, DIMS(b->c), bias);
     qv_onnx_int(&transposed, "transB", 1);
-    qv_onnx_node(&x->g, "Gemm", NAMES(name_of(x, op->in[0]), w->name, b->name), NAMES(name_of(x, op->out[0])),
+    qv_onnx_node(&x->g, "Gemm", NAMES(name_of(x, op->in[0]), w->name, b ? b->name : NULL), NAMES(name_of(x, op->out[0])),
                  &transposed);
 done:
     free(weights);
     free(bias);
     return status;
+}
+
+/* Of the features; that of the weights is part of the product with them. */
+static void export_unit(exporter *x, const qv_op *op)
+{
+    if (buffer_of(x, op->in[0])->role == QV_ROLE_PARAM) return;
+    const char *in = name_of(x, op->in[0]), *out = name_of(x, op->out[0]), *norm = name_of(x, op->out[1]);
+    char length[NAME_MAX_LEN], least[NAME_MAX_LEN];
+    qv_buf attributes = {0};
+    snprintf(length, sizeof length, "%s.at_least", norm);
+    snprintf(least, sizeof least, "%s.least", norm);
+    qv_onnx_ints(&attributes, "axes", DIMS(1));
+    qv_onnx_int(&attributes, "keepdims", 1);
+    qv_onnx_node(&x->g, "ReduceL2", NAMES(in), NAMES(norm), &attributes);
+    qv_onnx_floats(&x->g, least, NULL, 0, (double[]){(double)QV_NO_LENGTH});
+    qv_onnx_node(&x->g, "Max", NAMES(norm, least), NAMES(length), NULL);
+    qv_onnx_node(&x->g, "Div", NAMES(in, length), NAMES(out), NULL);
+}
+
+static void export_softmax(exporter *x)
+{
+    qv_buf axis = {0};
+    qv_onnx_int(&axis, "axis", 1);
+    qv_onnx_node(&x->g, "Softmax", NAMES("logits"), NAMES("probabilities"), &axis);
+}
+
+/* Outside training there is no margin: cosines times the features' length, or the scale. */
+static void export_margin(exporter *x, const qv_op *op)
+{
+    const char *scale = op->in[3] >= 0 ? name_of(x, op->in[3]) : "logits.scale";
+    if (op->in[3] < 0) qv_onnx_floats(&x->g, scale, NULL, 0, (double[]){(double)op->a.margin.scale});
+    qv_onnx_node(&x->g, "Mul", NAMES(name_of(x, op->in[0]), scale), NAMES("logits"), NULL);
+    export_softmax(x);
 }
 
 static qv_status export_op(exporter *x, const qv_op *op)
@@ -247,12 +294,12 @@ static qv_status export_op(exporter *x, const qv_op *op)
     case QV_OP_ADD:
         qv_onnx_node(&x->g, "Add", NAMES(name_of(x, op->in[0]), name_of(x, op->in[1])), NAMES(out), NULL);
         return QV_OK;
-    case QV_OP_LOSS: {
-        qv_buf axis = {0};
-        qv_onnx_int(&axis, "axis", 1);
-        qv_onnx_node(&x->g, "Softmax", NAMES("logits"), NAMES("probabilities"), &axis);
-        return QV_OK;
-    }
+    case QV_OP_LOSS:
+        return (export_softmax(x), QV_OK);
+    case QV_OP_UNIT:
+        return (export_unit(x, op), QV_OK);
+    case QV_OP_MARGIN:
+        return (export_margin(x, op), QV_OK);
     default:
         return qv_fail(x->ctx, QV_ERR_UNSUPPORTED, "%s: its network has the op %s, which the ONNX export does not know",
                        x->c->path, qv_op_info_of((qv_op_kind)op->kind).name);

@@ -66,7 +66,12 @@ static const setting table[] = {
     {"train.step_epochs", REAL, AT(step_epochs), "20", 1e-3, 1e6, {0}, false, "schedule step: epochs from one fall of the rate to the next"},
     {"train.step_factor", REAL, AT(step_factor), "0.1", 0, 1, {0}, false, "schedule step: what the rate is multiplied by"},
     {"train.warmup", REAL, AT(warmup), "2", 0, 1000000, {0}, false, "epochs of linear warm-up"},
-    {"train.momentum", REAL, AT(momentum), "0.9", 0, 0.9999, {0}, false, "of SGD"},
+    {"train.optimizer", CHOICE, AT(optimizer), "sgd", 0, 0, {"sgd", "adamw"}, false, "adamw wants a far smaller train.lr, such as 0.002"},
+    {"train.beta1", REAL, AT(beta1), "0.9", 0, 0.9999, {0}, false, "adamw: of the mean of the gradients"},
+    {"train.beta2", REAL, AT(beta2), "0.999", 0, 0.9999, {0}, false, "adamw: of the mean of their squares"},
+    {"train.adam_eps", REAL, AT(adam_eps), "1e-8", 1e-12, 1, {0}, false, "adamw: added to the root of that"},
+    {"train.clip", REAL, AT(clip), "0", 0, 1e6, {0}, false, "all gradients together are cut to this length; 0: never"},
+    {"train.momentum", REAL, AT(momentum), "0.9", 0, 0.9999, {0}, false, "of sgd"},
     {"train.nesterov", BOOL, AT(nesterov), "yes", 0, 0, {0}, false, "Nesterov's momentum"},
     {"train.weight_decay", REAL, AT(weight_decay), "1e-4", 0, 10, {0}, false, "not on scales, shifts and biases"},
     {"train.class_weights", CHOICE, AT(class_weights), "balanced", 0, 0, {"none", "balanced"}, false,
@@ -77,7 +82,20 @@ static const setting table[] = {
     {"train.mixup", REAL, AT(mixup), "0", 0, 100, {0}, false,
      "train on mixtures of two recordings, their shares drawn from Beta(a, a); 0: none"},
     {"train.init_from", TEXT, AT(init_from), "", 0, 0, {0}, false, "a checkpoint: begin with its weights, with a new classifier where the classes differ"},
+    {"train.head", CHOICE, AT(head), "softmax", 0, 0, {"softmax", "center", "a-softmax", "cosface", "arcface"}, false,
+     "classifier and loss: docs/heads.md"},
     {"train.seed", SEED, AT(seed), "1", 0, 0, {0}, false, "of everything random"},
+    {"head.center", REAL, AT(center), "0.01", 0, 1000, {0}, false, "train.head center: weight of the center loss"},
+    {"head.center_rate", REAL, AT(center_rate), "0.5", 0, 1, {0}, false, "of the centers' way to the means of their classes, a step"},
+    {"head.scale", REAL, AT(scale), "16", 1e-3, 1000, {0}, false, "cosface, arcface: what cosines are multiplied by before the softmax"},
+    {"head.cosface_margin", REAL, AT(cosface_margin), "0.2", 0, 2, {0}, false, "cosine"},
+    {"head.arcface_margin", REAL, AT(arcface_margin), "0.3", 0, 3, {0}, false, "radians"},
+    {"head.sphere_margin", INT, AT(sphere_margin), "3", 1, QV_SPHERE_MOST, {0}, false, "a-softmax: so many times the angle"},
+    {"head.sphere_lambda", REAL, AT(sphere_lambda), "1000", 0, 1e9, {0}, false,
+     "a-softmax: share of the plain cosine to 1 of that with the margin, at the first step"},
+    {"head.sphere_lambda_min", REAL, AT(sphere_lambda_min), "5", 0, 1e9, {0}, false, "and at the last"},
+    {"head.sphere_lambda_decay", REAL, AT(sphere_lambda_decay), "0.12", 0, 1000, {0}, false,
+     "at step n lambda is its start divided by 1 + this n"},
     {"augment.speed", REAL, AT(speed), "0", 0, 0.9, {0}, false, "training patches play at up to so much more or less of their speed"},
     {"augment.warp", REAL, AT(warp), "0", 0, 0.9, {0}, false, "mel bands move up or down by up to so much of their number"},
     {"augment.gain", REAL, AT(gain), "0", 0, 60, {0}, false, "dB, louder or softer by up to so much"},
@@ -471,6 +489,21 @@ static qv_gather_attr augmentation(const qv_settings *s)
                             .flip = s->flip};
 }
 
+static qv_margin_attr margin(const qv_settings *s)
+{
+    qv_margin_attr a = {.scale = (float)s->scale};
+    if (s->head == QV_HEAD_A_SOFTMAX)
+        a = (qv_margin_attr){.kind = QV_MARGIN_SPHERE,
+                             .scale = 1,
+                             .m = (float)s->sphere_margin,
+                             .lambda = (float)s->sphere_lambda,
+                             .lambda_min = (float)s->sphere_lambda_min,
+                             .lambda_decay = (float)s->sphere_lambda_decay};
+    if (s->head == QV_HEAD_COSFACE) a.kind = QV_MARGIN_COSINE, a.m = (float)s->cosface_margin;
+    if (s->head == QV_HEAD_ARCFACE) a.kind = QV_MARGIN_ANGLE, a.m = (float)s->arcface_margin;
+    return a;
+}
+
 qv_net_config qv_settings_net(const qv_settings *s)
 {
     return (qv_net_config){.order = (qv_block_order)s->order,
@@ -489,9 +522,17 @@ qv_net_config qv_settings_net(const qv_settings *s)
                            .mels = s->mels / s->channels,
                            .channels = s->channels,
                            .batch = s->batch,
+                           .head = (qv_head_kind)s->head,
+                           .margin = margin(s),
+                           .center = {(float)s->center, (float)s->center_rate},
                            .smoothing = (float)s->smoothing,
                            .augment = augmentation(s),
                            .mixup = (float)s->mixup,
+                           .optimizer = (qv_optimizer)s->optimizer,
+                           .beta1 = (float)s->beta1,
+                           .beta2 = (float)s->beta2,
+                           .adam_eps = (float)s->adam_eps,
+                           .clip = (float)s->clip,
                            .momentum = (float)s->momentum,
                            .weight_decay = (float)s->weight_decay,
                            .nesterov = s->nesterov,

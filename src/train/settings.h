@@ -36,9 +36,14 @@ typedef struct qv_settings {
     double bn_eps, bn_momentum;
     /* [train] */
     int epochs, batch, schedule, nesterov, class_weights, sampling;
+    int optimizer;
+    double beta1, beta2, adam_eps, clip;
     double lr, momentum, weight_decay, warmup, smoothing, mixup, step_epochs, step_factor;
     uint64_t seed;
     char *init_from;
+    /* [head] */
+    int head, sphere_margin;
+    double center, center_rate, scale, cosface_margin, arcface_margin, sphere_lambda, sphere_lambda_min, sphere_lambda_decay;
     /* [augment] */
     int time_masks, mel_masks, mel_width, pad, flip;
     double speed, warp, gain, voices, time_width;

@@ -55,7 +55,7 @@ double *lab_predict(const lab *l, qv_trainer *t)
 
 static bool is_kept(const qv_buffer *b)
 {
-    return b->alias < 0 && (b->role == QV_ROLE_PARAM || b->role == QV_ROLE_MOMENT || b->role == QV_ROLE_RUNNING);
+    return b->alias < 0 && (b->role == QV_ROLE_PARAM || qv_role_is_memory(b->role) || b->role == QV_ROLE_RUNNING);
 }
 
 double *lab_weights(qv_trainer *t, size_t *n)
@@ -88,7 +88,7 @@ void lab_copy_weights(qv_trainer *to, qv_trainer *from, double by, uint64_t *ran
     const qv_program *p = qv_trainer_net(from)->program;
     for (size_t i = 0; i < p->n_buffers; i++) {
         const qv_buffer *b = &p->buffers[i];
-        if (!is_kept(b) || b->role == QV_ROLE_MOMENT) continue;
+        if (!is_kept(b) || qv_role_is_memory(b->role)) continue;
         size_t n = qv_buffer_len(b);
         double *values = calloc(n, sizeof *values);
         assert_non_null(values);

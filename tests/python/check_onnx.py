@@ -29,6 +29,10 @@ CASES = {
     "utterance": ["--normalize", "utterance", "--loudness", "rms", *SMALL],
     "no normalization": ["--normalize", "none", "--features.trim=0", *SMALL],
     "embedding": ["--net.embed=3", *SMALL],
+    "embedding, center": ["--net.embed=3", "--train.head=center", *SMALL],
+    "embedding, a-softmax": ["--net.embed=3", "--train.head=a-softmax", *SMALL],
+    "embedding, cosface": ["--net.embed=3", "--train.head=cosface", *SMALL],
+    "arcface": ["--train.head=arcface", *SMALL],
     "preset small": ["--preset", "small", "--epochs", "2"],
     "preset reference": ["--preset", "reference", "--epochs", "1"],
 }

@@ -9,6 +9,19 @@ static int pick(uint64_t *random, int low, int high)
     return low + (int)(qv_test_next(random) % (uint64_t)(high - low + 1));
 }
 
+void qv_give_head(qv_net_config *c, qv_head_kind head)
+{
+    c->head = head;
+    c->center = (qv_center_attr){.weight = 0.5f, .rate = 0};
+    c->margin = (qv_margin_attr){.scale = 4};
+    if (c->head == QV_HEAD_A_SOFTMAX)
+        c->margin = (qv_margin_attr){
+            .kind = QV_MARGIN_SPHERE, .scale = 1, .m = 3, .lambda = 8, .lambda_min = 1, .lambda_decay = 0.12f};
+    if (c->head == QV_HEAD_COSFACE) c->margin.kind = QV_MARGIN_COSINE, c->margin.m = 0.2f;
+    if (c->head == QV_HEAD_ARCFACE) c->margin.kind = QV_MARGIN_ANGLE, c->margin.m = 0.3f;
+    if (head >= QV_HEAD_A_SOFTMAX && c->embed == 1) c->embed = 2; /* a direction would be a sign, without a gradient */
+}
+
 qv_net_config qv_random_net(uint64_t *random)
 {
     qv_net_config c = {.order = (qv_block_order)pick(random, 0, 3),
@@ -32,16 +45,17 @@ qv_net_config qv_random_net(uint64_t *random)
                        .weight_decay = 0,
                        .set_size = 100};
     if (c.order <= QV_ORDER_PREACT_BN && c.width % 2 == 0 && pick(random, 0, 1)) c.groups = 2;
+    qv_give_head(&c, (qv_head_kind)pick(random, 0, 4));
     return c;
 }
 
 void qv_print_net(const qv_net_config *c, char *out, size_t size)
 {
     snprintf(out, size,
-             "{.order = %d, .width = %d, .blocks = %d, .groups = %d, .embed = %d, .forward = %d, .backward = %d, .level = %d, .bands = "
+             "{.order = %d, .width = %d, .blocks = %d, .groups = %d, .embed = %d, .head = %d, .forward = %d, .backward = %d, .level = %d, .bands = "
              "%d, .gamma0 = %gf, .bn_eps = %gf, .bn_momentum = %gf, .frames = %d, .mels = %d, .classes = %d, .batch = %d, "
              ".smoothing = %gf, .momentum = %gf, .set_size = %d}",
-             (int)c->order, c->width, c->blocks, c->groups, c->embed, (int)c->forward, (int)c->backward, (int)c->level, c->bands,
+             (int)c->order, c->width, c->blocks, c->groups, c->embed, (int)c->head, (int)c->forward, (int)c->backward, (int)c->level, c->bands,
              (double)c->gamma0, (double)c->bn_eps, (double)c->bn_momentum, c->frames, c->mels, c->classes, c->batch,
              (double)c->smoothing, (double)c->momentum, c->set_size);
 }
@@ -68,7 +82,7 @@ static int dlogits_of(const qv_program *p)
 {
     const qv_op_list *l = &p->lists[QV_LIST_TRAIN];
     for (size_t i = 0; i < l->n; i++)
-        if (l->ops[i].kind == QV_OP_LOSS) return l->ops[i].out[1];
+        if (l->ops[i].kind == QV_OP_LOSS || l->ops[i].kind == QV_OP_MARGIN) return l->ops[i].out[1];
     fail_msg("the program has no loss");
     return -1;
 }

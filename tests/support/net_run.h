@@ -8,6 +8,9 @@
 
 /* A network that qv_net_check accepts, small enough to be run in milliseconds. */
 qv_net_config qv_random_net(uint64_t *random);
+/* Another head for it. Centers that stand still, so that a step can be repeated; an embedding of two numbers where one
+ * would leave a margin no gradient. */
+void qv_give_head(qv_net_config *c, qv_head_kind head);
 /* As a C initializer, for messages. */
 void qv_print_net(const qv_net_config *c, char *out, size_t size);
 

@@ -53,7 +53,10 @@ void qv_make_linear(qv_maker *m)
     qv_pick_exact(m);
     qv_numbers(m, &m->p->in[0], qv_shape(n, 1, 1, c), 1);
     qv_numbers(m, &m->p->in[1], qv_shape(k, 1, 1, c), 1);
-    qv_numbers(m, &m->p->in[2], qv_vector(k), 1);
+    if (qv_pick(m, 2))
+        qv_describe(m, " no bias");
+    else
+        qv_numbers(m, &m->p->in[2], qv_vector(k), 1);
     m->p->out[0] = qv_shape(n, 1, 1, k);
 }
 
@@ -72,7 +75,10 @@ void qv_make_linear_grad(qv_maker *m)
     qv_numbers(m, &m->p->in[2], qv_shape(n, 1, 1, k), 1);
     m->p->out[0] = qv_shape(n, 1, 1, c);
     m->p->out[1] = qv_shape(k, 1, 1, c);
-    m->p->out[2] = qv_vector(k);
+    if (qv_pick(m, 2))
+        qv_describe(m, " no bias");
+    else
+        m->p->out[2] = qv_vector(k);
 }
 
 void qv_bound_linear_grad(const qv_problem *p, const qv_tensor *expect, double *const *bound)
@@ -145,11 +151,83 @@ void qv_bound_loss(const qv_problem *p, const qv_tensor *expect, double *const *
     bound[0][1] = (qv_chain(samples) + 2) * QV_U * loss[1];
 }
 
+static const int parameters[] = {1, 7, 64, 1003, 40001};
+
+/* Sums over blocks and their merge; gradients far above the limit, far below, and about as long. */
+void qv_make_clip(qv_maker *m)
+{
+    enum { LONG = 140001 };
+    qv_problem *p = m->p;
+    int i = qv_pick(m, 6), len = i < 5 ? parameters[i] : LONG, most = qv_pick(m, 3);
+    p->op.a.clip.most = (float[]){0.125f, (float)sqrt(len), 1e5f}[most];
+    qv_describe(m, "%d elements, at most %g", len, (double)p->op.a.clip.most);
+    qv_numbers(m, &p->in[0], qv_vector(len), 1);
+    p->out[0] = qv_vector(1);
+}
+
+/* A sum of squares, its root and a quotient; 1 on either side of the limit lies as near. */
+void qv_bound_clip(const qv_problem *p, const qv_tensor *expect, double *const *bound)
+{
+    qv_bound_rounded(&expect[0], bound[0], (qv_chain(qv_tensor_len(&p->in[0])) + 2) / 2 + 3);
+}
+
+static void give_scale(qv_maker *m)
+{
+    if (!qv_pick(m, 2)) return;
+    qv_describe(m, " clipped");
+    double *scale = qv_numbers(m, &m->p->in[2], qv_vector(1), 1);
+    if (scale) *scale = m->p->exact ? 0.5 : 0.3125;
+}
+
+static double scale_of(const qv_problem *p) { return p->in[2].data ? *(const double *)p->in[2].data : 1; }
+
+void qv_make_adamw(qv_maker *m)
+{
+    static const uint64_t steps[] = {0, 9, 4000};
+    qv_problem *p = m->p;
+    int len = parameters[qv_pick(m, 5)], decayed = qv_pick(m, 3), step = qv_pick(m, 3);
+    p->op.a.adamw = (qv_adamw_attr){.beta1 = 0.9f,
+                                    .beta2 = 0.999f,
+                                    .eps = 1e-8f,
+                                    .weight_decay = 0.01f,
+                                    .decayed = (int[]){0, len / 2, len}[decayed]};
+    qv_describe(m, "%d elements, %lld decayed, step %d", len, (long long)p->op.a.adamw.decayed, (int)steps[step]);
+    p->in[0] = qv_vector(1);
+    qv_step_state *state = qv_room(&p->in[0], sizeof *state);
+    if (state) *state = (qv_step_state){.set_size = 1, .batch = 1, .lr = 0.05f, .step = steps[step]};
+    qv_numbers(m, &p->in[1], qv_vector(len), 1);
+    qv_numbers(m, &p->out[0], qv_vector(len), 1);
+    qv_numbers(m, &p->out[1], qv_vector(len), 1);
+    double *square = qv_numbers(m, &p->out[2], qv_vector(len), 1);
+    for (int i = 0; square && i < len; i++) square[i] = qv_as_float(square[i] * square[i]);
+    give_scale(m);
+}
+
+/* In units of u: the averages 4 and 6 of their terms; 1 - b^t = -expm1(t log b) 4 of itself, since x exp(x) / (1 -
+ * exp(x)) < 1; the root halves what v and that err, and adds 1; the quotient of the corrected averages so 24 of the
+ * magnitudes behind m. */
+void qv_bound_adamw(const qv_problem *p, const qv_tensor *expect, double *const *bound)
+{
+    const qv_adamw_attr *a = &p->op.a.adamw;
+    const qv_step_state *state = p->in[0].data;
+    const double *grad = p->in[1].data, *param = p->out[0].data, *moment = p->out[1].data, *after = expect[0].data;
+    const double *square = expect[2].data;
+    double b1 = (double)a->beta1, t = (double)state->step + 1, scale = scale_of(p);
+    double first = 1 - pow(b1, t), second = 1 - pow((double)a->beta2, t);
+    for (size_t i = 0; i < qv_tensor_len(&p->in[1]); i++) {
+        double m = b1 * fabs(moment[i]) + (1 - b1) * scale * fabs(grad[i]);
+        double step = m / first / (sqrt(square[i] / second) + (double)a->eps);
+        double decay = (int64_t)i < a->decayed ? (double)a->weight_decay * fabs(param[i]) : 0;
+        bound[1][i] = 4 * QV_U * m;
+        bound[2][i] = 6 * QV_U * square[i] + QV_TINY;
+        bound[0][i] = QV_U * (fabs(after[i]) + (double)state->lr * (26 * step + 4 * decay));
+    }
+}
+
 void qv_make_sgd(qv_maker *m)
 {
-    static const int lengths[] = {1, 7, 64, 1003, 40001};
     qv_problem *p = m->p;
-    int len = lengths[qv_pick(m, 5)], decayed = qv_pick(m, 3);
+    int len = parameters[qv_pick(m, 5)], decayed = qv_pick(m, 3);
     qv_pick_exact(m);
     p->op.a.sgd = (qv_sgd_attr){.momentum = p->exact ? 0.5f : 0.9f,
                                 .weight_decay = p->exact ? 0.25f : 0.01f,
@@ -163,6 +241,7 @@ void qv_make_sgd(qv_maker *m)
     qv_numbers(m, &p->in[1], qv_vector(len), 1);
     qv_numbers(m, &p->out[0], qv_vector(len), 1);
     qv_numbers(m, &p->out[1], qv_vector(len), 1);
+    give_scale(m);
 }
 
 void qv_bound_sgd(const qv_problem *p, const qv_tensor *expect, double *const *bound)
@@ -170,12 +249,12 @@ void qv_bound_sgd(const qv_problem *p, const qv_tensor *expect, double *const *b
     const qv_sgd_attr *a = &p->op.a.sgd;
     const qv_step_state *state = p->in[0].data;
     const double *grad = p->in[1].data, *param = p->out[0].data, *moment = p->out[1].data, *after = expect[0].data;
-    double mu = (double)a->momentum;
+    double mu = (double)a->momentum, scale = scale_of(p);
     for (size_t i = 0; i < qv_tensor_len(&p->in[1]) && !p->exact; i++) {
-        double d = fabs(grad[i]) + ((int64_t)i < a->decayed ? (double)a->weight_decay * fabs(param[i]) : 0);
+        double d = scale * fabs(grad[i]) + ((int64_t)i < a->decayed ? (double)a->weight_decay * fabs(param[i]) : 0);
         double m = mu * fabs(moment[i]) + d, step = (double)state->lr * (a->nesterov ? d + mu * m : m);
-        bound[1][i] = 4 * QV_U * m;
-        bound[0][i] = QV_U * fabs(after[i]) + 8 * QV_U * step;
+        bound[1][i] = 5 * QV_U * m;
+        bound[0][i] = QV_U * fabs(after[i]) + 9 * QV_U * step;
     }
 }
 

@@ -16,7 +16,7 @@ static bool is_real(const qv_buffer *b) { return b->dtype == QV_REAL || b->dtype
 /* Buffers that a step reads and then writes. */
 static bool is_updated(const qv_buffer *b)
 {
-    return b->role == QV_ROLE_PARAM || b->role == QV_ROLE_MOMENT || b->role == QV_ROLE_RUNNING;
+    return b->role == QV_ROLE_PARAM || qv_role_is_memory(b->role) || b->role == QV_ROLE_RUNNING;
 }
 
 static size_t copy_bytes(const feeding *g, const qv_buffer *b)

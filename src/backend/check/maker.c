@@ -125,8 +125,8 @@ static bool magnitudes(const qv_problem *p, const qv_tensor *expect, qv_tensor s
     }
     for (int k = 0; k < info.n_out; k++) {
         sums[k] = expect[k];
-        void *room = qv_room(&sums[k], sizeof(double));
-        whole = whole && room;
+        void *room = expect[k].data ? qv_room(&sums[k], sizeof(double)) : NULL; /* an output may be absent */
+        whole = whole && (room || !expect[k].data);
     }
     whole = whole && qv_reference(&p->op, in, sums) == 0;
     for (int i = 0; i < info.n_in; i++) free(in[i].data);

@@ -89,10 +89,13 @@ static int add_whole(qv_builder *b, qv_role role)
     return qv_add_buffer(b, region, "all of role %d", (int)role);
 }
 
+static bool is_optimizer(qv_op_kind kind) { return kind == QV_OP_SGD || kind == QV_OP_ADAMW; }
+
 /* A whole region of so many elements, those with weight decay first. */
 static place add_region(qv_builder *b, const qv_problem *p, qv_role role, int *whole)
 {
-    size_t len[2] = {(size_t)p->op.a.sgd.decayed, qv_tensor_len(&p->in[1]) - (size_t)p->op.a.sgd.decayed};
+    size_t decayed = (size_t)(p->op.kind == QV_OP_SGD ? p->op.a.sgd.decayed : p->op.a.adamw.decayed);
+    size_t len[2] = {decayed, qv_tensor_len(&p->in[1]) - decayed};
     place at = {.id = {-1, -1}};
     for (int half = 0; half < 2; half++) {
         at.len[half] = len[half];
@@ -116,13 +119,14 @@ static void add_entry(qv_builder *b, entry *e)
     qv_op_info info = qv_op_info_of(kind);
     int in[QV_MAX_IN], out[QV_MAX_OUT];
     for (int i = 0; i < info.n_in; i++) {
-        bool region = kind == QV_OP_SGD && i == 1;
+        bool region = is_optimizer(kind) && i == 1;
         e->in[i] = region ? add_region(b, &e->p, QV_ROLE_GRAD, &in[i]) : add_operand(b, &e->p, false, i);
         if (!region) in[i] = e->in[i].id[0];
     }
     for (int i = 0; i < info.n_out; i++) {
-        bool region = kind == QV_OP_SGD;
-        e->out[i] = region ? add_region(b, &e->p, i == 0 ? QV_ROLE_PARAM : QV_ROLE_MOMENT, &out[i])
+        static const qv_role roles[] = {QV_ROLE_PARAM, QV_ROLE_MOMENT, QV_ROLE_SQUARE};
+        bool region = is_optimizer(kind);
+        e->out[i] = region ? add_region(b, &e->p, roles[i], &out[i])
                            : add_operand(b, &e->p, true, i);
         if (!region) out[i] = e->out[i].id[0];
     }
@@ -143,7 +147,7 @@ static void add_optimizer(qv_builder *b, const trial *t)
     }
     qv_buffer state = {
         .dtype = QV_BYTES, .role = QV_ROLE_IO, .n = 1, .h = 1, .w = 1, .c = sizeof(qv_step_state), .alias = -1};
-    int in[] = {qv_add_buffer(b, state, "state"), add_whole(b, QV_ROLE_GRAD)};
+    int in[] = {qv_add_buffer(b, state, "state"), add_whole(b, QV_ROLE_GRAD), -1};
     int out[] = {add_whole(b, QV_ROLE_PARAM), add_whole(b, QV_ROLE_MOMENT)};
     qv_add_layer(b, "update");
     qv_add_op(b, QV_OP_SGD, in, out);
@@ -378,7 +382,7 @@ qv_status qv_check_op(qv_ctx *ctx, const qv_exec_options *d, qv_op_kind kind, co
     trial *t;
     qv_problem p;
     /* A program has one set of parameters and one of features. */
-    size_t held = 0, longest, most = kind == QV_OP_SGD || kind == QV_OP_GATHER ? 1 : MOST_CASES;
+    size_t held = 0, longest, most = is_optimizer(kind) || kind == QV_OP_GATHER ? 1 : MOST_CASES;
     QV_TRY(qv_alloc(ctx, &t, 1, sizeof *t));
     *t = (trial){.ctx = ctx, .d = d};
     bool (*make)(qv_problem *, qv_op_kind, size_t, uint64_t) =

@@ -94,20 +94,20 @@ static qv_status plan_conv(qv_ctx *ctx, cuda_exec *e, qv_cuda_op *b)
     return QV_OK;
 }
 
-/* The linear layer is a thousandth of the work and keeps all its bits in every precision. y = 1 b + x w^T: the bias is
- * a product of a column of ones. */
+/* The linear layer is a thousandth of the work and keeps all its bits in every precision. y = 1 b + x w^T: the bias, where
+ * there is one, is a product of a column of ones. */
 static qv_status plan_linear(qv_ctx *ctx, cuda_exec *e, qv_cuda_op *b)
 {
     size_t n = (size_t)b->in[0].n, channels = (size_t)b->in[0].c;
     qv_dnn_key bias = product(QV_PRECISION_FP32, n, b->out[0].c, 1),
                key = product(QV_PRECISION_FP32, n, b->out[0].c, channels);
     key.transpose_b = 1;
-    key.accumulate = 1;
-    qv_status status = add_plan(ctx, e, b, &bias);
+    key.accumulate = b->in[2].data != NULL;
+    qv_status status = b->in[2].data ? add_plan(ctx, e, b, &bias) : QV_OK;
     return status == QV_OK ? add_plan(ctx, e, b, &key) : status;
 }
 
-/* dx = dy w, dw = dy^T x, db = 1^T dy. */
+/* dx = dy w, dw = dy^T x, db = 1^T dy where there is a bias. */
 static qv_status plan_linear_grad(qv_ctx *ctx, cuda_exec *e, qv_cuda_op *b)
 {
     size_t n = (size_t)b->in[0].n, classes = (size_t)b->in[2].c;
@@ -115,7 +115,7 @@ static qv_status plan_linear_grad(qv_ctx *ctx, cuda_exec *e, qv_cuda_op *b)
                          product(QV_PRECISION_FP32, classes, b->in[0].c, n),
                          product(QV_PRECISION_FP32, 1, (int)classes, n)};
     keys[1].transpose_a = 1;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < (b->out[2].data ? 3 : 2); i++) {
         qv_status status = add_plan(ctx, e, b, &keys[i]);
         if (status != QV_OK) return status;
     }
@@ -196,8 +196,9 @@ static void set_operands(const cuda_exec *e, qv_cuda_op *b)
         break;
     }
     case QV_OP_LINEAR:
-        c[0].a = e->ones, c[0].b = in[2].data, c[0].out = out[0].data;
-        c[1].a = in[0].data, c[1].b = in[1].data, c[1].out = out[0].data;
+        if (in[2].data) c[0].a = e->ones, c[0].b = in[2].data, c[0].out = out[0].data;
+        c += in[2].data != NULL;
+        c->a = in[0].data, c->b = in[1].data, c->out = out[0].data;
         break;
     case QV_OP_LINEAR_GRAD:
         c[0].a = in[2].data, c[0].b = in[1].data, c[0].out = out[0].data;

@@ -75,13 +75,19 @@ static qv_status poison_dead(qv_ctx *ctx, cuda_exec *e, qv_list list, size_t i)
     return QV_OK;
 }
 
+/* The first op that reads all gradients: what clips them, else the optimizer. */
+static bool reads_gradients(const qv_op *op)
+{
+    return op->kind == QV_OP_CLIP || ((op->kind == QV_OP_SGD || op->kind == QV_OP_ADAMW) && op->in[2] < 0);
+}
+
 static qv_status enqueue_op(qv_ctx *ctx, cuda_exec *e, qv_list list, size_t i)
 {
     const qv_cuda_op *b = &e->ops[list][i];
     qv_status status = QV_OK;
     if (b->op.kind == QV_OP_GATHER && !b->in[1].data)
         return qv_fail(ctx, QV_ERR_INTERNAL, "%s is to be run without features", layer_of(e, b));
-    if (b->op.kind == QV_OP_SGD) QV_TRY(widen_grads(ctx, e));
+    if (reads_gradients(&b->op)) QV_TRY(widen_grads(ctx, e));
     QV_TRY(b->n_calls ? run_plans(ctx, e, b) : run_kernel(ctx, e, b));
     status = poison_dead(ctx, e, list, i);
 done:

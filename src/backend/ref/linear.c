@@ -8,7 +8,7 @@ int QV_REF(linear)(const qv_call *call, size_t *need)
     size_t samples = (size_t)call->in[0].n, channels = (size_t)call->in[0].c, classes = (size_t)call->out[0].c;
     for (size_t n = 0; n < samples; n++) {
         for (size_t k = 0; k < classes; k++) {
-            double sum = (double)b[k];
+            double sum = b ? (double)b[k] : 0;
             for (size_t c = 0; c < channels; c++) sum += (double)x[n * channels + c] * (double)w[k * channels + c];
             y[n * classes + k] = (qv_real)sum;
         }
@@ -26,6 +26,7 @@ static void grad_weights(const qv_real *x, const qv_real *dy, size_t samples, si
             for (size_t n = 0; n < samples; n++) sum += (double)dy[n * classes + k] * (double)x[n * channels + c];
             dw[k * channels + c] = (qv_real)sum;
         }
+        if (!db) continue;
         double sum = 0;
         for (size_t n = 0; n < samples; n++) sum += (double)dy[n * classes + k];
         db[k] = (qv_real)sum;

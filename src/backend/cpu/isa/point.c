@@ -78,14 +78,14 @@ typedef struct sgd_args {
     const float *grad;
     float *param, *moment;
     const qv_sgd_attr *attr;
-    float lr;
+    float lr, scale;
 } sgd_args;
 
-static void sgd_piece(float *restrict p, float *restrict m, const float *restrict g, size_t n, float decay, float mu,
-                      float lr, bool nesterov)
+static void sgd_piece(float *restrict p, float *restrict m, const float *restrict g, size_t n, float scale, float decay,
+                      float mu, float lr, bool nesterov)
 {
     for (size_t i = 0; i < n; i++) {
-        float d = g[i] + decay * p[i];
+        float d = scale * g[i] + decay * p[i];
         m[i] = mu * m[i] + d;
         p[i] -= lr * (nesterov ? d + mu * m[i] : m[i]);
     }
@@ -98,9 +98,9 @@ static void sgd_range(void *user, int chunk, size_t begin, size_t end)
     size_t decayed = t->decayed > 0 ? (size_t)t->decayed : 0;
     size_t border = decayed < begin ? begin : qv_min(decayed, end);
     (void)chunk;
-    sgd_piece(s->param + begin, s->moment + begin, s->grad + begin, border - begin, t->weight_decay, t->momentum, s->lr,
-              t->nesterov != 0);
-    sgd_piece(s->param + border, s->moment + border, s->grad + border, end - border, 0, t->momentum, s->lr,
+    sgd_piece(s->param + begin, s->moment + begin, s->grad + begin, border - begin, s->scale, t->weight_decay, t->momentum,
+              s->lr, t->nesterov != 0);
+    sgd_piece(s->param + border, s->moment + border, s->grad + border, end - border, s->scale, 0, t->momentum, s->lr,
               t->nesterov != 0);
 }
 
@@ -108,7 +108,9 @@ int QV_FN(qv_sgd)(const qv_call *call, size_t *need)
 {
     if (need) return (*need = 0), 0;
     const qv_step_state *state = call->in[0].data;
-    sgd_args s = {call->in[1].data, call->out[0].data, call->out[1].data, &call->op->a.sgd, state->lr};
+    const float *scale = call->in[2].data;
+    sgd_args s = {call->in[1].data,     call->out[0].data, call->out[1].data,
+                  &call->op->a.sgd, state->lr,         scale ? *scale : 1};
     const size_t n = qv_tensor_len(&call->out[0]);
     qv_parallel(qv_pool_for(call, n), n, 16, sgd_range, &s);
     return 0;
