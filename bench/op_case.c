@@ -115,10 +115,13 @@ static void pass_shapes(const op_case *k, int n, qv_op *op, qv_tensor *in, qv_te
     switch (k->kind) {
     case QV_OP_SHAKE_COEF:
         in[0] = channels(1), out[0] = out[1] = tensor(n, 1, 1);
-        op->a.shake = (qv_shake_attr){QV_SHAKE_SHAKE, QV_SHAKE_SHAKE, QV_LEVEL_SAMPLE, 0};
+        op->a.shake = (qv_shake_attr){.forward = QV_SHAKE_SHAKE, .backward = QV_SHAKE_SHAKE, .level = QV_LEVEL_SAMPLE};
         return;
     case QV_OP_SHAKE_ADD:
         in[0] = two, in[1] = tensor(n, 1, 1), in[2] = out[0] = one;
+        return;
+    case QV_OP_SCALE:
+        in[0] = out[0] = two, in[1] = tensor(n, 1, 1);
         return;
     case QV_OP_SHAKE_GRAD:
         in[0] = one, in[1] = tensor(n, 1, 1), out[0] = two;

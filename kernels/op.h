@@ -66,6 +66,9 @@ typedef struct qv_shake_attr {
     int32_t backward; /* EVEN, SHAKE or KEEP (= the forward draw) */
     int32_t level;
     int32_t layer; /* which block: part of the counter */
+    int32_t affine;   /* m in 2^-22, at most 1: coefficients in [-m, 1 + m] */
+    int32_t negative; /* chance in 2^-24 that a pair of coefficients changes its sign */
+    int32_t relaxed;  /* chance in 2^-24 that the block's coefficients are even for a row, forward and backward */
 } qv_shake_attr;
 
 typedef struct qv_sgd_attr {
@@ -176,7 +179,7 @@ typedef struct qv_window {
 
 /* Purposes of random draws: bits 24.. of the counter's third word; band in 16..23, layer below. */
 typedef enum qv_purpose { QV_DRAW_SHAKE = 1, QV_DRAW_CROP = 2, QV_DRAW_ORDER = 3, QV_DRAW_INIT = 4,
-                          QV_DRAW_AUGMENT = 5, QV_DRAW_MASK = 6, QV_DRAW_MIX = 7 } qv_purpose;
+                          QV_DRAW_AUGMENT = 5, QV_DRAW_MASK = 6, QV_DRAW_MIX = 7, QV_DRAW_RELAX = 8 } qv_purpose;
 
 typedef struct qv_call {
     const qv_op *op;

@@ -1,29 +1,29 @@
-/* shake_coef, shake_add, shake_grad: the coefficients of a step and the two unfused passes.
+/* shake_coef, shake_add, shake_grad, scale: the coefficients of a step and the unfused passes.
  *
- * shake_coef writes 8 bytes a sample and band and reads nothing that grows; it is exact integer
+ * shake_coef writes 8 bytes a sample and band, 16 with signs, and reads nothing that grows; it is exact integer
  * code, bit for bit the reference. Elements moved: shake_add reads both branches and the shortcut
- * and writes y, 4 for each of y; shake_grad reads g and writes 2 for each of it: the minimum. */
-#include "base/philox.h"
+ * and writes y, 4 for each of y; shake_grad reads g and writes 2 for each of it; scale reads 1 and writes 1: the
+ * minimum. */
+#include "kernels/coef.h"
 #include "kernels/device.cuh"
 
 namespace {
 
+struct coef_tables {
+    float *alpha, *beta, *alpha_sign, *beta_sign; /* signs: NULL where they are not wanted */
+};
+
 __global__ void __launch_bounds__(QV_BLOCK)
-    coefficients(const qv_step_state *state, float *alpha, float *beta, uint32_t count, uint32_t bands, qv_shake_attr a)
+    coefficients(const qv_step_state *state, coef_tables to, uint32_t count, uint32_t bands, qv_shake_attr a)
 {
     const uint32_t i = blockIdx.x * QV_BLOCK + threadIdx.x;
     if (i >= count) return;
     const qv_step_state s = *state;
-    const uint64_t row = s.step * s.batch + s.first + i / bands;
-    uint32_t position = (uint32_t)(row % s.set_size), epoch = (uint32_t)(row / s.set_size);
-    if (a.level == QV_LEVEL_BATCH) position = UINT32_MAX, epoch = 0;
-    const uint32_t where = (uint32_t)QV_DRAW_SHAKE << 24 | (i % bands) << 16 | (uint32_t)a.layer;
-    const uint32_t counter[4] = {(uint32_t)s.step, position, where, epoch};
-    const qv_philox4 r = qv_philox(counter, s.key);
-    const float forward = a.forward == QV_SHAKE_EVEN ? 0.5f : qv_uniform(r.v[0]);
-    const float backward = a.backward == QV_SHAKE_EVEN ? 0.5f : qv_uniform(r.v[1]);
-    alpha[i] = forward;
-    beta[i] = a.backward == QV_SHAKE_KEEP ? forward : backward;
+    const qv_coef k = qv_coef_at(&s, &a, i / bands, i % bands);
+    to.alpha[i] = k.alpha;
+    to.beta[i] = k.beta;
+    if (to.alpha_sign) to.alpha_sign[i] = k.alpha_sign;
+    if (to.beta_sign) to.beta_sign[i] = k.beta_sign;
 }
 
 /* channels: of y and s; z has twice as many. */
@@ -108,6 +108,43 @@ __global__ void __launch_bounds__(QV_BLOCK)
     qv_each_row<4>(g, at, f);
 }
 
+template <class T, int V> struct scaled_rows {
+    struct loaded {
+        qv_raw<T, V> x;
+        float k;
+    };
+    const T *x;
+    T *y;
+    const float *k;
+    uint32_t channels, column;
+    qv_plane plane;
+    qv_spot spot;
+
+    __device__ inline loaded load(uint64_t row)
+    {
+        const loaded in = {qv_fetch<V>(x + qv_offset(row, channels, column, V)), k[qv_spot_band(&plane, &spot)]};
+        qv_spot_step(&plane, &spot);
+        return in;
+    }
+    __device__ inline void take(const loaded &in, uint64_t row) const
+    {
+        qv_pack<V> r = qv_unpack(in.x);
+#pragma unroll
+        for (int i = 0; i < V; i++) r.v[i] *= in.k;
+        qv_store(y + qv_offset(row, channels, column, V), r);
+    }
+};
+
+template <class T, int V>
+__global__ void __launch_bounds__(QV_BLOCK)
+    multiply(const T *x, const float *k, T *y, qv_rows g, qv_plane plane, uint32_t channels)
+{
+    const qv_place at = qv_place_of(g, blockIdx.x);
+    if (at.row >= at.end) return;
+    scaled_rows<T, V> f = {x, y, k, channels, at.column, plane, qv_spot_of(&plane, at.row)};
+    qv_each_row<4>(g, at, f);
+}
+
 template <class T, int V> int run_add(const qv_call *c)
 {
     const qv_tensor &y = c->out[0], &alpha = c->in[1];
@@ -129,6 +166,16 @@ template <class T, int V> int run_grad(const qv_call *c)
     return qv_launch_error();
 }
 
+template <class T, int V> int run_scale(const qv_call *c)
+{
+    const qv_tensor &x = c->in[0], &k = c->in[1];
+    const qv_rows g = qv_pass_rows(qv_positions(x), (uint32_t)x.c / V);
+    if (g.columns == 0) return QV_REFUSED;
+    QV_LAUNCH((multiply<T, V>), dim3(g.blocks, g.columns), dim3(g.threads), 0, c->stream, qv_data<const T>(x),
+              qv_data(k), qv_data<T>(c->out[0]), g, qv_plane_of(x.h, x.w, k.c, g.lanes), (uint32_t)x.c);
+    return qv_launch_error();
+}
+
 bool fits(const qv_tensor &narrow, const qv_tensor &wide, const qv_tensor &coef)
 {
     return qv_tensor_len(&narrow) > 0 && wide.c == 2 * narrow.c && qv_plane_fits(narrow.h, narrow.w, coef.c) &&
@@ -145,10 +192,11 @@ extern "C" int qv_cuda_shake_coef(const qv_call *c, size_t *need)
     const qv_shake_attr &a = c->op->a.shake;
     /* The band has 8 bits of the counter, the layer 16. */
     if (count == 0 || count > INT32_MAX || alpha.c > 256 || a.layer < 0 || a.layer > 65535) return QV_REFUSED;
-    if (!qv_floats(alpha, beta)) return QV_REFUSED;
+    if (a.affine < 0 || a.affine > 1 << 22 || !qv_floats(alpha, beta, c->out[2], c->out[3])) return QV_REFUSED;
+    const coef_tables to = {qv_data<float>(alpha), qv_data<float>(beta), qv_data<float>(c->out[2]),
+                            qv_data<float>(c->out[3])};
     QV_LAUNCH(coefficients, dim3(((uint32_t)count + QV_BLOCK - 1) / QV_BLOCK), dim3(QV_BLOCK), 0, c->stream,
-              qv_data<const qv_step_state>(c->in[0]), qv_data<float>(alpha), qv_data<float>(beta), (uint32_t)count,
-              (uint32_t)alpha.c, a);
+              qv_data<const qv_step_state>(c->in[0]), to, (uint32_t)count, (uint32_t)alpha.c, a);
     return qv_launch_error();
 }
 
@@ -172,5 +220,17 @@ extern "C" int qv_cuda_shake_grad(const qv_call *c, size_t *need)
     return qv_by_type(dy, [&](auto type) {
         using T = decltype(type);
         return qv_wide<T>((uint32_t)dy.c, dy.data, dz.data) ? run_grad<T, qv_wide_of<T>>(c) : run_grad<T, 1>(c);
+    });
+}
+
+extern "C" int qv_cuda_scale(const qv_call *c, size_t *need)
+{
+    if (need) return (*need = 0), 0;
+    const qv_tensor &x = c->in[0], &k = c->in[1], &y = c->out[0];
+    if (qv_tensor_len(&x) == 0 || x.c != y.c || !qv_plane_fits(x.h, x.w, k.c) || !qv_alike(x, y) || !qv_floats(k))
+        return QV_REFUSED;
+    return qv_by_type(x, [&](auto type) {
+        using T = decltype(type);
+        return qv_wide<T>((uint32_t)x.c, x.data, y.data) ? run_scale<T, qv_wide_of<T>>(c) : run_scale<T, 1>(c);
     });
 }

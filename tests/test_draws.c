@@ -10,7 +10,7 @@ enum { N = 64, MAX = 4096 };
 
 /* Coefficients of one call. */
 struct draws {
-    double alpha[MAX], beta[MAX];
+    double alpha[MAX], beta[MAX], alpha_sign[MAX], beta_sign[MAX];
 };
 
 static qv_step_state step_state(uint64_t step)
@@ -22,12 +22,15 @@ static void draw(struct draws *d, qv_shake_attr a, qv_step_state s, int n, int b
 {
     qv_op op = {.kind = QV_OP_SHAKE_COEF, .a.shake = a};
     qv_tensor state = {&s, 1, 1, 1, 1, QV_REAL};
-    qv_tensor out[] = {{d->alpha, n, 1, 1, bands, QV_REAL}, {d->beta, n, 1, 1, bands, QV_REAL}};
+    double *const to[] = {d->alpha, d->beta, d->alpha_sign, d->beta_sign};
+    qv_tensor out[QV_MAX_OUT] = {0};
+    for (int i = 0; i < 4; i++) out[i] = (qv_tensor){to[i], n, 1, 1, bands, QV_REAL};
     assert_true(n * bands <= MAX);
     assert_int_equal(qv_reference(&op, &state, out), QV_OK);
 }
 
-static const qv_shake_attr shaken = {QV_SHAKE_SHAKE, QV_SHAKE_SHAKE, QV_LEVEL_SAMPLE, 3};
+static const qv_shake_attr shaken = {
+    .forward = QV_SHAKE_SHAKE, .backward = QV_SHAKE_SHAKE, .level = QV_LEVEL_SAMPLE, .layer = 3};
 
 /* A mean of `count` independent terms of the given variance stays within 5 deviations but once in two million times. */
 static double five_deviations(double variance, int count) { return 5 * sqrt(variance / count); }
@@ -164,18 +167,145 @@ static void modes_and_levels(void **state)
     (void)state;
     struct draws d, plain;
     draw(&plain, shaken, step_state(9), N, 2);
-    draw(&d, (qv_shake_attr){QV_SHAKE_EVEN, QV_SHAKE_EVEN, QV_LEVEL_SAMPLE, 3}, step_state(9), N, 2);
+    draw(&d, (qv_shake_attr){.forward = QV_SHAKE_EVEN, .backward = QV_SHAKE_EVEN, .level = QV_LEVEL_SAMPLE, .layer = 3},
+         step_state(9), N, 2);
     for (int i = 0; i < 2 * N; i++) assert_true(d.alpha[i] == 0.5 && d.beta[i] == 0.5);
-    draw(&d, (qv_shake_attr){QV_SHAKE_SHAKE, QV_SHAKE_KEEP, QV_LEVEL_SAMPLE, 3}, step_state(9), N, 2);
+    draw(&d,
+         (qv_shake_attr){.forward = QV_SHAKE_SHAKE, .backward = QV_SHAKE_KEEP, .level = QV_LEVEL_SAMPLE, .layer = 3},
+         step_state(9), N, 2);
     assert_memory_equal(d.alpha, plain.alpha, 2 * N * sizeof(double));
     assert_memory_equal(d.beta, plain.alpha, 2 * N * sizeof(double));
-    draw(&d, (qv_shake_attr){QV_SHAKE_EVEN, QV_SHAKE_KEEP, QV_LEVEL_SAMPLE, 3}, step_state(9), N, 2);
+    draw(&d, (qv_shake_attr){.forward = QV_SHAKE_EVEN, .backward = QV_SHAKE_KEEP, .level = QV_LEVEL_SAMPLE, .layer = 3},
+         step_state(9), N, 2);
     for (int i = 0; i < 2 * N; i++) assert_true(d.beta[i] == 0.5);
-    draw(&d, (qv_shake_attr){QV_SHAKE_EVEN, QV_SHAKE_SHAKE, QV_LEVEL_SAMPLE, 3}, step_state(9), N, 2);
+    draw(&d,
+         (qv_shake_attr){.forward = QV_SHAKE_EVEN, .backward = QV_SHAKE_SHAKE, .level = QV_LEVEL_SAMPLE, .layer = 3},
+         step_state(9), N, 2);
     assert_memory_equal(d.beta, plain.beta, 2 * N * sizeof(double)); /* even forward does not change the other draw */
-    draw(&d, (qv_shake_attr){QV_SHAKE_SHAKE, QV_SHAKE_SHAKE, QV_LEVEL_BATCH, 3}, step_state(9), N, 2);
+    draw(&d,
+         (qv_shake_attr){.forward = QV_SHAKE_SHAKE, .backward = QV_SHAKE_SHAKE, .level = QV_LEVEL_BATCH, .layer = 3},
+         step_state(9), N, 2);
     for (int i = 2; i < 2 * N; i++) assert_true(d.alpha[i] == d.alpha[i % 2] && d.beta[i] == d.beta[i % 2]);
     assert_true(d.alpha[0] != d.alpha[1]);
+}
+
+/* What so many draws of the kind say, relaxed ones apart. */
+struct moments {
+    double alpha, square, product, signs, both; /* means about 1/2; of the signs, and of the product of the two */
+    double low, high;
+    int count, relaxed;
+};
+
+static struct moments moments_of(qv_shake_attr a)
+{
+    struct draws d;
+    struct moments m = {.low = 9, .high = -9};
+    for (uint64_t step = 0; step < 100; step++) {
+        draw(&d, a, step_state(step), N, 4);
+        for (int i = 0; i < N * 4; i++) {
+            bool even = d.alpha[i] == 0.5 && d.beta[i] == 0.5 && d.alpha_sign[i] == 1 && d.beta_sign[i] == 1;
+            double x = d.alpha[i] - 0.5, y = d.beta[i] - 0.5;
+            assert_true(fabs(d.alpha_sign[i]) == 1 && fabs(d.beta_sign[i]) == 1);
+            m.relaxed += even;
+            if (even) continue;
+            m.count++;
+            m.alpha += x, m.square += x * x, m.product += x * y;
+            m.signs += d.alpha_sign[i], m.both += d.alpha_sign[i] * d.beta_sign[i];
+            m.low = fmin(m.low, d.alpha[i]), m.high = fmax(m.high, d.alpha[i]);
+        }
+    }
+    double *const means[] = {&m.alpha, &m.square, &m.product, &m.signs, &m.both};
+    for (int i = 0; i < 5 && m.count; i++) *means[i] /= m.count;
+    return m;
+}
+
+/* U[-m, 1 + m] has the variance v = (1 + 2m)^2 / 12 and the fourth moment 9/5 v^2 about its mean. */
+static void affine_coefficients_are_uniform(void **state)
+{
+    (void)state;
+    static const double ms[] = {0x1p-22, 0.1, 0.5, 1};
+    for (int i = 0; i < 4; i++) {
+        qv_shake_attr a = shaken;
+        a.affine = (int32_t)lround(ms[i] * 0x1p22);
+        double m = a.affine * 0x1p-22, v = (1 + 2 * m) * (1 + 2 * m) / 12, edge = 20 * (1 + 2 * m) / 25600;
+        struct moments s = moments_of(a);
+        assert_true(fabs(s.alpha) <= five_deviations(v, s.count));
+        assert_true(fabs(s.square - v) <= five_deviations(0.8 * v * v, s.count));
+        assert_true(fabs(s.product) <= five_deviations(v * v, s.count));
+        /* the ends are reached: none of 25600 draws within 20 of their distances of an end is as likely as exp(-20) */
+        assert_true(s.low >= -m && s.low < -m + edge && s.high <= 1 + m && s.high > 1 + m - edge);
+        assert_true(s.signs == 1 && s.relaxed == 0);
+    }
+}
+
+/* Every value is exact in float, and so is 1 less it. */
+static void affine_coefficients_are_floats(void **state)
+{
+    (void)state;
+    struct draws d;
+    qv_shake_attr a = shaken;
+    a.affine = 1 << 22;
+    draw(&d, a, step_state(8), N, 4);
+    for (int i = 0; i < 4 * N; i++) {
+        const float k = (float)d.alpha[i], rest = 1 - k;
+        qv_philox4 r =
+            qv_philox((uint32_t[]){8, (uint32_t)((8 * N + i / 4) % 1000), 1u << 24 | (uint32_t)(i % 4) << 16 | 3,
+                                   (uint32_t)((8 * N + i / 4) / 1000)},
+                      (uint32_t[]){11, 22});
+        assert_true((double)k == d.alpha[i] && (double)rest == 1 - d.alpha[i]);
+        assert_true(d.alpha[i] == floor((r.v[0] >> 8) * 0x1p-24 * (3 * 0x1p22 + 1)) * 0x1p-22 - 1);
+    }
+}
+
+static void signs_are_independent_of_each_other_and_of_the_coefficients(void **state)
+{
+    (void)state;
+    struct draws d, plain;
+    qv_shake_attr a = shaken;
+    const double p = 0.25;
+    a.negative = (int32_t)(p * 0x1p24);
+    struct moments s = moments_of(a);
+    double mean = 1 - 2 * p, variance = 1 - mean * mean;
+    assert_true(fabs(s.signs - mean) <= five_deviations(variance, s.count));
+    assert_true(fabs(s.both - mean * mean) <= five_deviations(1 - mean * mean * mean * mean, s.count));
+    draw(&plain, shaken, step_state(9), N, 2);
+    draw(&d, a, step_state(9), N, 2);
+    assert_memory_equal(d.alpha, plain.alpha, 2 * N * sizeof(double)); /* the sign stands beside the pair */
+    a.backward = QV_SHAKE_KEEP;
+    draw(&d, a, step_state(9), N, 2);
+    assert_memory_equal(d.beta_sign, d.alpha_sign, 2 * N * sizeof(double));
+    a.forward = a.backward = QV_SHAKE_EVEN;
+    draw(&d, a, step_state(9), N, 2);
+    for (int i = 0; i < 2 * N; i++) assert_true(d.alpha_sign[i] == 1 && d.beta_sign[i] == 1);
+}
+
+/* One draw for a block and a row, whatever the band: all is even, or all is as without it. */
+static void relaxed_rows_are_even_forward_and_backward(void **state)
+{
+    (void)state;
+    struct draws d, plain;
+    qv_shake_attr a = shaken;
+    const double p = 0.375;
+    a.negative = 1 << 22;
+    draw(&plain, a, step_state(9), N, 4);
+    a.relaxed = (int32_t)(p * 0x1p24);
+    draw(&d, a, step_state(9), N, 4);
+    for (int n = 0; n < N; n++) {
+        bool even = d.alpha[4 * n] == 0.5;
+        for (int i = 4 * n; i < 4 * n + 4; i++) {
+            assert_true(d.alpha[i] == (even ? 0.5 : plain.alpha[i]) && d.beta[i] == (even ? 0.5 : plain.beta[i]));
+            assert_true(d.alpha_sign[i] == (even ? 1 : plain.alpha_sign[i]));
+            assert_true(d.beta_sign[i] == (even ? 1 : plain.beta_sign[i]));
+        }
+    }
+    struct moments s = moments_of(a);
+    int rows = (s.count + s.relaxed) / 4;
+    assert_true(fabs((double)s.relaxed / 4 / rows - p) <= five_deviations(p * (1 - p), rows));
+    a.level = QV_LEVEL_BATCH;
+    draw(&d, a, step_state(9), N, 4);
+    for (int i = 4; i < 4 * N; i++) assert_true(d.alpha[i] == d.alpha[i % 4] && d.beta[i] == d.beta[i % 4]);
+    a.relaxed = 1 << 24;
+    assert_int_equal(moments_of(a).count, 0);
 }
 
 /* --- batches --- */
@@ -508,6 +638,10 @@ int main(void)
         cmocka_unit_test(split_of_the_batch_does_not_matter),
         cmocka_unit_test(draws_differ_where_they_should),
         cmocka_unit_test(modes_and_levels),
+        cmocka_unit_test(affine_coefficients_are_uniform),
+        cmocka_unit_test(affine_coefficients_are_floats),
+        cmocka_unit_test(signs_are_independent_of_each_other_and_of_the_coefficients),
+        cmocka_unit_test(relaxed_rows_are_even_forward_and_backward),
         cmocka_unit_test(windows_wrap_pad_and_normalize),
         cmocka_unit_test(rows_follow_the_order_over_the_end_of_an_epoch),
         cmocka_unit_test(crops_are_philox_of_the_design),

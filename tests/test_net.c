@@ -43,6 +43,59 @@ static void reference_has_its_parameters(void **state)
     qv_ctx_free(ctx);
 }
 
+static const qv_op *find_op(const qv_net *net, qv_list list, qv_op_kind kind, size_t *at)
+{
+    const qv_op_list *l = &net->program->lists[list];
+    for (; *at < l->n; ++*at)
+        if (l->ops[*at].kind == (int32_t)kind) return &l->ops[(*at)++];
+    return NULL;
+}
+
+/* What a block's op is told: nothing in evaluation; a chance of being even that grows with depth, or does not. */
+static void coefficients_are_told_to_each_block(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_test_ctx();
+    for (int deeper = 0; deeper < 2; deeper++) {
+        qv_net *net;
+        qv_net_config c = small_config();
+        c.blocks = 2, c.affine = 0.25f, c.relaxed = 0.75f, c.deeper = deeper;
+        qv_assert_ok(ctx, qv_net_new(ctx, &net, &c, NULL));
+        size_t at = 0, eval = 0;
+        for (int i = 0; i < 6; i++) {
+            const qv_op *op = find_op(net, QV_LIST_TRAIN, QV_OP_SHAKE_COEF, &at);
+            assert_int_equal(op->a.shake.affine, 1 << 20);
+            assert_int_equal(op->a.shake.relaxed, (deeper ? i + 1 : 6) * (1 << 21));
+            assert_int_equal(op->out[2], -1);
+            op = find_op(net, QV_LIST_EVAL, QV_OP_SHAKE_COEF, &eval);
+            assert_true(op->a.shake.forward == QV_SHAKE_EVEN && op->a.shake.backward == QV_SHAKE_EVEN);
+        }
+        qv_net_free(net);
+    }
+    qv_ctx_free(ctx);
+}
+
+/* A sign for each pair, forward before the sum and backward before the gradient is shared out; none in evaluation. */
+static void signs_stand_in_the_training_list_alone(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_test_ctx();
+    qv_net *net;
+    qv_net_config c = small_config();
+    c.blocks = 1, c.negative = 0.5f;
+    qv_assert_ok(ctx, qv_net_new(ctx, &net, &c, NULL));
+    size_t train = 0, eval = 0;
+    int found = 0;
+    for (const qv_op *op; (op = find_op(net, QV_LIST_TRAIN, QV_OP_SCALE, &train)); found++) {
+        const char *sign = net->program->buffers[op->in[1]].name;
+        assert_non_null(strstr(sign, found < QV_STAGES ? ".sign.alpha" : ".sign.beta"));
+    }
+    assert_int_equal(found, 2 * QV_STAGES);
+    assert_null(find_op(net, QV_LIST_EVAL, QV_OP_SCALE, &eval));
+    qv_net_free(net);
+    qv_ctx_free(ctx);
+}
+
 static void nonsense_is_refused_by_name(void **state)
 {
     (void)state;
@@ -58,6 +111,9 @@ static void nonsense_is_refused_by_name(void **state)
     c = small_config(), c.groups = 3;
     assert_int_equal(qv_net_new(ctx, &net, &c, NULL), QV_ERR_USAGE);
     assert_non_null(strstr(qv_ctx_message(ctx), "net.groups"));
+    c = small_config(), c.affine = 0.5f, c.negative = 0.1f;
+    assert_int_equal(qv_net_new(ctx, &net, &c, NULL), QV_ERR_USAGE);
+    assert_non_null(strstr(qv_ctx_message(ctx), "shake.affine = 0.5 and shake.signed = 0.1"));
     qv_ctx_free(ctx);
 }
 
@@ -245,9 +301,10 @@ static void blocks_compute_the_same(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reference_has_its_parameters),  cmocka_unit_test(nonsense_is_refused_by_name),
-        cmocka_unit_test(living_buffers_do_not_overlap), cmocka_unit_test(memory_plan_changes_nothing),
-        cmocka_unit_test(fused_list_computes_the_same),  cmocka_unit_test(blocks_compute_the_same),
+        cmocka_unit_test(reference_has_its_parameters),        cmocka_unit_test(nonsense_is_refused_by_name),
+        cmocka_unit_test(coefficients_are_told_to_each_block), cmocka_unit_test(signs_stand_in_the_training_list_alone),
+        cmocka_unit_test(living_buffers_do_not_overlap),       cmocka_unit_test(memory_plan_changes_nothing),
+        cmocka_unit_test(fused_list_computes_the_same),        cmocka_unit_test(blocks_compute_the_same),
     };
     return cmocka_run_group_tests_name("net", tests, NULL, NULL);
 }

@@ -99,18 +99,19 @@ static bool smaller(qv_net_config *c, int field)
         if (c->width % c->groups != 0) c->groups = 1;
         return true;
     }
-    if (c->smoothing == 0) return false;
-    c->smoothing = 0;
+    float *shares[] = {&c->smoothing, &c->affine, &c->negative, &c->relaxed};
+    if (*shares[field - 8] == 0) return false;
+    *shares[field - 8] = 0;
     return true;
 }
 
 static void report_smallest(qv_ctx *ctx, qv_net_config c, uint64_t seed)
 {
     double off = 0, allowed = 0;
-    char text[512];
+    char text[640];
     for (bool shrunk = true; shrunk;) {
         shrunk = false;
-        for (int field = 0; field < 9; field++) {
+        for (int field = 0; field < 12; field++) {
             qv_net_config less = c;
             if (!smaller(&less, field) || !failing(ctx, &less, seed, &off, &allowed)) continue;
             c = less;

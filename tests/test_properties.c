@@ -80,7 +80,7 @@ static void gradient_is_the_slope_in_every_direction(void **state)
             if (!derivative(ctx, &r, start, direction, &slope)) continue;
             double expected = dot(g, direction, r.n_parameters);
             if (!(fabs(expected - slope) <= 1e-5 * (fabs(slope) + 0.01 * qv_distance(g, NULL, r.n_parameters)))) {
-                char text[512];
+                char text[640];
                 qv_print_net(&c, text, sizeof text);
                 fail_msg("slope %.12g, gradient says %.12g: %s", slope, expected, text);
             }
@@ -107,7 +107,7 @@ static void assert_same(const qv_net_config *c, const double *x, const double *y
 {
     double length = qv_distance(x, NULL, n), apart = qv_distance(x, y, n);
     if (apart <= rounding * length && length > 0) return;
-    char text[512];
+    char text[640];
     qv_print_net(c, text, sizeof text);
     fail_msg("%s: apart %g of %g: %s", what, apart, length, text);
 }
@@ -180,6 +180,7 @@ static void mirror_coefficients(qv_net_run *r)
         size_t n;
         const char *end = strrchr(p->buffers[i].name, '.');
         if (p->buffers[i].role != QV_ROLE_IO || !end || (strcmp(end, ".alpha") != 0 && strcmp(end, ".beta") != 0)) continue;
+        if (strstr(p->buffers[i].name, ".sign.")) continue; /* of both branches */
         double *x = qv_net_run_read(r, (int)i, &n);
         for (size_t k = 0; k < n; k++) x[k] = 1 - x[k];
         qv_net_run_write(r, (int)i, x);

@@ -271,7 +271,8 @@ static void idle_settings_change_nothing(void **state)
     qv_study_corpora data;
     qv_maker maker = {.program = (char[]){"test"}, .isa = "test"};
     static const char *const changes[][2] = {
-        {"shake.gamma0", "0.7"}, {"shake.level", "batch"}, {"shake.bands", "2"}, {"shake.backward", "keep"}};
+        {"shake.gamma0", "0.7"}, {"shake.level", "batch"}, {"shake.bands", "2"},  {"shake.backward", "keep"},
+        {"shake.affine", "0.5"}, {"shake.signed", "0.2"},  {"shake.keep", "0.5"}, {"shake.keep_depth", "linear"}};
     x->o.out = folder(x, "idle");
     qv_assert_ok(x->ctx, qv_study_load(x->ctx, &data, s, &x->o));
     qv_study_job job = {

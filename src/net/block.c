@@ -1,5 +1,6 @@
 #include "net/block.h"
 
+#include <math.h>
 #include <stdio.h>
 
 bool qv_order_preact(qv_block_order o) { return o == QV_ORDER_PREACT || o == QV_ORDER_PREACT_BN; }
@@ -29,18 +30,45 @@ void qv_block_make(qv_lowering *l, qv_block *k, int index, int stage, int place,
     l->net->batch_norms += (preact ? 2 : 0) + 2 + (qv_order_norm_before_shake(c->order) ? 2 : 0) + (downsamples(k) ? 1 : 0);
 }
 
+/* Relaxed, block by block: p_l = 1 - l/L (1 - p_L) of stochastic depth (Huang et al., ECCV 2016, equation 4). */
+static double relaxed(const qv_net_config *c, const qv_block *k)
+{
+    return (double)c->relaxed * (c->deeper ? (k->index + 1.0) / (QV_STAGES * c->blocks) : 1);
+}
+
+static int coefficients(qv_lowering *l, const char *name)
+{
+    const qv_net_config *c = &l->net->config;
+    return qv_work(l, QV_REAL, c->batch, 1, 1, c->bands, name);
+}
+
 /* The coefficients of this block; even ones where nothing is trained. */
 static void draw(qv_lowering *l, qv_block *k)
 {
     const qv_net_config *c = &l->net->config;
-    k->alpha = qv_work(l, QV_REAL, c->batch, 1, 1, c->bands, "alpha");
-    k->beta = qv_work(l, QV_REAL, c->batch, 1, 1, c->bands, "beta");
-    bool shaken = l->b.list == QV_LIST_TRAIN;
-    qv_op *op = qv_add_op(&l->b, QV_OP_SHAKE_COEF, (int[]){l->net->state}, (int[]){k->alpha, k->beta});
+    bool shaken = l->b.list == QV_LIST_TRAIN, negative = shaken && c->negative > 0;
+    k->alpha = coefficients(l, "alpha");
+    k->beta = coefficients(l, "beta");
+    k->alpha_sign = negative ? coefficients(l, "sign.alpha") : -1;
+    k->beta_sign = negative ? coefficients(l, "sign.beta") : -1;
+    int out[] = {k->alpha, k->beta, k->alpha_sign, k->beta_sign};
+    qv_op *op = qv_add_op(&l->b, QV_OP_SHAKE_COEF, (int[]){l->net->state}, out);
     op->a.shake = (qv_shake_attr){.forward = shaken ? (int32_t)c->forward : QV_SHAKE_EVEN,
                                   .backward = shaken ? (int32_t)c->backward : QV_SHAKE_EVEN,
                                   .level = (int32_t)c->level,
-                                  .layer = k->index};
+                                  .layer = k->index,
+                                  .affine = (int32_t)lround((double)c->affine * 0x1p22),
+                                  .negative = (int32_t)lround((double)c->negative * 0x1p24),
+                                  .relaxed = (int32_t)lround(relaxed(c, k) * 0x1p24)};
+}
+
+/* x times the sign of each row's pair; x itself where no pair can be negative. */
+static int apply_sign(qv_lowering *l, int x, int sign, const char *name)
+{
+    if (sign < 0) return x;
+    int y = qv_work_like(l, x, 0, name);
+    qv_add_op(&l->b, QV_OP_SCALE, (int[]){x, sign}, (int[]){y});
+    return y;
 }
 
 int qv_block_forward(qv_lowering *l, qv_block *k, int x)
@@ -69,7 +97,8 @@ int qv_block_forward(qv_lowering *l, qv_block *k, int x)
     }
     draw(l, k);
     k->y = qv_work_like(l, k->z, k->cout, "out");
-    qv_add_op(&l->b, QV_OP_SHAKE_ADD, (int[]){k->z, k->alpha, s}, (int[]){k->y});
+    int signed_z = apply_sign(l, k->z, k->alpha_sign, "signed.z");
+    qv_add_op(&l->b, QV_OP_SHAKE_ADD, (int[]){signed_z, k->alpha, s}, (int[]){k->y});
     l->scope = "";
     return k->y;
 }
@@ -104,7 +133,8 @@ int qv_block_backward(qv_lowering *l, qv_block *k, int g)
     qv_add_layer(&l->b, "%sbackward", k->scope);
     l->scope = k->scope;
     int d = qv_work_like(l, k->z, 0, "dz");
-    qv_add_op(&l->b, QV_OP_SHAKE_GRAD, (int[]){g, k->beta}, (int[]){d});
+    int signed_g = apply_sign(l, g, k->beta_sign, "signed.dy");
+    qv_add_op(&l->b, QV_OP_SHAKE_GRAD, (int[]){signed_g, k->beta}, (int[]){d});
     if (qv_order_norm_before_shake(order)) d = qv_norm_backward(l, &k->bn3, d, -1);
     d = qv_conv_backward(l, &k->conv2, d, true);
     d = qv_norm_backward(l, &k->bn2, d, -1);

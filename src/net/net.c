@@ -33,6 +33,11 @@ qv_status qv_net_check(qv_ctx *ctx, const qv_net_config *c)
     QV_TRY(check_range(ctx, "train.batch", c->batch, 1, 1 << 16));
     if (c->width % c->groups != 0)
         return qv_fail(ctx, QV_ERR_USAGE, "net.groups = %d does not divide net.width = %d", c->groups, c->width);
+    if (c->affine > 0 && c->negative > 0)
+        return qv_fail(
+            ctx, QV_ERR_USAGE,
+            "shake.affine = %g and shake.signed = %g are two kinds of negative coefficients; set one of them to 0",
+            (double)c->affine, (double)c->negative);
     if (c->groups > 1 && !qv_order_preact(c->order))
         return qv_fail(ctx, QV_ERR_USAGE, "net.groups = %d needs a preact order; net.order is %s", c->groups,
                        qv_order_name(c->order));

@@ -35,6 +35,10 @@ typedef struct qv_net_config {
     qv_shake_mode forward, backward;
     qv_shake_level level;
     int bands;   /* sub-bands with coefficients of their own */
+    float affine;   /* m: coefficients uniform in [-m, 1 + m]; 0 to 1 */
+    float negative; /* chance that a pair of coefficients changes its sign; 0 to 1/2 */
+    float relaxed;  /* chance that the coefficients of a block, of the last with `deeper`, are even */
+    bool deeper;    /* that chance grows linearly from block to block, from 0 at the network's input */
     float gamma0; /* start of the scale of the normalization before the shake */
     float bn_eps, bn_momentum;
     int frames, mels; /* one patch */

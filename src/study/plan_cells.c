@@ -18,7 +18,11 @@ qv_status qv_settings_idle(qv_ctx *ctx, qv_settings *s)
         s->backward = QV_SHAKE_EVEN;
         s->level = start.level;
         s->bands = start.bands;
+        s->affine = start.affine;
+        s->negative = start.negative;
+        s->keep_chance = start.keep_chance;
     }
+    if (s->keep_chance == start.keep_chance) s->keep_depth = start.keep_depth;
     if (!qv_order_norm_before_shake((qv_block_order)s->order)) s->gamma0 = start.gamma0;
     if (s->schedule != QV_SCHEDULE_STEP) s->step_epochs = start.step_epochs, s->step_factor = start.step_factor;
     if (s->sampling == QV_SAMPLING_BALANCED) s->class_weights = start.class_weights;

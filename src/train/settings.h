@@ -12,6 +12,7 @@
 
 typedef enum qv_normalization { QV_NORM_NONE, QV_NORM_CORPUS, QV_NORM_SPEAKER, QV_NORM_UTTERANCE } qv_normalization;
 typedef enum qv_class_weighting { QV_WEIGHTS_NONE, QV_WEIGHTS_BALANCED } qv_class_weighting;
+typedef enum qv_keep_depth { QV_KEEP_CONSTANT, QV_KEEP_LINEAR } qv_keep_depth;
 typedef enum qv_bn_eval { QV_BN_RUNNING, QV_BN_EVEN } qv_bn_eval;
 typedef enum qv_epoch_rule { QV_EPOCH_LAST, QV_EPOCH_BEST } qv_epoch_rule;
 typedef enum qv_schedule { QV_SCHEDULE_CONSTANT, QV_SCHEDULE_COSINE, QV_SCHEDULE_STEP } qv_schedule;
@@ -30,8 +31,8 @@ typedef struct qv_settings {
     /* [net] */
     int order, width, blocks, groups, embed;
     /* [shake] */
-    int forward, backward, level, bands;
-    double gamma0;
+    int forward, backward, level, bands, keep_depth;
+    double affine, negative, keep_chance, gamma0;
     /* [bn] */
     double bn_eps, bn_momentum;
     /* [train] */

@@ -454,6 +454,11 @@ static void make_pass(qv_problem *p, const struct edge *e, uint64_t *rng)
         fill_coefficients(&p->in[1], e->n, rng);
         p->out[0] = two;
         break;
+    case QV_OP_SCALE:
+        fill(&p->in[0], one, 0, 1, rng);
+        fill_coefficients(&p->in[1], e->n, rng);
+        p->out[0] = one;
+        break;
     case QV_OP_POOL:
         fill(&p->in[0], one, 0, 1, rng);
         p->out[0] = point;
@@ -467,8 +472,8 @@ static void make_pass(qv_problem *p, const struct edge *e, uint64_t *rng)
 static void passes_at_the_edges(void **state)
 {
     (void)state;
-    const qv_op_kind kinds[] = {QV_OP_BN_APPLY,   QV_OP_BN_SHAKE_ADD, QV_OP_SHAKE_ADD,
-                                QV_OP_SHAKE_GRAD, QV_OP_POOL,         QV_OP_POOL_GRAD};
+    const qv_op_kind kinds[] = {QV_OP_BN_APPLY, QV_OP_BN_SHAKE_ADD, QV_OP_SHAKE_ADD, QV_OP_SHAKE_GRAD,
+                                QV_OP_SCALE,    QV_OP_POOL,         QV_OP_POOL_GRAD};
     int bad = 0;
     uint64_t rng = qv_test_seed();
     for (int i = 0; i < EDGES; i++) {
@@ -567,6 +572,10 @@ static void wrong_shapes_are_refused(void **state)
     assert_int_equal(answer(QV_OP_BN_FINALIZE, in, out, bn), QV_REFUSED);
     assert_int_equal(answer(QV_OP_LOSS, in, out, (qv_op){0}), QV_REFUSED);
     assert_int_equal(answer(QV_OP_GATHER, in, out, (qv_op){0}), QV_REFUSED);
+    out[0].c = 8;
+    assert_int_equal(answer(QV_OP_SCALE, in, out, (qv_op){0}), QV_REFUSED);
+    out[0].c = 4;
+    assert_int_equal(answer(QV_OP_SHAKE_COEF, in, out, (qv_op){.a.shake.affine = (1 << 22) + 1}), QV_REFUSED);
     out[0].c = 257;
     assert_int_equal(answer(QV_OP_SHAKE_COEF, in, out, (qv_op){0}), QV_REFUSED);
     in[0].n = out[0].n = 0;
@@ -612,10 +621,10 @@ static void mixed_operands_are_refused(void **state)
     const struct {
         qv_op_kind kind;
         int wide_in, wide_out;
-    } ops[] = {{QV_OP_BN_APPLY, -1, -1},   {QV_OP_BN_GRAD_SUMS, -1, -1}, {QV_OP_BN_GRAD_APPLY, -1, -1},
-               {QV_OP_RELU, -1, -1},       {QV_OP_RELU_GRAD, -1, -1},    {QV_OP_ADD, -1, -1},
-               {QV_OP_SHAKE_ADD, 0, -1},   {QV_OP_SHAKE_GRAD, -1, 0},    {QV_OP_BN_SHAKE_ADD, 0, -1},
-               {QV_OP_BN_FINALIZE, -1, -1}};
+    } ops[] = {{QV_OP_BN_APPLY, -1, -1},    {QV_OP_BN_GRAD_SUMS, -1, -1}, {QV_OP_BN_GRAD_APPLY, -1, -1},
+               {QV_OP_RELU, -1, -1},        {QV_OP_RELU_GRAD, -1, -1},    {QV_OP_ADD, -1, -1},
+               {QV_OP_SHAKE_ADD, 0, -1},    {QV_OP_SHAKE_GRAD, -1, 0},    {QV_OP_BN_SHAKE_ADD, 0, -1},
+               {QV_OP_BN_FINALIZE, -1, -1}, {QV_OP_SCALE, -1, -1}};
     for (size_t k = 0; k < sizeof ops / sizeof *ops; k++) {
         qv_op_info info = qv_op_info_of(ops[k].kind);
         bool shaken = ops[k].kind == QV_OP_BN_GRAD_SUMS || ops[k].kind == QV_OP_BN_GRAD_APPLY;

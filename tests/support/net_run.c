@@ -33,6 +33,8 @@ qv_net_config qv_random_net(uint64_t *random)
                        .backward = (qv_shake_mode)pick(random, 0, 2),
                        .level = (qv_shake_level)pick(random, 0, 1),
                        .bands = pick(random, 1, 3) == 3 ? 2 : 1,
+                       .relaxed = pick(random, 0, 2) ? 0 : 0.4f,
+                       .deeper = pick(random, 0, 1),
                        .gamma0 = 0.1f,
                        .bn_eps = 1e-5f,
                        .bn_momentum = 0.1f,
@@ -44,6 +46,9 @@ qv_net_config qv_random_net(uint64_t *random)
                        .momentum = 0.9f,
                        .weight_decay = 0,
                        .set_size = 100};
+    const int kind = pick(random, 0, 3);
+    c.affine = kind == 2 ? 0.5f : 0;
+    c.negative = kind == 3 ? 0.3f : 0;
     if (c.order <= QV_ORDER_PREACT_BN && c.width % 2 == 0 && pick(random, 0, 1)) c.groups = 2;
     qv_give_head(&c, (qv_head_kind)pick(random, 0, 4));
     return c;
@@ -51,13 +56,16 @@ qv_net_config qv_random_net(uint64_t *random)
 
 void qv_print_net(const qv_net_config *c, char *out, size_t size)
 {
-    snprintf(out, size,
-             "{.order = %d, .width = %d, .blocks = %d, .groups = %d, .embed = %d, .head = %d, .forward = %d, .backward = %d, .level = %d, .bands = "
-             "%d, .gamma0 = %gf, .bn_eps = %gf, .bn_momentum = %gf, .frames = %d, .mels = %d, .classes = %d, .batch = %d, "
-             ".smoothing = %gf, .momentum = %gf, .set_size = %d}",
-             (int)c->order, c->width, c->blocks, c->groups, c->embed, (int)c->head, (int)c->forward, (int)c->backward, (int)c->level, c->bands,
-             (double)c->gamma0, (double)c->bn_eps, (double)c->bn_momentum, c->frames, c->mels, c->classes, c->batch,
-             (double)c->smoothing, (double)c->momentum, c->set_size);
+    snprintf(
+        out, size,
+        "{.order = %d, .width = %d, .blocks = %d, .groups = %d, .embed = %d, .head = %d, .forward = %d, .backward = %d, .level = %d, .bands = "
+        "%d, .affine = %gf, .negative = %gf, .relaxed = %gf, .deeper = %d, .gamma0 = %gf, .bn_eps = %gf, .bn_momentum "
+        "= %gf, .frames = %d, .mels = %d, .classes = %d, .batch = %d, "
+        ".smoothing = %gf, .momentum = %gf, .set_size = %d}",
+        (int)c->order, c->width, c->blocks, c->groups, c->embed, (int)c->head, (int)c->forward, (int)c->backward, (int)c->level, c->bands,
+        (double)c->affine, (double)c->negative, (double)c->relaxed, c->deeper, (double)c->gamma0, (double)c->bn_eps,
+        (double)c->bn_momentum, c->frames, c->mels, c->classes, c->batch, (double)c->smoothing, (double)c->momentum,
+        c->set_size);
 }
 
 /* Takes the ops of a kind out of the training list; what they wrote is the host's from now on. */

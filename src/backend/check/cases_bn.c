@@ -258,7 +258,7 @@ static double reaching(const qv_problem *p, int coef, size_t m, size_t j, double
     double value, magnitude = bn_magnitude(x, m, j, &value), v = fabs(dy[m * wide + j % wide]);
     if (share) {
         double b = share[m / area * bands + m % w * bands / w];
-        v *= j < wide ? b : 1 - b;
+        v *= fabs(j < wide ? b : 1 - b);
     }
     *unsure = p->op.a.bn.relu && !p->exact && fabs(value) <= 4 * QV_U * magnitude ? v : 0;
     return p->op.a.bn.relu && !(value > 0) ? 0 : v;
@@ -350,7 +350,7 @@ void qv_bound_bn_shake_add(const qv_problem *p, const qv_tensor *expect, double 
         size_t m = i / channels, c = i % channels;
         double a = alpha[m / area * bands + m % w * bands / w];
         double first = bn_magnitude(&p->in[0], m, c, NULL), second = bn_magnitude(&p->in[0], m, c + channels, NULL);
-        bound[0][i] = 8 * QV_U * (fabs(s[i]) + a * first + (1 - a) * second);
+        bound[0][i] = 8 * QV_U * (fabs(s[i]) + fabs(a) * first + fabs(1 - a) * second);
     }
 }
 
@@ -398,7 +398,7 @@ void qv_bound_block_end(const qv_problem *p, const qv_tensor *expect, double *co
         double a = alpha[m / area * bands + m % w * bands / w];
         double first = bn_magnitude(&p->in[0], m, c, NULL), second = bn_magnitude(&p->in[0], m, c + channels, NULL);
         double third = p->in[7].data ? bn_magnitude(&p->in[6], m, c, NULL) : fabs(s[i]);
-        if (!p->exact) bound[0][i] = 8 * QV_U * (third + a * first + (1 - a) * second);
+        if (!p->exact) bound[0][i] = 8 * QV_U * (third + fabs(a) * first + fabs(1 - a) * second);
         delta[i] = bound[0][i] + (p->bf16 ? 0x1p-8 * (fabs(want[i]) + bound[0][i]) : 0);
     }
     if (p->out[1].n) bound_finish(&p->op.a.bn, y, delta, &p->out[1], &expect[1], &bound[1]);

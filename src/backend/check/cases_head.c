@@ -111,7 +111,7 @@ void qv_make_loss(qv_maker *m)
         p->in[3] = qv_shape(n, 1, 1, 1);
         int32_t *other = qv_room(&p->in[3], sizeof *other);
         for (int i = 0; label && other && i < n; i++) other[i] = label[n - 1 - i];
-        qv_coefficients(m, &p->in[4], qv_shape(n, 1, 1, 1));
+        qv_shares(m, &p->in[4], qv_shape(n, 1, 1, 1));
     }
     p->out[0] = qv_vector(2);
     p->out[1] = p->out[2] = qv_shape(n, 1, 1, k);

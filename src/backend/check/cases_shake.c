@@ -49,6 +49,11 @@ void qv_bound_add(const qv_problem *p, const qv_tensor *expect, double *const *b
     if (!p->exact) qv_bound_rounded(&expect[0], bound[0], 1);
 }
 
+/* How coefficients may be drawn, beside plainly (qv_shake_attr). */
+static const struct {
+    int32_t affine, negative, relaxed;
+} kinds[] = {{0, 0, 0}, {1 << 22, 0, 0}, {419430, 0, 5 << 20}, {0, 3 << 21, 0}, {0, 1 << 23, 3 << 22}, {0, 0, 1 << 24}};
+
 void qv_make_shake_coef(qv_maker *m)
 {
     static const int samples[] = {1, 5, 64, 300}, bands[] = {1, 2, 4};
@@ -60,13 +65,18 @@ void qv_make_shake_coef(qv_maker *m)
     qv_shake_attr *a = &m->p->op.a.shake;
     int n = samples[qv_pick(m, 4)], b = bands[qv_pick(m, 3)], state = qv_pick(m, 3);
     *a = (qv_shake_attr){.forward = qv_pick(m, 2), .backward = qv_pick(m, 3), .level = qv_pick(m, 2)};
+    int kind = qv_pick(m, sizeof kinds / sizeof *kinds);
     a->layer = (int[]){0, 255, 7}[state];
-    qv_describe(m, "%d samples %d bands forward %d backward %d level %d state %d", n, b, a->forward, a->backward,
-                a->level, state);
+    a->affine = kinds[kind].affine;
+    a->negative = kinds[kind].negative;
+    a->relaxed = kinds[kind].relaxed;
+    qv_describe(m, "%d samples %d bands forward %d backward %d level %d state %d kind %d", n, b, a->forward,
+                a->backward, a->level, state, kind);
     m->p->in[0] = qv_vector(1);
     qv_step_state *s = qv_room(&m->p->in[0], sizeof *s);
     if (s) *s = states[state];
     m->p->out[0] = m->p->out[1] = qv_shape(n, 1, 1, b);
+    if (a->negative) m->p->out[2] = m->p->out[3] = m->p->out[0];
 }
 
 void qv_bound_shake_coef(const qv_problem *p, const qv_tensor *expect, double *const *bound)
@@ -97,7 +107,15 @@ void qv_make_shake_add(qv_maker *m)
 /* Two products, two sums; 1 - a is exact. */
 void qv_bound_shake_add(const qv_problem *p, const qv_tensor *expect, double *const *bound)
 {
-    qv_bound_by_magnitude(p, expect, bound, (double[]){4});
+    const qv_tensor *y = &expect[0];
+    const double *z = p->in[0].data, *alpha = p->in[1].data, *s = p->in[2].data;
+    size_t channels = (size_t)y->c, w = (size_t)y->w, area = (size_t)y->h * w, bands = (size_t)p->in[1].c;
+    if (p->exact) return;
+    for (size_t i = 0; i < qv_tensor_len(y); i++) {
+        size_t m = i / channels, first = 2 * m * channels + i % channels;
+        double a = alpha[m / area * bands + m % w * bands / w];
+        bound[0][i] = 4 * QV_U * (fabs(s[i]) + fabs(a * z[first]) + fabs((1 - a) * z[first + channels])) + QV_TINY;
+    }
 }
 
 void qv_make_shake_grad(qv_maker *m)
@@ -110,6 +128,20 @@ void qv_make_shake_grad(qv_maker *m)
 }
 
 void qv_bound_shake_grad(const qv_problem *p, const qv_tensor *expect, double *const *bound)
+{
+    if (!p->exact) qv_bound_rounded(&expect[0], bound[0], 1);
+}
+
+void qv_make_scale(qv_maker *m)
+{
+    int bands;
+    qv_tensor of = pick_shaken(m, &bands);
+    qv_numbers(m, &m->p->in[0], of, 1);
+    qv_coefficients(m, &m->p->in[1], qv_shape(of.n, 1, 1, bands));
+    m->p->out[0] = of;
+}
+
+void qv_bound_scale(const qv_problem *p, const qv_tensor *expect, double *const *bound)
 {
     if (!p->exact) qv_bound_rounded(&expect[0], bound[0], 1);
 }

@@ -70,13 +70,23 @@ void qv_tickets_of(qv_tensor *t, int c)
     qv_room(t, sizeof(int32_t));
 }
 
-void qv_coefficients(qv_maker *m, qv_tensor *t, qv_tensor of)
+void qv_shares(qv_maker *m, qv_tensor *t, qv_tensor of)
 {
     *t = of;
     double *v = qv_room(t, sizeof *v);
     for (size_t i = 0; v && i < qv_tensor_len(t); i++) {
         uint64_t bits = qv_random_next(&m->rng);
         v[i] = m->p->exact ? (double)(bits % 5) / 4 : (double)(bits >> 40) * QV_U;
+    }
+}
+
+void qv_coefficients(qv_maker *m, qv_tensor *t, qv_tensor of)
+{
+    qv_shares(m, t, of);
+    double *v = t->data;
+    for (size_t i = 0; v && i < qv_tensor_len(t); i++) {
+        uint64_t bits = qv_random_next(&m->rng), steps = m->p->exact ? 4 : 1 << 22;
+        if (bits % 2) v[i] = (double)((bits >> 8) % (3 * steps + 1)) / (double)steps - 1;
     }
 }
 

@@ -59,11 +59,13 @@ double qv_number(qv_maker *m, double scale);
 double *qv_numbers(qv_maker *m, qv_tensor *t, qv_tensor of, double scale);
 /* The counters of an op over c channels (kernels/merge.cuh): zeros, which must be zeros again. */
 void qv_tickets_of(qv_tensor *t, int c);
-/* Coefficients in [0,1]: multiples of 2^-24 as Philox gives them; exact: quarters, 0 and 1 among them. */
+/* Shares in [0,1]: multiples of 2^-24 as Philox gives them; exact: quarters, 0 and 1 among them. */
+void qv_shares(qv_maker *m, qv_tensor *t, qv_tensor of);
+/* Of a shake: shares, and as many more in [-1,2]; 1 less any of them is exact in float. */
 void qv_coefficients(qv_maker *m, qv_tensor *t, qv_tensor of);
 
 double qv_chain(size_t n);
-/* For ops whose result is a sum of products of their inputs (coefficients in [0,1]): factors[k] u S for every
+/* For ops whose result is a sum of products of their inputs (shares in [0,1]): factors[k] u S for every
  * element of output k, S being the op's result on the magnitudes of its inputs. NaN where there is no memory for S. */
 void qv_bound_by_magnitude(const qv_problem *p, const qv_tensor *expect, double *const *bound, const double *factors);
 /* How many terms the sums of an output have, for the ops that multiply matrices; false for all others. */

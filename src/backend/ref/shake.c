@@ -1,33 +1,21 @@
 #include "backend/ref/ref.h"
-#include "base/philox.h"
-
-/* The draw of row n of this rank's part of the batch, and of one band. */
-static qv_philox4 draw(const qv_step_state *s, const qv_shake_attr *a, uint32_t n, uint32_t band)
-{
-    uint64_t row = s->step * s->batch + s->first + n;
-    uint32_t position = (uint32_t)(row % s->set_size), epoch = (uint32_t)(row / s->set_size);
-    if (a->level == QV_LEVEL_BATCH) position = UINT32_MAX, epoch = 0;
-    uint32_t where = (uint32_t)QV_DRAW_SHAKE << 24 | band << 16 | (uint32_t)a->layer;
-    uint32_t counter[4] = {(uint32_t)s->step, position, where, epoch};
-    return qv_philox(counter, s->key);
-}
+#include "kernels/coef.h"
 
 int QV_REF(shake_coef)(const qv_call *call, size_t *need)
 {
     if (need) return *need = 0, QV_OK;
-    const qv_shake_attr *a = &call->op->a.shake;
     const qv_step_state *s = call->in[0].data;
     qv_real *alpha = call->out[0].data, *beta = call->out[1].data;
+    qv_real *alpha_sign = call->out[2].data, *beta_sign = call->out[3].data;
     uint32_t samples = (uint32_t)call->out[0].n, bands = (uint32_t)call->out[0].c;
     for (uint32_t n = 0; n < samples; n++) {
         for (uint32_t b = 0; b < bands; b++) {
-            qv_philox4 r = draw(s, a, n, b);
+            qv_coef k = qv_coef_at(s, &call->op->a.shake, n, b);
             size_t i = (size_t)n * bands + b;
-            alpha[i] = a->forward == QV_SHAKE_EVEN ? (qv_real)0.5 : (qv_real)qv_uniform(r.v[0]);
-            if (a->backward == QV_SHAKE_KEEP)
-                beta[i] = alpha[i];
-            else
-                beta[i] = a->backward == QV_SHAKE_EVEN ? (qv_real)0.5 : (qv_real)qv_uniform(r.v[1]);
+            alpha[i] = (qv_real)k.alpha;
+            beta[i] = (qv_real)k.beta;
+            if (alpha_sign) alpha_sign[i] = (qv_real)k.alpha_sign;
+            if (beta_sign) beta_sign[i] = (qv_real)k.beta_sign;
         }
     }
     return QV_OK;
@@ -62,6 +50,20 @@ int QV_REF(shake_grad)(const qv_call *call, size_t *need)
             dz1[c] = b * g[m * channels + c];
             dz2[c] = (1 - b) * g[m * channels + c];
         }
+    }
+    return QV_OK;
+}
+
+int QV_REF(scale)(const qv_call *call, size_t *need)
+{
+    if (need) return *need = 0, QV_OK;
+    const qv_tensor *shape = &call->in[0];
+    const qv_real *x = shape->data;
+    qv_real *y = call->out[0].data;
+    size_t rows = qv_ref_rows(shape), channels = (size_t)shape->c, h = (size_t)shape->h, w = (size_t)shape->w;
+    for (size_t m = 0; m < rows; m++) {
+        qv_real k = qv_ref_coef(&call->in[1], m / (h * w), m % w, w);
+        for (size_t c = 0; c < channels; c++) y[m * channels + c] = k * x[m * channels + c];
     }
     return QV_OK;
 }

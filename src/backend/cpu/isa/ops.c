@@ -18,6 +18,7 @@ const qv_isa QV_FN(qv_isa) = {
             [QV_OP_ADD] = QV_FN(qv_add),
             [QV_OP_SHAKE_ADD] = QV_FN(qv_shake_add),
             [QV_OP_SHAKE_GRAD] = QV_FN(qv_shake_grad),
+            [QV_OP_SCALE] = QV_FN(qv_scale),
             [QV_OP_BN_SHAKE_ADD] = QV_FN(qv_bn_shake_add),
             [QV_OP_POOL] = QV_FN(qv_pool),
             [QV_OP_POOL_GRAD] = QV_FN(qv_pool_grad),

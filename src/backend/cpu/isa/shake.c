@@ -111,3 +111,35 @@ int QV_FN(qv_shake_grad)(const qv_call *call, size_t *need)
     qv_parallel(qv_pool_for(call, qv_tensor_len(g)), qv_tensor_len(g) / a.channels, 16, grad_rows, &a);
     return 0;
 }
+
+static void scale_row(float *restrict y, const float *restrict x, float k, size_t c)
+{
+    for (size_t i = 0; i < c; i++) y[i] = k * x[i];
+}
+
+static void scale_rows(void *user, int chunk, size_t begin, size_t end)
+{
+    const shake_args *a = user;
+    const size_t c = a->channels;
+    float stage[QV_STAGE];
+    (void)chunk;
+    for (size_t row = begin; row < end;) {
+        float k;
+        for (size_t next = qv_coef_run(&a->coefs, row, end, &k); row < next; row++) {
+            scale_row(a->stream ? stage : a->y + row * c, a->s + row * c, k, c);
+            if (a->stream) qv_stream_out(a->y + row * c, stage, c);
+        }
+    }
+    if (a->stream) qv_stream_end();
+}
+
+int QV_FN(qv_scale)(const qv_call *call, size_t *need)
+{
+    if (need) return (*need = 0), 0;
+    const qv_tensor *x = &call->in[0];
+    shake_args a = {.s = x->data, .y = call->out[0].data, .channels = (size_t)x->c};
+    a.coefs = qv_coefs_of(&call->in[1], x);
+    a.stream = qv_streams(x, a.channels);
+    qv_parallel(qv_pool_for(call, qv_tensor_len(x)), qv_tensor_len(x) / a.channels, 16, scale_rows, &a);
+    return 0;
+}
