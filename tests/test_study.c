@@ -116,7 +116,7 @@ static void mistakes_are_named(void **state)
 
 static void ready_studies_can_be_read(void **state)
 {
-    static const char *const files[] = {"quick", "paper", "gamma", "bands", "vicinal", "cross-corpus"};
+    static const char *const files[] = {"quick", "paper", "gamma", "bands", "vicinal", "cross-corpus", "symmetry", "negative"};
     qv_ctx *ctx = *state;
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char path[512];
