@@ -550,7 +550,7 @@ qv_status qv_run(qv_ctx *ctx, const qv_settings *s, const qv_run_options *o, qv_
     qv_status status = QV_OK;
     qv_settings own = *s; /* its texts stay the caller's; what the files decide becomes part of the record */
     run_state r = {.s = &own, .o = o, .summary = summary};
-    bool anew;
+    bool anew = false;
     *summary = (qv_summary){0};
     if (!*s->manifest) return qv_fail(ctx, QV_ERR_USAGE, "no manifest: --manifest FILE names the recordings");
     QV_TRY(load_folds(ctx, &r));
