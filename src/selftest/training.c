@@ -52,7 +52,7 @@ static void make_corpus(corpus *c, uint64_t seed)
     c->features.config.mels = MELS;
     c->features.n = RECORDINGS;
     c->data = (qv_dataset){
-        .features = &c->features, .utterances = c->utterances, .n = RECORDINGS, .norm = c->norm, .norms = 1};
+        .features = &c->features, .utterances = c->utterances, .n = RECORDINGS, .norm = c->norm, .norms = 1, .rows = 1};
 }
 
 /* The user's device and a network of this test's. */
