@@ -67,23 +67,7 @@ expect 0 '' -- report "$T/run"
 expect 2 'nowhere' -- report "$T/nowhere"
 
 # ---- studies ----
-cat >"$T/study.ini" <<TEXT
-[study]
-question = Wide or narrow?
-[corpus made]
-manifest = $manifest
-folds = 2
-[settings]
-features.mels = 8
-patch.seconds = 0.16
-train.batch = 4
-train.epochs = 3
-[axis width]
-setting = net.width
-values = 2, 3
-[compare wide]
-difference = width=3 - width=2
-TEXT
+put_study "$T/study.ini" "$manifest"
 printf '[settings]\nnet.widht = 3\n[corpus made]\nmanifest = x\n' >"$T/bad.ini"
 expect 0 '' -- study --help
 out_has 'quaver study merge'

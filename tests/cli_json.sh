@@ -63,23 +63,7 @@ expect 0 '' -- doctor --json
 json "d['quaver'] and d['libraries']['jansson'] and int(d['processor']['usable']) > 0 and 'GPUs' in d"
 expect 2 'there is no option --jsno' -- doctor --jsno
 
-cat >"$T/study.ini" <<TEXT
-[study]
-question = Wide or narrow?
-[corpus made]
-manifest = $manifest
-folds = 3
-[settings]
-features.mels = 8
-patch.seconds = 0.16
-train.batch = 4
-train.epochs = 2
-[axis width]
-setting = net.width
-values = 2, 3
-[compare wide]
-difference = width=3 - width=2
-TEXT
+put_study "$T/study.ini" "$manifest"
 expect 0 '' -- study "$T/study.ini" --out "$T/study" --no-cache --dry-run --json
 json "'2 cells' in d['plan']"
 expect 0 '' -- study "$T/study.ini" --out "$T/study" --no-cache --json
