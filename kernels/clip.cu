@@ -1,5 +1,5 @@
-/* clip: the length of all gradients, and what they are multiplied by where that is too much. One read of each, by at most
- * QV_SUM_BLOCKS blocks whose sums a second launch of one block adds up: in a fixed order, and without the host. */
+/* clip: the length of all gradients, and what they are multiplied by where that is too much. One read of each, by at
+ * most QV_SUM_BLOCKS blocks whose sums a second launch of one block adds up: in a fixed order, and without the host. */
 #include "kernels/device.cuh"
 
 namespace {
@@ -34,7 +34,7 @@ extern "C" int qv_cuda_clip(const qv_call *c, size_t *need)
     if (need) return (*need = g.blocks * sizeof(float)), 0;
     float *part = static_cast<float *>(c->scratch);
     QV_LAUNCH(sum_squares, dim3(g.blocks), dim3(g.threads), 0, c->stream, qv_data(c->in[0]), part, g);
-    QV_LAUNCH(choose_scale, dim3(1), dim3(last.threads), 0, c->stream, part, c->op->a.clip.most, qv_data<float>(c->out[0]),
-              last);
+    QV_LAUNCH(choose_scale, dim3(1), dim3(last.threads), 0, c->stream, part, c->op->a.clip.most,
+              qv_data<float>(c->out[0]), last);
     return qv_launch_error();
 }

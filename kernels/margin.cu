@@ -13,8 +13,8 @@ struct margin_operands {
     float *loss, *dcos, *dnorm, *logits, *probs;
     uint32_t samples, classes;
     qv_margin_attr a;
-    float cosine, sine;              /* of the margin, ANGLE */
-    float borders[QV_SPHERE_MOST];   /* cos(i pi / m), 0 < i < m */
+    float cosine, sine;            /* of the margin, ANGLE */
+    float borders[QV_SPHERE_MOST]; /* cos(i pi / m), 0 < i < m */
 };
 
 /* A cosine with its margin, and the slope. */
@@ -54,10 +54,14 @@ __device__ inline bent wider_angle(const margin_operands &o, float c)
 __device__ inline bent with_margin(const margin_operands &o, float lambda, float c)
 {
     switch (o.a.kind) {
-    case QV_MARGIN_SPHERE: return sphere(o, lambda, c);
-    case QV_MARGIN_COSINE: return {c - o.a.m, 1};
-    case QV_MARGIN_ANGLE: return wider_angle(o, c);
-    default: return {c, 1};
+    case QV_MARGIN_SPHERE:
+        return sphere(o, lambda, c);
+    case QV_MARGIN_COSINE:
+        return {c - o.a.m, 1};
+    case QV_MARGIN_ANGLE:
+        return wider_angle(o, c);
+    default:
+        return {c, 1};
     }
 }
 
@@ -133,8 +137,10 @@ __global__ void __launch_bounds__(QV_BLOCK) margin_entropy(margin_operands o, qv
     for (uint64_t n = at.row; n < at.end; n += g.lanes) {
         const qv_row_labels r = qv_labels_of(o.of, (uint32_t)n);
         write_plain(o, (uint32_t)n);
+#pragma unroll
         for (int i = 0; i < 2; i++)
-            if (r.weight[i] > 0) sum[0] += r.weight[i] * label_loss(o, (uint32_t)n, view_of(o, (uint32_t)n, r.label[i], lambda));
+            if (r.weight[i] > 0)
+                sum[0] += r.weight[i] * label_loss(o, (uint32_t)n, view_of(o, (uint32_t)n, r.label[i], lambda));
         sum[1] += r.weight[0] + r.weight[1];
     }
     qv_join_lanes<qv_sum>(sum, g, at);
@@ -147,6 +153,7 @@ __global__ void __launch_bounds__(QV_BLOCK) margin_entropy(margin_operands o, qv
         const qv_row_labels r = qv_labels_of(o.of, (uint32_t)n);
         for (uint32_t k = 0; k < o.classes; k++) o.dcos[n * o.classes + k] = 0;
         if (o.dnorm) o.dnorm[n] = 0;
+#pragma unroll
         for (int i = 0; i < 2; i++)
             if (r.weight[i] > 0)
                 add_gradient(o, (uint32_t)n, view_of(o, (uint32_t)n, r.label[i], lambda), r.weight[i] / whole[0]);
@@ -166,7 +173,8 @@ extern "C" int qv_cuda_margin(const qv_call *c, size_t *need)
     if (need) return (*need = 0), 0;
     const qv_tensor &cosines = c->in[0], &norm = c->in[3], &dnorm = c->out[2];
     const qv_margin_attr &a = c->op->a.margin;
-    if (qv_tensor_len(&cosines) == 0 || cosines.h != 1 || cosines.w != 1 || !is_possible(a, c->in[6])) return QV_REFUSED;
+    if (qv_tensor_len(&cosines) == 0 || cosines.h != 1 || cosines.w != 1 || !is_possible(a, c->in[6]))
+        return QV_REFUSED;
     if (!qv_floats(cosines, c->in[2], norm, c->in[5], c->out[0], c->out[1], dnorm, c->out[3], c->out[4]))
         return QV_REFUSED;
     if (!norm.data != !dnorm.data) return QV_REFUSED;

@@ -80,8 +80,8 @@ extern "C" int qv_cuda_unit_grad(const qv_call *c, size_t *need)
     const qv_tensor &dy = c->in[0], &y = c->in[1], &norm = c->in[2], &dnorm = c->in[3];
     if (!are_rows(dy, y, c->out[0]) || !is_column(norm, dy) || !is_column(dnorm, dy)) return QV_REFUSED;
     if (!qv_floats(dy, y, norm, dnorm, c->out[0])) return QV_REFUSED;
-    const rows_of o = {qv_data(dy),    qv_data(y), qv_data(norm), qv_data(dnorm), qv_data<float>(c->out[0]), nullptr,
-                       (uint32_t)dy.c};
+    const rows_of o = {qv_data(dy), qv_data(y),    qv_data(norm), qv_data(dnorm), qv_data<float>(c->out[0]),
+                       nullptr,     (uint32_t)dy.c};
     const qv_rows g = qv_rows_of(o.channels, 1, 1, 1, 1);
     QV_LAUNCH(unit_grad, dim3((uint32_t)dy.n), dim3(g.threads), 0, c->stream, o, g);
     return qv_launch_error();

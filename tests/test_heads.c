@@ -146,7 +146,8 @@ static void impossible_margins_are_refused(void **state)
         qv_assert_ok(ctx, qv_net_check(ctx, &c));
         c.margin.m = (float)(cases[i].most + 1e-4);
         assert_int_equal(qv_net_check(ctx, &c), QV_ERR_USAGE);
-        qv_test_says(qv_ctx_message(ctx), cases[i].head == QV_HEAD_COSFACE ? "head.cosface_margin" : "head.arcface_margin");
+        qv_test_says(qv_ctx_message(ctx),
+                     cases[i].head == QV_HEAD_COSFACE ? "head.cosface_margin" : "head.arcface_margin");
     }
     qv_net_config c = config(&random, QV_ORDER_PREACT, 1);
     c.classes = 3;

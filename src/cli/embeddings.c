@@ -45,8 +45,9 @@ qv_status qv_cli_embeddings(qv_ctx *ctx, const char *path, const qv_cli_judged *
         cells[0] = item->name;
         cells[1] = item->speaker;
         cells[2] = item->emotion;
-        cells[3] = j->checkpoint->classes[qv_cli_largest(a->probs + i * (size_t)j->checkpoint->n_classes,
-                                                         j->checkpoint->n_classes)];
+        cells[3] =
+            j->checkpoint
+                ->classes[qv_cli_largest(a->probs + i * (size_t)j->checkpoint->n_classes, j->checkpoint->n_classes)];
         for (size_t k = 0; k < dims; k++) snprintf(text[k], sizeof text[k], "%.9g", a->embeddings[i * dims + k]);
         qv_csv_write(&out, cells, NAMED + dims);
     }

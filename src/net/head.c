@@ -27,17 +27,19 @@ qv_status qv_head_check(qv_ctx *ctx, const qv_net_config *c)
     double most = c->head == QV_HEAD_COSFACE ? 1 - cos(angle) : angle;
     if (!has_margin(c)) return QV_OK;
     if (angle <= 0)
-        return qv_fail(ctx, QV_ERR_USAGE,
-                       "a head of cosines cannot tell %d classes apart in %d dimension: two of them share a direction; a "
-                       "larger net.embed, or train.head = softmax",
-                       c->classes, dims);
+        return qv_fail(
+            ctx, QV_ERR_USAGE,
+            "a head of cosines cannot tell %d classes apart in %d dimension: two of them share a direction; a "
+            "larger net.embed, or train.head = softmax",
+            c->classes, dims);
     if (keeps_length(c) || m <= most) return QV_OK;
     bool cosface = c->head == QV_HEAD_COSFACE;
-    return qv_fail(ctx, QV_ERR_USAGE,
-                   "%s = %g is more than %d classes in %d dimensions can have: their directions are at most %.4g degrees "
-                   "apart, which leaves %.4g%s; a smaller margin, or a larger net.embed",
-                   cosface ? "head.cosface_margin" : "head.arcface_margin", m, c->classes, dims, angle * 180 / pi, most,
-                   cosface ? " (1 - cos of that)" : " radians");
+    return qv_fail(
+        ctx, QV_ERR_USAGE,
+        "%s = %g is more than %d classes in %d dimensions can have: their directions are at most %.4g degrees "
+        "apart, which leaves %.4g%s; a smaller margin, or a larger net.embed",
+        cosface ? "head.cosface_margin" : "head.arcface_margin", m, c->classes, dims, angle * 180 / pi, most,
+        cosface ? " (1 - cos of that)" : " radians");
 }
 
 static void make_linear(qv_lowering *l, qv_linear *n, const char *name, int from, int to, bool bias)

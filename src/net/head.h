@@ -21,7 +21,7 @@ typedef struct qv_head {
     qv_linear embed, classifier; /* embed.to is 0: no such layer */
     int centers;
     /* of the list at hand */
-    int features; /* what the classifier sees */
+    int features;           /* what the classifier sees */
     qv_unit row, direction; /* of the features and of the classifier's weights, where there is a margin */
     int cosines;
 } qv_head;

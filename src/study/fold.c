@@ -117,7 +117,7 @@ static qv_status start_from(qv_ctx *ctx, fold_state *s)
     warn_of_heard(ctx, s, c);
     if (job->index == 0)
         qv_info(ctx, "begins with the weights of %s%s", c->path,
-                new_head ? "; the classifier is new, for other classes" : "");
+                new_head ? "; the classifier is new, for other classes or another head" : "");
 done:
     qv_checkpoint_close(c);
     return status;

@@ -69,8 +69,8 @@ int qv_checkpoint_batch(const qv_checkpoint *c);
 qv_status qv_checkpoint_load(qv_ctx *ctx, const qv_checkpoint *c, qv_trainer *t, bool resume);
 
 /* The weights and running statistics as the beginning of another training; the classifier alone keeps its own start
- * where `classes` are not those of the checkpoint, which *new_head then says. QV_ERR_USAGE names the first setting of the
- * network or of the features in which the two differ (loudness and normalization may). */
+ * where `classes` or train.head are not those of the checkpoint, which *new_head then says. QV_ERR_USAGE names the first
+ * setting of the network or of the features in which the two differ (loudness and normalization may). */
 qv_status qv_checkpoint_start(qv_ctx *ctx, const qv_checkpoint *c, qv_trainer *t, const qv_settings *s,
                               char *const *classes, int n_classes, bool *new_head);
 

@@ -55,7 +55,8 @@ void qv_make_unit_grad(qv_maker *m)
     p->out[0] = qv_shape(n, 1, 1, c);
 }
 
-/* <y, dy> is a sum of C terms, then a product, a difference, a quotient (an inverse and a product), and what is added. */
+/* <y, dy> is a sum of C terms, then a product, a difference, a quotient (an inverse and a product), and what is added.
+ */
 void qv_bound_unit_grad(const qv_problem *p, const qv_tensor *expect, double *const *bound)
 {
     const double *dy = p->in[0].data, *y = p->in[1].data, *norm = p->in[2].data, *dnorm = p->in[3].data;
@@ -138,9 +139,9 @@ void qv_make_margin(qv_maker *m)
 /* What with_margin may be off by, and how large its slope is and may be off by, in units of u.
  *
  * COSINE: one rounding of c - m, at most 1 + m. ANGLE: (1 - c)(1 + c) errs by 3 u of itself, its root by 2.5, with the
- * product by sin m and the constant's own rounding 4.5; c cos m by 2; their difference and -2 - that by 4. The slope c /
- * sine * sin m + cos m by 6.5 u of the first and 2 of all. SPHERE, m <= 4: T_2 errs by 3 u, T_3 by 9, T_4 by 24, and -2k
- * rounds at 7; U_3 by 26, which m takes to 104; lambda by 4 of itself; then one product, one sum and a quotient of
+ * product by sin m and the constant's own rounding 4.5; c cos m by 2; their difference and -2 - that by 4. The slope c
+ * / sine * sin m + cos m by 6.5 u of the first and 2 of all. SPHERE, m <= 4: T_2 errs by 3 u, T_3 by 9, T_4 by 24, and
+ * -2k rounds at 7; U_3 by 26, which m takes to 104; lambda by 4 of itself; then one product, one sum and a quotient of
  * numbers up to 7 and 16. */
 typedef struct bend {
     double value, value_error, slope, slope_error;
@@ -150,13 +151,16 @@ static bend bend_of(const qv_margin_attr *a, double c)
 {
     double m = (double)a->m, sine = sqrt(fmax((1 - c) * (1 + c), 0x1p-20));
     switch (a->kind) {
-    case QV_MARGIN_COSINE: return (bend){fabs(c - m), 1 + m, 1, 0};
+    case QV_MARGIN_COSINE:
+        return (bend){fabs(c - m), 1 + m, 1, 0};
     case QV_MARGIN_ANGLE: {
         double steep = fabs(c) / sine * sin(m);
         return (bend){3, 11, steep + cos(m), 6.5 * steep + 2 * (steep + cos(m))};
     }
-    case QV_MARGIN_SPHERE: return (bend){7, 86, 16, 220};
-    default: return (bend){fabs(c), 0, 1, 0};
+    case QV_MARGIN_SPHERE:
+        return (bend){7, 86, 16, 220};
+    default:
+        return (bend){fabs(c), 0, 1, 0};
     }
 }
 
@@ -175,14 +179,18 @@ static double with_margin(const qv_problem *p, double c)
     const qv_margin_attr *a = &p->op.a.margin;
     const qv_step_state *state = p->in[6].data;
     double m = (double)a->m, angle = acos(fmax(-1, fmin(1, c)));
-    double lambda = fmax((double)a->lambda_min, (double)a->lambda / (1 + (double)a->lambda_decay * (double)state->step));
+    double lambda =
+        fmax((double)a->lambda_min, (double)a->lambda / (1 + (double)a->lambda_decay * (double)state->step));
     double k = fmin(floor(m * angle / 3.14159265358979323846), m - 1);
     switch (a->kind) {
-    case QV_MARGIN_COSINE: return c - m;
-    case QV_MARGIN_ANGLE: return cos(angle + m) * (c < -cos(m) ? -1 : 1) - (c < -cos(m) ? 2 : 0);
+    case QV_MARGIN_COSINE:
+        return c - m;
+    case QV_MARGIN_ANGLE:
+        return cos(angle + m) * (c < -cos(m) ? -1 : 1) - (c < -cos(m) ? 2 : 0);
     case QV_MARGIN_SPHERE:
         return (lambda * c + (fmod(k, 2) > 0 ? -1 : 1) * cos(m * angle) - 2 * k) / (1 + lambda);
-    default: return c;
+    default:
+        return c;
     }
 }
 

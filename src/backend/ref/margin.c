@@ -41,10 +41,14 @@ static double with_margin(const qv_margin_attr *a, double lambda, double c, doub
 {
     *slope = 1;
     switch (a->kind) {
-    case QV_MARGIN_SPHERE: return sphere(a, lambda, c, slope);
-    case QV_MARGIN_COSINE: return c - (double)a->m;
-    case QV_MARGIN_ANGLE: return wider_angle((double)a->m, c, slope);
-    default: return c;
+    case QV_MARGIN_SPHERE:
+        return sphere(a, lambda, c, slope);
+    case QV_MARGIN_COSINE:
+        return c - (double)a->m;
+    case QV_MARGIN_ANGLE:
+        return wider_angle((double)a->m, c, slope);
+    default:
+        return c;
     }
 }
 
