@@ -118,6 +118,137 @@ static void of_relu_bn_it_is_the_mean_of_the_last_block(void **state)
     qv_ctx_free(ctx);
 }
 
+/* ---- heads ---- */
+
+static qv_net_config with_head(uint64_t *random, qv_head_kind head)
+{
+    qv_net_config c = config(random, (qv_block_order)(qv_test_next(random) % 4), 3);
+    qv_give_head(&c, head);
+    return c;
+}
+
+/* Steps along the weights of embedding and classifier: no ReLU lies behind them, so the loss has no kink there. */
+typedef struct slope {
+    qv_ctx *ctx;
+    qv_net_run r;
+    int ids[2];
+    double *start[2], *direction[2];
+} slope;
+
+static double loss_along(slope *s, double h)
+{
+    for (int k = 0; k < 2; k++) {
+        size_t n = qv_buffer_len(&s->r.net->program->buffers[s->ids[k]]);
+        double *moved = calloc(n, sizeof *moved);
+        assert_non_null(moved);
+        for (size_t i = 0; i < n; i++) moved[i] = s->start[k][i] + h * s->direction[k][i];
+        qv_net_run_write(&s->r, s->ids[k], moved);
+        free(moved);
+    }
+    return qv_net_run_step(s->ctx, &s->r);
+}
+
+static void write_mixture(const qv_net_run *r, uint64_t *random)
+{
+    double share[16];
+    int32_t others[16];
+    size_t rows = (size_t)r->net->config.batch;
+    for (size_t i = 0; i < rows; i++) {
+        share[i] = qv_test_uniform(random, 0, 1);
+        others[i] = (int32_t)(qv_test_next(random) % (uint64_t)r->net->config.classes);
+    }
+    qv_net_run_write(r, r->net->share, share);
+    qv_exec_write_bytes(r->exec, r->net->others, 0, sizeof *others * rows, others);
+}
+
+static void open_slope(slope *s, const qv_net_config *c, uint64_t *random)
+{
+    static const char *const names[] = {"embed.weight", "linear.weight"};
+    qv_net_run_new(s->ctx, &s->r, c, *random, &on_ref);
+    if (c->mixup > 0) write_mixture(&s->r, random);
+    for (int k = 0; k < 2; k++) {
+        size_t n;
+        s->ids[k] = qv_net_run_find(&s->r, names[k]);
+        s->start[k] = qv_net_run_read(&s->r, s->ids[k], &n);
+        s->direction[k] = calloc(n, sizeof(double));
+        assert_non_null(s->direction[k]);
+        for (size_t i = 0; i < n; i++) s->direction[k][i] = qv_test_normal(random);
+    }
+}
+
+static double slope_by_gradients(const slope *s, double *magnitude)
+{
+    double along = 0;
+    *magnitude = 0;
+    for (int k = 0; k < 2; k++) {
+        char name[64];
+        size_t n;
+        snprintf(name, sizeof name, "%s.grad", s->r.net->program->buffers[s->ids[k]].name);
+        double *g = qv_net_run_read(&s->r, qv_net_run_find(&s->r, name), &n);
+        for (size_t i = 0; i < n; i++) {
+            along += g[i] * s->direction[k][i];
+            *magnitude += fabs(g[i] * s->direction[k][i]);
+        }
+        free(g);
+    }
+    return along;
+}
+
+static void close_slope(slope *s)
+{
+    for (int k = 0; k < 2; k++) free(s->start[k]), free(s->direction[k]);
+    qv_net_run_free(&s->r);
+}
+
+/* Of rows with one label and with two. A step of 1e-5 leaves 1e-10 times third derivatives, which a scale of 4 makes
+ * some hundred times the first, and 1e-16 / 1e-5 of the loss. */
+static void gradient_of_every_head_is_its_slope(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_test_ctx();
+    uint64_t random = qv_test_seed();
+    const double h = 1e-5;
+    for (int i = 0; i < 6 * (QV_HEAD_ARCFACE + 1); i++) {
+        slope s = {.ctx = ctx};
+        qv_net_config c = with_head(&random, (qv_head_kind)(i / 6));
+        c.mixup = i % 2 ? 0.4f : 0;
+        open_slope(&s, &c, &random);
+        loss_along(&s, 0);
+        double size, along = slope_by_gradients(&s, &size);
+        double above = loss_along(&s, h), found = (above - loss_along(&s, -h)) / (2 * h);
+        if (!(fabs(found - along) <= 1e-7 * (size + fabs(above))) || size == 0)
+            fail_msg("head %d, mixup %g: slope %.12g, gradient says %.12g", (int)c.head, (double)c.mixup, found, along);
+        close_slope(&s);
+    }
+    qv_ctx_free(ctx);
+}
+
+/* Logits are cosines times the scale, or times the length of the embedding. */
+static void evaluation_goes_without_the_margin(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_test_ctx();
+    uint64_t random = qv_test_seed();
+    for (int head = QV_HEAD_A_SOFTMAX; head <= QV_HEAD_ARCFACE; head++) {
+        qv_net_run r;
+        qv_net_config c = with_head(&random, (qv_head_kind)head);
+        qv_net_run_new(ctx, &r, &c, random, &on_ref);
+        size_t n, classes = (size_t)c.classes;
+        double *logits = evaluate(ctx, &r, "eval.logits", &n), *e = evaluate(ctx, &r, "eval.embedding", NULL);
+        double *w = qv_net_run_read(&r, qv_net_run_find(&r, "linear.weight"), NULL);
+        double *want = calloc(n, sizeof *want);
+        for (size_t i = 0; i < n; i++) {
+            const double *x = e + i / classes * 3, *d = w + i % classes * 3;
+            double a = head == QV_HEAD_A_SOFTMAX ? 1 : (double)c.margin.scale / qv_distance(x, NULL, 3);
+            for (int k = 0; k < 3; k++) want[i] += a * x[k] * d[k] / qv_distance(d, NULL, 3);
+        }
+        assert_close(logits, want, n);
+        free(logits), free(e), free(w), free(want);
+        qv_net_run_free(&r);
+    }
+    qv_ctx_free(ctx);
+}
+
 /* Wang et al. 2018: m <= 1 - cos(2 pi / C) in the plane, and C / (C - 1) where there is room for a simplex. */
 static void impossible_margins_are_refused(void **state)
 {
@@ -163,6 +294,8 @@ int main(void)
         cmocka_unit_test(embedding_feeds_the_classifier),
         cmocka_unit_test(without_a_layer_it_is_what_the_last_relu_sees),
         cmocka_unit_test(of_relu_bn_it_is_the_mean_of_the_last_block),
+        cmocka_unit_test(gradient_of_every_head_is_its_slope),
+        cmocka_unit_test(evaluation_goes_without_the_margin),
         cmocka_unit_test(impossible_margins_are_refused),
     };
     return cmocka_run_group_tests_name("heads", tests, NULL, NULL);

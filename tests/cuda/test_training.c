@@ -149,6 +149,22 @@ static void every_buffer_of_every_order(void **state)
     lab_close(&l);
 }
 
+/* Of rows with two labels, behind an embedding, gradients clipped. */
+static void every_buffer_of_every_head(void **state)
+{
+    (void)state;
+    lab l;
+    lab_open(&l);
+    l.settings.embed = 3;
+    l.settings.mixup = 0.4;
+    l.settings.clip = 0.5;
+    for (int head = QV_HEAD_CENTER; head <= QV_HEAD_ARCFACE; head++) {
+        l.settings.head = head;
+        compare_step(&l, &l.settings, moved, 0x1p-24);
+    }
+    lab_close(&l);
+}
+
 static bool is_any(const qv_dnn_key *k) { return k->kind != QV_DNN_PRODUCT; }
 static bool is_stem_or_grad_x(const qv_dnn_key *k) { return k->kind == QV_DNN_CONV_GRAD_X || k->cin == 1; }
 
@@ -193,6 +209,58 @@ static void every_buffer_without_plans(void **state)
         compare_step(&l, &l.settings, moved, 0x1p-24);
     }
     simt_dnn_refuse(NULL);
+    lab_close(&l);
+}
+
+/* Without momentum and decay the parameters move by the rate times the gradients: after one step of a rate of 1 they are
+ * as far from where they were as the clipped gradients are long, in every precision: the length is taken of what the
+ * optimizer reads. Each number rounds once by 2^-24 of itself; scale and length by less than 100 roundings. */
+static double moved_by_a_step(const lab *l, double clip, double *length)
+{
+    qv_settings s = l->settings;
+    s.clip = clip;
+    qv_trainer *t = lab_trainer(l, &s, NULL);
+    const qv_program *p = qv_trainer_net(t)->program;
+    double *before[2], square = 0;
+    size_t n;
+    *length = 0;
+    for (int after = 0; after < 2; after++) {
+        for (size_t i = 0; i < p->n_buffers; i++) {
+            if (strcmp(p->buffers[i].name, "parameters") != 0) continue;
+            n = qv_buffer_len(&p->buffers[i]);
+            before[after] = calloc(n, sizeof(double));
+            assert_non_null(before[after]);
+            qv_exec_read(qv_trainer_exec(t), (int)i, 0, n, before[after]);
+        }
+        if (!after) assert_int_equal(lab_train(l, t, 1).steps, 1);
+    }
+    for (size_t i = 0; i < n; i++) {
+        *length += before[1][i] * before[1][i];
+        square += (before[1][i] - before[0][i]) * (before[1][i] - before[0][i]);
+    }
+    *length = sqrt(*length);
+    free(before[0]), free(before[1]);
+    qv_trainer_free(t);
+    return sqrt(square);
+}
+
+static void a_clipped_step_is_as_long_as_it_may(void **state)
+{
+    (void)state;
+    const double most = 0.0625;
+    lab l;
+    lab_open(&l);
+    l.settings.batch = (int)l.toy.n;
+    l.settings.momentum = l.settings.weight_decay = l.settings.warmup = 0;
+    l.settings.lr = 1;
+    for (int precision = QV_PRECISION_FP32; precision <= QV_PRECISION_BF16; precision++) {
+        double length;
+        l.settings.precision = precision;
+        assert_true(moved_by_a_step(&l, 0, &length) > 2 * most);
+        double step = moved_by_a_step(&l, most, &length);
+        if (!(fabs(step - most) <= 0x1p-24 * (length + 100 * most)))
+            fail_msg("precision %d: a step of %.9g, not %g", precision, step, most);
+    }
     lab_close(&l);
 }
 
@@ -268,6 +336,30 @@ static void graphs_give_the_bits_of_single_launches(void **state)
     lab_assert_same_weights(a, b);
     assert_true(qv_exec_seconds(qv_trainer_exec(b), QV_LIST_TRAIN, 0) > 0);
     qv_trainer_free(a), qv_trainer_free(b);
+    lab_close(&l);
+}
+
+/* Lambda of A-Softmax, AdamW's correction and the clipping follow the step, which only the device counts. */
+static void what_follows_the_step_is_in_the_graph(void **state)
+{
+    (void)state;
+    lab l;
+    lab_open(&l);
+    l.settings.head = QV_HEAD_A_SOFTMAX;
+    l.settings.sphere_lambda_decay = 100;
+    l.settings.optimizer = QV_OPTIMIZER_ADAMW;
+    l.settings.clip = 0.5;
+    l.settings.lr = 0.002;
+    qv_trainer *a = lab_trainer(&l, &l.settings, NULL),
+               *b = lab_trainer(&l, &l.settings, &(qv_trainer_options){.profile = true}),
+               *c = lab_trainer(&l, &l.settings, &(qv_trainer_options){.poison = true});
+    for (uint64_t epoch = 1; epoch <= 4; epoch++) {
+        double loss = lab_train(&l, a, epoch).sum;
+        assert_true(lab_train(&l, b, epoch).sum == loss && lab_train(&l, c, epoch).sum == loss);
+    }
+    lab_assert_same_weights(a, b);
+    lab_assert_same_weights(a, c);
+    qv_trainer_free(a), qv_trainer_free(b), qv_trainer_free(c);
     lab_close(&l);
 }
 
@@ -402,25 +494,35 @@ static void save(const lab *l, qv_trainer *t, const qv_settings *s, const char *
 }
 
 /* Saved after three epochs and resumed by another process: the bits of a training in one go. */
+static void resume(lab *l)
+{
+    char *dir = qv_test_tmpdir(), path[512];
+    snprintf(path, sizeof path, "%s/last.safetensors", dir);
+    qv_trainer *whole = lab_trainer(l, &l->settings, NULL), *half = lab_trainer(l, &l->settings, NULL);
+    lab_train(l, whole, 7);
+    lab_train(l, half, 3);
+    save(l, half, &l->settings, path);
+    qv_trainer_free(half);
+    half = lab_trainer(l, &l->settings, NULL);
+    load(l, half, path, true);
+    assert_int_equal(qv_trainer_step(half), 18);
+    lab_train(l, half, 7);
+    lab_assert_same_weights(whole, half);
+    qv_trainer_free(whole), qv_trainer_free(half);
+    qv_test_rmdir(dir);
+}
+
 static void a_resumed_training_has_the_same_bits(void **state)
 {
     (void)state;
     lab l;
-    char *dir = qv_test_tmpdir(), path[512];
     lab_open(&l);
-    snprintf(path, sizeof path, "%s/last.safetensors", dir);
-    qv_trainer *whole = lab_trainer(&l, &l.settings, NULL), *half = lab_trainer(&l, &l.settings, NULL);
-    lab_train(&l, whole, 7);
-    lab_train(&l, half, 3);
-    save(&l, half, &l.settings, path);
-    qv_trainer_free(half);
-    half = lab_trainer(&l, &l.settings, NULL);
-    load(&l, half, path, true);
-    assert_int_equal(qv_trainer_step(half), 18);
-    lab_train(&l, half, 7);
-    lab_assert_same_weights(whole, half);
-    qv_trainer_free(whole), qv_trainer_free(half);
-    qv_test_rmdir(dir);
+    resume(&l);
+    l.settings.optimizer = QV_OPTIMIZER_ADAMW;
+    l.settings.head = QV_HEAD_CENTER;
+    l.settings.clip = 0.5;
+    l.settings.lr = 0.002;
+    resume(&l);
     lab_close(&l);
 }
 
@@ -566,12 +668,15 @@ int main(int argc, char **argv)
     if (argc > 1) cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_buffer_of_every_order),
+        cmocka_unit_test(every_buffer_of_every_head),
         cmocka_unit_test(every_buffer_in_tf32),
         cmocka_unit_test(every_buffer_in_bfloat16),
         cmocka_unit_test(a_training_in_bfloat16),
         cmocka_unit_test(every_buffer_without_plans),
+        cmocka_unit_test(a_clipped_step_is_as_long_as_it_may),
         cmocka_unit_test(fifty_losses_as_the_reference),
         cmocka_unit_test(graphs_give_the_bits_of_single_launches),
+        cmocka_unit_test(what_follows_the_step_is_in_the_graph),
         cmocka_unit_test(nothing_reads_a_dead_buffer),
         cmocka_unit_test(rates_follow_over_all_blocks),
         cmocka_unit_test(a_loss_that_is_none_names_its_step),
