@@ -79,8 +79,9 @@ typedef struct row {
         OP(BN_GRAD_APPLY, size, c, 2 * (c), 1, 2, OP_ADDEND), OP(BN_GRAD_APPLY, size, 2 * (c), 2 * (c), 1, 1, 0),      \
         OP(BN_GRAD_APPLY, size, 2 * (c), 2 * (c), 0, 1, OP_COEF), OP(RELU, size, c, c, 0, 0, 0),                       \
         OP(RELU_GRAD, size, c, c, 0, 0, OP_ADDEND), OP(ADD, size, c, c, 0, 0, 0), OP(SHAKE_ADD, size, c, c, 0, 0, 0),  \
-        OP(SHAKE_GRAD, size, c, c, 0, 0, 0), OP(SCALE, size, c, c, 0, 0, 0), OP(POOL, size, c, c, 0, 0, 0),            \
-        OP(POOL_GRAD, size, c, c, 0, 0, 0)
+        OP(SHAKE_GRAD, size, c, c, 0, 0, 0), OP(SCALE, size, c, c, 0, 0, 0),                                           \
+        OP(SHIFT, (size) / 2, c, c, 0, 0, 0), OP(SHIFT_GRAD, (size) / 2, c, c, 0, 0, 0),                               \
+        OP(POOL, size, c, c, 0, 0, 0), OP(POOL_GRAD, size, c, c, 0, 0, 0)
 
 static const row rows[] = {
     STEM(CONV),

@@ -123,6 +123,12 @@ static void pass_shapes(const op_case *k, int n, qv_op *op, qv_tensor *in, qv_te
     case QV_OP_SCALE:
         in[0] = out[0] = two, in[1] = tensor(n, 1, 1);
         return;
+    case QV_OP_SHIFT: /* size: of the smaller image */
+        in[0] = tensor(n, 2 * k->size, k->in), out[0] = two;
+        return;
+    case QV_OP_SHIFT_GRAD:
+        in[0] = two, out[0] = tensor(n, 2 * k->size, k->in);
+        return;
     case QV_OP_SHAKE_GRAD:
         in[0] = one, in[1] = tensor(n, 1, 1), out[0] = two;
         return;

@@ -96,6 +96,35 @@ static void signs_stand_in_the_training_list_alone(void **state)
     qv_ctx_free(ctx);
 }
 
+/* The same parameters as the plain shortcut; a ReLU of its own where the branches begin with a norm. */
+static void shifted_shortcut_stands_where_axes_halve(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_test_ctx();
+    for (int order = 0; order < 4; order++) {
+        qv_net *plain, *net;
+        qv_net_config c = small_config();
+        c.order = (qv_block_order)order;
+        qv_assert_ok(ctx, qv_net_new(ctx, &plain, &c, NULL));
+        c.shortcut = QV_SHORTCUT_SHIFT;
+        qv_assert_ok(ctx, qv_net_new(ctx, &net, &c, NULL));
+        assert_int_equal(net->parameters, plain->parameters);
+        assert_int_equal(net->batch_norms, plain->batch_norms);
+        size_t train = 0, back = 0, eval = 0;
+        for (int i = 0; i < QV_STAGES - 1; i++) {
+            const qv_op *op = find_op(net, QV_LIST_TRAIN, QV_OP_SHIFT, &train);
+            const char *from = net->program->buffers[op->in[0]].name;
+            assert_non_null(strstr(from, order <= QV_ORDER_PREACT_BN ? ".shortcut.relu" : ".relu"));
+            assert_non_null(find_op(net, QV_LIST_TRAIN, QV_OP_SHIFT_GRAD, &back));
+            assert_non_null(find_op(net, QV_LIST_EVAL, QV_OP_SHIFT, &eval));
+        }
+        assert_null(find_op(net, QV_LIST_TRAIN, QV_OP_SHIFT, &train));
+        qv_net_free(plain);
+        qv_net_free(net);
+    }
+    qv_ctx_free(ctx);
+}
+
 static void nonsense_is_refused_by_name(void **state)
 {
     (void)state;
@@ -303,6 +332,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reference_has_its_parameters),        cmocka_unit_test(nonsense_is_refused_by_name),
         cmocka_unit_test(coefficients_are_told_to_each_block), cmocka_unit_test(signs_stand_in_the_training_list_alone),
+                                       cmocka_unit_test(shifted_shortcut_stands_where_axes_halve),
         cmocka_unit_test(living_buffers_do_not_overlap),       cmocka_unit_test(memory_plan_changes_nothing),
         cmocka_unit_test(fused_list_computes_the_same),        cmocka_unit_test(blocks_compute_the_same),
     };

@@ -99,6 +99,7 @@ static bool smaller(qv_net_config *c, int field)
         if (c->width % c->groups != 0) c->groups = 1;
         return true;
     }
+    if (field == 12) return c->shortcut == QV_SHORTCUT_SHIFT ? (c->shortcut = QV_SHORTCUT_CONV, true) : false;
     float *shares[] = {&c->smoothing, &c->affine, &c->negative, &c->relaxed};
     if (*shares[field - 8] == 0) return false;
     *shares[field - 8] = 0;
@@ -111,7 +112,7 @@ static void report_smallest(qv_ctx *ctx, qv_net_config c, uint64_t seed)
     char text[640];
     for (bool shrunk = true; shrunk;) {
         shrunk = false;
-        for (int field = 0; field < 12; field++) {
+        for (int field = 0; field < 13; field++) {
             qv_net_config less = c;
             if (!smaller(&less, field) || !failing(ctx, &less, seed, &off, &allowed)) continue;
             c = less;

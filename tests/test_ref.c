@@ -362,6 +362,37 @@ static void order_of_samples_does_not_matter(void **state)
     assert_same(reversed(d, second), first, 0);
 }
 
+/* --- the shifted shortcut --- */
+
+static void shift_by_hand(void **state)
+{
+    struct desk *d = *state;
+    qv_op shift = {.kind = QV_OP_SHIFT}, grad = {.kind = QV_OP_SHIFT_GRAD};
+    qv_tensor x = given(d, 1, 3, 4, 1, (double[]){1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}), dx = like(d, x);
+    qv_tensor y = zeros(d, 1, 2, 2, 2), dy = given(d, 1, 2, 2, 2, (double[]){1, 2, 3, 4, 5, 6, 7, 8});
+    run(&shift, (qv_tensor[]){x}, &y);
+    assert_all(y, (double[]){1, 6, 3, 8, 9, 0, 11, 0}, 0);
+    run(&grad, (qv_tensor[]){dy}, &dx);
+    assert_all(dx, (double[]){1, 0, 3, 0, 0, 2, 0, 4, 5, 0, 7, 0}, 0);
+}
+
+/* <dy, shift(x)> = <shift_grad(dy), x>, odd and even extents. */
+static void shift_grad_is_the_transpose(void **state)
+{
+    struct desk *d = *state;
+    qv_op shift = {.kind = QV_OP_SHIFT}, grad = {.kind = QV_OP_SHIFT_GRAD};
+    for (int h = 1; h < 5; h++) {
+        for (int w = 1; w < 5; w++) {
+            qv_tensor x = normal(d, 2, h, w, 3), dx = like(d, x);
+            qv_tensor dy = normal(d, 2, (h + 1) / 2, (w + 1) / 2, 6), y = like(d, dy);
+            run(&shift, (qv_tensor[]){x}, &y);
+            run(&grad, (qv_tensor[]){dy}, &dx);
+            double magnitude, whole = dot(dy, y, &magnitude);
+            assert_near(dot(dx, x, NULL), whole, 1e-13 * magnitude);
+        }
+    }
+}
+
 /* --- shake --- */
 
 static void shake_by_hand(void **state)
@@ -375,6 +406,16 @@ static void shake_by_hand(void **state)
     assert_all(y, (double[]){101, 202, 300 + 0.75 + 22.5, 400 + 1 + 30}, 0);
     run(&grad, (qv_tensor[]){s, a}, &dz);
     assert_all(dz, (double[]){100, 0, 200, 0, 75, 225, 100, 300}, 0);
+}
+
+static void sign_by_hand(void **state)
+{
+    struct desk *d = *state;
+    qv_op scale = {.kind = QV_OP_SCALE};
+    qv_tensor x = given(d, 2, 1, 2, 2, (double[]){1, 2, 3, 4, 5, 6, 7, 8}), y = like(d, x);
+    qv_tensor k = given(d, 2, 1, 1, 2, (double[]){1, -1, -1, 0.5});
+    run(&scale, (qv_tensor[]){x, k}, &y);
+    assert_all(y, (double[]){1, 2, -3, -4, -5, -6, 3.5, 4}, 0);
 }
 
 static qv_tensor draws(struct desk *d, int n, int bands)
@@ -790,7 +831,10 @@ int main(void)
         TEST(bn_by_hand),
         TEST(bn_output_is_normal),
         TEST(order_of_samples_does_not_matter),
+        TEST(shift_by_hand),
+        TEST(shift_grad_is_the_transpose),
         TEST(shake_by_hand),
+        TEST(sign_by_hand),
         TEST(shake_algebra),
         TEST(one_pass_equals_two),
         TEST(elementwise_by_hand),

@@ -68,7 +68,7 @@ static const char *next_name(const char *at, char section[64], char name[160])
 /* Each is good for several settings; all that a setting accepts must survive. */
 static const char *const candidates[] = {
     "0", "1", "2", "16", "0.0123456789012345678", "0.3", "1e-5", "20000", "48000", "18446744073709551615", "yes", "no",
-    "mel", "npy", "image", "none", "rms", "corpus", "speaker", "utterance", "preact", "preact-bn", "relu", "relu-bn", "even", "shake", "keep",
+    "mel", "npy", "image", "none", "rms", "corpus", "speaker", "utterance", "preact", "preact-bn", "relu", "relu-bn", "conv", "shift", "even", "shake", "keep",
     "batch", "sample", "constant", "linear", "cosine", "sgd", "adamw", "softmax", "arcface", "balanced", "natural", "speakers", "random", "last", "best", "running", "cpu", "ref", "ref32",
     "cuda", "cuda:1", "fp32", "tf32", "bf16", "auto", "base", "avx2", "avx512", "a b; c # d = e: \"f\".csv", "\xC3\xA4rger,joy=happiness"};
 enum { CANDIDATES = sizeof candidates / sizeof *candidates };

@@ -24,6 +24,7 @@ static const char help_text[] =
     "      --labels LIST      select and merge classes: anger,joy=happiness, or a file such as six.labels; again for\n"
     "                         each of several manifests, once for all\n"
     "      --order NAME       preact, preact-bn, relu, relu-bn (-bn: normalization before the shake)\n"
+    "      --shortcut KIND    conv or shift, where a block halves both axes\n"
     "      --forward MODE     even or shake        --backward MODE  even, shake or keep\n"
     "      --level MODE       batch or sample      --gamma0 X       start of the scale before the shake\n"
     "      --normalize WHAT   none, corpus, speaker, utterance\n"
@@ -50,6 +51,7 @@ static const struct {
     {"normalize", "features.normalize"}, {"loudness", "features.loudness"}, {"epochs", "train.epochs"},
     {"batch", "train.batch"},        {"lr", "train.lr"},                {"seed", "train.seed"},
     {"width", "net.width"},          {"blocks", "net.blocks"},          {"groups", "net.groups"},
+    {"shortcut", "net.shortcut"},
     {"init-from", "train.init_from"},
     {"precision", "run.precision"},  {"device", "run.device"},          {"threads", "run.threads"},
 };

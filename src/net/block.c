@@ -23,7 +23,10 @@ void qv_block_make(qv_lowering *l, qv_block *k, int index, int stage, int place,
     qv_conv_make(l, &k->conv2, "conv2", 2 * cout, 2 * cout, 3, 1, 2 * c->groups, cout);
     if (qv_order_norm_before_shake(c->order)) qv_norm_make(l, &k->bn3, "bn3", 2 * cout, 1, false, c->gamma0);
     if (downsamples(k)) {
-        qv_conv_make(l, &k->shortcut, "shortcut.conv", cin, cout, 1, stride, 1, cout);
+        if (c->shortcut == QV_SHORTCUT_SHIFT) /* both paths as one convolution of two groups */
+            qv_conv_make(l, &k->shortcut, "shortcut.conv", 2 * cin, cout, 1, 1, 2, cout / 2);
+        else
+            qv_conv_make(l, &k->shortcut, "shortcut.conv", cin, cout, 1, stride, 1, cout);
         qv_norm_make(l, &k->shortcut_bn, "shortcut.bn", cout, 1, false, 1);
     }
     l->scope = "";
@@ -71,6 +74,31 @@ static int apply_sign(qv_lowering *l, int x, int sign, const char *name)
     return y;
 }
 
+/* What the branches of the relu orders and the shifted shortcut begin with. */
+static int rectified(qv_lowering *l, int x, const char *name)
+{
+    int y = qv_work_like(l, x, 0, name);
+    qv_add_op(&l->b, QV_OP_RELU, (int[]){x}, (int[]){y});
+    return y;
+}
+
+static int shortcut_forward(qv_lowering *l, qv_block *k)
+{
+    const qv_net_config *c = &l->net->config;
+    if (!downsamples(k)) return k->x;
+    int s = k->relu_x >= 0 ? k->relu_x : k->x;
+    k->shortcut_relu = -1;
+    if (c->shortcut == QV_SHORTCUT_SHIFT) {
+        if (k->relu_x < 0) s = k->shortcut_relu = rectified(l, k->x, "shortcut.relu");
+        const qv_buffer in = *qv_buffer_at(l, s);
+        int paths = qv_work(l, in.dtype, in.n, (in.h + 1) / 2, (in.w + 1) / 2, 2 * in.c, "shortcut.paths");
+        qv_add_op(&l->b, QV_OP_SHIFT, (int[]){s}, (int[]){paths});
+        s = paths;
+    }
+    s = qv_conv_forward(l, &k->shortcut, s);
+    return qv_norm_forward(l, &k->shortcut_bn, s);
+}
+
 int qv_block_forward(qv_lowering *l, qv_block *k, int x)
 {
     qv_block_order order = l->net->config.order;
@@ -82,19 +110,14 @@ int qv_block_forward(qv_lowering *l, qv_block *k, int x)
     if (qv_order_preact(order)) {
         a = qv_norm_forward(l, &k->bn1, x);
     } else {
-        a = k->relu_x = qv_work_like(l, x, 0, "relu");
-        qv_add_op(&l->b, QV_OP_RELU, (int[]){x}, (int[]){a});
+        a = k->relu_x = rectified(l, x, "relu");
     }
     a = qv_conv_forward(l, &k->conv1, a);
     a = qv_norm_forward(l, &k->bn2, a);
     a = qv_conv_forward(l, &k->conv2, a);
     if (qv_order_norm_before_shake(order)) a = qv_norm_forward(l, &k->bn3, a);
     k->z = a;
-    int s = x;
-    if (downsamples(k)) {
-        s = qv_conv_forward(l, &k->shortcut, qv_order_preact(order) ? x : k->relu_x);
-        s = qv_norm_forward(l, &k->shortcut_bn, s);
-    }
+    int s = shortcut_forward(l, k);
     draw(l, k);
     k->y = qv_work_like(l, k->z, k->cout, "out");
     int signed_z = apply_sign(l, k->z, k->alpha_sign, "signed.z");
@@ -103,12 +126,19 @@ int qv_block_forward(qv_lowering *l, qv_block *k, int x)
     return k->y;
 }
 
-/* Gradient at the shortcut's input; g itself where the shortcut is the identity. */
+/* Gradient at the shortcut's input, behind the ReLU of the relu orders; g itself where the shortcut is the identity. */
 static int shortcut_backward(qv_lowering *l, qv_block *k, int g)
 {
     if (!downsamples(k)) return g;
     int d = qv_norm_backward(l, &k->shortcut_bn, g, -1);
-    return qv_conv_backward(l, &k->shortcut, d, true);
+    d = qv_conv_backward(l, &k->shortcut, d, true);
+    if (l->net->config.shortcut != QV_SHORTCUT_SHIFT) return d;
+    int dx = qv_work_like(l, k->x, 0, "shortcut.paths.dx");
+    qv_add_op(&l->b, QV_OP_SHIFT_GRAD, (int[]){d}, (int[]){dx});
+    if (k->shortcut_relu < 0) return dx;
+    d = qv_work_like(l, k->x, 0, "shortcut.relu.dx");
+    qv_add_op(&l->b, QV_OP_RELU_GRAD, (int[]){dx, k->shortcut_relu, -1}, (int[]){d});
+    return d;
 }
 
 /* Gradient at x of the relu orders: da arrives behind the ReLU, ds at the shortcut's input, which lies

@@ -10,7 +10,7 @@ typedef struct qv_block {
     qv_norm bn1, bn2, bn3, shortcut_bn;
     qv_conv conv1, conv2, shortcut;
     /* of the list at hand */
-    int x, relu_x, z, alpha, beta, alpha_sign, beta_sign, y; /* signs: -1 where no pair can be negative */
+    int x, relu_x, shortcut_relu, z, alpha, beta, alpha_sign, beta_sign, y; /* signs: -1 where no pair can be negative */
 } qv_block;
 
 /* Makes the parameters. */

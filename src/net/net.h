@@ -23,6 +23,9 @@ typedef enum qv_head_kind {
 } qv_head_kind;
 
 typedef enum qv_optimizer { QV_OPTIMIZER_SGD, QV_OPTIMIZER_ADAMW } qv_optimizer;
+/* Of a block that halves both axes: a strided 1x1 convolution; or Gastaldi's, ReLU and two strided 1x1 convolutions, the
+ * second of what lies one pixel down and to the right, side by side (arXiv:1705.07485). A batch norm ends both. */
+typedef enum qv_shortcut { QV_SHORTCUT_CONV, QV_SHORTCUT_SHIFT } qv_shortcut;
 
 enum { QV_STAGES = 3 };
 
@@ -32,6 +35,7 @@ typedef struct qv_net_config {
     int blocks; /* a stage; depth is 6 * blocks + 2 */
     int groups; /* of each branch's convolutions */
     int embed;  /* numbers of the embedding layer before the classifier, linear and without ReLU; 0: no such layer */
+    qv_shortcut shortcut;
     qv_shake_mode forward, backward;
     qv_shake_level level;
     int bands;   /* sub-bands with coefficients of their own */

@@ -19,6 +19,7 @@ typedef struct exporter {
     const qv_checkpoint *c;
     qv_net *net;
     qv_onnx_graph g;
+    bool paths; /* the constants of all shifted shortcuts are there */
 } exporter;
 
 static const qv_buffer *buffer_of(const exporter *x, int id) { return &x->net->program->buffers[id]; }
@@ -196,6 +197,40 @@ static void export_shake(exporter *x, const qv_op *op)
     qv_onnx_node(&x->g, "Add", NAMES(name_of(x, op->in[2]), mean), NAMES(out), NULL);
 }
 
+/* Every second position of the picture from `first` on, along both axes. */
+static void export_path(exporter *x, const char *in, const char *out, int64_t first)
+{
+    char starts[NAME_MAX_LEN];
+    snprintf(starts, sizeof starts, "%s.starts", out);
+    qv_onnx_int64s(&x->g, starts, DIMS(first, first));
+    qv_onnx_node(&x->g, "Slice", NAMES(in, starts, "paths.ends", "paths.axes", "paths.steps"), NAMES(out), NULL);
+}
+
+/* Both paths of the shifted shortcut; what the second lacks at odd ends is zero. */
+static void export_shift(exporter *x, const qv_op *op)
+{
+    const qv_buffer *in = buffer_of(x, op->in[0]);
+    const char *out = name_of(x, op->out[0]), *from = name_of(x, op->in[0]);
+    char plain[NAME_MAX_LEN], shifted[NAME_MAX_LEN], padded[NAME_MAX_LEN], pads[NAME_MAX_LEN];
+    qv_buf axis = {0};
+    snprintf(plain, sizeof plain, "%s.plain", out);
+    snprintf(shifted, sizeof shifted, "%s.shifted", out);
+    snprintf(padded, sizeof padded, "%s.padded", out);
+    snprintf(pads, sizeof pads, "%s.pads", out);
+    if (!x->paths) {
+        qv_onnx_int64s(&x->g, "paths.ends", DIMS(INT64_MAX, INT64_MAX));
+        qv_onnx_int64s(&x->g, "paths.axes", DIMS(2, 3));
+        qv_onnx_int64s(&x->g, "paths.steps", DIMS(2, 2));
+        x->paths = true;
+    }
+    export_path(x, from, plain, 0);
+    export_path(x, from, shifted, 1);
+    qv_onnx_int64s(&x->g, pads, DIMS(0, 0, 0, 0, 0, 0, in->h % 2, in->w % 2));
+    qv_onnx_node(&x->g, "Pad", NAMES(shifted, pads), NAMES(padded), NULL);
+    qv_onnx_int(&axis, "axis", 1);
+    qv_onnx_node(&x->g, "Concat", NAMES(plain, padded), NAMES(out), &axis);
+}
+
 static void export_pool(exporter *x, const qv_op *op)
 {
     char square[NAME_MAX_LEN];
@@ -285,6 +320,8 @@ static qv_status export_op(exporter *x, const qv_op *op)
         return export_norm(x, op);
     case QV_OP_SHAKE_ADD:
         return (export_shake(x, op), QV_OK);
+    case QV_OP_SHIFT:
+        return (export_shift(x, op), QV_OK);
     case QV_OP_POOL:
         return (export_pool(x, op), QV_OK);
     case QV_OP_LINEAR:

@@ -29,7 +29,7 @@ typedef struct qv_settings {
     double patch_seconds;
     int patch_frames;
     /* [net] */
-    int order, width, blocks, groups, embed;
+    int order, width, blocks, groups, embed, shortcut;
     /* [shake] */
     int forward, backward, level, bands, keep_depth;
     double affine, negative, keep_chance, gamma0;

@@ -572,6 +572,8 @@ static void wrong_shapes_are_refused(void **state)
     assert_int_equal(answer(QV_OP_BN_FINALIZE, in, out, bn), QV_REFUSED);
     assert_int_equal(answer(QV_OP_LOSS, in, out, (qv_op){0}), QV_REFUSED);
     assert_int_equal(answer(QV_OP_GATHER, in, out, (qv_op){0}), QV_REFUSED);
+    assert_int_equal(answer(QV_OP_SHIFT, in, out, (qv_op){0}), QV_REFUSED);
+    assert_int_equal(answer(QV_OP_SHIFT_GRAD, in, out, (qv_op){0}), QV_REFUSED);
     out[0].c = 8;
     assert_int_equal(answer(QV_OP_SCALE, in, out, (qv_op){0}), QV_REFUSED);
     out[0].c = 4;

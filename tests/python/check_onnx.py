@@ -25,6 +25,8 @@ CASES = {
     "relu-bn": ["--order", "relu-bn", *SMALL],
     "groups": ["--order", "preact-bn", "--groups", "4", *SMALL],
     "groups without a norm before the shake": ["--order", "preact", "--groups", "2", *SMALL],
+    "shifted shortcut": ["--order", "preact", "--shortcut", "shift", *SMALL],
+    "shifted shortcut, odd patch": ["--order", "relu-bn", "--shortcut", "shift", "--patch.seconds=0.54", *SMALL],
     "two blocks, odd patch": ["--order", "relu-bn", "--blocks", "2", "--patch.seconds=0.54", *SMALL],
     "utterance": ["--normalize", "utterance", "--loudness", "rms", *SMALL],
     "no normalization": ["--normalize", "none", "--features.trim=0", *SMALL],

@@ -29,6 +29,7 @@ qv_net_config qv_random_net(uint64_t *random)
                        .blocks = pick(random, 1, 4) == 4 ? 2 : 1,
                        .groups = 1,
                        .embed = pick(random, 0, 1) ? pick(random, 1, 3) : 0,
+                       .shortcut = (qv_shortcut)pick(random, 0, 1),
                        .forward = (qv_shake_mode)pick(random, 0, 1),
                        .backward = (qv_shake_mode)pick(random, 0, 2),
                        .level = (qv_shake_level)pick(random, 0, 1),
@@ -58,11 +59,11 @@ void qv_print_net(const qv_net_config *c, char *out, size_t size)
 {
     snprintf(
         out, size,
-        "{.order = %d, .width = %d, .blocks = %d, .groups = %d, .embed = %d, .head = %d, .forward = %d, .backward = %d, .level = %d, .bands = "
+        "{.order = %d, .width = %d, .blocks = %d, .groups = %d, .shortcut = %d, .embed = %d, .head = %d, .forward = %d, .backward = %d, .level = %d, .bands = "
         "%d, .affine = %gf, .negative = %gf, .relaxed = %gf, .deeper = %d, .gamma0 = %gf, .bn_eps = %gf, .bn_momentum "
         "= %gf, .frames = %d, .mels = %d, .classes = %d, .batch = %d, "
         ".smoothing = %gf, .momentum = %gf, .set_size = %d}",
-        (int)c->order, c->width, c->blocks, c->groups, c->embed, (int)c->head, (int)c->forward, (int)c->backward, (int)c->level, c->bands,
+        (int)c->order, c->width, c->blocks, c->groups, (int)c->shortcut, c->embed, (int)c->head, (int)c->forward, (int)c->backward, (int)c->level, c->bands,
         (double)c->affine, (double)c->negative, (double)c->relaxed, c->deeper, (double)c->gamma0, (double)c->bn_eps,
         (double)c->bn_momentum, c->frames, c->mels, c->classes, c->batch, (double)c->smoothing, (double)c->momentum,
         c->set_size);

@@ -145,3 +145,29 @@ void qv_bound_scale(const qv_problem *p, const qv_tensor *expect, double *const 
 {
     if (!p->exact) qv_bound_rounded(&expect[0], bound[0], 1);
 }
+
+static qv_tensor halved(qv_tensor of) { return qv_shape(of.n, (of.h + 1) / 2, (of.w + 1) / 2, 2 * of.c); }
+
+void qv_make_shift(qv_maker *m)
+{
+    qv_tensor of = qv_pick_shape(m);
+    qv_numbers(m, &m->p->in[0], of, 1);
+    m->p->out[0] = halved(of);
+}
+
+void qv_bound_shift(const qv_problem *p, const qv_tensor *expect, double *const *bound)
+{
+    (void)p, (void)expect, (void)bound; /* nothing rounds */
+}
+
+void qv_make_shift_grad(qv_maker *m)
+{
+    qv_tensor of = qv_pick_shape(m);
+    qv_numbers(m, &m->p->in[0], halved(of), 1);
+    m->p->out[0] = of;
+}
+
+void qv_bound_shift_grad(const qv_problem *p, const qv_tensor *expect, double *const *bound)
+{
+    (void)p, (void)expect, (void)bound; /* nothing rounds */
+}
