@@ -200,7 +200,7 @@ static void export_shake(exporter *x, const qv_op *op)
 /* Every second position of the picture from `first` on, along both axes. */
 static void export_path(exporter *x, const char *in, const char *out, int64_t first)
 {
-    char starts[NAME_MAX_LEN];
+    char starts[NAME_MAX_LEN + 8];
     snprintf(starts, sizeof starts, "%s.starts", out);
     qv_onnx_int64s(&x->g, starts, DIMS(first, first));
     qv_onnx_node(&x->g, "Slice", NAMES(in, starts, "paths.ends", "paths.axes", "paths.steps"), NAMES(out), NULL);
