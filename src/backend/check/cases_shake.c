@@ -63,14 +63,14 @@ void qv_make_shake_coef(qv_maker *m)
         {.key = {0, 0xffffffff}, .step = ((uint64_t)1 << 33) + 5, .set_size = 100003, .batch = 600, .first = 300},
     };
     qv_shake_attr *a = &m->p->op.a.shake;
-    int n = samples[qv_pick(m, 4)], b = bands[qv_pick(m, 3)], state = qv_pick(m, 3);
+    int size = qv_pick(m, 4), cut = qv_pick(m, 3), state = qv_pick(m, 3), n = samples[size], b = bands[cut];
     *a = (qv_shake_attr){.forward = qv_pick(m, 2), .backward = qv_pick(m, 3), .level = qv_pick(m, 2)};
-    int kind = qv_pick(m, sizeof kinds / sizeof *kinds);
+    const size_t kind = (size_t)(size + 2 * cut + state) % (sizeof kinds / sizeof *kinds); /* each in several sizes */
     a->layer = (int[]){0, 255, 7}[state];
     a->affine = kinds[kind].affine;
     a->negative = kinds[kind].negative;
     a->relaxed = kinds[kind].relaxed;
-    qv_describe(m, "%d samples %d bands forward %d backward %d level %d state %d kind %d", n, b, a->forward,
+    qv_describe(m, "%d samples %d bands forward %d backward %d level %d state %d kind %zu", n, b, a->forward,
                 a->backward, a->level, state, kind);
     m->p->in[0] = qv_vector(1);
     qv_step_state *s = qv_room(&m->p->in[0], sizeof *s);
