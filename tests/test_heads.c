@@ -148,7 +148,7 @@ static double loss_along(slope *s, double h)
     return qv_net_run_step(s->ctx, &s->r);
 }
 
-static void write_mixture(const qv_net_run *r, uint64_t *random)
+static void write_mixture(qv_net_run *r, uint64_t *random)
 {
     double share[16];
     int32_t others[16];
