@@ -124,10 +124,10 @@ void qv_make_margin(qv_maker *m)
     make_labels(m, n, k, 4);
     double *c = qv_numbers(m, &p->in[0], qv_shape(n, 1, 1, k), 1);
     for (int j = 0; c && j < n * k; j++) c[j] = j % 11 == 3 ? (j & 1 ? 1 : -1) : qv_as_float(sin(2 * c[j]));
-    p->in[6] = qv_vector(1);
-    qv_step_state *state = qv_room(&p->in[6], sizeof *state);
-    if (state) *state = (qv_step_state){.set_size = 1, .batch = 1, .step = 700};
     if (kinds[kind].kind == QV_MARGIN_SPHERE) {
+        p->in[6] = qv_vector(1);
+        qv_step_state *state = qv_room(&p->in[6], sizeof *state);
+        if (state) *state = (qv_step_state){.set_size = 1, .batch = 1, .step = 700};
         double *norm = qv_numbers(m, &p->in[3], qv_vector(n), 2);
         for (int j = 0; norm && j < n; j++) norm[j] = qv_as_float(fabs(norm[j]) + 0.05);
         p->out[2] = qv_vector(n);
@@ -178,9 +178,8 @@ static double with_margin(const qv_problem *p, double c)
 {
     const qv_margin_attr *a = &p->op.a.margin;
     const qv_step_state *state = p->in[6].data;
-    double m = (double)a->m, angle = acos(fmax(-1, fmin(1, c)));
-    double lambda =
-        fmax((double)a->lambda_min, (double)a->lambda / (1 + (double)a->lambda_decay * (double)state->step));
+    double m = (double)a->m, angle = acos(fmax(-1, fmin(1, c))), step = state ? (double)state->step : 0;
+    double lambda = fmax((double)a->lambda_min, (double)a->lambda / (1 + (double)a->lambda_decay * step));
     double k = fmin(floor(m * angle / 3.14159265358979323846), m - 1);
     switch (a->kind) {
     case QV_MARGIN_COSINE:
