@@ -92,7 +92,7 @@ static void make_labels(qv_maker *m, int n, int k, int others)
     p->in[others] = qv_shape(n, 1, 1, 1);
     int32_t *other = qv_room(&p->in[others], sizeof *other);
     for (int i = 0; label && other && i < n; i++) other[i] = label[n - 1 - i];
-    qv_coefficients(m, &p->in[others + 1], qv_shape(n, 1, 1, 1));
+    qv_shares(m, &p->in[others + 1], qv_shape(n, 1, 1, 1));
 }
 
 /* The share of label i of a row times its class's weight, i < 2; *label: -1 where there is none. */
