@@ -86,14 +86,16 @@ static void find_processor(findings *f)
 /* Can `train --device cuda` use it? The very question that training asks, answered in its words. */
 static void find_use(findings *f, int ordinal)
 {
-    char name[32];
+    char name[32], text[1024];
     qv_gpu_device *gpu;
     qv_ctx *ctx = qv_ctx_new();
     if (!ctx) return;
     snprintf(name, sizeof name, "%d", ordinal);
     bool opened = qv_gpu_open(ctx, &gpu, name) == QV_OK;
     snprintf(name, sizeof name, "cuda:%d", ordinal);
-    add(f, name, opened ? qv_gpu_describe(gpu) : qv_ctx_message(ctx));
+    snprintf(text, sizeof text, "%s: %.980s", opened ? "can be used" : "cannot be used",
+             opened ? qv_gpu_describe(gpu) : qv_ctx_message(ctx));
+    add(f, name, text);
     if (opened) qv_gpu_close(gpu);
     qv_ctx_free(ctx);
 }
