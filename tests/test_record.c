@@ -2,7 +2,7 @@
 #include <jansson.h>
 #include <math.h>
 
-#include "study/record.h"
+#include "run/record.h"
 #include "support/support.h"
 
 static char *classes[] = {"anger", "j\"oy, mixed", "tr\xC3\xBCgt"};

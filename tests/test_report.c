@@ -4,8 +4,8 @@
 #include <ctype.h>
 #include <math.h>
 
-#include "study/report.h"
-#include "study/svg.h"
+#include "report/report.h"
+#include "report/svg.h"
 #include "support/support.h"
 
 /* ---- a run folder that looks like one ---- */

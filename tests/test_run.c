@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "data/synth.h"
-#include "study/run.h"
+#include "run/run.h"
 #include "support/support.h"
 #include "train/checkpoint.h"
 

@@ -3,7 +3,7 @@
 
 #include "base/io.h"
 #include "cli/cli.h"
-#include "study/compare.h"
+#include "report/compare.h"
 
 static const char help_text[] =
     "Usage: quaver compare RUN RUN... [--out PAGE.html]\n\n"

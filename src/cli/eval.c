@@ -7,7 +7,7 @@
 
 #include "cli/cli.h"
 #include "data/labels.h"
-#include "study/report.h"
+#include "report/report.h"
 #include "train/metrics.h"
 #include "train/model.h"
 

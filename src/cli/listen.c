@@ -13,7 +13,7 @@
 #include "cli/cli.h"
 #include "data/features.h"
 #include "data/resample.h"
-#include "study/timeline.h"
+#include "report/timeline.h"
 #include "train/listener.h"
 
 enum { BLOCK = 16384, MAX_BYTES = 4 };

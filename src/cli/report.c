@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "cli/cli.h"
-#include "study/report.h"
+#include "report/report.h"
 
 static const char help_text[] =
     "Usage: quaver report [--json] RUN\n\n"

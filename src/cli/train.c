@@ -6,7 +6,7 @@
 
 #include "cli/cli.h"
 #include "data/labels.h"
-#include "study/run.h"
+#include "run/run.h"
 
 static const char help_text[] =
     "Usage: quaver train --manifest FILE --out RUN [options]\n\n"

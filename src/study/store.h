@@ -17,7 +17,7 @@
 #ifndef QV_STUDY_STORE_H
 #define QV_STUDY_STORE_H
 
-#include "study/report.h"
+#include "report/report.h"
 #include "study/symmetry.h"
 
 typedef struct qv_record_speaker {

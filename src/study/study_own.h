@@ -2,7 +2,7 @@
 #ifndef QV_STUDY_STUDY_OWN_H
 #define QV_STUDY_STUDY_OWN_H
 
-#include "study/fold.h"
+#include "run/fold.h"
 #include "study/store.h"
 #include "study/study.h"
 

@@ -6,9 +6,9 @@
 #include <xxhash.h>
 
 #include "base/io.h"
-#include "study/page.h"
+#include "report/page.h"
+#include "report/svg.h"
 #include "study/study_report.h"
-#include "study/svg.h"
 
 /* Lines and points of cells: eight colours, four dashes. */
 static const char style[] =

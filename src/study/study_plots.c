@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "study/page.h"
+#include "report/page.h"
+#include "report/svg.h"
 #include "study/study_report.h"
-#include "study/svg.h"
 
 enum { WIDTH = 380, HEIGHT = 270, FONT = 11, COLOURS = 8 };
 

@@ -8,7 +8,7 @@
 #include <time.h>
 
 #include "base/io.h"
-#include "study/run.h"
+#include "run/run.h"
 #include "study/study_report.h"
 #include "study/study_train.h"
 

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "study/record.h"
+#include "run/record.h"
 
 static char *const classes[] = {(char[]){"anger"}, (char[]){"joy"}};
 enum { CLASSES = 2 };

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "study/report.h"
+#include "report/report.h"
 
 static const char summary[] =
     "{\"format\": 1, \"classes\": [\"anger\", \"joy\"], \"protocol\": {\"folds_planned\": 2}, \"folds\": [{\"name\": "

@@ -1,7 +1,7 @@
-#include "study/page.h"
+#include "report/page.h"
 
-#include "study/report_data.h"
-#include "study/svg.h"
+#include "report/report_data.h"
+#include "report/svg.h"
 
 void qv_page_begin(qv_buf *b, const char *title, const char *kind, const char *more)
 {

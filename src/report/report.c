@@ -1,9 +1,9 @@
-#include "study/report.h"
+#include "report/report.h"
 
 #include <stdlib.h>
 
 #include "base/io.h"
-#include "study/report_data.h"
+#include "report/report_data.h"
 
 qv_status qv_report_write(qv_ctx *ctx, const char *run, char **out)
 {

@@ -6,7 +6,7 @@
 #include "base/csv.h"
 #include "base/io.h"
 #include "base/json.h"
-#include "study/report_data.h"
+#include "report/report_data.h"
 
 static json_t *real_json(double x) { return isfinite(x) ? json_real(x) : json_null(); }
 static json_t *count_json(size_t n) { return json_integer((json_int_t)n); }

@@ -1,4 +1,4 @@
-#include "study/card.h"
+#include "report/card.h"
 
 #include <math.h>
 #include <stdlib.h>

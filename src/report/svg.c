@@ -1,4 +1,4 @@
-#include "study/svg.h"
+#include "report/svg.h"
 
 #include <math.h>
 #include <stdarg.h>

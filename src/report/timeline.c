@@ -1,10 +1,10 @@
-#include "study/timeline.h"
+#include "report/timeline.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "study/svg.h"
+#include "report/svg.h"
 
 enum { BINS = 512, COLORS = 10 };
 

@@ -1,8 +1,8 @@
 /* Inside the report: what is read from a run folder, and the parts of the page. */
-#ifndef QV_STUDY_REPORT_DATA_H
-#define QV_STUDY_REPORT_DATA_H
+#ifndef QV_REPORT_REPORT_DATA_H
+#define QV_REPORT_REPORT_DATA_H
 
-#include "study/report.h"
+#include "report/report.h"
 
 enum { QV_SUMMARY_FORMAT = 1, QV_SUMMARY_TEXTS = 20 };
 

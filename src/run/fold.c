@@ -1,4 +1,4 @@
-#include "study/fold.h"
+#include "run/fold.h"
 
 #include <errno.h>
 #include <math.h>
@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/io.h"
-#include "study/events.h"
+#include "run/events.h"
 #include "train/checkpoint.h"
 #include "train/recalibrate.h"
 #include "train/snapshot.h"

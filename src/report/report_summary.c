@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "study/report_data.h"
+#include "report/report_data.h"
 
 static void free_texts(char **texts, size_t n)
 {

@@ -1,4 +1,4 @@
-#include "study/run.h"
+#include "run/run.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -11,9 +11,9 @@
 #include "base/io.h"
 #include "data/folds.h"
 #include "quaver_build.h"
-#include "study/card.h"
-#include "study/events.h"
-#include "study/fold.h"
+#include "report/card.h"
+#include "run/events.h"
+#include "run/fold.h"
 
 /* All that a run holds while it goes on. */
 typedef struct run_state {

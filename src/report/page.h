@@ -1,6 +1,6 @@
 /* What all pages have: the frame, notes, lists of terms. */
-#ifndef QV_STUDY_PAGE_H
-#define QV_STUDY_PAGE_H
+#ifndef QV_REPORT_PAGE_H
+#define QV_REPORT_PAGE_H
 
 #include "base/buf.h"
 

@@ -1,8 +1,8 @@
 /* Runs side by side: their figures, and what makes the comparison unfair. */
-#ifndef QV_STUDY_COMPARE_H
-#define QV_STUDY_COMPARE_H
+#ifndef QV_REPORT_COMPARE_H
+#define QV_REPORT_COMPARE_H
 
-#include "study/report.h"
+#include "report/report.h"
 
 typedef struct qv_comparison {
     char *const *runs;    /* [n], folders, borrowed */

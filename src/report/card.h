@@ -1,8 +1,8 @@
 /* RUN/model-card.md: what whoever gets a checkpoint of the run should know of it, in Markdown. */
-#ifndef QV_STUDY_CARD_H
-#define QV_STUDY_CARD_H
+#ifndef QV_REPORT_CARD_H
+#define QV_REPORT_CARD_H
 
-#include "study/report.h"
+#include "report/report.h"
 #include "train/settings.h"
 
 /* Whole or not at all. */

@@ -1,4 +1,4 @@
-#include "study/record.h"
+#include "run/record.h"
 
 #include <errno.h>
 #include <math.h>

@@ -3,8 +3,8 @@
  * Everything is drawn in user units (a chart about 380 wide is readable from a phone to a desk) and
  * gets its colours and dashes from the page by class names, so that light, dark and print need no
  * second drawing. Classes used here: axis, grid, tick, label, title; all others are the caller's. */
-#ifndef QV_STUDY_SVG_H
-#define QV_STUDY_SVG_H
+#ifndef QV_REPORT_SVG_H
+#define QV_REPORT_SVG_H
 
 #include "base/buf.h"
 

@@ -1,7 +1,7 @@
 /* The emotions of a long recording over its time, as one SVG picture. Memory does not grow with the length:
  * where there are many decisions, neighbours are averaged. */
-#ifndef QV_STUDY_TIMELINE_H
-#define QV_STUDY_TIMELINE_H
+#ifndef QV_REPORT_TIMELINE_H
+#define QV_REPORT_TIMELINE_H
 
 #include "base/buf.h"
 

@@ -1,8 +1,8 @@
 /* A training over folds, from manifest to report: the run folder. */
-#ifndef QV_STUDY_RUN_H
-#define QV_STUDY_RUN_H
+#ifndef QV_RUN_RUN_H
+#define QV_RUN_RUN_H
 
-#include "study/report.h"
+#include "report/report.h"
 #include "train/settings.h"
 
 typedef struct qv_run_options {

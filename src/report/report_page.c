@@ -4,9 +4,9 @@
 #include <stdlib.h>
 
 #include "base/io.h"
-#include "study/page.h"
-#include "study/report_data.h"
-#include "study/svg.h"
+#include "report/page.h"
+#include "report/report_data.h"
+#include "report/svg.h"
 
 /* A share as 0.812, or a dash where there is none. */
 static void put_share(qv_buf *b, double x)

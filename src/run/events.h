@@ -2,10 +2,10 @@
  *
  * TFRecord framing (length, its masked CRC-32C, data, theirs) of Event messages (tensorflow/core/util/event.proto).
  * A file that goes on where an earlier one left off begins with a mark that makes readers forget later steps. */
-#ifndef QV_STUDY_EVENTS_H
-#define QV_STUDY_EVENTS_H
+#ifndef QV_RUN_EVENTS_H
+#define QV_RUN_EVENTS_H
 
-#include "study/record.h"
+#include "run/record.h"
 
 #define QV_EVENTS_PREFIX "events.out.tfevents."
 

@@ -1,5 +1,5 @@
 #define _DEFAULT_SOURCE /* gethostname */
-#include "study/events.h"
+#include "run/events.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -34,8 +34,8 @@
  *                "confusion": [[..], ..]}   rows are the truth; test recordings of all folds together;
  *                                         null while there are none
  *   } */
-#ifndef QV_STUDY_REPORT_H
-#define QV_STUDY_REPORT_H
+#ifndef QV_REPORT_REPORT_H
+#define QV_REPORT_REPORT_H
 
 #include "base/buf.h"
 #include "train/metrics.h"

@@ -1,6 +1,6 @@
 /* The report's style sheet. Colours are named once for light and once for dark; lines differ by
  * dashes as well as by colour. */
-#include "study/report_data.h"
+#include "report/report_data.h"
 
 const char qv_report_style[] =
     ":root{color-scheme:light dark;--paper:#fcfcfa;--card:#fff;--ink:#1c2127;--soft:#59626d;--rule:#e1e3e0;"

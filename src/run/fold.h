@@ -1,10 +1,10 @@
 /* The training of one fold: epochs, evaluation, checkpoints, its records. */
-#ifndef QV_STUDY_FOLD_H
-#define QV_STUDY_FOLD_H
+#ifndef QV_RUN_FOLD_H
+#define QV_RUN_FOLD_H
 
 #include "data/folds.h"
-#include "study/record.h"
-#include "study/report.h"
+#include "report/report.h"
+#include "run/record.h"
 #include "train/trainer.h"
 
 typedef struct qv_fold_job {

@@ -1,4 +1,4 @@
-#include "study/compare.h"
+#include "report/compare.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "base/io.h"
-#include "study/report_data.h"
-#include "study/svg.h"
+#include "report/report_data.h"
+#include "report/svg.h"
 
 qv_status qv_comparison_read(qv_ctx *ctx, qv_comparison *c, char *const *runs, size_t n)
 {

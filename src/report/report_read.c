@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "base/io.h"
-#include "study/report_data.h"
+#include "report/report_data.h"
 
 enum { LARGEST_FILE = 16 << 20, LARGEST_COUNT = 1000000000 };
 

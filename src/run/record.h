@@ -1,7 +1,7 @@
 /* What a run folder remembers: a row an epoch (results.csv, results.jsonl) and a row a recording
  * (predictions.csv). Both files are rewritten whole, so they are complete at every moment. */
-#ifndef QV_STUDY_RECORD_H
-#define QV_STUDY_RECORD_H
+#ifndef QV_RUN_RECORD_H
+#define QV_RUN_RECORD_H
 
 #include "base/buf.h"
 

@@ -1,5 +1,5 @@
 /* Reads a run folder for the report. The files may be anybody's: all is checked here. */
-#include "study/report_data.h"
+#include "report/report_data.h"
 
 #include <errno.h>
 #include <math.h>

@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "study/page.h"
-#include "study/report_data.h"
-#include "study/svg.h"
+#include "report/page.h"
+#include "report/report_data.h"
+#include "report/svg.h"
 
 enum { WIDTH = 380, FONT = 11 };
 
