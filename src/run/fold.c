@@ -12,21 +12,13 @@
 #include "train/recalibrate.h"
 #include "train/snapshot.h"
 
-enum { PARTS = 3 };
-static const qv_part parts[PARTS] = {QV_PART_TRAIN, QV_PART_VAL, QV_PART_TEST};
-
-/* The recordings of one part, and room for their probabilities. */
-typedef struct part_items {
-    size_t *items;
-    size_t n;
-    double *probs;
-} part_items;
+static const qv_part parts[QV_FOLD_PARTS] = {QV_PART_TRAIN, QV_PART_VAL, QV_PART_TEST};
 
 typedef struct fold_state {
     const qv_fold_job *job;
     qv_dataset *data;
     qv_trainer *trainer;
-    part_items part[PARTS];
+    qv_fold_part part[QV_FOLD_PARTS];
     size_t *confusion;
     int classes;
     qv_checkpoint_info info;
@@ -42,7 +34,7 @@ typedef struct fold_state {
 static qv_status collect_part(qv_ctx *ctx, fold_state *s, int k)
 {
     const qv_fold_job *job = s->job;
-    part_items *p = &s->part[k];
+    qv_fold_part *p = &s->part[k];
     qv_status status = QV_OK;
     QV_TRY(qv_alloc(ctx, &p->items, job->manifest->n, sizeof *p->items));
     for (size_t i = 0; i < job->manifest->n; i++)
@@ -56,7 +48,7 @@ done:
 static qv_status check_training(qv_ctx *ctx, const fold_state *s)
 {
     const qv_manifest *m = s->job->manifest;
-    const part_items *p = &s->part[0];
+    const qv_fold_part *p = &s->part[0];
     for (int class = 0; class < s->classes; class ++) {
         size_t i = 0;
         while (i < p->n && m->items[p->items[i]].label != class) i++;
@@ -123,6 +115,18 @@ done:
     return status;
 }
 
+/* For the embeddings, whose size is the network's. */
+static qv_status make_room(qv_ctx *ctx, fold_state *s)
+{
+    const size_t dims = (size_t)qv_trainer_net(s->trainer)->embedding_size;
+    qv_status status = QV_OK;
+    if (!s->job->embeddings) return QV_OK;
+    for (int k = 0; k < QV_FOLD_PARTS; k++)
+        QV_TRY(qv_alloc(ctx, &s->part[k].embeddings, s->part[k].n * dims, sizeof(double)));
+done:
+    return status;
+}
+
 static qv_status open_fold(qv_ctx *ctx, fold_state *s)
 {
     const qv_fold_job *job = s->job;
@@ -130,7 +134,7 @@ static qv_status open_fold(qv_ctx *ctx, fold_state *s)
     s->classes = job->manifest->n_classes;
     s->info.best_ua = -1;
     QV_TRY(qv_alloc(ctx, &s->confusion, (size_t)s->classes * (size_t)s->classes, sizeof *s->confusion));
-    for (int k = 0; k < PARTS; k++) QV_TRY(collect_part(ctx, s, k));
+    for (int k = 0; k < QV_FOLD_PARTS; k++) QV_TRY(collect_part(ctx, s, k));
     QV_TRY(check_training(ctx, s));
     QV_TRY(check_patience(ctx, s));
     QV_TRY(make_dataset(ctx, s));
@@ -144,6 +148,7 @@ static qv_status open_fold(qv_ctx *ctx, fold_state *s)
                             .measure = job->even != NULL,
                             .embeddings = job->embeddings};
     QV_TRY(qv_trainer_new(ctx, &s->trainer, job->settings, s->data, &o, s->classes));
+    QV_TRY(make_room(ctx, s));
     QV_TRY(start_from(ctx, s));
     if (!job->folder) goto done;
     QV_TRY(qv_path_join(ctx, &s->last, job->folder, "last.safetensors"));
@@ -154,9 +159,10 @@ done:
 
 static void close_fold(fold_state *s)
 {
-    for (int k = 0; k < PARTS; k++) {
+    for (int k = 0; k < QV_FOLD_PARTS; k++) {
         free(s->part[k].items);
         free(s->part[k].probs);
+        free(s->part[k].embeddings);
     }
     qv_trainer_free(s->trainer);
     qv_dataset_free(s->data);
@@ -224,10 +230,12 @@ static int largest(const double *probs, int n)
 /* UA and WA of one part; NaN where it is empty. */
 static qv_status score_part(qv_ctx *ctx, fold_state *s, int k, bool full, double *ua, double *wa)
 {
-    part_items *p = &s->part[k];
+    qv_fold_part *p = &s->part[k];
     *ua = *wa = NAN;
     if (p->n == 0) return QV_OK;
-    qv_status status = qv_trainer_predict(ctx, s->trainer, p->items, p->n, full, p->probs);
+    qv_status status = full && p->embeddings
+                           ? qv_trainer_embed(ctx, s->trainer, p->items, p->n, full, p->probs, p->embeddings)
+                           : qv_trainer_predict(ctx, s->trainer, p->items, p->n, full, p->probs);
     if (status != QV_OK) return status;
     memset(s->confusion, 0, (size_t)s->classes * (size_t)s->classes * sizeof *s->confusion);
     for (size_t i = 0; i < p->n; i++) {
@@ -435,7 +443,7 @@ static qv_status choose_weights(qv_ctx *ctx, fold_state *s)
 static qv_status record_predictions(qv_ctx *ctx, fold_state *s, int k, qv_records *records)
 {
     const qv_manifest *m = s->job->manifest;
-    const part_items *p = &s->part[k];
+    const qv_fold_part *p = &s->part[k];
     for (size_t i = 0; i < p->n; i++) {
         const qv_item *item = &m->items[p->items[i]];
         double *probs = p->probs + i * (size_t)s->classes;
@@ -468,8 +476,8 @@ static int count_speakers(const fold_state *s, int k)
 static qv_status final_scores(qv_ctx *ctx, fold_state *s, qv_fold_summary *out, qv_records *records)
 {
     qv_status status = QV_OK;
-    qv_part_score *scores[PARTS] = {&out->train, &out->val, &out->test};
-    for (int k = 0; k < PARTS; k++) {
+    qv_part_score *scores[QV_FOLD_PARTS] = {&out->train, &out->val, &out->test};
+    for (int k = 0; k < QV_FOLD_PARTS; k++) {
         scores[k]->n = s->part[k].n;
         scores[k]->speakers = count_speakers(s, k);
         QV_TRY(score_part(ctx, s, k, true, &scores[k]->ua, &scores[k]->wa));
@@ -514,7 +522,7 @@ qv_status qv_fold_train(qv_ctx *ctx, const qv_fold_job *job, qv_fold_summary *ou
     }
     QV_TRY(choose_weights(ctx, &s));
     QV_TRY(final_scores(ctx, &s, out, job->records));
-    if (job->finished) QV_TRY(job->finished(ctx, job->user, s.trainer));
+    if (job->finished) QV_TRY(job->finished(ctx, job->user, s.trainer, s.part));
     if (!job->even) goto done;
     QV_TRY(qv_recalibrate(ctx, s.trainer, s.data));
     QV_TRY(final_scores(ctx, &s, job->even, job->even_records));

@@ -7,6 +7,16 @@
 #include "run/record.h"
 #include "train/trainer.h"
 
+enum { QV_FOLD_TRAIN, QV_FOLD_VAL, QV_FOLD_TEST, QV_FOLD_PARTS };
+
+/* The recordings of one part that could be read, and what the network that counts says of them. */
+typedef struct qv_fold_part {
+    size_t *items; /* places in the manifest */
+    size_t n;
+    double *probs;      /* [n][classes] */
+    double *embeddings; /* [n][qv_net.embedding_size]; NULL where they are not wanted */
+} qv_fold_part;
+
 typedef struct qv_fold_job {
     const qv_settings *settings;
     const qv_manifest *manifest;
@@ -18,15 +28,15 @@ typedef struct qv_fold_job {
     qv_records *records;
     qv_pool *pool;
     qv_gpu_device *gpu; /* CUDA: borrowed */
-    bool resume; /* go on from last.safetensors, if it is there */
+    bool resume;        /* go on from last.safetensors, if it is there */
     size_t *parameters; /* gets how many the network has */
-    bool embeddings; /* `finished` calls qv_trainer_embed */
+    bool embeddings;    /* `finished` wants those of the parts */
     /* The same weights with batch norm's statistics taken anew (train/recalibrate.h), and their predictions; NULL: nobody
      * asks. */
     qv_fold_summary *even;
     qv_records *even_records;
-    /* Called with the weights that count, at the end; NULL: nobody asks. */
-    qv_status (*finished)(qv_ctx *ctx, void *user, qv_trainer *t);
+    /* Called at the end with the weights that count and parts[QV_FOLD_PARTS]; NULL: nobody asks. */
+    qv_status (*finished)(qv_ctx *ctx, void *user, qv_trainer *t, const qv_fold_part *parts);
     void *user;
 } qv_fold_job;
 

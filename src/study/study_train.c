@@ -13,24 +13,6 @@ typedef struct finishing {
     qv_study_record *r;
 } finishing;
 
-/* Recordings of one part that could be read; [n] both. */
-static qv_status list_part(qv_ctx *ctx, const qv_study_job *job, qv_part part, size_t **items, int **labels, size_t *n)
-{
-    const qv_manifest *m = job->data->manifest;
-    const qv_fold *fold = &job->data->folds->folds[job->fold];
-    qv_status status = QV_OK;
-    *n = 0;
-    QV_TRY(qv_alloc(ctx, items, m->n, sizeof **items));
-    QV_TRY(qv_alloc(ctx, labels, m->n, sizeof **labels));
-    for (size_t i = 0; i < m->n; i++) {
-        if (fold->part[i] != part || job->data->features->entries[i].frames == 0) continue;
-        (*items)[*n] = i;
-        (*labels)[(*n)++] = m->items[i].label;
-    }
-done:
-    return status;
-}
-
 /* To so many digits: enough to draw, and a record stays small. */
 static double short_number(double x)
 {
@@ -39,35 +21,17 @@ static double short_number(double x)
     return strtod(text, NULL);
 }
 
-static qv_status take_shape(qv_ctx *ctx, const qv_study_job *job, qv_part part, qv_trainer *t, qv_record_shape *s)
+static qv_status take_shape(qv_ctx *ctx, const qv_manifest *m, const qv_fold_part *from, size_t dims,
+                            qv_record_shape *s)
 {
     qv_status status = QV_OK;
-    size_t *items = NULL, n, dims = (size_t)qv_trainer_net(t)->embedding_size;
-    int classes = job->data->manifest->n_classes;
-    double *e = NULL, *probs = NULL;
-    QV_TRY(list_part(ctx, job, part, &items, &s->labels, &n));
-    QV_TRY(qv_alloc(ctx, &e, n + 1, dims * sizeof *e));
-    QV_TRY(qv_alloc(ctx, &probs, n + 1, (size_t)classes * sizeof *probs));
-    QV_TRY(qv_trainer_embed(ctx, t, items, n, true, probs, e));
-    QV_TRY(qv_symmetry_measure(ctx, &s->symmetry, e, s->labels, n, dims, classes));
+    QV_TRY(qv_alloc(ctx, &s->labels, from->n, sizeof *s->labels));
+    for (size_t i = 0; i < from->n; i++) s->labels[i] = m->items[from->items[i]].label;
+    QV_TRY(qv_symmetry_measure(ctx, &s->symmetry, from->embeddings, s->labels, from->n, dims, m->n_classes));
     if (dims != 2) goto done;
-    for (size_t i = 0; i < 2 * n; i++) e[i] = short_number(e[i]);
-    s->n_points = n;
-    s->points = e;
-    e = NULL;
-done:
-    free(items);
-    free(e);
-    free(probs);
-    return status;
-}
-
-static qv_status take_embedding(qv_ctx *ctx, const finishing *f, qv_trainer *t)
-{
-    qv_status status = QV_OK;
-    QV_TRY(take_shape(ctx, f->job, QV_PART_TRAIN, t, &f->r->shape[0]));
-    QV_TRY(take_shape(ctx, f->job, QV_PART_TEST, t, &f->r->shape[1]));
-    f->r->dims = (size_t)qv_trainer_net(t)->embedding_size;
+    QV_TRY(qv_alloc(ctx, &s->points, 2 * from->n, sizeof *s->points));
+    for (size_t i = 0; i < 2 * from->n; i++) s->points[i] = short_number(from->embeddings[i]);
+    s->n_points = from->n;
 done:
     return status;
 }
@@ -100,11 +64,17 @@ done:
     return status;
 }
 
-static qv_status look_inside(qv_ctx *ctx, void *user, qv_trainer *t)
+static qv_status look_inside(qv_ctx *ctx, void *user, qv_trainer *t, const qv_fold_part *parts)
 {
     const finishing *f = user;
-    qv_status status = take_scales(ctx, f->r, t);
-    return status == QV_OK ? take_embedding(ctx, f, t) : status;
+    const qv_manifest *m = f->job->data->manifest;
+    qv_status status = QV_OK;
+    f->r->dims = (size_t)qv_trainer_net(t)->embedding_size;
+    QV_TRY(take_shape(ctx, m, &parts[QV_FOLD_TRAIN], f->r->dims, &f->r->shape[0]));
+    QV_TRY(take_shape(ctx, m, &parts[QV_FOLD_TEST], f->r->dims, &f->r->shape[1]));
+    QV_TRY(take_scales(ctx, f->r, t));
+done:
+    return status;
 }
 
 /* Epochs that were evaluated; the others would say nothing but their loss. */
