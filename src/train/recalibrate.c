@@ -87,17 +87,18 @@ static qv_status put_statistics(qv_ctx *ctx, const tallies *t, qv_exec *e)
     return QV_OK;
 }
 
-/* All windows of the training recordings, mixed. */
-static qv_status list_windows(qv_ctx *ctx, const qv_trainer *t, int patch, const qv_dataset *d, qv_window **out,
-                              size_t *count)
+/* All windows of the training recordings, mixed, and the first of them again behind the last, to fill its batch. */
+static qv_status list_windows(qv_ctx *ctx, qv_trainer *t, const qv_dataset *d, qv_window **out, size_t *count)
 {
     static const uint32_t key[2] = {0, 0};
+    const qv_net_config *c = &qv_trainer_net(t)->config;
+    const int patch = c->frames;
     qv_status status = QV_OK;
     size_t n_items, n = 0, at = 0;
     const size_t *items = qv_trainer_items(t, &n_items);
     int32_t *order = NULL;
     for (size_t i = 0; i < n_items; i++) n += (size_t)qv_window_count(d->utterances[items[i]].frames, patch, true);
-    QV_TRY(qv_alloc(ctx, out, n, sizeof **out));
+    QV_TRY(qv_alloc(ctx, out, n + (size_t)c->batch, sizeof **out));
     QV_TRY(qv_alloc(ctx, &order, n, sizeof *order));
     qv_epoch_order(order, n, key, 0);
     for (size_t i = 0; i < n_items; i++) {
@@ -105,22 +106,21 @@ static qv_status list_windows(qv_ctx *ctx, const qv_trainer *t, int patch, const
         for (int k = 0; k < of_it; k++)
             (*out)[order[at++]] = (qv_window){(int32_t)items[i], qv_window_start(frames, patch, true, k)};
     }
+    for (size_t i = 0; i < (size_t)c->batch; i++) (*out)[n + i] = (*out)[i % n];
     *count = n;
 done:
     free(order);
     return status;
 }
 
-/* Rows first to first + batch of the windows, round and round. */
-static qv_status run_batch(qv_ctx *ctx, qv_trainer *t, const qv_window *windows, size_t n, size_t first)
+static qv_status run_batch(qv_ctx *ctx, qv_trainer *t, const qv_window *windows)
 {
     const qv_net *net = qv_trainer_net(t);
     qv_exec *e = qv_trainer_exec(t);
     size_t batch = (size_t)net->config.batch;
     qv_step_state state = {.set_size = 1, .batch = (uint32_t)batch};
     qv_exec_write_bytes(e, net->state, 0, sizeof state, &state);
-    for (size_t row = 0; row < batch; row++)
-        qv_exec_write_bytes(e, net->windows, row * sizeof *windows, sizeof *windows, &windows[(first + row) % n]);
+    qv_exec_write_bytes(e, net->windows, 0, batch * sizeof *windows, windows);
     qv_status status = qv_exec_run(ctx, e, QV_LIST_MEASURE);
     return status == QV_OK ? qv_exec_check(ctx, e) : status;
 }
@@ -136,10 +136,10 @@ qv_status qv_recalibrate(qv_ctx *ctx, qv_trainer *t, const qv_dataset *d)
     if (net->program->lists[QV_LIST_MEASURE].n == 0)
         return qv_fail(ctx, QV_ERR_INTERNAL, "the program cannot measure batch norms");
     QV_TRY(find_norms(ctx, net->program, &sums));
-    QV_TRY(list_windows(ctx, t, net->config.frames, d, &windows, &n));
+    QV_TRY(list_windows(ctx, t, d, &windows, &n));
     for (size_t first = 0; first < n; first += (size_t)net->config.batch) {
         QV_TRY(qv_poll(ctx));
-        QV_TRY(run_batch(ctx, t, windows, n, first));
+        QV_TRY(run_batch(ctx, t, windows + first));
         add_batch(&sums, e);
     }
     QV_TRY(put_statistics(ctx, &sums, e));
