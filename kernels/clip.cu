@@ -1,5 +1,8 @@
 /* clip: the length of all gradients, and what they are multiplied by where that is too much. One read of each, by at
  * most QV_SUM_BLOCKS blocks whose sums a second launch of one block adds up: in a fixed order, and without the host. */
+#include <float.h>
+#include <math.h>
+
 #include "kernels/device.cuh"
 
 namespace {
@@ -21,7 +24,10 @@ __global__ void __launch_bounds__(QV_BLOCK) choose_scale(const float *part, floa
     qv_join_lanes<qv_sum>(sum, g, at);
     if (at.slot > 0) return;
     const float length = sqrtf(sum[0]);
-    *scale = length <= most ? 1.0f : most / length;
+    if (!(length <= FLT_MAX))
+        *scale = NAN; /* which no step survives unseen */
+    else
+        *scale = length <= most ? 1.0f : most / length;
 }
 
 } // namespace

@@ -779,9 +779,11 @@ static void clip_by_hand(void **state)
     op.a.clip.most = 3;
     run(&op, &g, &scale);
     assert_all(scale, (double[]){1}, 0);
-    ((double *)g.data)[1] = NAN;
-    run(&op, &g, &scale);
-    assert_true(isnan(*(double *)scale.data));
+    for (size_t i = 0; i < 3; i++) {
+        ((double *)g.data)[1] = (double[]){NAN, INFINITY, 1e200}[i];
+        run(&op, &g, &scale);
+        assert_true(isnan(*(double *)scale.data));
+    }
     /* The scale comes before weight decay. */
     qv_op sgd = {.kind = QV_OP_SGD, .a.sgd = {.weight_decay = 0.5f, .decayed = 1}};
     qv_tensor step = bytes(d, 1, 1, 1, 1, sizeof(qv_step_state)), p = given(d, 1, 1, 1, 1, (double[]){4}), m = like(d, p);

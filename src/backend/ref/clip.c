@@ -1,3 +1,4 @@
+#include <float.h>
 #include <math.h>
 
 #include "backend/ref/ref.h"
@@ -10,6 +11,9 @@ int QV_REF(clip)(const qv_call *call, size_t *need)
     double sum = 0, most = (double)call->op->a.clip.most;
     for (size_t i = 0; i < qv_tensor_len(&call->in[0]); i++) sum += (double)grad[i] * (double)grad[i];
     double length = sqrt(sum);
-    *scale = (qv_real)(length <= most ? 1 : most / length);
+    if (!(length <= FLT_MAX))
+        *scale = (qv_real)NAN;
+    else
+        *scale = (qv_real)(length <= most ? 1 : most / length);
     return QV_OK;
 }
