@@ -1,8 +1,9 @@
 /* gather: a batch of normalized patches out of the resident feature matrix, augmented and mixed.
  *
- * Images differ only in that a band has several values side by side. Reads 4 bytes (features are floats; twice that in a mixture) and writes one element for each of x, float or bf16,
- * plus the normalization's two rows, which stay in the cache. A block takes 1024 neighbouring vectors of one sample's
- * patch; its first thread draws what the patch shows (kernels/patch.h), once for all of them. */
+ * Images differ only in that a band has several values side by side. Reads 4 bytes (features are floats; twice that in
+ * a mixture) and writes one element for each of x, float or bf16, plus the normalization's two rows, which stay in the
+ * cache. A block takes 1024 neighbouring vectors of one sample's patch; its first thread draws what the patch shows
+ * (kernels/patch.h), once for all of them. */
 #include "kernels/device.cuh"
 #include "kernels/patch.h"
 

@@ -1,4 +1,4 @@
-/* What the losses share: the labels of a row of the batch. */
+/* What the losses share: the labels of a row of the batch, and the end of the sum over rows. */
 #ifndef QV_LABELS_CUH
 #define QV_LABELS_CUH
 
@@ -31,6 +31,19 @@ __device__ inline qv_row_labels qv_labels_of(const qv_label_operands &o, uint32_
         r.weight[i] = known ? r.share[i] * o.weight[r.label[i]] : 0.0f;
     }
     return r;
+}
+
+/* loss[0] = sum[0], loss[1] = sum[1], of all threads of the one block that makes a loss; returns the latter. */
+__device__ inline float qv_end_loss(float *loss, float (&sum)[2], const qv_rows &g, const qv_place &at)
+{
+    QV_SHARED(float, whole, [1]);
+    qv_join_lanes<qv_sum>(sum, g, at);
+    if (at.slot == 0) {
+        loss[0] = sum[0];
+        loss[1] = whole[0] = sum[1];
+    }
+    __syncthreads();
+    return whole[0];
 }
 
 #endif

@@ -47,25 +47,19 @@ __device__ inline float row_loss(const loss_operands &o, const qv_row_labels &r,
 __global__ void __launch_bounds__(QV_BLOCK) cross_entropy(loss_operands o, qv_rows g)
 {
     const qv_place at = qv_place_of(g, 0);
-    QV_SHARED(float, whole, [1]);
     float sum[2] = {};
     for (uint64_t n = at.row; n < at.end; n += g.lanes) {
         const qv_row_labels r = qv_labels_of(o.of, (uint32_t)n);
         sum[0] += row_loss(o, r, (uint32_t)n);
         sum[1] += r.weight[0] + r.weight[1];
     }
-    qv_join_lanes<qv_sum>(sum, g, at);
-    if (at.slot == 0) {
-        o.loss[0] = sum[0];
-        o.loss[1] = whole[0] = sum[1];
-    }
-    __syncthreads();
+    const float whole = qv_end_loss(o.loss, sum, g, at);
     for (uint64_t n = at.row; n < at.end; n += g.lanes) {
         const qv_row_labels r = qv_labels_of(o.of, (uint32_t)n);
         const float w = r.weight[0] + r.weight[1];
         for (uint32_t k = 0; k < o.classes; k++) {
             const size_t i = n * o.classes + k;
-            o.dlogits[i] = w > 0 ? (w * o.probs[i] - target(o, r, k)) / whole[0] : 0.0f;
+            o.dlogits[i] = w > 0 ? (w * o.probs[i] - target(o, r, k)) / whole : 0.0f;
         }
     }
 }

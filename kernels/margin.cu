@@ -132,7 +132,6 @@ __global__ void __launch_bounds__(QV_BLOCK) margin_entropy(margin_operands o, qv
 {
     const qv_place at = qv_place_of(g, 0);
     const float lambda = lambda_of(o);
-    QV_SHARED(float, whole, [1]);
     float sum[2] = {};
     for (uint64_t n = at.row; n < at.end; n += g.lanes) {
         const qv_row_labels r = qv_labels_of(o.of, (uint32_t)n);
@@ -143,12 +142,7 @@ __global__ void __launch_bounds__(QV_BLOCK) margin_entropy(margin_operands o, qv
                 sum[0] += r.weight[i] * label_loss(o, (uint32_t)n, view_of(o, (uint32_t)n, r.label[i], lambda));
         sum[1] += r.weight[0] + r.weight[1];
     }
-    qv_join_lanes<qv_sum>(sum, g, at);
-    if (at.slot == 0) {
-        o.loss[0] = sum[0];
-        o.loss[1] = whole[0] = sum[1];
-    }
-    __syncthreads();
+    const float whole = qv_end_loss(o.loss, sum, g, at);
     for (uint64_t n = at.row; n < at.end; n += g.lanes) {
         const qv_row_labels r = qv_labels_of(o.of, (uint32_t)n);
         for (uint32_t k = 0; k < o.classes; k++) o.dcos[n * o.classes + k] = 0;
@@ -156,7 +150,7 @@ __global__ void __launch_bounds__(QV_BLOCK) margin_entropy(margin_operands o, qv
 #pragma unroll
         for (int i = 0; i < 2; i++)
             if (r.weight[i] > 0)
-                add_gradient(o, (uint32_t)n, view_of(o, (uint32_t)n, r.label[i], lambda), r.weight[i] / whole[0]);
+                add_gradient(o, (uint32_t)n, view_of(o, (uint32_t)n, r.label[i], lambda), r.weight[i] / whole);
     }
 }
 

@@ -26,26 +26,37 @@ __global__ void __launch_bounds__(QV_BLOCK)
     if (to.beta_sign) to.beta_sign[i] = k.beta_sign;
 }
 
-/* channels: of y and s; z has twice as many. */
-template <class T, int V> struct combined_rows {
+/* A pass over the rows of one tensor, each with the coefficient of its sample and band; what a thread holds on its way. */
+struct shaken_rows {
+    const float *coef;
+    uint32_t channels; /* of the narrower tensors; z and dz have twice as many */
+    qv_plane plane;
+    uint32_t column;
+    qv_spot spot;
+
+    __device__ inline float next()
+    {
+        const float k = coef[qv_spot_band(&plane, &spot)];
+        qv_spot_step(&plane, &spot);
+        return k;
+    }
+};
+
+/* y = a z1 + (1 - a) z2 + s */
+template <class T, int V> struct combined_rows : shaken_rows {
+    enum { AHEAD = 2 };
     struct loaded {
         qv_raw<T, V> z1, z2, s;
         float a;
     };
     const T *z, *s;
     T *y;
-    const float *alpha;
-    uint32_t channels, column;
-    qv_plane plane;
-    qv_spot spot;
 
     __device__ inline loaded load(uint64_t row)
     {
         const T *from = z + qv_offset(row, 2 * channels, column, V);
-        const loaded in = {qv_fetch<V>(from), qv_fetch<V>(from + channels),
-                           qv_fetch<V>(s + qv_offset(row, channels, column, V)), alpha[qv_spot_band(&plane, &spot)]};
-        qv_spot_step(&plane, &spot);
-        return in;
+        return {qv_fetch<V>(from), qv_fetch<V>(from + channels), qv_fetch<V>(s + qv_offset(row, channels, column, V)),
+                next()};
     }
     __device__ inline void take(const loaded &in, uint64_t row) const
     {
@@ -57,34 +68,19 @@ template <class T, int V> struct combined_rows {
     }
 };
 
-template <class T, int V>
-__global__ void __launch_bounds__(QV_BLOCK)
-    combine(const T *z, const float *alpha, const T *s, T *y, qv_rows g, qv_plane plane, uint32_t channels)
-{
-    const qv_place at = qv_place_of(g, blockIdx.x);
-    if (at.row >= at.end) return;
-    combined_rows<T, V> f = {z, s, y, alpha, channels, at.column, plane, qv_spot_of(&plane, at.row)};
-    qv_each_row<2>(g, at, f);
-}
-
-/* channels: of dy; dz has twice as many. */
-template <class T, int V> struct distributed_rows {
+/* dz1 = b dy, dz2 = (1 - b) dy */
+template <class T, int V> struct distributed_rows : shaken_rows {
+    enum { AHEAD = 4 };
     struct loaded {
         qv_raw<T, V> d;
         float b;
     };
     const T *dy;
     T *dz;
-    const float *beta;
-    uint32_t channels, column;
-    qv_plane plane;
-    qv_spot spot;
 
     __device__ inline loaded load(uint64_t row)
     {
-        const loaded in = {qv_fetch<V>(dy + qv_offset(row, channels, column, V)), beta[qv_spot_band(&plane, &spot)]};
-        qv_spot_step(&plane, &spot);
-        return in;
+        return {qv_fetch<V>(dy + qv_offset(row, channels, column, V)), next()};
     }
     __device__ inline void take(const loaded &in, uint64_t row) const
     {
@@ -98,33 +94,19 @@ template <class T, int V> struct distributed_rows {
     }
 };
 
-template <class T, int V>
-__global__ void __launch_bounds__(QV_BLOCK)
-    distribute(const T *dy, const float *beta, T *dz, qv_rows g, qv_plane plane, uint32_t channels)
-{
-    const qv_place at = qv_place_of(g, blockIdx.x);
-    if (at.row >= at.end) return;
-    distributed_rows<T, V> f = {dy, dz, beta, channels, at.column, plane, qv_spot_of(&plane, at.row)};
-    qv_each_row<4>(g, at, f);
-}
-
-template <class T, int V> struct scaled_rows {
+/* y = k x */
+template <class T, int V> struct scaled_rows : shaken_rows {
+    enum { AHEAD = 4 };
     struct loaded {
         qv_raw<T, V> x;
         float k;
     };
     const T *x;
     T *y;
-    const float *k;
-    uint32_t channels, column;
-    qv_plane plane;
-    qv_spot spot;
 
     __device__ inline loaded load(uint64_t row)
     {
-        const loaded in = {qv_fetch<V>(x + qv_offset(row, channels, column, V)), k[qv_spot_band(&plane, &spot)]};
-        qv_spot_step(&plane, &spot);
-        return in;
+        return {qv_fetch<V>(x + qv_offset(row, channels, column, V)), next()};
     }
     __device__ inline void take(const loaded &in, uint64_t row) const
     {
@@ -135,45 +117,44 @@ template <class T, int V> struct scaled_rows {
     }
 };
 
-template <class T, int V>
-__global__ void __launch_bounds__(QV_BLOCK)
-    multiply(const T *x, const float *k, T *y, qv_rows g, qv_plane plane, uint32_t channels)
+template <class F> __global__ void __launch_bounds__(QV_BLOCK) over_rows(F f, qv_rows g)
 {
     const qv_place at = qv_place_of(g, blockIdx.x);
     if (at.row >= at.end) return;
-    scaled_rows<T, V> f = {x, y, k, channels, at.column, plane, qv_spot_of(&plane, at.row)};
-    qv_each_row<4>(g, at, f);
+    f.column = at.column;
+    f.spot = qv_spot_of(&f.plane, at.row);
+    qv_each_row<F::AHEAD>(g, at, f);
+}
+
+/* t: the tensor with as many channels as a coefficient is for. */
+template <int V, class F> int run_rows(const qv_call *c, F f, const qv_tensor &t, const qv_tensor &coef)
+{
+    const qv_rows g = qv_pass_rows(qv_positions(t), (uint32_t)t.c / V);
+    if (g.columns == 0) return QV_REFUSED;
+    f.coef = qv_data(coef);
+    f.channels = (uint32_t)t.c;
+    f.plane = qv_plane_of(t.h, t.w, coef.c, g.lanes);
+    QV_LAUNCH(over_rows<F>, dim3(g.blocks, g.columns), dim3(g.threads), 0, c->stream, f, g);
+    return qv_launch_error();
 }
 
 template <class T, int V> int run_add(const qv_call *c)
 {
-    const qv_tensor &y = c->out[0], &alpha = c->in[1];
-    const qv_rows g = qv_pass_rows(qv_positions(y), (uint32_t)y.c / V);
-    if (g.columns == 0) return QV_REFUSED;
-    QV_LAUNCH((combine<T, V>), dim3(g.blocks, g.columns), dim3(g.threads), 0, c->stream, qv_data<const T>(c->in[0]),
-              qv_data(alpha), qv_data<const T>(c->in[2]), qv_data<T>(y), g, qv_plane_of(y.h, y.w, alpha.c, g.lanes),
-              (uint32_t)y.c);
-    return qv_launch_error();
+    return run_rows<V>(c, combined_rows<T, V>{{}, qv_data<const T>(c->in[0]), qv_data<const T>(c->in[2]),
+                                              qv_data<T>(c->out[0])},
+                       c->out[0], c->in[1]);
 }
 
 template <class T, int V> int run_grad(const qv_call *c)
 {
-    const qv_tensor &dy = c->in[0], &beta = c->in[1];
-    const qv_rows g = qv_pass_rows(qv_positions(dy), (uint32_t)dy.c / V);
-    if (g.columns == 0) return QV_REFUSED;
-    QV_LAUNCH((distribute<T, V>), dim3(g.blocks, g.columns), dim3(g.threads), 0, c->stream, qv_data<const T>(dy),
-              qv_data(beta), qv_data<T>(c->out[0]), g, qv_plane_of(dy.h, dy.w, beta.c, g.lanes), (uint32_t)dy.c);
-    return qv_launch_error();
+    return run_rows<V>(c, distributed_rows<T, V>{{}, qv_data<const T>(c->in[0]), qv_data<T>(c->out[0])}, c->in[0],
+                       c->in[1]);
 }
 
 template <class T, int V> int run_scale(const qv_call *c)
 {
-    const qv_tensor &x = c->in[0], &k = c->in[1];
-    const qv_rows g = qv_pass_rows(qv_positions(x), (uint32_t)x.c / V);
-    if (g.columns == 0) return QV_REFUSED;
-    QV_LAUNCH((multiply<T, V>), dim3(g.blocks, g.columns), dim3(g.threads), 0, c->stream, qv_data<const T>(x),
-              qv_data(k), qv_data<T>(c->out[0]), g, qv_plane_of(x.h, x.w, k.c, g.lanes), (uint32_t)x.c);
-    return qv_launch_error();
+    return run_rows<V>(c, scaled_rows<T, V>{{}, qv_data<const T>(c->in[0]), qv_data<T>(c->out[0])}, c->in[0],
+                       c->in[1]);
 }
 
 bool fits(const qv_tensor &narrow, const qv_tensor &wide, const qv_tensor &coef)

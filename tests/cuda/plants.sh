@@ -43,6 +43,6 @@ plant plain capture:20 $graphs
 plant plain set:0 fifty_losses_as_the_reference # moments that nobody wrote
 plant plain launch:finalize every_buffer_of_every_order # deviations that nobody wrote
 plant plain launch:advance rates_follow_over_all_blocks
-plant plain far:combine nothing_reads_a_dead_buffer
-plant asan far:combine every_buffer_of_every_order # past the end of the last buffer
+plant plain far:over_rows nothing_reads_a_dead_buffer
+plant asan far:over_rows every_buffer_of_every_order # past the end of the last buffer
 test $missed -eq 0 && echo "all caught"

@@ -2,25 +2,53 @@
 #include "backend/cpu/isa/isa.h"
 
 typedef struct shake_args {
-    const float *z, *s, *mean, *scale, *shift; /* z [M][2C], s [M][C]; mean ... [2C] or NULL */
+    const float *z, *s, *mean, *scale, *shift; /* z [M][2C], s [M][C]; mean ... [2C] */
     float *y;
     qv_coefs coefs;
     size_t channels; /* C */
     bool stream;
 } shake_args;
 
-static void add_row(float *restrict y, const float *restrict z, const float *restrict s, float k, size_t c)
+/* One row: `to` is written, k its coefficient. */
+typedef void (*row_fn)(const shake_args *a, size_t row, float k, float *restrict to);
+
+/* Rows begin to end of y, each `width` wide, past the cache where that pays. Inlined with its row function, so that the
+ * loop inside is compiled for it. */
+static inline __attribute__((always_inline)) void each_row(const shake_args *a, size_t begin, size_t end, size_t width,
+                                                           row_fn fn)
 {
-    const float *restrict z2 = z + c;
+    float stage[QV_STAGE];
+    for (size_t row = begin; row < end;) {
+        float k;
+        for (size_t next = qv_coef_run(&a->coefs, row, end, &k); row < next; row++) {
+            float *y = a->y + row * width;
+            fn(a, row, k, a->stream ? stage : y);
+            if (a->stream) qv_stream_out(y, stage, width);
+        }
+    }
+    if (a->stream) qv_stream_end();
+}
+
+static inline void add_row(const shake_args *a, size_t row, float k, float *restrict y)
+{
+    const size_t c = a->channels;
+    const float *restrict z = a->z + row * 2 * c, *restrict z2 = z + c, *restrict s = a->s + row * c;
     const float rest = 1 - k;
     for (size_t i = 0; i < c; i++) y[i] = s[i] + (k * z[i] + rest * z2[i]);
 }
 
-static void bn_add_row(float *restrict y, const float *restrict u, const float *restrict s, float k,
-                       const shake_args *a)
+static void add_rows(void *user, int chunk, size_t begin, size_t end)
+{
+    const shake_args *a = user;
+    (void)chunk;
+    each_row(a, begin, end, a->channels, add_row);
+}
+
+static inline void bn_add_row(const shake_args *a, size_t row, float k, float *restrict y)
 {
     const size_t c = a->channels;
-    const float *restrict u2 = u + c, *restrict mean = a->mean, *restrict mean2 = a->mean + c;
+    const float *restrict u = a->z + row * 2 * c, *restrict u2 = u + c, *restrict s = a->s + row * c;
+    const float *restrict mean = a->mean, *restrict mean2 = a->mean + c;
     const float *restrict scale = a->scale, *restrict scale2 = a->scale + c;
     const float *restrict shift = a->shift, *restrict shift2 = a->shift + c;
     const float rest = 1 - k;
@@ -30,24 +58,11 @@ static void bn_add_row(float *restrict y, const float *restrict u, const float *
     }
 }
 
-static void add_rows(void *user, int chunk, size_t begin, size_t end)
+static void bn_add_rows(void *user, int chunk, size_t begin, size_t end)
 {
     const shake_args *a = user;
-    const size_t c = a->channels;
-    float stage[QV_STAGE];
     (void)chunk;
-    for (size_t row = begin; row < end;) {
-        float k;
-        for (size_t next = qv_coef_run(&a->coefs, row, end, &k); row < next; row++) {
-            float *y = a->stream ? stage : a->y + row * c;
-            if (a->mean)
-                bn_add_row(y, a->z + row * 2 * c, a->s + row * c, k, a);
-            else
-                add_row(y, a->z + row * 2 * c, a->s + row * c, k, c);
-            if (a->stream) qv_stream_out(a->y + row * c, stage, c);
-        }
-    }
-    if (a->stream) qv_stream_end();
+    each_row(a, begin, end, a->channels, bn_add_row);
 }
 
 int QV_FN(qv_shake_add)(const qv_call *call, size_t *need)
@@ -71,12 +86,14 @@ int QV_FN(qv_bn_shake_add)(const qv_call *call, size_t *need)
     for (size_t i = 0; i < 2 * c; i++) scale[i] = rstd[i] * gamma[i];
     shake_args a = {call->in[0].data, call->in[6].data, call->in[1].data, scale, call->in[4].data, y->data,
                     qv_coefs_of(&call->in[5], y), c, qv_streams(y, c)};
-    qv_parallel(qv_pool_for(call, qv_tensor_len(y)), qv_tensor_len(y) / c, 16, add_rows, &a);
+    qv_parallel(qv_pool_for(call, qv_tensor_len(y)), qv_tensor_len(y) / c, 16, bn_add_rows, &a);
     return 0;
 }
 
-static void grad_row(float *restrict dz, const float *restrict g, float k, size_t c)
+static inline void grad_row(const shake_args *a, size_t row, float k, float *restrict dz)
 {
+    const size_t c = a->channels;
+    const float *restrict g = a->s + row * c;
     float *restrict dz2 = dz + c;
     const float rest = 1 - k;
     for (size_t i = 0; i < c; i++) {
@@ -88,17 +105,8 @@ static void grad_row(float *restrict dz, const float *restrict g, float k, size_
 static void grad_rows(void *user, int chunk, size_t begin, size_t end)
 {
     const shake_args *a = user;
-    const size_t c = a->channels;
-    float stage[QV_STAGE];
     (void)chunk;
-    for (size_t row = begin; row < end;) {
-        float k;
-        for (size_t next = qv_coef_run(&a->coefs, row, end, &k); row < next; row++) {
-            grad_row(a->stream ? stage : a->y + row * 2 * c, a->s + row * c, k, c);
-            if (a->stream) qv_stream_out(a->y + row * 2 * c, stage, 2 * c);
-        }
-    }
-    if (a->stream) qv_stream_end();
+    each_row(a, begin, end, 2 * a->channels, grad_row);
 }
 
 int QV_FN(qv_shake_grad)(const qv_call *call, size_t *need)
@@ -112,25 +120,18 @@ int QV_FN(qv_shake_grad)(const qv_call *call, size_t *need)
     return 0;
 }
 
-static void scale_row(float *restrict y, const float *restrict x, float k, size_t c)
+static inline void scale_row(const shake_args *a, size_t row, float k, float *restrict y)
 {
+    const size_t c = a->channels;
+    const float *restrict x = a->s + row * c;
     for (size_t i = 0; i < c; i++) y[i] = k * x[i];
 }
 
 static void scale_rows(void *user, int chunk, size_t begin, size_t end)
 {
     const shake_args *a = user;
-    const size_t c = a->channels;
-    float stage[QV_STAGE];
     (void)chunk;
-    for (size_t row = begin; row < end;) {
-        float k;
-        for (size_t next = qv_coef_run(&a->coefs, row, end, &k); row < next; row++) {
-            scale_row(a->stream ? stage : a->y + row * c, a->s + row * c, k, c);
-            if (a->stream) qv_stream_out(a->y + row * c, stage, c);
-        }
-    }
-    if (a->stream) qv_stream_end();
+    each_row(a, begin, end, a->channels, scale_row);
 }
 
 int QV_FN(qv_scale)(const qv_call *call, size_t *need)
