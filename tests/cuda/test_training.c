@@ -222,7 +222,7 @@ static double moved_by_a_step(const lab *l, double clip, double *length)
     qv_trainer *t = lab_trainer(l, &s, NULL);
     const qv_program *p = qv_trainer_net(t)->program;
     double *before[2], square = 0;
-    size_t n;
+    size_t n = 0;
     *length = 0;
     for (int after = 0; after < 2; after++) {
         for (size_t i = 0; i < p->n_buffers; i++) {
@@ -257,9 +257,9 @@ static void a_clipped_step_is_as_long_as_it_may(void **state)
         double length;
         l.settings.precision = precision;
         assert_true(moved_by_a_step(&l, 0, &length) > 2 * most);
-        double step = moved_by_a_step(&l, most, &length);
-        if (!(fabs(step - most) <= 0x1p-24 * (length + 100 * most)))
-            fail_msg("precision %d: a step of %.9g, not %g", precision, step, most);
+        double distance = moved_by_a_step(&l, most, &length);
+        if (!(fabs(distance - most) <= 0x1p-24 * (length + 100 * most)))
+            fail_msg("precision %d: a step of %.9g, not %g", precision, distance, most);
     }
     lab_close(&l);
 }
