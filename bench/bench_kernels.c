@@ -92,6 +92,8 @@ static const row rows[] = {
     OP(LOSS, 1, 4, 4, 0, 0, 0),
     /* As many parameters as the reference network has, and a few. */
     OP(SGD, 64, 21573, 21573, 0, 0, 0),
+    OP(ADAMW, 64, 21573, 21573, 0, 0, 0),
+    OP(CLIP, 64, 21573, 21573, 0, 0, 0),
     CONVERT(to_bf16, 64, 32),
     CONVERT(from_bf16, 64, 32),
     STAGE(64, 32),
@@ -349,7 +351,7 @@ static void run_row(const bench *b, const row *r)
     const bool grows = k.size == 64 && k.kind != QV_OP_BN_FINALIZE;
     const int batch = b->small ? 2 : BATCH, stored = !r->name && has_activations(k.kind) ? 2 : 1;
     if (b->only && strcmp(b->only, name) != 0) return;
-    if (b->small && k.kind == QV_OP_SGD) k.in = k.out = 1001;
+    if (b->small && (k.kind == QV_OP_SGD || k.kind == QV_OP_ADAMW || k.kind == QV_OP_CLIP)) k.in = k.out = 1001;
     if (b->small && k.size > 1) k.size /= 8;
     for (int bf16 = 0; bf16 < stored; bf16++) {
         run_case(b, r, &k, batch, bf16 == 1);

@@ -80,6 +80,10 @@ static const op_case cases[] = {
     {QV_OP_SCALE, 0, 64, 32, 32, 0, 0, 0, 0, 0, 0},
     {QV_OP_SHIFT, 0, 32, 32, 32, 0, 0, 0, 0, 0, 0},
     {QV_OP_SHIFT_GRAD, 0, 32, 32, 32, 0, 0, 0, 0, 0, 0},
+    /* At batch 64 as many parameters as the network has, and a few. */
+    {QV_OP_SGD, 0, 1, 21573, 21573, 0, 0, 0, 0, 0, 0},
+    {QV_OP_ADAMW, 0, 1, 21573, 21573, 0, 0, 0, 0, 0, 0},
+    {QV_OP_CLIP, 0, 1, 21573, 21573, 0, 0, 0, 0, 0, 0},
     CONVS(0, 64, 32, 64, 3, 1, 1),
     CONVS(0, 64, 32, 128, 3, 2, 1),
 };

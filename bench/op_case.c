@@ -98,6 +98,15 @@ static void head_shapes(const op_case *k, int n, qv_op *op, qv_tensor *in, qv_te
         in[0] = channels(1), in[1] = out[0] = out[1] = tensor(n, 1, k->in);
         op->a.sgd = (qv_sgd_attr){0.9f, 1e-4f, 1, (int64_t)qv_tensor_len(&in[1])};
         return;
+    case QV_OP_ADAMW:
+        in[0] = channels(1), in[1] = out[0] = out[1] = out[2] = tensor(n, 1, k->in);
+        op->a.adamw = (qv_adamw_attr){.beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f, .weight_decay = 1e-2f};
+        op->a.adamw.decayed = (int64_t)qv_tensor_len(&in[1]);
+        return;
+    case QV_OP_CLIP:
+        in[0] = tensor(n, 1, k->in), out[0] = channels(1);
+        op->a.clip.most = 1;
+        return;
     case QV_OP_GATHER:
         gather_shapes(k, n, op, in, out);
         return;

@@ -24,6 +24,8 @@ const qv_isa QV_FN(qv_isa) = {
             [QV_OP_BN_SHAKE_ADD] = QV_FN(qv_bn_shake_add),
             [QV_OP_POOL] = QV_FN(qv_pool),
             [QV_OP_POOL_GRAD] = QV_FN(qv_pool_grad),
+            [QV_OP_CLIP] = QV_FN(qv_clip),
             [QV_OP_SGD] = QV_FN(qv_sgd),
+            [QV_OP_ADAMW] = QV_FN(qv_adamw),
             [QV_OP_GATHER] = QV_FN(qv_gather)},
 };

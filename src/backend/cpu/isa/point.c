@@ -1,4 +1,4 @@
-/* Passes without channels: ReLU, sums of two tensors, the optimizer. */
+/* Passes without channels: ReLU, sums of two tensors. */
 #include "backend/cpu/isa/isa.h"
 
 typedef struct point_args {
@@ -72,46 +72,4 @@ int QV_FN(qv_add)(const qv_call *call, size_t *need)
 {
     if (need) return (*need = 0), 0;
     return run_point(call, &(point_args){.piece = add_piece, .b = call->in[1].data});
-}
-
-typedef struct sgd_args {
-    const float *grad;
-    float *param, *moment;
-    const qv_sgd_attr *attr;
-    float lr, scale;
-} sgd_args;
-
-static void sgd_piece(float *restrict p, float *restrict m, const float *restrict g, size_t n, float scale, float decay,
-                      float mu, float lr, bool nesterov)
-{
-    for (size_t i = 0; i < n; i++) {
-        float d = scale * g[i] + decay * p[i];
-        m[i] = mu * m[i] + d;
-        p[i] -= lr * (nesterov ? d + mu * m[i] : m[i]);
-    }
-}
-
-static void sgd_range(void *user, int chunk, size_t begin, size_t end)
-{
-    const sgd_args *s = user;
-    const qv_sgd_attr *t = s->attr;
-    size_t decayed = t->decayed > 0 ? (size_t)t->decayed : 0;
-    size_t border = decayed < begin ? begin : qv_min(decayed, end);
-    (void)chunk;
-    sgd_piece(s->param + begin, s->moment + begin, s->grad + begin, border - begin, s->scale, t->weight_decay, t->momentum,
-              s->lr, t->nesterov != 0);
-    sgd_piece(s->param + border, s->moment + border, s->grad + border, end - border, s->scale, 0, t->momentum, s->lr,
-              t->nesterov != 0);
-}
-
-int QV_FN(qv_sgd)(const qv_call *call, size_t *need)
-{
-    if (need) return (*need = 0), 0;
-    const qv_step_state *state = call->in[0].data;
-    const float *scale = call->in[2].data;
-    sgd_args s = {call->in[1].data,     call->out[0].data, call->out[1].data,
-                  &call->op->a.sgd, state->lr,         scale ? *scale : 1};
-    const size_t n = qv_tensor_len(&call->out[0]);
-    qv_parallel(qv_pool_for(call, n), n, 16, sgd_range, &s);
-    return 0;
 }
