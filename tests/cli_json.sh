@@ -27,6 +27,12 @@ json "d['recordings'] == 2"
 expect 0 '' -- train --json --quiet --manifest "$manifest" --out "$T/run" --normalize speaker --epochs 2 $tiny
 json "d['pooled']['n'] == 12"
 best=$T/run/best.safetensors
+expect 0 '' -- train --json --dry-run --quiet --manifest "$manifest" --out "$T/none" --folds speaker $tiny --lr 0.25
+json "d['recordings'] == 36 and d['speakers'] == 3 and len(d['classes']) == 4 and d['parameters'] > 100"
+json "[f['name'] for f in d['folds']] == ['s01', 's02', 's03']"
+json "d['folds'][0]['train'] == {'n': 24, 'speakers': 2} and d['folds'][0]['test'] == {'n': 12, 'speakers': 1}"
+json "d['settings']['train.lr'] == 0.25 and d['settings']['net.order'] == 'preact-bn' and d['settings']['train.seed'] == 1"
+test ! -e "$T/none"
 expect 0 '' -- eval --json --checkpoint "$best" --manifest "$manifest" --no-cache
 json "d['n'] == 36"
 expect 0 '' -- stats --json --checkpoint "$best" --speaker s01 --out "$T/s01.stats" --manifest "$manifest"

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "cli/cli.h"
 #include "data/labels.h"
 #include "run/run.h"
@@ -37,7 +38,8 @@ static const char help_text[] =
     "      --cache DIR        where features are kept; --no-cache: nowhere\n"
     "      --resume           finish what RUN holds, to the bit as if never interrupted\n"
     "      --force            start anew over what RUN holds\n"
-    "  -n, --dry-run          print the settings in effect and who is in which part; train and write nothing\n"
+    "  -n, --dry-run          print the settings in effect and who is in which part (--json: as one\n"
+    "                         object); train and write nothing\n"
     "      --json             print summary.json instead of the lines at the end\n"
     "  --section.key=value    any setting: `quaver help settings`\n";
 
@@ -191,6 +193,27 @@ done:
     return status;
 }
 
+static json_t *part_json(const qv_part_score *p)
+{
+    return json_pack("{s:I, s:i}", "n", (json_int_t)p->n, "speakers", p->speakers);
+}
+
+/* What a dry run found, with the settings in effect. */
+static json_t *plan_json(const qv_settings *s, const qv_summary *m)
+{
+    json_t *folds = json_array();
+    for (size_t i = 0; i < m->n_folds; i++) {
+        const qv_fold_summary *f = &m->folds[i];
+        json_array_append_new(folds, json_pack("{s:s, s:i, s:o, s:o, s:o}", "name", f->name, "overlap", f->overlap,
+                                               "train", part_json(&f->train), "val", part_json(&f->val), "test",
+                                               part_json(&f->test)));
+    }
+    return json_pack("{s:o, s:I, s:i, s:o, s:I, s:o}", "settings", qv_settings_json(s), "recordings",
+                     (json_int_t)m->recordings, "speakers", m->speakers, "classes",
+                     qv_json_names(m->classes, (size_t)m->n_classes), "parameters", (json_int_t)m->parameters, "folds",
+                     folds);
+}
+
 qv_status qv_cmd_train(qv_ctx *ctx, int argc, char **argv)
 {
     qv_status status = QV_OK;
@@ -208,6 +231,10 @@ qv_status qv_cmd_train(qv_ctx *ctx, int argc, char **argv)
         goto done;
     }
     QV_TRY(qv_run(ctx, &s, &a.run, &summary));
+    if (a.run.dry_run && a.json) {
+        status = qv_cli_print_json(ctx, plan_json(&s, &summary));
+        goto done;
+    }
     if (a.run.dry_run)
         qv_settings_print(&s, &lines);
     else if (a.json)

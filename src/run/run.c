@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -527,6 +528,32 @@ done:
     return status;
 }
 
+static qv_part_score count_part(const qv_fold *fold, qv_part part)
+{
+    return (qv_part_score){fold->items[part], fold->speakers[part], NAN, NAN};
+}
+
+/* The recordings and folds of a dry run, with no results. */
+static qv_status plan_summary(qv_ctx *ctx, const run_state *r)
+{
+    qv_summary *m = r->summary;
+    qv_fold_summary *to;
+    qv_status status = QV_OK;
+    m->recordings = r->manifest->n;
+    m->speakers = r->manifest->n_speakers;
+    QV_TRY(qv_summary_classes(ctx, m, r->manifest->classes, r->manifest->n_classes));
+    for (size_t i = 0; i < r->folds->n; i++) {
+        const qv_fold *fold = &r->folds->folds[i];
+        QV_TRY(qv_summary_fold(ctx, m, fold->name, &to));
+        to->train = count_part(fold, QV_PART_TRAIN);
+        to->val = count_part(fold, QV_PART_VAL);
+        to->test = count_part(fold, QV_PART_TEST);
+        to->overlap = fold->overlap;
+    }
+done:
+    return status;
+}
+
 /* What a training would begin with: every fold's network must be possible. */
 static qv_status tell_plan(qv_ctx *ctx, const run_state *r)
 {
@@ -537,12 +564,13 @@ static qv_status tell_plan(qv_ctx *ctx, const run_state *r)
         c.set_size = (int)r->folds->folds[i].items[QV_PART_TRAIN];
         qv_status status = qv_net_new(ctx, &net, &c, NULL);
         if (status != QV_OK) return status;
+        r->summary->parameters = (size_t)net->parameters;
         if (i == 0)
             qv_info(ctx, "a network with %lld parameters; %d epochs of %d steps in fold %s. Nothing was trained or written",
                     (long long)net->parameters, r->s->epochs, (c.set_size + c.batch - 1) / c.batch, r->folds->folds[i].name);
         qv_net_free(net);
     }
-    return QV_OK;
+    return plan_summary(ctx, r);
 }
 
 qv_status qv_run(qv_ctx *ctx, const qv_settings *s, const qv_run_options *o, qv_summary *summary)

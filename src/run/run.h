@@ -12,7 +12,9 @@ typedef struct qv_run_options {
     bool no_cache;
     bool force;  /* start anew over what the folder holds */
     bool resume; /* go on with what it holds */
-    bool dry_run; /* read, check and tell everything up to the first recording; write nothing */
+    /* Read, check and tell everything up to the first recording; write nothing. The summary then has the recordings,
+     * speakers and classes, the network's parameters and who is in which part of each fold. */
+    bool dry_run;
 } qv_run_options;
 
 /* Trains every fold that is not finished, then writes summary and report. The folder holds config.ini,

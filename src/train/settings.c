@@ -367,6 +367,37 @@ void qv_settings_print(const qv_settings *s, qv_buf *out)
     }
 }
 
+/* A number where JSON's integers hold it. */
+static json_t *seed_json(uint64_t seed)
+{
+    return seed <= INT64_MAX ? json_integer((json_int_t)seed) : json_sprintf("%llu", (unsigned long long)seed);
+}
+
+static json_t *value_json(const qv_settings *s, const setting *t)
+{
+    const void *p = field(s, t);
+    switch (t->kind) {
+    case INT: return json_integer(*(const int *)p);
+    case REAL: return json_real(*(const double *)p);
+    case TEXT: return json_string(*(char *const *)p);
+    case CHOICE: return json_string(t->choices[*(const int *)p]);
+    case BOOL: return json_boolean(*(const int *)p);
+    case SEED: return seed_json(*(const uint64_t *)p);
+    }
+    return NULL;
+}
+
+json_t *qv_settings_json(const qv_settings *s)
+{
+    json_t *all = json_object();
+    for (int i = 0; i < SETTINGS; i++) {
+        if (json_object_set_new(all, table[i].name, value_json(s, &table[i])) == 0) continue;
+        json_decref(all);
+        return NULL;
+    }
+    return all;
+}
+
 qv_status qv_settings_changed(qv_ctx *ctx, const qv_settings *s, qv_buf *out)
 {
     qv_settings start;
