@@ -4,6 +4,7 @@ usage: check_import.py path/to/quaver SOURCE_FOLDER
 
 The logits are those of tests/fixtures/net (float64, by PyTorch); the checkpoint is run through its ONNX export.
 """
+import csv
 import subprocess
 import sys
 import tempfile
@@ -81,6 +82,27 @@ def check_order(order, folder):
     return words, paths, lines, state
 
 
+def check_shift(folder):
+    """A network with the shifted shortcut, taken apart as PyTorch would hold it and put together again, says the same."""
+    run(QUAVER, "corpus", "synth", folder / "sound", "--speakers", "2", "--sentences", "2")
+    manifest, out = folder / "sound/manifest.csv", folder / "shift"
+    run(QUAVER, "train", "--manifest", manifest, "--out", out, "--net.shortcut=shift", "--features.normalize=none", "--features.mels=8",
+        "--patch.seconds=0.16", "--width", "2", "--batch", "4", "--epochs", "2", "-j", "1", "--no-cache", "--quiet")  # fmt: skip
+    ours = {k: v for k, v in load_file(out / "last.safetensors").items() if not k.endswith(".moment")}
+    assert any(".shortcut." in name for name in ours), sorted(ours)
+    state = {k: np.ascontiguousarray(v.transpose(0, 3, 1, 2)) if v.ndim == 4 else v for k, v in ours.items()}
+    save_file(state, folder / "shift.torch")
+    with open(manifest, newline="") as f:
+        classes = sorted({row["emotion"] for row in csv.DictReader(f)})
+    run(QUAVER, "import-checkpoint", "--weights", folder / "shift.torch", "--config", out / "config.ini", "--classes", ",".join(classes),
+        "--out", folder / "again.safetensors")  # fmt: skip
+    for checkpoint in (out / "last.safetensors", folder / "again.safetensors"):
+        run(QUAVER, "predict", "--checkpoint", checkpoint, folder / "sound", "--out", checkpoint.with_suffix(".csv"))
+    first, second = ((p.with_suffix(".csv")).read_text() for p in (out / "last.safetensors", folder / "again.safetensors"))
+    assert first == second and first.count("\n") > 8, (first, second)
+    print("a shifted shortcut: the same predictions after import")
+
+
 def check_refusals(words, paths, lines, state):
     paths["map"].write_text(lines + "stem.cnov = x\n")
     assert "no tensor stem.cnov" in run(*words, code=1)
@@ -100,6 +122,7 @@ def main():
         for order in ("preact", "preact-bn", "relu", "relu-bn"):
             last = check_order(order, Path(folder))
         check_refusals(*last)
+        check_shift(Path(folder))
 
 
 if __name__ == "__main__":

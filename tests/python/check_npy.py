@@ -38,7 +38,7 @@ def frames_of(path):
 
 def make_corpus(folder):
     """The manifest of the frames; every third file has another type of number."""
-    run("corpus", "synth", folder / "sound", "--speakers", "3", "--sentences", "2")
+    run("corpus", "synth", folder / "sound", "--speakers", "3", "--sentences", "3")
     (folder / "frames").mkdir()
     with open(folder / "sound/manifest.csv", newline="") as f:
         rows = list(csv.DictReader(f))
@@ -93,6 +93,47 @@ def check_prediction(checkpoint, manifest, folder):
         np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
+def check_speakers(folder, manifest, rows):
+    """Statistics of a speaker taken from frames stand for those that prediction takes itself."""
+    out = folder / "speakers"
+    run("train", "--manifest", manifest, "--out", out, "--normalize", "speaker", f"--features.hop={HOP}", f"--patch.frames={PATCH}", *TINY)
+    checkpoint, name = out / "last.safetensors", rows[0]["speaker"]
+    files = [manifest.parent / row["file"] for row in rows if row["speaker"] == name]
+    run("stats", "--checkpoint", checkpoint, "--speaker", name, "--out", folder / "voice.stats", *files)
+    with_stats = predicted(checkpoint, "--speaker-stats", folder / "voice.stats", *files)
+    together = predicted(checkpoint, "--speaker", name, *files)
+    assert len(with_stats) == len(files)
+    for a, b in zip(with_stats, together):
+        assert a["file"] == b["file"], (a, b)
+        for kind, p in a["probabilities"].items():
+            assert abs(p - b["probabilities"][kind]) < 1e-6, (a, b)
+
+
+def check_study(folder, manifest):
+    text = f"""[study]
+seeds = 1
+baseline = even
+claim = shaken
+[corpus frames]
+manifest = {manifest}
+folds = speaker
+[settings]
+features.hop = {HOP}
+patch.frames = {PATCH}
+net.width = 2
+train.batch = 4
+train.epochs = 1
+[axis shake]
+even = shake.forward=even, shake.backward=even
+shaken = shake.forward=shake, shake.backward=shake
+[compare shaken]
+difference = shaken - even
+"""
+    (folder / "study.ini").write_text(text)
+    run("study", folder / "study.ini", "--out", folder / "study", "--no-cache", "--threads", "1")
+    assert (folder / "study/report.html").stat().st_size > 1000
+
+
 def check_refusals(folder, checkpoint, manifest, rows):
     first = manifest.parent / rows[0]["file"]
     sound = folder / "sound/manifest.csv"
@@ -117,5 +158,7 @@ with tempfile.TemporaryDirectory() as name:
     listed, table = make_corpus(home)
     trained = check_training(home, listed)
     check_prediction(trained, listed, home)
+    check_speakers(home, listed, table)
+    check_study(home, listed)
     check_refusals(home, trained, listed, table)
     print("frames from numpy: trained, judged, exported")
