@@ -122,7 +122,7 @@ static void ready_studies_can_be_read(void **state)
         char path[512];
         qv_study *s;
         snprintf(path, sizeof path, "%s/data/studies/%s.ini", QV_SOURCE_DIR, files[i]);
-        qv_assert_ok(ctx, qv_study_read(ctx, &s, path));
+        qv_assert_ok(ctx, qv_study_read(ctx, &s, path, NULL));
         assert_true(s->n_cells > 1 && s->n_comparisons > 0 && s->question);
         qv_study_free(s);
     }

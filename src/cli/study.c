@@ -23,7 +23,9 @@ static const char help_text[] =
     "work on one DIR.\n\n"
     "  -o, --out DIR          records and report\n"
     "  -m, --manifest [NAME=]FILE   instead of the study file's, for the corpus NAME\n"
-    "  -j, --threads N        trainings at a time; 0 (default): one a processor\n"
+    "  -j, --threads N        trainings at a time; 0 (default): one a processor, on a GPU four\n"
+    "      --device NAME      of all trainings: cpu, ref, ref32 or cuda[:N], which they share\n"
+    "      --precision NAME   of a GPU: fp32, tf32 or bf16\n"
     "      --seeds N          instead of the study file's number; set it before the first run\n"
     "      --shard I/N        only the Ith of N parts, 1 <= I <= N\n"
     "  -n, --dry-run          cells, runs and the time they will take, from a few measured steps\n"
@@ -31,11 +33,12 @@ static const char help_text[] =
     "      --json             the result as one JSON object: file (the report) and answer; of --dry-run: plan\n"
     "  -h, --help             this text\n";
 
-enum { MOST_MANIFESTS = 64, OPT_SEEDS = 1000, OPT_SHARD, OPT_CACHE, OPT_NO_CACHE, OPT_JSON };
+enum { MOST_MANIFESTS = 64, OPT_SEEDS = 1000, OPT_SHARD, OPT_CACHE, OPT_NO_CACHE, OPT_JSON, OPT_DEVICE, OPT_PRECISION };
 
 typedef struct arguments {
     qv_study_options o;
     const char *manifests[MOST_MANIFESTS];
+    qv_buf more; /* lines for the study file */
     bool dry_run, help, json;
 } arguments;
 
@@ -66,6 +69,18 @@ static qv_status take_shard(qv_ctx *ctx, const char *text, qv_study_options *o)
     return qv_fail(ctx, QV_ERR_USAGE, "--shard %s: expected I/N with 1 <= I <= N, as in 2/4", text);
 }
 
+/* A setting of all trainings, which becomes part of the study: checked here, so that the option is blamed. */
+static qv_status take_setting(qv_ctx *ctx, arguments *a, const char *name, const char *value)
+{
+    qv_settings scratch;
+    qv_status status = qv_settings_init(ctx, &scratch);
+    if (status != QV_OK) return status;
+    status = qv_settings_set(ctx, &scratch, name, value);
+    qv_buf_printf(&a->more, "\n[settings]\n%s = %s\n", name, value);
+    qv_settings_free(&scratch);
+    return status == QV_OK ? qv_buf_check(ctx, &a->more) : status;
+}
+
 static qv_status take_option(qv_ctx *ctx, arguments *a, int c)
 {
     switch (c) {
@@ -89,6 +104,10 @@ static qv_status take_option(qv_ctx *ctx, arguments *a, int c)
         return take_seeds(ctx, optarg, &a->o.seeds);
     case OPT_SHARD:
         return take_shard(ctx, optarg, &a->o);
+    case OPT_DEVICE:
+        return take_setting(ctx, a, "run.device", optarg);
+    case OPT_PRECISION:
+        return take_setting(ctx, a, "run.precision", optarg);
     case OPT_CACHE:
         a->o.cache_dir = optarg;
         break;
@@ -108,6 +127,8 @@ static const struct option options[] = {
     {"threads", required_argument, NULL, 'j'},
     {"dry-run", no_argument, NULL, 'n'},
     {"help", no_argument, NULL, 'h'},
+    {"device", required_argument, NULL, OPT_DEVICE},
+    {"precision", required_argument, NULL, OPT_PRECISION},
     {"seeds", required_argument, NULL, OPT_SEEDS},
     {"shard", required_argument, NULL, OPT_SHARD},
     {"cache", required_argument, NULL, OPT_CACHE},
@@ -120,8 +141,8 @@ const struct option *qv_cli_study_options(void) { return options; }
 
 static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
 {
-    static const char *const names[] = {"--out",   "--manifest", "--threads", "--dry-run", "--help",
-                                        "--seeds", "--shard",    "--cache",   "--no-cache", "--json"};
+    static const char *const names[] = {"--out",   "--manifest", "--threads", "--device",   "--precision", "--dry-run",
+                                        "--seeds", "--shard",    "--cache",   "--no-cache", "--json",      "--help"};
     opterr = 0;
     for (int c; (c = getopt_long(argc, argv, "o:m:j:nh", options, NULL)) != -1;) {
         if (c == '?') return qv_cli_bad_option(ctx, argc, argv, names, sizeof names / sizeof *names);
@@ -194,7 +215,7 @@ static qv_status run(qv_ctx *ctx, arguments *a, const char *file)
     qv_status status = QV_OK;
     qv_study *s = NULL;
     qv_buf text = {0};
-    QV_TRY(qv_study_read(ctx, &s, file));
+    QV_TRY(qv_study_read(ctx, &s, file, a->more.data));
     if (a->dry_run) {
         QV_TRY(qv_study_predict(ctx, s, &a->o, &text));
         if (a->json)
@@ -236,6 +257,7 @@ qv_status qv_cmd_study(qv_ctx *ctx, int argc, char **argv)
     else
         status = run(ctx, &a, words[0]);
 done:
+    qv_buf_free(&a.more);
     qv_buf_free(&command);
     return status;
 }

@@ -84,8 +84,8 @@ typedef struct qv_study {
     int baseline; /* index into cells, -1: none */
 } qv_study;
 
-/* Reads and resolves the file; every error names file, line and where one is near the name that was meant. */
-qv_status qv_study_read(qv_ctx *ctx, qv_study **out, const char *path);
+/* Reads and resolves the file, and `more` as if it stood at its end (NULL: nothing); every error names file, line and where one is near the name that was meant. */
+qv_status qv_study_read(qv_ctx *ctx, qv_study **out, const char *path, const char *more);
 /* The same from text. */
 qv_status qv_study_parse(qv_ctx *ctx, qv_study **out, const char *path, const char *text);
 void qv_study_free(qv_study *s);

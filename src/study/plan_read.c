@@ -374,15 +374,21 @@ done:
     return status;
 }
 
-qv_status qv_study_read(qv_ctx *ctx, qv_study **out, const char *path)
+qv_status qv_study_read(qv_ctx *ctx, qv_study **out, const char *path, const char *more)
 {
     char *text = NULL;
+    qv_buf whole = {0};
     size_t size;
     *out = NULL;
     qv_status status = qv_read_file(ctx, path, LARGEST_FILE, &text, &size);
     if (status == QV_OK && strlen(text) != size)
         status = qv_fail(ctx, QV_ERR_DATA, "%s holds a NUL byte: not a study file", path);
-    if (status == QV_OK) status = qv_study_parse(ctx, out, path, text);
+    if (status == QV_OK) {
+        qv_buf_printf(&whole, "%s%s", text, more ? more : "");
+        status = qv_buf_check(ctx, &whole);
+    }
+    if (status == QV_OK) status = qv_study_parse(ctx, out, path, whole.data);
+    qv_buf_free(&whole);
     free(text);
     return status;
 }

@@ -134,11 +134,30 @@ static qv_status find_data(qv_ctx *ctx, qv_study_corpora *c, const qv_study *s, 
     return open_data(ctx, &c->data[i], &config, s, o, corpus);
 }
 
+/* The one GPU of all cells that train on one. */
+static qv_status open_gpu(qv_ctx *ctx, qv_study_corpora *c, const qv_study *s)
+{
+    const char *which = NULL;
+    qv_status status = QV_OK;
+    for (size_t i = 0; i < s->n_cells && status == QV_OK; i++) {
+        const qv_settings *cell = &s->cells[i].settings;
+        status = qv_precision_check(ctx, (qv_device)cell->device, (qv_precision)cell->precision);
+        if (status != QV_OK || cell->device != QV_DEVICE_CUDA) continue;
+        if (which && strcmp(which, cell->gpu) != 0)
+            return qv_fail(ctx, QV_ERR_USAGE,
+                           "%s: cells want the GPUs \"%s\" and \"%s\"; a study trains on one, its shards on others",
+                           s->path, which, cell->gpu);
+        which = cell->gpu;
+    }
+    return status == QV_OK && which ? qv_gpu_open(ctx, &c->gpu, which) : status;
+}
+
 qv_status qv_study_load(qv_ctx *ctx, qv_study_corpora *c, const qv_study *s, const qv_study_options *o)
 {
     qv_status status = QV_OK;
     *c = (qv_study_corpora){.cells = s->n_cells};
     QV_TRY(check_given(ctx, s, o));
+    QV_TRY(open_gpu(ctx, c, s));
     QV_TRY(qv_alloc(ctx, &c->manifests, s->n_corpora, sizeof(qv_manifest *)));
     QV_TRY(qv_alloc(ctx, &c->of, s->n_corpora * s->n_cells, sizeof *c->of));
     for (size_t i = 0; i < s->n_corpora; i++) {
@@ -157,10 +176,17 @@ void qv_study_unload(qv_study_corpora *c, const qv_study *s)
         qv_folds_free(c->data[i].folds);
     }
     for (size_t i = 0; c->manifests && i < s->n_corpora; i++) qv_manifest_free(c->manifests[i]);
+    qv_gpu_close(c->gpu);
     free(c->manifests);
     free(c->data);
     free(c->of);
     *c = (qv_study_corpora){0};
+}
+
+int qv_study_threads(const qv_study_corpora *c, const qv_study_options *o)
+{
+    enum { ON_A_GPU = 4 };
+    return o->threads ? o->threads : c->gpu ? ON_A_GPU : qv_cpu_count();
 }
 
 const qv_study_data *qv_study_data_of(const qv_study_corpora *c, size_t corpus, size_t cell)

@@ -22,13 +22,16 @@ typedef struct qv_study_corpora {
     size_t n_data, cap_data;
     size_t *of; /* [corpora][cells] index into data */
     size_t cells;
+    qv_gpu_device *gpu; /* that all trainings share; NULL where none is asked for */
 } qv_study_corpora;
 
-/* Reads manifests (making the embedded corpus below OUT), cuts folds, computes features. Folds are the same for all
- * cells of a corpus, and disjoint in speakers. */
+/* Opens the GPU where cells train on one; reads manifests (making the embedded corpus below OUT), cuts folds, computes
+ * features. Folds are the same for all cells of a corpus, and disjoint in speakers. */
 qv_status qv_study_load(qv_ctx *ctx, qv_study_corpora *c, const qv_study *s, const qv_study_options *o);
 void qv_study_unload(qv_study_corpora *c, const qv_study *s);
 const qv_study_data *qv_study_data_of(const qv_study_corpora *c, size_t corpus, size_t cell);
+/* Trainings at a time, where nobody says: one a processor; on a GPU a few, since a small one does not fill it. */
+int qv_study_threads(const qv_study_corpora *c, const qv_study_options *o);
 
 /* ---- the plan as a file ---- */
 

@@ -82,7 +82,7 @@ static qv_status time_evaluation(qv_ctx *ctx, qv_trainer *t, const qv_settings *
 }
 
 /* A trainer of the first fold, and its times. */
-static qv_status measure(qv_ctx *ctx, const qv_settings *settings, const qv_study_data *d, cost *c)
+static qv_status measure(qv_ctx *ctx, const qv_settings *settings, const qv_study_data *d, qv_gpu_device *gpu, cost *c)
 {
     const qv_manifest *m = d->manifest;
     const qv_fold *fold = &d->folds->folds[0];
@@ -100,7 +100,7 @@ static qv_status measure(qv_ctx *ctx, const qv_settings *settings, const qv_stud
         if (in_training[i] && d->features->entries[i].frames > 0) items[n++] = i;
     }
     QV_TRY(qv_dataset_new_training(ctx, &data, m, d->features, settings, in_training));
-    qv_trainer_options o = {.items = items, .n_items = n};
+    qv_trainer_options o = {.items = items, .n_items = n, .gpu = settings->device == QV_DEVICE_CUDA ? gpu : NULL};
     QV_TRY(qv_trainer_new(ctx, &trainer, &own, data, &o, m->n_classes));
     QV_TRY(time_steps(ctx, trainer, settings, &c->step));
     QV_TRY(time_evaluation(ctx, trainer, settings, m->n_classes, &c->batch));
@@ -124,7 +124,8 @@ static qv_status work(qv_ctx *ctx, void *user, int worker)
         size_t corpus = i / p->s->n_cells, cell = i % p->s->n_cells;
         qv_status status = qv_poll(ctx);
         if (status == QV_OK)
-            status = measure(ctx, &p->s->cells[cell].settings, qv_study_data_of(&p->data, corpus, cell), &p->costs[i]);
+            status = measure(ctx, &p->s->cells[cell].settings, qv_study_data_of(&p->data, corpus, cell), p->data.gpu,
+                             &p->costs[i]);
         if (status != QV_OK) return qv_fail_prefix(ctx, status, "cell %s", p->s->cells[cell].name);
     }
 }
@@ -222,9 +223,10 @@ qv_status qv_study_predict(qv_ctx *ctx, qv_study *s, const qv_study_options *o, 
 {
     qv_status status = QV_OK;
     predictor p = {.s = s, .o = o};
-    int threads = o->threads ? o->threads : qv_cpu_count(), seeds = o->seeds ? o->seeds : s->seeds;
+    int seeds = o->seeds ? o->seeds : s->seeds;
     pthread_mutex_init(&p.mutex, NULL);
     QV_TRY(qv_study_load(ctx, &p.data, s, o));
+    const int threads = qv_study_threads(&p.data, o);
     p.n = s->n_corpora * s->n_cells;
     QV_TRY(qv_alloc(ctx, &p.costs, p.n, sizeof *p.costs));
     QV_TRY(qv_crew_run(ctx, &(qv_crew){threads, work, watch, &p, &p.stop}));

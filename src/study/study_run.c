@@ -378,12 +378,13 @@ static qv_status open_runner(qv_ctx *ctx, runner *r, int seeds)
     qv_status status = QV_OK;
     qv_op_fn ops[QV_OP_COUNT];
     QV_TRY(list_runs(ctx, r, seeds));
-    r->threads = r->o->threads ? r->o->threads : qv_cpu_count();
+    r->threads = qv_study_threads(&r->data, r->o);
     QV_TRY(qv_alloc(ctx, &r->share, (size_t)r->threads, sizeof *r->share));
     QV_TRY(qv_alloc(ctx, &r->at, (size_t)r->threads, sizeof *r->at));
     for (int t = 0; t < r->threads; t++) r->at[t] = r->n;
     QV_TRY(qv_program_hash(ctx, &r->maker.program));
     qv_cpu_ops(ops, qv_settings_isa(&r->s->cells[0].settings), &r->maker.isa);
+    r->maker.gpu = r->data.gpu;
     QV_TRY(qv_run_lock_open(ctx, &r->lock, r->o->out));
 done:
     return status;

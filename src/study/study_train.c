@@ -147,7 +147,8 @@ static qv_status describe(qv_ctx *ctx, qv_study_record *r, const qv_study_job *j
     QV_TRY(qv_strdup(ctx, &r->program, job->maker->program));
     QV_TRY(qv_strdup(ctx, &r->device, qv_device_name(cell->settings.device)));
     QV_TRY(qv_strdup(ctx, &r->isa, job->maker->isa));
-    QV_TRY(qv_strdup(ctx, &r->libraries, qv_cpu_conv_name()));
+    const bool on_gpu = cell->settings.device == QV_DEVICE_CUDA;
+    QV_TRY(qv_strdup(ctx, &r->libraries, on_gpu ? qv_gpu_describe(job->maker->gpu) : qv_cpu_conv_name()));
     QV_TRY(qv_strdup(ctx, &r->finished, now));
     r->seed = job->seed;
 done:
@@ -172,6 +173,7 @@ qv_status qv_study_train(qv_ctx *ctx, const qv_study_job *job, qv_study_record *
                         .index = (int)job->fold,
                         .count = (int)job->data->folds->n,
                         .records = &records,
+                        .gpu = settings.device == QV_DEVICE_CUDA ? job->maker->gpu : NULL,
                         .even = &even,
                         .even_records = &even_records,
                         .parameters = &out->parameters,

@@ -8,6 +8,7 @@
 typedef struct qv_maker {
     char *program;
     const char *isa;
+    qv_gpu_device *gpu; /* that they share; NULL: none */
 } qv_maker;
 
 typedef struct qv_study_job {

@@ -403,6 +403,7 @@ qv_status qv_settings_changed(qv_ctx *ctx, const qv_settings *s, qv_buf *out)
     qv_settings start;
     qv_status status = qv_settings_init(ctx, &start);
     for (int i = 0; status == QV_OK && i < SETTINGS; i++) {
+        if (table[i].harmless) continue;
         qv_buf a = {0}, b = {0};
         print_value(&start, &table[i], &a);
         print_value(s, &table[i], &b);

@@ -80,8 +80,8 @@ qv_status qv_settings_set(qv_ctx *ctx, qv_settings *s, const char *name, const c
 void qv_settings_print(const qv_settings *s, qv_buf *out);
 /* The same as an object, "section.key": number, text or truth. NULL: no memory, or a text that is not UTF-8. */
 json_t *qv_settings_json(const qv_settings *s);
-/* Appends the settings that are not at their defaults, "section.key = value" lines in the table's order: what a
- * setting that a later version adds leaves as it is. */
+/* Appends the settings that are not at their defaults, but for those that only say where and how fast, as "section.key =
+ * value" lines in the table's order: what a setting that a later version adds leaves as it is. */
 qv_status qv_settings_changed(qv_ctx *ctx, const qv_settings *s, qv_buf *out);
 /* As print, each with its default, range or choices and one line of help: `quaver help settings`. */
 void qv_settings_help(qv_buf *out);

@@ -78,6 +78,43 @@ expect 2 'one of fp32, tf32, bf16' "$simt" train --manifest "$manifest" --out "$
 expect 2 'one of cpu, ref, ref32, cuda' "$simt" train --manifest "$manifest" --out "$T/no" $tiny --device cudaX
 expect 0 'can be used: SIMT emulation' "$simt" doctor
 
+# Trainings of a study share the GPU, and what each gives does not depend on how many there are.
+cat >"$T/study.ini" <<'TEXT'
+[study]
+baseline = even
+[corpus embedded]
+embedded = 3 1
+folds = speaker
+[settings]
+features.mels = 8
+patch.seconds = 0.16
+net.width = 2
+train.batch = 4
+train.epochs = 2
+[axis shake]
+even = shake.forward=even, shake.backward=even
+shaken = shake.forward=shake, shake.backward=shake
+[compare shaken]
+difference = shaken - even
+TEXT
+expect 0 '4 threads, one training each' "$simt" study "$T/study.ini" --out "$T/together" --no-cache --device cuda
+expect 0 '1 threads, one training each' "$simt" study "$T/study.ini" --out "$T/alone" --no-cache --device cuda:0 -j 1
+(cd "$T/together/records" && find . -type f | sort) >"$T/list"
+[ "$(wc -l <"$T/list")" -eq 6 ] || fail "$(wc -l <"$T/list") records, not 6"
+while read -r record; do
+    head -n 1 "$T/together/records/$record" >"$T/one"
+    head -n 1 "$T/alone/records/$record" >"$T/other"
+    same "$T/one" "$T/other"
+    grep -q '"device":"cuda"' "$T/alone/records/$record" || fail "$record does not say cuda"
+    grep -q 'SIMT emulation' "$T/alone/records/$record" || fail "$record does not say what ran"
+done <"$T/list"
+expect 0 '6 were there already' "$simt" study merge "$T/together" "$T/alone" --out "$T/joined"
+expect 2 'begun with another study' "$simt" study "$T/study.ini" --out "$T/alone" --no-cache -j 1
+expect 1 'there is only cuda:0' "$simt" study "$T/study.ini" --out "$T/no" --no-cache --device cuda:3
+expect 2 'one of cpu, ref, ref32, cuda' "$simt" study "$T/study.ini" --out "$T/no" --device cudaX
+expect 2 'run.precision = bf16 needs run.device = cuda' "$simt" study "$T/study.ini" --out "$T/no" --no-cache --precision bf16
+expect 0 '4 at a time' "$simt" study "$T/study.ini" --out "$T/no" --no-cache --device cuda --precision bf16 --dry-run
+
 # The program of this build has no GPU, or does not know what one is: it works, and says so.
 if ! "$plain" doctor | grep -q ' can be used: '; then
     expect 1 '--device cpu' "$plain" train --manifest "$manifest" --out "$T/no" $tiny --device cuda
