@@ -1,7 +1,6 @@
 /* A GPU opened by name, or refused in words; and memory of the host that all execs on it share a copy of. */
 #include <ctype.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,19 +13,6 @@ struct qv_gpu_device {
     qv_resident *resident;
     char description[192];
 };
-
-qv_status qv_cuda_check(qv_ctx *ctx, cudaError_t e, const char *fmt, ...)
-{
-    if (e == cudaSuccess) return QV_OK;
-    char call[256];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(call, sizeof call, fmt, ap);
-    va_end(ap);
-    cudaGetLastError(); /* else the next launch would be blamed */
-    return qv_fail(ctx, e == cudaErrorMemoryAllocation ? QV_ERR_MEMORY : QV_ERR_DEVICE, "%s: %s (%s)", call,
-                   cudaGetErrorString(e), cudaGetErrorName(e));
-}
 
 static const char needed[] = "needed are an NVIDIA GPU of compute capability 8.0 or later, a driver for CUDA 12.4 or "
                              "later, and cuDNN 9.8 or later; --device cpu works without";
@@ -234,4 +220,10 @@ void qv_resident_release(qv_gpu_device *g, const void *device)
         break;
     }
     pthread_mutex_unlock(&g->lock);
+}
+
+qv_status qv_cuda_use(qv_ctx *ctx, const cuda_exec *e)
+{
+    int ordinal = qv_gpu_ordinal(e->gpu);
+    return qv_cuda_check(ctx, cudaSetDevice(ordinal), "cudaSetDevice(%d)", ordinal);
 }

@@ -7,12 +7,6 @@
 #include "backend/cuda/own.h"
 #include "kernels/bf16.h"
 
-qv_status qv_cuda_use(qv_ctx *ctx, const cuda_exec *e)
-{
-    int ordinal = qv_gpu_ordinal(e->gpu);
-    return qv_cuda_check(ctx, cudaSetDevice(ordinal), "cudaSetDevice(%d)", ordinal);
-}
-
 static void cuda_free(qv_exec *base)
 {
     cuda_exec *e = (cuda_exec *)base;

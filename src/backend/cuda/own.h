@@ -1,5 +1,6 @@
 /* Inside of the CUDA backend: an exec on a GPU, in parts.
  *
+ *   check.c    what the runtime says of a call
  *   device.c   opening a GPU, refusals; features shared by all execs on it
  *   arena.c    one allocation for all that a program needs, and where each buffer lies in it
  *   bind.c     ops to launches: kernels, plans of cuDNN and cuBLAS, the fallback between them
@@ -19,6 +20,8 @@
 
 #include "backend/cuda/dnn.h"
 #include "backend/exec_own.h"
+
+/* --- check.c --- */
 
 /* QV_OK, or a message: the call in words with its sizes, then what the runtime says. No memory is QV_ERR_MEMORY,
  * all else QV_ERR_DEVICE. */
