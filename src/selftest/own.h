@@ -12,7 +12,7 @@ typedef struct qv_selftest_run {
     qv_selftest_row row;    /* being filled */
 } qv_selftest_run;
 
-/* A row begins; cases are added; it is handed out. With every_case, each case is. */
+/* table.c: a row begins; cases are added; it is handed out. With every_case, each case is. */
 void qv_selftest_begin(qv_selftest_run *r, const char *part, const char *name);
 void qv_selftest_add(void *run, const qv_case *c);
 void qv_selftest_end(qv_selftest_run *r);

@@ -1,63 +1,6 @@
 #include "selftest/selftest.h"
 
-#include <math.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
-
 #include "selftest/own.h"
-
-void qv_selftest_begin(qv_selftest_run *r, const char *part, const char *name)
-{
-    r->row = (qv_selftest_row){.part = part};
-    snprintf(r->row.name, sizeof r->row.name, "%s", name);
-}
-
-/* Whether a case is worse than what the row shows: trouble first, then shares of the bound. */
-static bool is_worse(const qv_selftest_row *row, const qv_case *c)
-{
-    if (row->cases == 0) return true;
-    if (c->trouble || row->trouble[0]) return c->trouble && !row->trouble[0];
-    return c->verdict.share > row->worst.share;
-}
-
-void qv_selftest_add(void *run, const qv_case *c)
-{
-    qv_selftest_run *r = run;
-    qv_selftest_row *row = &r->row;
-    size_t elements = row->worst.elements + c->verdict.elements, wrong = row->worst.wrong + c->verdict.wrong;
-    if (is_worse(row, c)) {
-        row->worst = c->verdict;
-        snprintf(row->what, sizeof row->what, "%s", c->what);
-        snprintf(row->trouble, sizeof row->trouble, "%s", c->trouble ? c->trouble : "");
-    }
-    row->worst.elements = elements;
-    row->worst.wrong = wrong;
-    row->cases++;
-    row->failed += !qv_case_passed(c);
-    r->result->cases++;
-    r->result->failed += !qv_case_passed(c);
-    r->result->elements += c->verdict.elements;
-    if (r->o->every_case) qv_selftest_end(r);
-}
-
-void qv_selftest_end(qv_selftest_run *r)
-{
-    if (r->row.cases == 0) return;
-    qv_selftest_row row = r->row;
-    r->o->on_row(r->o->user, &row);
-    qv_selftest_begin(r, row.part, row.name);
-}
-
-void qv_selftest_complain(qv_selftest_run *r, const char *fmt, ...)
-{
-    char text[sizeof r->row.trouble];
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(text, sizeof text, fmt, args);
-    va_end(args);
-    qv_selftest_add(r, &(qv_case){.what = "", .trouble = text});
-}
 
 static qv_status check_ops(qv_selftest_run *r)
 {

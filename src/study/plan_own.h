@@ -11,8 +11,10 @@ qv_status qv_study_unknown(qv_ctx *ctx, const qv_study *s, int line, const char 
  */
 bool qv_study_word(const char **at, char word[64]);
 
-/* Levels of the short form of axes, then all cells, overrides, baseline, claim and comparisons. */
+/* Cells, baseline, claim and comparisons of a file that was read. */
 qv_status qv_study_resolve(qv_ctx *ctx, qv_study *s);
+/* All cells with their settings; combinations that train the same are one. */
+qv_status qv_study_cells(qv_ctx *ctx, qv_study *s);
 /* Which combinations a CELL text names: matches[n_combinations]. */
 qv_status qv_study_match(qv_ctx *ctx, const qv_study *s, int line, const char *cells, bool *matches);
 /* The one cell that it names. */

@@ -12,29 +12,6 @@
 
 enum { LARGEST_FILE = 1 << 20, MOST_NAME = 40 };
 
-qv_status qv_study_unknown(qv_ctx *ctx, const qv_study *s, int line, const char *what, const char *word,
-                           const char *const *names, size_t n)
-{
-    const char *near = qv_nearest(word, names, n);
-    qv_buf list = {0};
-    for (size_t i = 0; i < n && i < 12; i++) qv_buf_printf(&list, "%s%s", i ? ", " : "", names[i]);
-    qv_status status =
-        near ? qv_fail(ctx, QV_ERR_DATA, "%s:%d: there is no %s %s; did you mean %s?", s->path, line, what, word, near)
-             : qv_fail(ctx, QV_ERR_DATA, "%s:%d: there is no %s %s; there are %s", s->path, line, what, word,
-                       list.failed || !list.data ? "none" : list.data);
-    qv_buf_free(&list);
-    return status;
-}
-
-bool qv_study_word(const char **at, char word[64])
-{
-    const char *p = *at + strspn(*at, " \t,");
-    size_t n = strcspn(p, " \t,");
-    snprintf(word, 64, "%.*s", n < 64 ? (int)n : 63, p);
-    *at = p + n;
-    return n > 0;
-}
-
 /* Names become parts of file names. */
 static qv_status check_name(qv_ctx *ctx, const char *what, const char *name)
 {
