@@ -110,7 +110,6 @@ static qv_status collect(qv_ctx *ctx, const arguments *a, const qv_checkpoint *c
     QV_TRY(qv_alloc(ctx, &s->left_out, m->n, sizeof *s->left_out));
     for (size_t i = 0; i < m->n; i++) {
         const qv_item *item = &m->items[i];
-        if (f->entries[i].skipped) qv_warn(ctx, "left out %s: %s", item->name, f->entries[i].skipped);
         s->left_out[i] = f->entries[i].frames == 0 || (a->speakers && !listed(a->speakers, item->speaker));
         if (s->left_out[i]) continue;
         const double *p = probs + i * (size_t)c->n_classes;

@@ -240,8 +240,6 @@ static qv_status predict(qv_ctx *ctx, const arguments *a)
         QV_TRY(qv_write_file(ctx, a->out, text.data, text.len));
     else
         fwrite(text.data, 1, text.len, stdout);
-    for (size_t i = 0; i < f->n; i++)
-        if (f->entries[i].skipped) qv_warn(ctx, "left out %s: %s", m->items[i].name, f->entries[i].skipped);
     if (f->skipped) status = qv_fail(ctx, QV_ERR_DATA, "%zu of %zu recordings could not be classified", f->skipped, f->n);
 done:
     qv_speaker_free(&speaker);

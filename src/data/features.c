@@ -366,12 +366,11 @@ done:
 static void tell(qv_ctx *ctx, const qv_features *f, const qv_manifest *m)
 {
     size_t resampled = 0, mixed = 0, used = f->n - f->skipped;
-    const char *first = NULL, *cached = f->from_cache ? " (cached)" : "";
+    const char *cached = f->from_cache ? " (cached)" : "";
     for (size_t i = 0; i < f->n; i++) {
         const qv_feature_entry *e = &f->entries[i];
         resampled += !e->skipped && e->source_rate != f->config.rate;
         mixed += e->channels > 1 && m->items[i].channel == 0;
-        if (!first) first = e->skipped;
     }
     if (f->config.kind == QV_KIND_MEL)
         qv_info(ctx, "features%s: %zu recordings, %lld frames; %zu resampled to %d Hz, %zu averaged over channels", cached,
@@ -382,7 +381,9 @@ static void tell(qv_ctx *ctx, const qv_features *f, const qv_manifest *m)
     else
         qv_info(ctx, "features%s: %zu recordings, %lld frames of %d values from .npy files, one every %g s", cached, used,
                 (long long)f->frames, f->config.mels, f->config.hop);
-    if (first) qv_warn(ctx, "%zu of %zu recordings left out; the first: %s", f->skipped, f->n, first);
+    if (f->skipped) qv_warn(ctx, "%zu of %zu recordings were left out:", f->skipped, f->n);
+    for (size_t i = 0; i < f->n; i++)
+        if (f->entries[i].skipped) qv_warn(ctx, "  %s", f->entries[i].skipped);
 }
 
 qv_status qv_features_open(qv_ctx *ctx, qv_features **out, const qv_manifest *m, const qv_feature_config *c,

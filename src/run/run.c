@@ -312,11 +312,6 @@ static qv_status load_features(qv_ctx *ctx, run_state *r)
     qv_feature_config c = qv_settings_features(s);
     qv_feature_options fo = {.cache_dir = r->o->cache_dir, .no_cache = r->o->no_cache, .threads = threads};
     QV_TRY(qv_features_open(ctx, &r->features, r->manifest, &c, &fo));
-    if (r->features->skipped)
-        qv_warn(ctx, "%zu of %zu recordings were left out:", r->features->skipped, r->features->n);
-    for (size_t i = 0; i < r->features->n; i++)
-        if (r->features->entries[i].skipped)
-            qv_warn(ctx, "  %s: %s", r->manifest->items[i].name, r->features->entries[i].skipped);
 done:
     return status;
 }

@@ -107,10 +107,6 @@ static qv_status open_data(qv_ctx *ctx, qv_study_data *d, const qv_feature_confi
                            "%s:%d: fold %s of corpus %s trains on speakers whom it tests; a study compares speakers",
                            s->path, c->line, d->folds->folds[i].name, c->name);
     QV_TRY(qv_features_open(ctx, &d->features, d->manifest, config, &feature_options));
-    if (d->features->skipped)
-        qv_warn(ctx, "corpus %s: %zu of %zu recordings were left out:", c->name, d->features->skipped, d->features->n);
-    for (size_t i = 0; i < d->features->n; i++)
-        if (d->features->entries[i].skipped) qv_warn(ctx, "  %s", d->features->entries[i].skipped);
 done:
     return status;
 }

@@ -48,8 +48,6 @@ qv_status qv_speaker_compute(qv_ctx *ctx, qv_speaker *out, const char *name, con
         .cache_dir = o->cache_dir, .no_cache = o->no_cache, .threads = o->threads ? o->threads : qv_cpu_count()};
     *out = (qv_speaker){0};
     QV_TRY(qv_features_open(ctx, &f, m, &config, &fo));
-    for (size_t i = 0; i < f->n; i++)
-        if (f->entries[i].skipped) qv_warn(ctx, "left out %s: %s", m->items[i].name, f->entries[i].skipped);
     out->seconds = (double)f->frames * config.hop;
     if (out->seconds < QV_MIN_SPEAKER_SECONDS) {
         status = qv_fail(ctx, QV_ERR_USAGE,
