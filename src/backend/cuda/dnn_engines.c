@@ -32,10 +32,7 @@ qv_dnn_verdict qv_dnn_judge(qv_precision precision, unsigned numerical)
 /* One search: what is looked for, what is left, what it found. */
 typedef struct search {
     qv_desc_maker m;
-    const qv_dnn_target *target;
-    const qv_dnn_key *key;
-    const qv_dnn_options *options;
-    const qv_dnn_graph *graph;
+    const qv_dnn_query *query;
     bool compiled; /* engines compiled at run time are looked at, too */
     qv_dnn_engine *engines;
     int n, cap;
@@ -87,20 +84,20 @@ static qv_dnn_verdict finalize_plan(search *s, qv_dnn_engine *e)
 {
     int64_t workspace = 0;
     e->plan = qv_desc_new(&s->m, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
-    if (s->target->handle)
-        qv_desc_set(&s->m, e->plan, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &s->target->handle);
+    if (s->query->target->handle)
+        qv_desc_set(&s->m, e->plan, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &s->query->target->handle);
     qv_desc_set(&s->m, e->plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &e->config);
     qv_desc_finalize(&s->m, e->plan);
     qv_desc_get(&s->m, e->plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &workspace);
     if (refused(s)) return QV_DNN_DROP_REFUSED;
     e->workspace = workspace > 0 ? (size_t)workspace : 0;
-    return e->workspace > s->options->workspace_limit ? QV_DNN_DROP_WORKSPACE : QV_DNN_TAKEN;
+    return e->workspace > s->query->options->workspace_limit ? QV_DNN_DROP_WORKSPACE : QV_DNN_TAKEN;
 }
 
 static qv_dnn_verdict consider(search *s, qv_dnn_engine *e)
 {
     read_notes(s, e);
-    qv_dnn_verdict verdict = qv_dnn_judge((qv_precision)s->key->precision, e->numerical);
+    qv_dnn_verdict verdict = qv_dnn_judge(s->query->precision, e->numerical);
     if (verdict != QV_DNN_TAKEN) return verdict;
     if (!s->compiled && has(e->behavior, CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION)) return QV_DNN_DROP_COMPILED;
     return finalize_plan(s, e);
@@ -127,10 +124,10 @@ static void choose(search *s, cudnnBackendDescriptor_t *configs, int64_t n, cudn
 static cudnnBackendDescriptor_t ask_heuristics(search *s, cudnnBackendHeurMode_t mode)
 {
     cudnnBackendDescriptor_t d = qv_desc_new(&s->m, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
-    qv_desc_set(&s->m, d, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &s->graph->graph);
+    qv_desc_set(&s->m, d, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &s->query->graph);
     qv_desc_set(&s->m, d, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode);
-    if (s->target->device)
-        qv_desc_set(&s->m, d, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &s->target->device);
+    if (s->query->target->device)
+        qv_desc_set(&s->m, d, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &s->query->target->device);
     qv_desc_finalize(&s->m, d);
     return d;
 }
@@ -162,7 +159,7 @@ static void search_modes(search *s, bool compiled)
     s->compiled = compiled;
     *s->census = (qv_dnn_census){0};
     for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++)
-        if (s->n < s->cap && (modes[i] != CUDNN_HEUR_MODE_B || s->options->autotune)) search_mode(s, modes[i]);
+        if (s->n < s->cap && (modes[i] != CUDNN_HEUR_MODE_B || s->query->options->autotune)) search_mode(s, modes[i]);
 }
 
 /* Not supported, unless a plan failed for another reason: then the device or the libraries are at fault, and who
@@ -183,9 +180,27 @@ static qv_status nothing_left(const search *s)
         s->m.ctx, s->broken ? QV_ERR_DEVICE : QV_ERR_UNSUPPORTED,
         "cuDNN %zu has no plan for %s within %zu bytes of workspace: %d configurations offered%s "
         "(CUDNN_LOGLEVEL_DBG=2 CUDNN_LOGDEST_DBG=stderr shows its own reasons)",
-        cudnnGetVersion(), s->m.what, s->options->workspace_limit, s->census->offered, why.data ? why.data : "");
+        cudnnGetVersion(), s->m.what, s->query->options->workspace_limit, s->census->offered, why.data ? why.data : "");
     qv_buf_free(&why);
     return status;
+}
+
+qv_status qv_dnn_search(qv_ctx *ctx, const qv_dnn_query *query, qv_dnn_engine *engines, int cap, int *n,
+                        qv_dnn_census *census)
+{
+    qv_dnn_census own = {0};
+    search s = {.m = {.ctx = ctx, .what = query->what},
+                .query = query,
+                .engines = engines,
+                .cap = cap,
+                .census = census ? census : &own};
+    search_modes(&s, query->options->autotune);
+    if (s.m.status == QV_OK && s.n == 0 && s.census->n[QV_DNN_DROP_COMPILED] > 0) search_modes(&s, true);
+    if (s.m.status == QV_OK && s.n == 0) s.m.status = nothing_left(&s);
+    if (s.m.status != QV_OK)
+        while (s.n > 0) qv_dnn_engine_free(&engines[--s.n]);
+    *n = s.n;
+    return s.m.status;
 }
 
 qv_status qv_dnn_find(qv_ctx *ctx, const qv_dnn_target *target, const qv_dnn_key *key, const qv_dnn_options *o,
@@ -193,23 +208,11 @@ qv_status qv_dnn_find(qv_ctx *ctx, const qv_dnn_target *target, const qv_dnn_key
 {
     char text[QV_DNN_TEXT];
     qv_dnn_graph graph;
-    qv_dnn_census own = {0};
+    *n = 0;
     qv_dnn_key_text(key, text);
-    search s = {.m = {.ctx = ctx, .what = text},
-                .target = target,
-                .key = key,
-                .options = o,
-                .graph = &graph,
-                .engines = engines,
-                .cap = cap,
-                .census = census ? census : &own};
-    s.m.status = qv_dnn_graph_make(ctx, &graph, target, key);
-    if (s.m.status == QV_OK) search_modes(&s, o->autotune);
-    if (s.m.status == QV_OK && s.n == 0 && s.census->n[QV_DNN_DROP_COMPILED] > 0) search_modes(&s, true);
+    qv_status status = qv_dnn_graph_make(ctx, &graph, target, key);
+    const qv_dnn_query query = {target, graph.graph, text, (qv_precision)key->precision, o};
+    if (status == QV_OK) status = qv_dnn_search(ctx, &query, engines, cap, n, census);
     qv_dnn_graph_free(&graph);
-    if (s.m.status == QV_OK && s.n == 0) s.m.status = nothing_left(&s);
-    if (s.m.status != QV_OK)
-        while (s.n > 0) qv_dnn_engine_free(&engines[--s.n]);
-    *n = s.n;
-    return s.m.status;
+    return status;
 }

@@ -1,5 +1,5 @@
-/* A convolution, its data gradient and its weight gradient as cuDNN operation graphs of one operation each.
- * cuDNN backend API, CUDNN_BACKEND_OPERATION_CONVOLUTION_*_DESCRIPTOR. */
+/* A convolution, its data gradient and its weight gradient as cuDNN operation graphs of one operation each, and the
+ * pieces of such graphs. cuDNN backend API, CUDNN_BACKEND_OPERATION_CONVOLUTION_*_DESCRIPTOR. */
 #include <string.h>
 
 #include "backend/cuda/dnn_plan.h"
@@ -15,28 +15,31 @@ qv_status qv_dnn_device(qv_ctx *ctx, cudnnBackendDescriptor_t *out, const char *
     return m.status;
 }
 
-/* Both activations and weights lie with the channel innermost: [n][h][w][c] and [cout][r][s][cin / groups]. */
-static cudnnBackendDescriptor_t make_tensor(qv_desc_maker *m, const qv_dnn_key *key, qv_dnn_tensor t)
+cudnnBackendDescriptor_t qv_dnn_make_tensor(qv_desc_maker *m, const qv_dnn_layout *t)
 {
-    int64_t dims[4];
-    qv_dnn_dims(key, t, dims);
-    const int64_t c = dims[1], h = dims[2], w = dims[3];
-    const int64_t strides[4] = {h * w * c, 1, w * c, c};
-    const int64_t uid = qv_dnn_uid(t), alignment = 16;
-    const cudnnDataType_t type = key->precision == QV_PRECISION_BF16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT;
-
+    const int64_t h = t->dims[2], w = t->dims[3], pitch = t->pitch ? t->pitch : t->dims[1];
+    const int64_t strides[4] = {h * w * pitch, 1, w * pitch, pitch}, alignment = 16;
     cudnnBackendDescriptor_t d = qv_desc_new(m, CUDNN_BACKEND_TENSOR_DESCRIPTOR);
-    qv_desc_set(m, d, CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &type);
-    qv_desc_set(m, d, CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, 4, dims);
+    qv_desc_set(m, d, CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &t->type);
+    qv_desc_set(m, d, CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, 4, t->dims);
     qv_desc_set(m, d, CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, 4, strides);
-    qv_desc_set(m, d, CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, 1, &uid);
+    qv_desc_set(m, d, CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, 1, &t->uid);
     qv_desc_set(m, d, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, 1, &alignment);
+    if (t->inner) qv_desc_set(m, d, CUDNN_ATTR_TENSOR_IS_VIRTUAL, CUDNN_TYPE_BOOLEAN, 1, &t->inner);
     qv_desc_finalize(m, d);
     return d;
 }
 
+qv_dnn_layout qv_dnn_layout_of(const qv_dnn_key *key, qv_dnn_tensor t)
+{
+    qv_dnn_layout l = {.type = key->precision == QV_PRECISION_BF16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT,
+                       .uid = qv_dnn_uid(t)};
+    qv_dnn_dims(key, t, l.dims);
+    return l;
+}
+
 /* Sums are in fp32 in every precision; the groups follow from the channels of x and w. */
-static cudnnBackendDescriptor_t make_convolution(qv_desc_maker *m, const qv_dnn_key *key)
+cudnnBackendDescriptor_t qv_dnn_make_convolution(qv_desc_maker *m, const qv_dnn_key *key)
 {
     const cudnnDataType_t sums = CUDNN_DATA_FLOAT;
     const cudnnConvolutionMode_t mode = CUDNN_CROSS_CORRELATION;
@@ -85,16 +88,29 @@ static const operation_names names[] = {
 };
 
 /* out = 1 * op(a, b) + 0 * out: what out holds before is never read. */
-static cudnnBackendDescriptor_t make_operation(qv_desc_maker *m, const qv_dnn_key *key, const qv_dnn_graph *g)
+cudnnBackendDescriptor_t qv_dnn_make_operation(qv_desc_maker *m, const qv_dnn_key *key,
+                                               const cudnnBackendDescriptor_t tensors[3],
+                                               cudnnBackendDescriptor_t convolution)
 {
     const operation_names *name = &names[key->kind];
     const float alpha = 1.0f, beta = 0.0f;
     cudnnBackendDescriptor_t d = qv_desc_new(m, name->type);
     for (int t = QV_DNN_X; t <= QV_DNN_Y; t++)
-        qv_desc_set(m, d, name->tensors[t], CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &g->tensors[t]);
-    qv_desc_set(m, d, name->convolution, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &g->convolution);
+        qv_desc_set(m, d, name->tensors[t], CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &tensors[t]);
+    qv_desc_set(m, d, name->convolution, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &convolution);
     qv_desc_set(m, d, name->alpha, CUDNN_TYPE_FLOAT, 1, &alpha);
     qv_desc_set(m, d, name->beta, CUDNN_TYPE_FLOAT, 1, &beta);
+    qv_desc_finalize(m, d);
+    return d;
+}
+
+cudnnBackendDescriptor_t qv_dnn_make_graph(qv_desc_maker *m, const qv_dnn_target *target,
+                                           const cudnnBackendDescriptor_t *operations, int n)
+{
+    cudnnBackendDescriptor_t d = qv_desc_new(m, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
+    if (target->handle)
+        qv_desc_set(m, d, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &target->handle);
+    qv_desc_set(m, d, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, n, operations);
     qv_desc_finalize(m, d);
     return d;
 }
@@ -105,14 +121,13 @@ qv_status qv_dnn_graph_make(qv_ctx *ctx, qv_dnn_graph *g, const qv_dnn_target *t
     qv_dnn_key_text(key, text);
     qv_desc_maker m = {.ctx = ctx, .what = text};
     *g = (qv_dnn_graph){{NULL}, NULL, NULL, NULL};
-    for (int t = QV_DNN_X; t <= QV_DNN_Y; t++) g->tensors[t] = make_tensor(&m, key, (qv_dnn_tensor)t);
-    g->convolution = make_convolution(&m, key);
-    g->operation = make_operation(&m, key, g);
-    g->graph = qv_desc_new(&m, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
-    if (target->handle)
-        qv_desc_set(&m, g->graph, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &target->handle);
-    qv_desc_set(&m, g->graph, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &g->operation);
-    qv_desc_finalize(&m, g->graph);
+    for (int t = QV_DNN_X; t <= QV_DNN_Y; t++) {
+        const qv_dnn_layout layout = qv_dnn_layout_of(key, (qv_dnn_tensor)t);
+        g->tensors[t] = qv_dnn_make_tensor(&m, &layout);
+    }
+    g->convolution = qv_dnn_make_convolution(&m, key);
+    g->operation = qv_dnn_make_operation(&m, key, g->tensors, g->convolution);
+    g->graph = qv_dnn_make_graph(&m, target, &g->operation, 1);
     return m.status;
 }
 
@@ -124,24 +139,34 @@ void qv_dnn_graph_free(qv_dnn_graph *g)
     for (int t = QV_DNN_X; t <= QV_DNN_Y; t++) qv_desc_free(g->tensors[t]);
 }
 
+qv_status qv_dnn_execute(qv_ctx *ctx, cudnnHandle_t handle, const char *what, const qv_dnn_engine *e, void *stream,
+                         const qv_dnn_pack *operands, void *workspace)
+{
+    cudnnStatus_t s = cudnnSetStream(handle, stream);
+    if (s != CUDNN_STATUS_SUCCESS) return qv_cudnn_failed(ctx, s, "cudnnSetStream", what);
+
+    qv_desc_maker m = {.ctx = ctx, .what = what};
+    const int64_t n = operands->n;
+    cudnnBackendDescriptor_t pack = qv_desc_new(&m, CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
+    qv_desc_set(&m, pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, n, operands->uids);
+    qv_desc_set(&m, pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, n, operands->pointers);
+    qv_desc_set(&m, pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &workspace);
+    qv_desc_finalize(&m, pack);
+    if (m.status == QV_OK && (s = cudnnBackendExecute(handle, e->plan, pack)) != CUDNN_STATUS_SUCCESS)
+        m.status = qv_cudnn_failed(ctx, s, "cudnnBackendExecute", what);
+    qv_desc_free(pack);
+    return m.status;
+}
+
 qv_status qv_dnn_engine_run(qv_ctx *ctx, cudnnHandle_t handle, const qv_dnn_key *key, const qv_dnn_engine *e,
                             void *stream, const void *const operands[3], void *workspace)
 {
     char text[QV_DNN_TEXT];
-    int64_t uids[3];
+    qv_dnn_pack pack = {.n = 3};
     qv_dnn_key_text(key, text);
-    for (int i = QV_DNN_A; i <= QV_DNN_OUT; i++) uids[i] = qv_dnn_uid(qv_dnn_tensor_of(key, (qv_dnn_operand)i));
-    cudnnStatus_t s = cudnnSetStream(handle, stream);
-    if (s != CUDNN_STATUS_SUCCESS) return qv_cudnn_failed(ctx, s, "cudnnSetStream", text);
-
-    qv_desc_maker m = {.ctx = ctx, .what = text};
-    cudnnBackendDescriptor_t pack = qv_desc_new(&m, CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
-    qv_desc_set(&m, pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, 3, uids);
-    qv_desc_set(&m, pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, 3, operands);
-    qv_desc_set(&m, pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &workspace);
-    qv_desc_finalize(&m, pack);
-    if (m.status == QV_OK && (s = cudnnBackendExecute(handle, e->plan, pack)) != CUDNN_STATUS_SUCCESS)
-        m.status = qv_cudnn_failed(ctx, s, "cudnnBackendExecute", text);
-    qv_desc_free(pack);
-    return m.status;
+    for (int i = QV_DNN_A; i <= QV_DNN_OUT; i++) {
+        pack.uids[i] = qv_dnn_uid(qv_dnn_tensor_of(key, (qv_dnn_operand)i));
+        pack.pointers[i] = operands[i];
+    }
+    return qv_dnn_execute(ctx, handle, text, e, stream, &pack, workspace);
 }

@@ -19,6 +19,24 @@ qv_status qv_dnn_device(qv_ctx *ctx, cudnnBackendDescriptor_t *out, const char *
 /* The unique ids of tensors in graphs and variant packs. */
 static inline int64_t qv_dnn_uid(qv_dnn_tensor t) { return (int64_t)t + 1; }
 
+/* A tensor of a graph, its channels innermost: N,C,H,W of activations, K,C/groups,R,S of weights. */
+typedef struct qv_dnn_layout {
+    int64_t dims[4], uid;
+    cudnnDataType_t type;
+    int64_t pitch; /* channels from one position to the next; 0: dims[1] */
+    bool inner;    /* only between operations of the graph, never in memory */
+} qv_dnn_layout;
+qv_dnn_layout qv_dnn_layout_of(const qv_dnn_key *key, qv_dnn_tensor t);
+
+/* The pieces of a graph, also of one with several operations. NULL after a failure, which m keeps. */
+cudnnBackendDescriptor_t qv_dnn_make_tensor(qv_desc_maker *m, const qv_dnn_layout *t);
+cudnnBackendDescriptor_t qv_dnn_make_convolution(qv_desc_maker *m, const qv_dnn_key *key);
+cudnnBackendDescriptor_t qv_dnn_make_operation(qv_desc_maker *m, const qv_dnn_key *key,
+                                               const cudnnBackendDescriptor_t tensors[3],
+                                               cudnnBackendDescriptor_t convolution);
+cudnnBackendDescriptor_t qv_dnn_make_graph(qv_desc_maker *m, const qv_dnn_target *target,
+                                           const cudnnBackendDescriptor_t *operations, int n);
+
 /* One convolution as an operation graph, with everything that it refers to. */
 typedef struct qv_dnn_graph {
     cudnnBackendDescriptor_t tensors[3], convolution, operation, graph;
@@ -66,7 +84,32 @@ qv_dnn_verdict qv_dnn_judge(qv_precision precision, unsigned numerical);
 qv_status qv_dnn_find(qv_ctx *ctx, const qv_dnn_target *target, const qv_dnn_key *key, const qv_dnn_options *o,
                       qv_dnn_engine *engines, int cap, int *n, qv_dnn_census *census);
 
-/* Runs a plan on a stream (cudaStream_t). Pointers are in the order a, b, out of the key. */
+/* What engines are looked for. */
+typedef struct qv_dnn_query {
+    const qv_dnn_target *target;
+    cudnnBackendDescriptor_t graph;
+    const char *what; /* in words, for messages */
+    qv_precision precision;
+    const qv_dnn_options *options;
+} qv_dnn_query;
+
+/* The same for any finalized graph. */
+qv_status qv_dnn_search(qv_ctx *ctx, const qv_dnn_query *query, qv_dnn_engine *engines, int cap, int *n,
+                        qv_dnn_census *census);
+
+/* The tensors of a graph that lie in memory, and where. */
+enum { QV_DNN_MOST_TENSORS = 8 };
+typedef struct qv_dnn_pack {
+    int n;
+    int64_t uids[QV_DNN_MOST_TENSORS];
+    const void *pointers[QV_DNN_MOST_TENSORS];
+} qv_dnn_pack;
+
+/* Enqueues a plan on a stream (cudaStream_t). */
+qv_status qv_dnn_execute(qv_ctx *ctx, cudnnHandle_t handle, const char *what, const qv_dnn_engine *e, void *stream,
+                         const qv_dnn_pack *operands, void *workspace);
+
+/* The plan of a key. Pointers are in the order a, b, out of the key. */
 qv_status qv_dnn_engine_run(qv_ctx *ctx, cudnnHandle_t handle, const qv_dnn_key *key, const qv_dnn_engine *e,
                             void *stream, const void *const operands[3], void *workspace);
 
