@@ -7,21 +7,17 @@
  * 512 MiB or more, well beyond any L2. Bytes: the least that the op has to move (op_case.h). A case runs for S seconds
  * (0.2), the emptying of the L2 between runs included; the rate is that of the median. Whether results are right,
  * others test. --small: tiny shapes, one run each, to see that everything runs. */
-#include <cuda_runtime_api.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "backend/check/problem.h"
-#include "kernels/bf16.h"
+#include "gpu_time.h"
 #include "kernels/kernels.h"
 #include "kernels/step.h"
 #include "op_case.h"
 
-enum { BATCH = 64, WARM_UP = 3, AT_ONCE = 16, MAX_RUNS = 8192, PATTERN = 1 << 18 };
-/* What is read between two runs, [rows, 8, 8, channels] floats: 256 MiB, more than an L2 holds. */
-enum { CLEAN_ROWS = 4096, CLEAN_CHANNELS = 256 };
+enum { BATCH = 64 };
 static const double GROWN_BYTES = 512.0 * 1048576, COPY_BYTES = 512.0 * 1048576;
 
 #define ROW_CUDA(NAME, name) [QV_OP_##NAME] = qv_cuda_##name,
@@ -105,12 +101,8 @@ typedef struct bench {
     const char *only;
     double seconds;
     bool table, small;
-    cudaStream_t stream;
-    cudaEvent_t begin[AT_ONCE], end[AT_ONCE];
-    qv_tensor clean, clean_sums;
-    float *pattern;        /* PATTERN numbers in (0, 1] */
-    qv_bf16 *half_pattern; /* the same in bf16 */
-    double copy;           /* GB/s, read and written */
+    gpu_time t;
+    double copy; /* GB/s, read and written */
 } bench;
 
 /* What is timed: a kernel, or (fn NULL) a copy. */
@@ -122,66 +114,24 @@ typedef struct job {
     size_t bytes;
 } job;
 
-static void check(int error, const char *what)
-{
-    if (error == 0) return;
-    fprintf(stderr, "bench_kernels: %s: CUDA error %d: %s\n", what, error, cudaGetErrorString((cudaError_t)error));
-    exit(1);
-}
-
-static void *device_alloc(size_t bytes)
-{
-    void *p = NULL;
-    char what[48];
-    snprintf(what, sizeof what, "allocating %zu bytes", bytes);
-    check((int)cudaMalloc(&p, bytes ? bytes : 1), what);
-    return p;
-}
-
-static void device_free(void *p) { check((int)cudaFree(p), "freeing memory"); }
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* --- operands --- */
-
-/* `bytes` at p become the pattern, over and over: its beginning is sent, the rest copied from what is there. */
-static void repeat(void *p, size_t bytes, const void *pattern, size_t pattern_bytes)
-{
-    size_t done = bytes < pattern_bytes ? bytes : pattern_bytes;
-    check((int)cudaMemcpy(p, pattern, done, cudaMemcpyHostToDevice), "sending operands");
-    while (done < bytes) {
-        const size_t n = done < bytes - done ? done : bytes - done;
-        check((int)cudaMemcpy((char *)p + done, p, n, cudaMemcpyDeviceToDevice), "copying operands");
-        done += n;
-    }
-}
-
-static void send(void *to, const void *from, size_t bytes)
-{
-    check((int)cudaMemcpy(to, from, bytes, cudaMemcpyHostToDevice), "sending operands");
-}
 
 /* Recordings of twice a patch's frames, one behind the other. */
 static void send_utterances(void *to, int n, int frames)
 {
     qv_utterance *u = calloc((size_t)n, sizeof *u);
-    if (!u) check((int)cudaErrorMemoryAllocation, "memory of the host");
+    if (!u) gpu_check((int)cudaErrorMemoryAllocation, "memory of the host");
     for (int i = 0; i < n; i++) u[i] = (qv_utterance){(int64_t)i * frames, frames, i % 4, 0, 0};
-    send(to, u, (size_t)n * sizeof *u);
+    gpu_send(to, u, (size_t)n * sizeof *u);
     free(u);
 }
 
-static void send_order(void *to, int n)
+static void send_order(void *to, size_t n)
 {
-    int32_t *order = calloc((size_t)n, sizeof *order);
-    if (!order) check((int)cudaErrorMemoryAllocation, "memory of the host");
-    for (int i = 0; i < n; i++) order[i] = (int)((int64_t)i * 7919 % (n / 2));
-    send(to, order, (size_t)n * sizeof *order);
+    int32_t *order = calloc(n, sizeof *order);
+    if (!order) gpu_check((int)cudaErrorMemoryAllocation, "memory of the host");
+    for (size_t i = 0; i < n; i++) order[i] = (int32_t)(i * 7919 % (n / 2));
+    gpu_send(to, order, n * sizeof *order);
     free(order);
 }
 
@@ -191,16 +141,14 @@ static void make_operand(const bench *b, qv_op_kind kind, bool output, int i, qv
     if (!t->n) return;
     const size_t record = qv_operand_size(kind, output, i, NULL), len = qv_tensor_len(t);
     const bool number = record == 0 || (kind == QV_OP_GATHER && !output && (i == 1 || i == 3 || i == 6));
-    t->data = device_alloc(len * (number ? sizeof(float) : record));
-    if (number && t->dtype == QV_BF16) {
-        repeat(t->data, len * sizeof(qv_bf16), b->half_pattern, PATTERN * sizeof(qv_bf16));
-    } else if (number) {
-        repeat(t->data, len * sizeof(float), b->pattern, PATTERN * sizeof(float));
+    t->data = gpu_alloc(len * (number ? sizeof(float) : record));
+    if (number) {
+        gpu_fill(&b->t, t->data, len, t->dtype == QV_BF16);
     } else if (record == sizeof(qv_step_state)) {
         const qv_step_state s = {.key = {1, 2}, .set_size = (uint64_t)batch, .batch = (uint32_t)batch, .lr = 1e-3f};
-        send(t->data, &s, sizeof s);
+        gpu_send(t->data, &s, sizeof s);
     } else {
-        check((int)cudaMemset(t->data, 0, len * record), "clearing counters");
+        gpu_check((int)cudaMemset(t->data, 0, len * record), "clearing counters");
     }
 }
 
@@ -211,68 +159,35 @@ static void make_operands(const bench *b, const qv_op *op, qv_tensor *in, qv_ten
     for (int i = 0; i < QV_MAX_OUT; i++) make_operand(b, kind, true, i, &out[i], batch);
     if (kind != QV_OP_GATHER) return;
     send_utterances(in[2].data, batch, 2 * out[0].h);
-    send_order(in[4].data, 2 * batch);
+    send_order(in[4].data, 2 * (size_t)batch);
 }
 
 /* --- time --- */
 
-static void enqueue(const bench *b, const job *j)
+static int enqueue(const void *user, cudaStream_t stream)
 {
-    const int error = j->fn ? j->fn(&j->call, NULL)
-                            : (int)cudaMemcpyAsync(j->to, j->from, j->bytes, cudaMemcpyDeviceToDevice, b->stream);
-    check(error, j->name);
+    const job *j = user;
+    return j->fn ? j->fn(&j->call, NULL) : (int)cudaMemcpyAsync(j->to, j->from, j->bytes, cudaMemcpyDeviceToDevice, stream);
 }
 
-/* Fills the L2 with what nobody needs by reading: what a write leaves there would be written back during the next run,
- * at its expense. */
-static void empty_cache(const bench *b)
+static int time_runs(const bench *b, const job *j, float ms[GPU_TIME_MOST])
 {
-    const qv_op op = {.kind = QV_OP_POOL};
-    const qv_call call = {.op = &op, .in = &b->clean, .out = &b->clean_sums, .stream = b->stream};
-    check(qv_cuda_pool(&call, NULL), "emptying the cache");
-}
-
-static int by_value(const void *a, const void *b)
-{
-    const float x = *(const float *)a, y = *(const float *)b;
-    return (x > y) - (x < y);
-}
-
-/* Sorted milliseconds; returns how many. */
-static int time_runs(const bench *b, const job *j, float ms[MAX_RUNS])
-{
-    const int at_once = b->small ? 1 : AT_ONCE;
-    int runs = 0;
-    for (int i = 0; i < (b->small ? 0 : WARM_UP); i++) enqueue(b, j);
-    check((int)cudaStreamSynchronize(b->stream), j->name);
-    const double until = now() + b->seconds;
-    do {
-        for (int i = 0; i < at_once; i++) {
-            empty_cache(b);
-            check((int)cudaEventRecord(b->begin[i], b->stream), j->name);
-            enqueue(b, j);
-            check((int)cudaEventRecord(b->end[i], b->stream), j->name);
-        }
-        check((int)cudaStreamSynchronize(b->stream), j->name);
-        for (int i = 0; i < at_once; i++)
-            check((int)cudaEventElapsedTime(&ms[runs++], b->begin[i], b->end[i]), "reading the time");
-    } while (now() < until && runs + at_once <= MAX_RUNS);
-    qsort(ms, (size_t)runs, sizeof *ms, by_value);
-    return runs;
+    const gpu_work w = {j->name, enqueue, j};
+    return gpu_time_runs(&b->t, &w, b->seconds, ms);
 }
 
 static double rate(double bytes, double ms) { return ms > 0 ? 1e-6 * bytes / ms : 0; }
 
 static void measure_copy(bench *b)
 {
-    float ms[MAX_RUNS];
+    float ms[GPU_TIME_MOST];
     job j = {.name = "copy", .bytes = b->small ? 4096 : (size_t)COPY_BYTES};
-    j.to = device_alloc(j.bytes), j.from = device_alloc(j.bytes);
-    check((int)cudaMemset(j.from, 0, j.bytes), "clearing memory");
+    j.to = gpu_alloc(j.bytes), j.from = gpu_alloc(j.bytes);
+    gpu_check((int)cudaMemset(j.from, 0, j.bytes), "clearing memory");
     const int runs = time_runs(b, &j, ms);
     b->copy = rate(2.0 * (double)j.bytes, (double)ms[runs / 2]);
-    device_free(j.to);
-    device_free(j.from);
+    gpu_free(j.to);
+    gpu_free(j.from);
 }
 
 /* --- cases --- */
@@ -304,23 +219,23 @@ static void shape_case(const row *r, const op_case *k, int batch, bool bf16, qv_
 
 static void run_case(const bench *b, const row *r, const op_case *k, int batch, bool bf16)
 {
-    float ms[MAX_RUNS];
+    float ms[GPU_TIME_MOST];
     qv_op op;
     qv_tensor in[QV_MAX_IN] = {{0}}, out[QV_MAX_OUT] = {{0}};
     size_t need = 0;
     job j = {.name = r->name ? r->name : qv_op_info_of(k->kind).name, .fn = r->fn ? r->fn : kernels[k->kind]};
     shape_case(r, k, batch, bf16, &op, in, out);
     make_operands(b, &op, in, out, batch);
-    j.call = (qv_call){.op = &op, .in = in, .out = out, .stream = b->stream};
-    check(j.fn(&j.call, &need), j.name);
-    j.call.scratch = device_alloc(need);
+    j.call = (qv_call){.op = &op, .in = in, .out = out, .stream = b->t.stream};
+    gpu_check(j.fn(&j.call, &need), j.name);
+    j.call.scratch = gpu_alloc(need);
     const int runs = time_runs(b, &j, ms);
     print_case(b, j.name, k, batch, r->name ? "both" : bf16 ? "bf16" : "float", op_case_bytes(&op, in, out), ms, runs);
-    device_free(j.call.scratch);
+    gpu_free(j.call.scratch);
     for (int i = 0; i < QV_MAX_IN; i++)
-        if (in[i].data) device_free(in[i].data);
+        if (in[i].data) gpu_free(in[i].data);
     for (int i = 0; i < QV_MAX_OUT; i++)
-        if (out[i].data) device_free(out[i].data);
+        if (out[i].data) gpu_free(out[i].data);
 }
 
 /* The batch, a power of two times `batch`, with which the case moves so much. */
@@ -359,41 +274,6 @@ static void run_row(const bench *b, const row *r)
     }
 }
 
-static void start(bench *b)
-{
-    const int clean_rows = b->small ? 2 : CLEAN_ROWS;
-    check((int)cudaStreamCreate(&b->stream), "making a stream");
-    for (int i = 0; i < AT_ONCE; i++) {
-        check((int)cudaEventCreate(&b->begin[i]), "making an event");
-        check((int)cudaEventCreate(&b->end[i]), "making an event");
-    }
-    b->pattern = calloc(PATTERN, sizeof *b->pattern);
-    b->half_pattern = calloc(PATTERN, sizeof *b->half_pattern);
-    if (!b->pattern || !b->half_pattern) check((int)cudaErrorMemoryAllocation, "memory of the host");
-    for (uint32_t i = 0; i < PATTERN; i++) {
-        b->pattern[i] = (float)(i * 2654435761u >> 20) / 4096 + 1.0f / 4096;
-        b->half_pattern[i] = qv_bf16_of(b->pattern[i]);
-    }
-    b->clean = (qv_tensor){NULL, clean_rows, 8, 8, CLEAN_CHANNELS, QV_REAL};
-    b->clean_sums = (qv_tensor){NULL, clean_rows, 1, 1, CLEAN_CHANNELS, QV_REAL};
-    make_operand(b, QV_OP_POOL, false, 0, &b->clean, BATCH);
-    make_operand(b, QV_OP_POOL, true, 0, &b->clean_sums, BATCH);
-    measure_copy(b);
-}
-
-static void stop(bench *b)
-{
-    device_free(b->clean.data);
-    device_free(b->clean_sums.data);
-    for (int i = 0; i < AT_ONCE; i++) {
-        check((int)cudaEventDestroy(b->begin[i]), "ending");
-        check((int)cudaEventDestroy(b->end[i]), "ending");
-    }
-    check((int)cudaStreamDestroy(b->stream), "ending");
-    free(b->pattern);
-    free(b->half_pattern);
-}
-
 static bool is_kernel(const char *name)
 {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
@@ -423,19 +303,17 @@ int main(int argc, char **argv)
 {
     bench b = {.seconds = 0.2};
     struct cudaDeviceProp device;
-    int devices = 0;
     if (!parse(&b, argc, argv)) {
         fprintf(stderr, "usage: bench_kernels [--only KERNEL] [--seconds S] [--table] [--small]\n");
         return 2;
     }
-    const cudaError_t found = cudaGetDeviceCount(&devices);
-    if (found != cudaSuccess || devices == 0) {
-        printf("bench_kernels: skipped, no CUDA device: %s\n",
-               found == cudaSuccess ? "none there" : cudaGetErrorString(found));
+    if (gpu_lacks()) {
+        printf("bench_kernels: skipped, no CUDA device: %s\n", gpu_lacks());
         return 0;
     }
-    check((int)cudaGetDeviceProperties(&device, 0), "asking the device");
-    start(&b);
+    gpu_check((int)cudaGetDeviceProperties(&device, 0), "asking the device");
+    gpu_time_start(&b.t, b.small);
+    measure_copy(&b);
     if (b.table)
         printf("%s, compute capability %d.%d: copy %.1f GB/s, read and written\n", device.name, device.major,
                device.minor, b.copy);
@@ -444,6 +322,6 @@ int main(int argc, char **argv)
                "%.1f}\n",
                device.name, device.major, device.minor, b.copy);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) run_row(&b, &rows[i]);
-    stop(&b);
+    gpu_time_stop(&b.t);
     return 0;
 }

@@ -15,6 +15,7 @@
 
 #include "backend/backend.h"
 #include "base/parallel.h"
+#include "made_up.h"
 #include "op_case.h"
 
 #if QV_X86
@@ -200,12 +201,6 @@ static void fill(qv_tensor *t, int n)
         if (t[i].n) t[i].data = filled(qv_tensor_len(&t[i]));
 }
 
-static int by_value(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* Seconds of one run, sorted; false after a message. */
 static bool time_rounds(bench *b, qv_op *op, qv_tensor *in, qv_tensor *out, double *seconds)
 {
@@ -225,7 +220,7 @@ static bool time_rounds(bench *b, qv_op *op, qv_tensor *in, qv_tensor *out, doub
         failed |= b->table[op->kind](&call, NULL);
         seconds[i] = clock_now(b) - start;
     }
-    qsort(seconds, (size_t)b->rounds, sizeof *seconds, by_value);
+    qv_bench_sort(seconds, b->rounds);
     free(call.scratch);
     qv_cpu_plan_free(plan);
     if (failed) fprintf(stderr, "%s failed\n", qv_op_info_of((qv_op_kind)op->kind).name);

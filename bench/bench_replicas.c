@@ -32,12 +32,6 @@ typedef struct arguments {
     const char *batches, *replicas;
 } arguments;
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static void *run_round(void *user)
 {
     replica *r = user;
@@ -117,8 +111,8 @@ static qv_status measure(qv_ctx *ctx, const arguments *a, int n)
         QV_TRY(time_round(ctx, all, n, true, &together[i]));
         QV_TRY(time_round(ctx, all, n, false, &in_turn[i]));
     }
-    qsort(together, (size_t)a->rounds, sizeof *together, by_value);
-    qsort(in_turn, (size_t)a->rounds, sizeof *in_turn, by_value);
+    qv_bench_sort(together, a->rounds);
+    qv_bench_sort(in_turn, a->rounds);
     print_line(a, all, n, together, in_turn);
 done:
     for (int i = 0; i < n; i++) {

@@ -19,12 +19,6 @@ typedef struct arguments {
     const char *batches;
 } arguments;
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* Floating-point operations of the convolutions of one step, from the program's shapes. */
 static double count_flops(const qv_program *p)
 {
@@ -95,7 +89,7 @@ static qv_status measure(qv_ctx *ctx, arguments *a)
         QV_TRY(qv_trainer_run(ctx, t, (uint64_t)(i + a->warmup + 1), &loss));
         if (i >= 0) times[i] = (qv_now() - begin) / a->steps;
     }
-    qsort(times, (size_t)a->rounds, sizeof *times, by_value);
+    qv_bench_sort(times, a->rounds);
     print_line(a, t, times);
     if (a->trainer.profile)
         print_profile(qv_trainer_exec(t), qv_trainer_net(t)->program, (a->rounds + a->warmup) * a->steps);

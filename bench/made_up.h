@@ -26,4 +26,7 @@ void qv_bench_set(qv_ctx *ctx, qv_settings *s, const char *name, const char *val
 /* The whole number that an option was given, from `least` on; ends the process with 2 where there is none. */
 int qv_bench_number(const char *option, const char *value, int least);
 
+/* In ascending order. */
+void qv_bench_sort(double *times, int n);
+
 #endif
