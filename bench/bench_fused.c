@@ -97,6 +97,7 @@ static qv_status run_line(bench *b, fused_line *l, const char *preset, sums *s)
     fused_times t = {0};
     if (status == QV_ERR_UNSUPPORTED) {
         print_unsupported(b, l, preset);
+        fprintf(stderr, "bench_fused: %s\n", qv_ctx_message(b->f.ctx));
         s->unsupported += l->c->count;
         return QV_OK;
     }

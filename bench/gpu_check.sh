@@ -1,28 +1,35 @@
 #!/bin/sh
-# Everything that there is to know about this program on this machine's GPU, in about nine minutes:
+# Everything that there is to know about this program on this machine's GPU, in at most nine minutes:
 #
 #   gpu_check.sh [--parts LIST] [--seconds N] [--device D] [--python PYTHON] OUT
+#   gpu_check.sh [--parts LIST] [--seconds N] --limits      what each part may take, and nothing else
 #
 #   cpu        quaver selftest on the processor: the control
 #   selftest   quaver selftest on the GPU, in fp32, tf32 and bf16
-#   sanitizer  compute-sanitizer memcheck, racecheck, initcheck and synccheck on the kernels' tests
 #   kernels    each kernel's share of the copy bandwidth measured in the same run
+#   fused      cuDNN's fused patterns against separate ops, in turn (bench/bench_fused.c)
 #   profile    what each kind of op takes of a training step, in bf16 and fp32
 #   sweep      training steps, batches of 16 to 1024, in each precision
-#   step       training steps against PyTorch's, in turn (bench/peers/torch_step.py)
 #   replicas   several trainings side by side
+#   step       training steps against PyTorch's, in turn (bench/peers/torch_step.py)
 #   train      the five EMO-DB folds in fp32 and bf16, where QV_CORPORA names a folder with emodb in it
+#   sanitizer  compute-sanitizer memcheck, racecheck, initcheck and synccheck on the kernels' tests
 #
-# It runs from a checkout that was built (QV_BUILD, default build/) or from the bundle of gpu_bundle.sh. A part that
-# cannot run is skipped with the reason; one that fails or takes too long does not stop the others. Prints one table;
-# OUT/gpu.json has device, versions, commit and every figure, OUT/PART.log what each part printed. Exit code 1 if a part
-# failed, 0 if all that could run passed.
+# It runs from a checkout that was built (QV_BUILD, default build/) or from the bundle of gpu_bundle.sh. All parts
+# together take --seconds at most (540, since GPUs are often lent for ten minutes a command): each has a share of them,
+# and what a part leaves goes to those after it. A part that cannot run is skipped with the reason; one that fails or
+# takes too long does not stop the others. Prints one table; OUT/gpu.json has device, versions, commit and every figure,
+# OUT/PART.log what each part printed. Exit code 1 if a part failed, 0 if all that could run passed.
 set -u
 
-usage() { echo "usage: gpu_check.sh [--parts cpu,selftest,...] [--seconds N] [--device cuda] [--python PYTHON] OUT" >&2; exit 2; }
+usage() {
+    echo "usage: gpu_check.sh [--parts cpu,selftest,...] [--seconds N] [--device cuda] [--python PYTHON] OUT" >&2
+    echo "       gpu_check.sh [--parts cpu,selftest,...] [--seconds N] --limits" >&2
+    exit 2
+}
 
-all_parts=cpu,selftest,sanitizer,kernels,profile,sweep,step,replicas,train
-parts=$all_parts seconds=540 device=cuda python=${PYTHON:-} out=
+all_parts=cpu,selftest,kernels,fused,profile,sweep,replicas,step,train,sanitizer
+parts=$all_parts seconds=540 device=cuda python=${PYTHON:-} limits=0 out=
 while [ $# -gt 0 ]; do
     case $1 in
     --parts | --seconds | --device | --python)
@@ -30,15 +37,49 @@ while [ $# -gt 0 ]; do
         case $1 in --parts) parts=$2 ;; --seconds) seconds=$2 ;; --device) device=$2 ;; --python) python=$2 ;; esac
         shift 2
         ;;
+    --limits) limits=1; shift ;;
     -*) usage ;;
     *) [ -z "$out" ] || usage; out=$1; shift ;;
     esac
 done
-[ -n "$out" ] || usage
+[ $limits -eq 1 ] || [ -n "$out" ] || usage
 case $seconds in '' | *[!0-9]*) usage ;; esac
 for p in $(echo "$parts" | tr , ' '); do
     case ,$all_parts, in *,"$p",*) ;; *) echo "gpu_check.sh: there is no part $p; parts are $all_parts" >&2; exit 2 ;; esac
 done
+
+# Seconds of 540.
+share_of() {
+    case $1 in
+    cpu) echo 30 ;;
+    selftest | fused | sanitizer) echo 60 ;;
+    kernels | sweep) echo 50 ;;
+    profile) echo 20 ;;
+    replicas | train) echo 40 ;;
+    step) echo 130 ;;
+    esac
+}
+
+# limit_of SECONDS PART PARTS_AFTER_IT...: its part of so many seconds for all of them.
+limit_of() {
+    of=$1 own=$(share_of "$2") sum=0
+    shift
+    for p in "$@"; do sum=$((sum + $(share_of "$p"))); done
+    echo $((of * own / sum))
+}
+
+if [ $limits -eq 1 ]; then
+    # shellcheck disable=SC2046 # a list
+    set -- $(echo "$parts" | tr , ' ')
+    rest=$seconds
+    while [ $# -gt 0 ]; do
+        limit=$(limit_of "$rest" "$@")
+        echo "$1 $limit"
+        rest=$((rest - limit))
+        shift
+    done
+    exit 0
+fi
 
 here=$(cd "$(dirname "$0")" && pwd)
 if [ -f "$here/BUNDLE" ]; then
@@ -60,13 +101,13 @@ tool() {
 
 left() { echo $((started + seconds - $(date +%s))); }
 
-# limited SECONDS COMMAND...: stopped after so many seconds, or when no time is left at all; 124: it was.
+# limited N COMMAND...: stopped after an nth of what is left to the part, or at once where that is nothing; 124: it was.
 limited() {
-    limit=$1 rest=$(left)
+    limit=$((part_until - $(date +%s)))
+    [ $limit -gt 0 ] || return 124
+    limit=$(((limit + $1 - 1) / $1))
     shift
-    [ "$rest" -gt 0 ] || return 124
-    [ "$limit" -lt "$rest" ] || limit=$rest
-    timeout -k 5 "$limit" "$@"
+    timeout -k 5 $limit "$@"
 }
 
 # Text as the inside of a JSON string.
@@ -134,15 +175,15 @@ why_no_gpu="no device"
 # --- parts ---
 
 part_cpu() {
-    limited 120 "$quaver" selftest --device cpu --json -q >"$out/cpu.jsonl" 2>"$out/cpu.log"
+    limited 1 "$quaver" selftest --device cpu --json -q >"$out/cpu.jsonl" 2>"$out/cpu.log"
     verdict $? "$(field failed <"$out/cpu.jsonl" | head -n 1) of $(field cases <"$out/cpu.jsonl" | head -n 1) cases outside"
 }
 
 part_selftest() {
-    worst=0 said=
+    worst=0 said='' turns=3
     for precision in fp32 tf32 bf16; do
-        limited 60 "$quaver" selftest --device "$device" --precision $precision --json -q >"$out/selftest-$precision.jsonl" 2>>"$out/selftest.log"
-        code=$?
+        limited $turns "$quaver" selftest --device "$device" --precision $precision --json -q >"$out/selftest-$precision.jsonl" 2>>"$out/selftest.log"
+        code=$? turns=$((turns - 1))
         [ $code -eq 0 ] || worst=$code
         n=$(field cases <"$out/selftest-$precision.jsonl" | head -n 1)
         said="$said${said:+, }$precision: $([ -n "$n" ] && echo "$(field failed <"$out/selftest-$precision.jsonl" | head -n 1) of $n outside" || echo "no result")"
@@ -155,10 +196,10 @@ part_sanitizer() {
     tests=$(tool test_kernels_gpu) sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null)
     [ -n "$tests" ] || { skip "test_kernels_gpu was not built"; return; }
     [ -n "$sanitizer" ] || { skip "no compute-sanitizer: it comes with the CUDA toolkit"; return; }
-    worst=0 said=
+    worst=0 said='' turns=4
     for check in memcheck racecheck initcheck synccheck; do
-        limited 60 "$sanitizer" --tool $check --target-processes all --error-exitcode 99 "$tests" --small >"$out/sanitizer-$check.log" 2>&1
-        code=$?
+        limited $turns "$sanitizer" --tool $check --target-processes all --error-exitcode 99 "$tests" --small >"$out/sanitizer-$check.log" 2>&1
+        code=$? turns=$((turns - 1))
         [ $code -eq 0 ] || worst=$code
         said="$said${said:+, }$check $(case $code in 0) echo clean ;; 99) echo "FOUND ERRORS" ;; 124 | 137) echo "time limit" ;; *) echo "exit code $code" ;; esac)"
         printf '{"part": "sanitizer", "tool": "%s", "exit_code": %d}\n' $check $code >>"$out/sanitizer.jsonl"
@@ -169,11 +210,11 @@ part_sanitizer() {
 
 # The table of bench_step --profile, a line "conv   1.234 ms   5.6 %" an op, as JSON.
 part_profile() {
-    bench=$(tool bench_step) worst=0
+    bench=$(tool bench_step) worst=0 turns=2
     [ -n "$bench" ] || { skip "bench_step was not built"; return; }
     for precision in bf16 fp32; do
-        limited 40 "$bench" --device "$device" --precision $precision --profile >"$out/profile-$precision.log" 2>&1
-        code=$?
+        limited $turns "$bench" --device "$device" --precision $precision --profile >"$out/profile-$precision.log" 2>&1
+        code=$? turns=$((turns - 1))
         [ $code -eq 0 ] || worst=$code
         sed -n "s/^\([a-z_0-9]*\)  *\([0-9.]*\) ms  *\([0-9.]*\) %\$/{\"op\": \"\1\", \"precision\": \"$precision\", \"ms\": \2, \"percent\": \3}/p" \
             "$out/profile-$precision.log" >>"$out/profile.jsonl"
@@ -186,45 +227,58 @@ part_profile() {
 part_kernels() {
     bench=$(tool bench_kernels)
     [ -n "$bench" ] || { skip "bench_kernels was not built"; return; }
-    limited 120 "$bench" >"$out/kernels.log" 2>&1
+    limited 1 "$bench" >"$out/kernels.log" 2>&1
     code=$?
     grep '^{' "$out/kernels.log" >"$out/kernels.jsonl"
     verdict $code "$(wc -l <"$out/kernels.jsonl") lines"
 }
 
+part_fused() {
+    bench=$(tool bench_fused)
+    [ -n "$bench" ] || { skip "bench_fused was not built"; return; }
+    limited 1 "$bench" >"$out/fused.log" 2>&1
+    code=$?
+    grep '^{' "$out/fused.log" >"$out/fused.jsonl"
+    verdict $code "$(grep -c '"apart_ms".*"ratio"' "$out/fused.jsonl") comparisons, $(grep -c '"supported": false' "$out/fused.jsonl") not supported"
+}
+
 part_sweep() {
-    bench=$(tool bench_step) worst=0
+    bench=$(tool bench_step) worst=0 turns=3
     [ -n "$bench" ] || { skip "bench_step was not built"; return; }
     for precision in bf16 tf32 fp32; do
-        limited 40 "$bench" --device "$device" --precision $precision --batch 16,32,64,128,256,512,1024 2>>"$out/sweep.log" |
+        limited $turns "$bench" --device "$device" --precision $precision --batch 16,32,64,128,256,512,1024 2>>"$out/sweep.log" |
             sed "s/^{/{\"precision\": \"$precision\", /" >>"$out/sweep.jsonl"
+        turns=$((turns - 1))
     done
     [ "$(wc -l <"$out/sweep.jsonl")" -eq 21 ] || worst=1
     verdict $worst "$(wc -l <"$out/sweep.jsonl") of 21 sizes"
 }
 
-# peers PRECISION PEERS_PRECISION BATCH ROUNDS CONTENDERS: Quaver first in each round.
+# peers N PRECISION PEERS_PRECISION BATCH ROUNDS CONTENDERS: Quaver first in each round; takes an nth of what is left.
 peers() {
-    limited 130 "$python" "$peers/torch_step.py" --device cuda --precision "$2" --batch "$3" --rounds "$4" --contenders "$5" \
-        --beside "$bench --device $device --precision $1 --batch $3" 2>>"$out/step.log" |
-        sed "s/^{\"bench\"/{\"precision\": \"$1\", \"bench\"/" >>"$out/step.jsonl"
+    limited "$1" "$python" "$peers/torch_step.py" --device cuda --precision "$3" --batch "$4" --rounds "$5" --contenders "$6" \
+        --beside "$bench --device $device --precision $2 --batch $4" 2>>"$out/step.log" |
+        sed "s/^{\"bench\"/{\"precision\": \"$2\", \"bench\"/" >>"$out/step.jsonl"
 }
 
 part_step() {
     bench=$(tool bench_step)
     [ -n "$bench" ] || { skip "bench_step was not built"; return; }
     [ -n "$torch" ] || { skip "no PyTorch in ${python:-python3} (--python names another one)"; return; }
-    limited 60 "$python" -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' 2>>"$out/step.log" || {
+    limited 2 "$python" -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' 2>>"$out/step.log" || {
         skip "PyTorch $torch finds no GPU"
         return
     }
     TORCHINDUCTOR_CACHE_DIR=$out/inductor
     export TORCHINDUCTOR_CACHE_DIR
-    peers bf16 bf16-stored 64 2 eager,graph-channels-last,compile,compile-graph
-    peers tf32 tf32 64 1 eager,compile-graph
-    peers bf16 bf16-stored 256 1 eager,compile-graph
-    peers bf16 bf16 64 1 eager,compile-graph
-    peers fp32 fp32 64 1 eager,compile-graph
+    rounds=$(((part_until - $(date +%s)) / 100)) # three where the part runs alone
+    [ $rounds -ge 1 ] || rounds=1
+    [ $rounds -le 3 ] || rounds=3
+    peers 2 bf16 bf16-stored 64 $rounds eager,graph-channels-last,compile,compile-graph
+    peers 3 bf16 bf16-stored 256 $rounds eager,compile-graph
+    peers 2 tf32 tf32 64 1 eager,compile-graph
+    peers 2 bf16 bf16 64 1 eager,compile-graph
+    peers 1 fp32 fp32 64 1 eager,compile-graph
     rm -rf "$out/inductor"
     grep -q '"contender": "quaver".*median_ms' "$out/step.jsonl" && ! grep -q '"beside".*"failed"' "$out/step.jsonl"
     verdict $? "$(grep -c median_ms "$out/step.jsonl") timings, $(grep -c '"failed"' "$out/step.jsonl") contenders failed"
@@ -233,12 +287,12 @@ part_step() {
 part_replicas() {
     bench=$(tool bench_replicas)
     [ -n "$bench" ] || { skip "bench_replicas was not built"; return; }
-    limited 60 "$bench" --device "$device" --precision bf16 --rounds 3 >"$out/replicas.jsonl" 2>"$out/replicas.log"
+    limited 1 "$bench" --device "$device" --precision bf16 --rounds 3 >"$out/replicas.jsonl" 2>"$out/replicas.log"
     verdict $? "$(wc -l <"$out/replicas.jsonl") of 15 sizes"
 }
 
 part_train() {
-    corpus=${QV_CORPORA:-}/emodb worst=0 said=
+    corpus=${QV_CORPORA:-}/emodb worst=0 said='' turns=2
     [ -n "${QV_CORPORA:-}" ] || { skip "no corpus: QV_CORPORA names the folder that holds emodb"; return; }
     [ -d "$corpus" ] || { skip "no corpus at $corpus"; return; }
     "$quaver" corpus emodb "$corpus" --labels anger,happiness,neutral,sadness --out "$out/emodb.csv" >"$out/train.log" 2>&1 || {
@@ -247,10 +301,10 @@ part_train() {
     }
     for precision in fp32 bf16; do
         begin=$(date +%s)
-        limited 120 "$quaver" train --config "$root/data/configs/speech.ini" --manifest "$out/emodb.csv" \
+        limited $turns "$quaver" train --config "$root/data/configs/speech.ini" --manifest "$out/emodb.csv" \
             --folds "$root/data/folds/emodb.txt" --out "$out/train-$precision" --force --device "$device" \
             --run.precision=$precision -q >"$out/train-$precision.log" 2>&1
-        code=$?
+        code=$? turns=$((turns - 1))
         ua=$(sed -n 's/^UA *\([0-9.]*\).*/\1/p' "$out/train-$precision.log" | head -n 1)
         [ $code -eq 0 ] || worst=$code
         said="$said${said:+, }$precision UA ${ua:-none}"
@@ -261,8 +315,12 @@ part_train() {
     verdict $worst "$said"
 }
 
-for part in $(echo "$parts" | tr , ' '); do
-    part_started=$(date +%s)
+# shellcheck disable=SC2046 # a list
+set -- $(echo "$parts" | tr , ' ')
+while [ $# -gt 0 ]; do
+    part=$1 part_started=$(date +%s)
+    part_until=$((part_started + $(limit_of "$(left)" "$@")))
+    shift
     rm -f "$out/$part.jsonl" "$out/$part.log"
     if [ "$part" != cpu ] && [ -z "$gpu" ]; then
         skip "$why_no_gpu"
@@ -308,11 +366,12 @@ echo "${gpu:-no GPU}${driver:+, driver $driver}${toolkit:+, CUDA toolkit $toolki
 echo
 printf '%-10s %-8s %5s  %s\n' part status s note
 while IFS=$tab read -r name status took why; do printf '%-10s %-8s %5s  %s\n' "$name" "$status" "$took" "$why"; done <"$out/parts"
-for name in sweep step replicas; do
+for name in sweep step replicas fused; do
     [ -s "$out/$name.jsonl" ] || continue
     echo
     case $name in
     replicas) printf '%-10s %6s %9s %14s %18s %6s\n' replicas batch trainings 'samples/s' 'one after other' ratio ;;
+    fused) printf '%-10s %-10s %-18s %9s %10s %10s %10s %10s\n' fused preset pattern supported 'apart ms' 'fused ms' 'again ms' 'saved ms' ;;
     *) printf '%-10s %-10s %-22s %6s %10s %12s\n' "$name" precision contender batch 'median ms' 'samples/s' ;;
     esac
     while read -r line; do
@@ -320,6 +379,12 @@ for name in sweep step replicas; do
         if [ $name = replicas ]; then
             printf '%-10s %6s %9s %14s %18s %6s\n' '' "$(value batch)" "$(value replicas)" "$(value samples_per_s)" \
                 "$(value one_after_other_samples_per_s)" "$(value ratio)"
+        elif [ $name = fused ]; then
+            case $line in *fused_step*)
+                printf '%-10s %-10s %-18s %9s %10s %10s %10s %10s\n' '' "$(value preset)" "$(value pattern)" "$(value supported)" \
+                    "$(value apart_ms)" "$(value fused_ms)" "$(value again_ms)" "$(value saved_ms)"
+                ;;
+            esac
         else
             printf '%-10s %-10s %-22s %6s %10s %12s\n' '' "$(value precision)" "$(value contender)" "$(value batch)" \
                 "$(value median_ms)$(value failed | sed 's/^/failed /')" "$(value samples_per_s)"

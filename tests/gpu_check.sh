@@ -1,0 +1,87 @@
+#!/bin/sh
+# bench/gpu_check.sh without a GPU: what it does with parts that pass, fail, hang and cannot run, and with the time that
+# it is given. Its programs are made up here; the one that is real finds no GPU.
+#   gpu_check.sh SOURCE_DIR QUAVER
+test $# -eq 2 || { echo "usage: gpu_check.sh SOURCE_DIR QUAVER" >&2; exit 2; }
+check=$1/bench/gpu_check.sh quaver=$2
+dir=$(mktemp -d) || exit 2
+trap 'rm -rf "$dir"' EXIT
+mkdir "$dir/real" "$dir/made" "$dir/bin"
+bad=0
+
+# expect WHAT FILE: the line is there, as a whole.
+expect() {
+    grep -q -x -e "$1" "$2" || { echo "not in $2: $1"; cat "$2"; bad=1; }
+}
+
+# --- limits ---
+for parts in cpu,selftest,kernels,fused,profile,sweep,replicas,step,train,sanitizer cpu,kernels step; do
+    sum=$(sh "$check" --parts $parts --limits | awk '{ sum += $2 } END { print sum }')
+    [ "$sum" -eq 540 ] || { echo "the limits of $parts are $sum s in sum, expected 540"; bad=1; }
+done
+[ "$(sh "$check" --limits | wc -l)" -eq 10 ] || { echo "expected ten parts"; bad=1; }
+sh "$check" --parts nothing "$dir/none" 2>/dev/null && { echo "a part that does not exist was taken"; bad=1; }
+
+# --- no GPU: all is skipped with a reason, and nothing fails ---
+ln -s "$quaver" "$dir/real/quaver"
+printf '#!/bin/sh\nexit 1\n' >"$dir/bin/nvidia-smi"
+chmod +x "$dir/bin/nvidia-smi"
+path=$dir/bin:$PATH
+if "$quaver" doctor 2>/dev/null | grep -q '^  0: '; then
+    echo "there is a GPU here: what happens without one is not looked at"
+else
+    PATH=$path QV_BUILD=$dir/real sh "$check" --parts kernels,fused,sanitizer "$dir/none" >"$dir/none.log" 2>&1 ||
+        { echo "without a GPU it failed"; cat "$dir/none.log"; bad=1; }
+    expect 'fused: skipped: no device.*' "$dir/none.log"
+    expect '.*"name": "kernels", "status": "skipped".*' "$dir/none/gpu.json"
+fi
+
+# --- a GPU that is made up ---
+# made NAME: a program, whose text is stdin.
+made() {
+    { echo '#!/bin/sh'; cat; } >"$1"
+    chmod +x "$1"
+}
+made "$dir/bin/nvidia-smi" <<'END'
+echo "NVIDIA Made Up, 999.1, 1000 MiB, 9.0"
+END
+made "$dir/made/quaver" <<'END'
+case $1 in
+selftest) echo '{"cases": 3, "failed": 0}' ;;
+--version) echo "quaver 0" ;;
+esac
+END
+made "$dir/made/bench_kernels" <<'END'
+echo '{"bench": "kernels"}'
+exec sleep 100
+END
+made "$dir/made/bench_fused" <<'END'
+echo '{"bench": "fused", "apart_ms": 2.0, "fused_ms": 1.0, "ratio": 2.0}'
+echo '{"bench": "fused", "supported": false}'
+echo '{"bench": "fused_step", "preset": "small", "pattern": "conv+stats", "supported": 1, "unsupported": 1, "apart_ms": 2.5, "fused_ms": 1.5, "again_ms": 0.5, "saved_ms": 0.25}'
+END
+made "$dir/made/bench_replicas" <<'END'
+echo "out of memory" >&2
+exit 3
+END
+begin=$(date +%s)
+PATH=$path QV_BUILD=$dir/made QV_CORPORA='' sh "$check" --python /nonexistent --seconds 20 \
+    --parts selftest,fused,profile,replicas,train,kernels "$dir/out" >"$dir/out.log" 2>&1
+code=$?
+took=$(($(date +%s) - begin))
+[ $code -eq 1 ] || { echo "exit code $code, expected 1"; bad=1; }
+expect 'selftest: passed: fp32: 0 of 3 outside, tf32: 0 of 3 outside, bf16: 0 of 3 outside' "$dir/out.log"
+expect 'fused: passed: 1 comparisons, 1 not supported' "$dir/out.log"
+expect ' *small *conv+stats *1 *2.5 *1.5 *0.5 *0.25' "$dir/out.log"
+expect 'profile: skipped: bench_step was not built' "$dir/out.log"
+expect 'replicas: failed: exit code 3, .*out of memory' "$dir/out.log"
+expect 'train: skipped: no corpus.*' "$dir/out.log"
+expect 'kernels: failed: time limit, 1 lines' "$dir/out.log"
+expect '.*"device": "NVIDIA Made Up".*' "$dir/out/gpu.json"
+# The last part has what the others left, and no more; some seconds go to starting and to the record.
+if [ $took -lt 15 ] || [ $took -gt 40 ]; then echo "it took $took s of 20"; bad=1; fi
+if command -v python3 >/dev/null; then
+    python3 -m json.tool "$dir/out/gpu.json" >/dev/null || { echo "gpu.json is no JSON"; bad=1; }
+fi
+[ $bad -eq 0 ] && echo "gpu_check.sh does what it says; $took s"
+exit $bad
