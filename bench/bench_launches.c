@@ -1,5 +1,5 @@
 /* How many kernels one training step of a network launches on a GPU, and the bytes that they move: as the canonical
- * list, with pairs of ops fused, and with blocks fused; and how many bytes two more fusions would save. Counted from the
+ * list, with pairs of ops fused, and with blocks fused; and how many bytes three more fusions would save. Counted from the
  * lists; an op of cuDNN or cuBLAS counts as one. Bytes: the least that each op has to move (op_case.h), activations in
  * bf16. The copies of weights and gradients that bf16 wants are not among the ops and are left out. */
 #include <stdio.h>
@@ -71,6 +71,17 @@ static double saved_by_sharing(const qv_program *p, const qv_op_list *l)
     return bytes;
 }
 
+/* Statistics taken where a convolution writes, instead of by a bn_measure that reads it again. */
+static double saved_by_statistics(const qv_program *p, const qv_op_list *l)
+{
+    double bytes = 0;
+    for (size_t i = 0; i < l->n; i++)
+        for (size_t k = 0; k < l->n; k++)
+            if (l->ops[i].kind == QV_OP_CONV && l->ops[k].kind == QV_OP_BN_MEASURE && l->ops[k].in[0] == l->ops[i].out[0])
+                bytes += buffer_bytes(p, l->ops[i].out[0]);
+    return bytes;
+}
+
 static void print_saving(const char *what, double saved, double bytes)
 {
     printf("  %-58s would save %8.2f MB a step, %.2f %%\n", what, 1e-6 * saved, 100 * saved / bytes);
@@ -109,6 +120,7 @@ static qv_status count(qv_ctx *ctx, const char *name, int fusions, int width, in
     printf("%-10s %3zu ops, %3d launches, %8.2f MB a step\n", name, l->n, launches, 1e-6 * bytes);
     if (fusions != QV_FUSE_BLOCKS) goto done;
     print_saving("the last batch norm and the mean as one pass, both ways", saved_by_pool(net->program, l), bytes);
+    print_saving("statistics in the convolutions' epilogues", saved_by_statistics(net->program, l), bytes);
     print_saving("sums and gradients shared by bn3 and the shortcut's", saved_by_sharing(net->program, l), bytes);
 done:
     qv_net_free(net);

@@ -16,7 +16,8 @@ enum {
 /* "conv+stats" and so on. */
 const char *fused_parts_name(int parts);
 
-/* conv: of kind QV_DNN_CONV. pitch: channels of the tensor of which y is a part, 0: y is all of it. */
+/* conv: of kind QV_DNN_CONV; cuDNN can also be asked for QV_DNN_CONV_GRAD_W behind FUSED_APPLY. pitch: channels of the
+ * tensor of which y is a part, 0: y is all of it. */
 typedef struct fused_key {
     qv_dnn_key conv;
     int parts, pitch;

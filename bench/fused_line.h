@@ -42,9 +42,11 @@ bool fused_line_init(fused_line *l, const fused_bench *b, const fused_case *c, i
 qv_status fused_line_plan(fused_line *l);
 void fused_line_free(fused_line *l);
 
-/* Milliseconds; off: how far apart and fused are from each other. */
+/* Milliseconds; off: how far apart and fused are from each other; same_bits: the fused statistics were the same every
+ * time, which no note of cuDNN's engines promises. */
 typedef struct fused_times {
     double apart, fused, again, off;
+    bool same_bits;
 } fused_times;
 qv_status fused_line_time(const fused_line *l, fused_times *t);
 

@@ -111,11 +111,33 @@ static void strict_fp32_is_not_supported(void **state)
     qv_ctx_free(ctx);
 }
 
+/* The weights' gradient reads what a batch norm makes of x. Where no engine takes that batch norm in, it must be applied
+ * again, which bench_fused counts; this says whether that is so still. */
+static void the_weight_gradient_is_asked_for_too(void **state)
+{
+    qv_ctx *ctx = qv_ctx_new();
+    graphs all = {.n = 0}, g = {.n = 0};
+    count counts[FUSED_BOTH + 1] = {{0, 0}};
+    (void)state;
+    collect(ctx, &all, "reference", QV_PRECISION_BF16);
+    for (int i = 0; i < all.n; i++) {
+        fused_key key = all.at[i];
+        key.conv.kind = QV_DNN_CONV_GRAD_W;
+        if (key.parts == FUSED_APPLY) add_graph(&g, &key);
+    }
+    printf("gradients of weights:\n");
+    plan_all(ctx, &test_devices[1], &g, counts);
+    assert_int_equal(counts[FUSED_APPLY].planned + counts[FUSED_APPLY].refused, g.n);
+    assert_true(g.n > 0);
+    qv_ctx_free(ctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_graph_has_a_plan_or_none),
+        cmocka_unit_test(the_weight_gradient_is_asked_for_too),
         cmocka_unit_test(strict_fp32_is_not_supported),
+        cmocka_unit_test(every_graph_has_a_plan_or_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
