@@ -8,9 +8,9 @@
  *   apart  bn_apply where the pattern has it, the convolution's plan of backend/cuda/dnn.h, bn_measure where it has it
  *   fused  cuDNN's graph, one a branch where one input becomes two; with statistics also bn_finalize, which stands for
  *          what would make mean and deviation of the sums
- *   again  bn_apply alone: what the backward pass then has to do once more, since the weights' gradient reads its output
- * Each is a CUDA graph, as in a training step, on a cold L2; they take turns for --rounds rounds of --seconds in all
- * (0.2 a line), medians of the rounds' medians. Bytes: the least that each has to move. `off`: the worst difference
+ *   again  bn_apply alone: what the backward pass then has to do once more, since the weights' gradient reads its
+ * output Each is a CUDA graph, as in a training step, on a cold L2; they take turns for --rounds rounds of --seconds in
+ * all (0.2 a line), medians of the rounds' medians. Bytes: the least that each has to move. `off`: the worst difference
  * between the two in y, by its root mean square, and in the statistics, by the deviation; more than 1/16 is a failure.
  * `bits`: whether the fused statistics were the same to the bit nine times.
  * A sum for each preset and pattern over all its convolutions in a step says what the pattern would save: apart less
@@ -46,8 +46,8 @@ static void shape_text(const fused_case *c, char text[64])
 {
     const qv_dnn_key *k = &c->conv;
     const int sets = c->apply > 1 ? c->apply : 1;
-    snprintf(text, 64, "%d%s->%d @%dx%d k%d s%d g%d", k->cin / sets, sets > 1 ? "x2" : "", k->cout, k->h, k->w, k->kernel,
-             k->stride, k->groups);
+    snprintf(text, 64, "%d%s->%d @%dx%d k%d s%d g%d", k->cin / sets, sets > 1 ? "x2" : "", k->cout, k->h, k->w,
+             k->kernel, k->stride, k->groups);
 }
 
 static void print_line(const bench *b, const fused_line *l, const char *preset, const fused_times *t)
@@ -67,9 +67,8 @@ static void print_line(const bench *b, const fused_line *l, const char *preset, 
                "\"apart_plan\": \"%s\", "
                "\"fused_plan\": \"%s\", \"graphs\": %d}\n",
                preset, fused_parts_name(l->key.parts), shape, b->batch, qv_precision_name(b->f.precision), l->c->count,
-               t->apart, t->fused, t->apart / t->fused, t->again, apart, fused, t->off,
-               t->same_bits ? "true" : "false", qv_dnn_plan_describe(l->apart),
-               fused_describe(l->plan), l->launches);
+               t->apart, t->fused, t->apart / t->fused, t->again, apart, fused, t->off, t->same_bits ? "true" : "false",
+               qv_dnn_plan_describe(l->apart), fused_describe(l->plan), l->launches);
     if (!(t->off <= OFF)) printf("bench_fused: the line above is WRONG: the two differ\n");
     fflush(stdout);
 }
@@ -118,10 +117,12 @@ done:
 static void print_sums(const bench *b, const char *preset, int parts, const sums *s)
 {
     if (b->table)
-        printf("%-9s %-16s in a step: %d of %d supported; apart %.4f ms, fused %.4f, again %.4f; would save %.4f ms\n", preset,
-               fused_parts_name(parts), s->planned, s->planned + s->unsupported, s->apart, s->fused, s->again, s->saved);
+        printf("%-9s %-16s in a step: %d of %d supported; apart %.4f ms, fused %.4f, again %.4f; would save %.4f ms\n",
+               preset, fused_parts_name(parts), s->planned, s->planned + s->unsupported, s->apart, s->fused, s->again,
+               s->saved);
     else
-        printf("{\"bench\": \"fused_step\", \"preset\": \"%s\", \"pattern\": \"%s\", \"batch\": %d, \"precision\": \"%s\", "
+        printf("{\"bench\": \"fused_step\", \"preset\": \"%s\", \"pattern\": \"%s\", \"batch\": %d, \"precision\": "
+               "\"%s\", "
                "\"supported\": %d, \"unsupported\": %d, \"apart_ms\": %.4f, \"fused_ms\": %.4f, \"again_ms\": %.4f, "
                "\"saved_ms\": %.4f}\n",
                preset, fused_parts_name(parts), b->batch, qv_precision_name(b->f.precision), s->planned, s->unsupported,
@@ -154,9 +155,10 @@ static qv_status run_all(bench *b)
     QV_TRY(qv_dnn_new(b->f.ctx, &b->f.dnn, &o));
     QV_TRY(fused_open(b->f.ctx, &b->f.fused, &o));
     if (b->table)
-        printf("%s, %s, batch %d\n%-9s %-16s %-26s %5s %9s %9s %6s %9s %9s %9s %8s %-6s %s\n", qv_dnn_describe(b->f.dnn),
-               qv_precision_name(b->f.precision), b->batch, "preset", "pattern", "convolution", "count", "apart ms",
-               "fused ms", "ratio", "again ms", "apart MB", "fused MB", "off", "bits", "plan");
+        printf("%s, %s, batch %d\n%-9s %-16s %-26s %5s %9s %9s %6s %9s %9s %9s %8s %-6s %s\n",
+               qv_dnn_describe(b->f.dnn), qv_precision_name(b->f.precision), b->batch, "preset", "pattern",
+               "convolution", "count", "apart ms", "fused ms", "ratio", "again ms", "apart MB", "fused MB", "off",
+               "bits", "plan");
     for (int i = 0; i < 2; i++) QV_TRY(run_preset(b, presets[i]));
 done:
     fused_close(b->f.fused);
@@ -200,8 +202,9 @@ int main(int argc, char **argv)
 {
     bench b = {.f = {.precision = QV_PRECISION_BF16, .rounds = 3, .seconds = 0.2}, .batch = 64, .size = 64};
     if (!parse(&b, argc, argv)) {
-        fprintf(stderr, "usage: bench_fused [--precision bf16] [--batch N] [--seconds S] [--rounds N] [--autotune] [--table] "
-                        "[--small]\n");
+        fprintf(stderr,
+                "usage: bench_fused [--precision bf16] [--batch N] [--seconds S] [--rounds N] [--autotune] [--table] "
+                "[--small]\n");
         return 2;
     }
     if (gpu_lacks()) {

@@ -75,9 +75,8 @@ typedef struct row {
         OP(BN_GRAD_APPLY, size, c, 2 * (c), 1, 2, OP_ADDEND), OP(BN_GRAD_APPLY, size, 2 * (c), 2 * (c), 1, 1, 0),      \
         OP(BN_GRAD_APPLY, size, 2 * (c), 2 * (c), 0, 1, OP_COEF), OP(RELU, size, c, c, 0, 0, 0),                       \
         OP(RELU_GRAD, size, c, c, 0, 0, OP_ADDEND), OP(ADD, size, c, c, 0, 0, 0), OP(SHAKE_ADD, size, c, c, 0, 0, 0),  \
-        OP(SHAKE_GRAD, size, c, c, 0, 0, 0), OP(SCALE, size, c, c, 0, 0, 0),                                           \
-        OP(SHIFT, (size) / 2, c, c, 0, 0, 0), OP(SHIFT_GRAD, (size) / 2, c, c, 0, 0, 0),                               \
-        OP(POOL, size, c, c, 0, 0, 0), OP(POOL_GRAD, size, c, c, 0, 0, 0)
+        OP(SHAKE_GRAD, size, c, c, 0, 0, 0), OP(SCALE, size, c, c, 0, 0, 0), OP(SHIFT, (size) / 2, c, c, 0, 0, 0),     \
+        OP(SHIFT_GRAD, (size) / 2, c, c, 0, 0, 0), OP(POOL, size, c, c, 0, 0, 0), OP(POOL_GRAD, size, c, c, 0, 0, 0)
 
 static const row rows[] = {
     STEM(CONV),
@@ -167,7 +166,8 @@ static void make_operands(const bench *b, const qv_op *op, qv_tensor *in, qv_ten
 static int enqueue(const void *user, cudaStream_t stream)
 {
     const job *j = user;
-    return j->fn ? j->fn(&j->call, NULL) : (int)cudaMemcpyAsync(j->to, j->from, j->bytes, cudaMemcpyDeviceToDevice, stream);
+    return j->fn ? j->fn(&j->call, NULL)
+                 : (int)cudaMemcpyAsync(j->to, j->from, j->bytes, cudaMemcpyDeviceToDevice, stream);
 }
 
 static int time_runs(const bench *b, const job *j, float ms[GPU_TIME_MOST])

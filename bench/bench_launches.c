@@ -1,7 +1,7 @@
 /* How many kernels one training step of a network launches on a GPU, and the bytes that they move: as the canonical
- * list, with pairs of ops fused, and with blocks fused; and how many bytes three more fusions would save. Counted from the
- * lists; an op of cuDNN or cuBLAS counts as one. Bytes: the least that each op has to move (op_case.h), activations in
- * bf16. The copies of weights and gradients that bf16 wants are not among the ops and are left out. */
+ * list, with pairs of ops fused, and with blocks fused; and how many bytes three more fusions would save. Counted from
+ * the lists; an op of cuDNN or cuBLAS counts as one. Bytes: the least that each op has to move (op_case.h), activations
+ * in bf16. The copies of weights and gradients that bf16 wants are not among the ops and are left out. */
 #include <stdio.h>
 
 #include "backend/check/problem.h"
@@ -22,7 +22,8 @@ static qv_tensor tensor_of(const qv_program *p, const qv_op *op, bool output, in
     const qv_buffer *b = &p->buffers[id];
     qv_tensor t = {NULL, b->n, b->h, b->w, b->c, b->dtype == QV_ACT ? QV_BF16 : QV_REAL};
     const size_t record = qv_operand_size((qv_op_kind)op->kind, output, i, NULL);
-    if (b->dtype == QV_BYTES && record > 0) t = (qv_tensor){NULL, 1, 1, 1, (int32_t)(qv_buffer_len(b) / record), QV_REAL};
+    if (b->dtype == QV_BYTES && record > 0)
+        t = (qv_tensor){NULL, 1, 1, 1, (int32_t)(qv_buffer_len(b) / record), QV_REAL};
     return t;
 }
 
@@ -57,8 +58,8 @@ static double saved_by_pool(const qv_program *p, const qv_op_list *l)
     return bytes;
 }
 
-/* Two batch norms with one gradient behind them, a branch's last and the shortcut's: both their sums from one reading of
- * it, and both their gradients from another. */
+/* Two batch norms with one gradient behind them, a branch's last and the shortcut's: both their sums from one reading
+ * of it, and both their gradients from another. */
 static double saved_by_sharing(const qv_program *p, const qv_op_list *l)
 {
     double bytes = 0;
@@ -77,7 +78,8 @@ static double saved_by_statistics(const qv_program *p, const qv_op_list *l)
     double bytes = 0;
     for (size_t i = 0; i < l->n; i++)
         for (size_t k = 0; k < l->n; k++)
-            if (l->ops[i].kind == QV_OP_CONV && l->ops[k].kind == QV_OP_BN_MEASURE && l->ops[k].in[0] == l->ops[i].out[0])
+            if (l->ops[i].kind == QV_OP_CONV && l->ops[k].kind == QV_OP_BN_MEASURE &&
+                l->ops[k].in[0] == l->ops[i].out[0])
                 bytes += buffer_bytes(p, l->ops[i].out[0]);
     return bytes;
 }

@@ -3,8 +3,8 @@
 #ifndef QV_BENCH_FUSED_CASE_H
 #define QV_BENCH_FUSED_CASE_H
 
-#include "backend/cuda/dnn_key.h"
 #include "backend/backend.h"
+#include "backend/cuda/dnn_key.h"
 
 /* What is in the graph beside the convolution. */
 enum {

@@ -72,8 +72,8 @@ size_t fused_workspace(const fused_plan *p) { return p->engine.workspace; }
 
 const char *fused_describe(const fused_plan *p) { return p->name; }
 
-qv_status fused_run(qv_ctx *ctx, fused_dnn *d, const fused_plan *p, void *stream, const void *const tensors[FUSED_TENSORS],
-                    void *workspace)
+qv_status fused_run(qv_ctx *ctx, fused_dnn *d, const fused_plan *p, void *stream,
+                    const void *const tensors[FUSED_TENSORS], void *workspace)
 {
     char text[FUSED_TEXT];
     qv_dnn_pack pack = {.n = 0};

@@ -21,7 +21,7 @@ size_t fused_workspace(const fused_plan *p);
 const char *fused_describe(const fused_plan *p);
 
 /* Enqueues a plan on a stream (cudaStream_t); may be captured, after a first run. */
-qv_status fused_run(qv_ctx *ctx, fused_dnn *d, const fused_plan *p, void *stream, const void *const tensors[FUSED_TENSORS],
-                    void *workspace);
+qv_status fused_run(qv_ctx *ctx, fused_dnn *d, const fused_plan *p, void *stream,
+                    const void *const tensors[FUSED_TENSORS], void *workspace);
 
 #endif

@@ -213,9 +213,9 @@ static void make_operands(fused_line *l)
 
 static void free_operands(fused_operands *o)
 {
-    void *const all[] = {o->x.data, o->applied.data, o->y.data, o->w.data, o->mean.data,
-                         o->rstd.data, o->gamma.data, o->beta.data, o->y2, o->scale,
-                         o->bias, o->sum, o->squares, o->scratch, o->spare.data};
+    void *const all[] = {o->x.data,    o->applied.data, o->y.data,    o->w.data,  o->mean.data,
+                         o->rstd.data, o->gamma.data,   o->beta.data, o->y2,      o->scale,
+                         o->bias,      o->sum,          o->squares,   o->scratch, o->spare.data};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) gpu_free(all[i]);
     for (int i = 0; i < 5; i++) gpu_free(o->statistics[i].data);
     *o = (fused_operands){.sum = NULL};
@@ -246,8 +246,8 @@ static double *receive(const qv_tensor *like, const void *from)
     if (!raw || !values) gpu_check((int)cudaErrorMemoryAllocation, "memory of the host");
     gpu_check((int)cudaMemcpy(raw, from, bytes_of(like), cudaMemcpyDeviceToHost), "receiving results");
     for (size_t i = 0; i < n; i++)
-        values[i] = like->dtype == QV_BF16 ? (double)qv_bf16_value(((const qv_bf16 *)raw)[i])
-                                           : (double)((const float *)raw)[i];
+        values[i] =
+            like->dtype == QV_BF16 ? (double)qv_bf16_value(((const qv_bf16 *)raw)[i]) : (double)((const float *)raw)[i];
     free(raw);
     return values;
 }

@@ -28,7 +28,7 @@ static void real(const char *name, void *function)
 typedef struct attribute {
     cudnnBackendDescriptor_t of;
     cudnnBackendAttributeName_t name;
-    int64_t values[4];
+    int64_t n, values[8];
 } attribute;
 
 static attribute *attributes;
@@ -46,7 +46,8 @@ static void forget(cudnnBackendDescriptor_t d)
     cap_attributes = 0;
 }
 
-static void remember(cudnnBackendDescriptor_t d, cudnnBackendAttributeName_t name, size_t bytes, const void *values)
+static void remember(cudnnBackendDescriptor_t d, cudnnBackendAttributeName_t name, int64_t n, size_t bytes,
+                     const void *values)
 {
     if (n_attributes == cap_attributes) {
         cap_attributes = 2 * cap_attributes + 64;
@@ -54,16 +55,22 @@ static void remember(cudnnBackendDescriptor_t d, cudnnBackendAttributeName_t nam
         assert(attributes);
     }
     attribute *a = &attributes[n_attributes++];
-    *a = (attribute){.of = d, .name = name};
+    *a = (attribute){.of = d, .name = name, .n = n};
     assert(bytes <= sizeof a->values);
     memcpy(a->values, values, bytes);
 }
 
-static const int64_t *recall(cudnnBackendDescriptor_t d, cudnnBackendAttributeName_t name)
+static const attribute *recall_attribute(cudnnBackendDescriptor_t d, cudnnBackendAttributeName_t name)
 {
     for (size_t i = n_attributes; i > 0; i--)
-        if (attributes[i - 1].of == d && attributes[i - 1].name == name) return attributes[i - 1].values;
+        if (attributes[i - 1].of == d && attributes[i - 1].name == name) return &attributes[i - 1];
     return NULL;
+}
+
+static const int64_t *recall(cudnnBackendDescriptor_t d, cudnnBackendAttributeName_t name)
+{
+    const attribute *a = recall_attribute(d, name);
+    return a ? a->values : NULL;
 }
 
 static cudnnBackendDescriptor_t recall_descriptor(cudnnBackendDescriptor_t d, cudnnBackendAttributeName_t name)
@@ -84,11 +91,11 @@ static int recall_int(cudnnBackendDescriptor_t d, cudnnBackendAttributeName_t na
     return out;
 }
 
-/* ---- a convolution as understood from its graph ---- */
+/* ---- a graph as understood ---- */
 
 typedef struct tensor {
     int64_t uid, dims[4], strides[4];
-    bool narrow;
+    bool narrow, inner;
     void *data;
 } tensor;
 
@@ -98,14 +105,37 @@ typedef struct convolution {
     int64_t pad[2], stride[2], dilation[2];
 } convolution;
 
+/* y = mode(x, b) with b spread over x; ReLU has none. */
+typedef struct pointwise {
+    cudnnPointwiseMode_t mode;
+    tensor x, b, y;
+} pointwise;
+
+typedef struct statistics {
+    tensor x, sum, squares;
+} statistics;
+
+typedef struct operation {
+    enum { CONVOLUTION, POINTWISE, STATISTICS } kind;
+    convolution c;
+    pointwise p;
+    statistics s;
+} operation;
+
+enum { MOST_OPERATIONS = 5 };
+typedef struct meaning {
+    operation ops[MOST_OPERATIONS];
+    int64_t n;
+} meaning;
+
 typedef struct plan_meaning {
     cudnnBackendDescriptor_t plan;
-    convolution c;
+    meaning m;
 } plan_meaning;
 
 static plan_meaning meanings[512];
 static int n_meanings;
-static convolution last_graph;
+static meaning last_graph;
 
 static tensor read_tensor(cudnnBackendDescriptor_t d)
 {
@@ -113,6 +143,8 @@ static tensor read_tensor(cudnnBackendDescriptor_t d)
     memcpy(t.dims, recall(d, CUDNN_ATTR_TENSOR_DIMENSIONS), sizeof t.dims);
     memcpy(t.strides, recall(d, CUDNN_ATTR_TENSOR_STRIDES), sizeof t.strides);
     t.narrow = recall_int(d, CUDNN_ATTR_TENSOR_DATA_TYPE) == CUDNN_DATA_BFLOAT16;
+    const int64_t *inner = recall(d, CUDNN_ATTR_TENSOR_IS_VIRTUAL);
+    t.inner = inner && (*inner & 0xff);
     return t;
 }
 
@@ -138,9 +170,8 @@ static float recall_float(cudnnBackendDescriptor_t d, cudnnBackendAttributeName_
     return out;
 }
 
-static void understand(cudnnBackendDescriptor_t graph)
+static convolution understand_convolution(cudnnBackendDescriptor_t op)
 {
-    cudnnBackendDescriptor_t op = recall_descriptor(graph, CUDNN_ATTR_OPERATIONGRAPH_OPS);
     int kind = 0;
     while (!recall(op, names[kind][0])) assert(++kind < 3);
     const cudnnBackendAttributeName_t *n = names[kind];
@@ -155,7 +186,45 @@ static void understand(cudnnBackendDescriptor_t graph)
     memcpy(c.pad, recall(conv, CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS), sizeof c.pad);
     memcpy(c.stride, recall(conv, CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES), sizeof c.stride);
     memcpy(c.dilation, recall(conv, CUDNN_ATTR_CONVOLUTION_DILATIONS), sizeof c.dilation);
-    last_graph = c;
+    return c;
+}
+
+static pointwise understand_pointwise(cudnnBackendDescriptor_t op)
+{
+    cudnnBackendDescriptor_t d = recall_descriptor(op, CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR);
+    pointwise p = {.mode = (cudnnPointwiseMode_t)recall_int(d, CUDNN_ATTR_POINTWISE_MODE),
+                   .x = read_tensor(recall_descriptor(op, CUDNN_ATTR_OPERATION_POINTWISE_XDESC)),
+                   .y = read_tensor(recall_descriptor(op, CUDNN_ATTR_OPERATION_POINTWISE_YDESC))};
+    assert(recall_int(d, CUDNN_ATTR_POINTWISE_MATH_PREC) == CUDNN_DATA_FLOAT);
+    if (p.mode != CUDNN_POINTWISE_RELU_FWD)
+        p.b = read_tensor(recall_descriptor(op, CUDNN_ATTR_OPERATION_POINTWISE_BDESC));
+    return p;
+}
+
+static statistics understand_statistics(cudnnBackendDescriptor_t op)
+{
+    assert(recall_int(op, CUDNN_ATTR_OPERATION_GENSTATS_MODE) == CUDNN_GENSTATS_SUM_SQSUM);
+    return (statistics){read_tensor(recall_descriptor(op, CUDNN_ATTR_OPERATION_GENSTATS_XDESC)),
+                        read_tensor(recall_descriptor(op, CUDNN_ATTR_OPERATION_GENSTATS_SUMDESC)),
+                        read_tensor(recall_descriptor(op, CUDNN_ATTR_OPERATION_GENSTATS_SQSUMDESC))};
+}
+
+static void understand(cudnnBackendDescriptor_t graph)
+{
+    const attribute *ops = recall_attribute(graph, CUDNN_ATTR_OPERATIONGRAPH_OPS);
+    meaning m = {.n = ops->n};
+    assert(m.n <= MOST_OPERATIONS);
+    for (int64_t i = 0; i < m.n; i++) {
+        cudnnBackendDescriptor_t op;
+        memcpy(&op, &ops->values[i], sizeof op);
+        if (recall(op, CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR))
+            m.ops[i] = (operation){.kind = POINTWISE, .p = understand_pointwise(op)};
+        else if (recall(op, CUDNN_ATTR_OPERATION_GENSTATS_MODE))
+            m.ops[i] = (operation){.kind = STATISTICS, .s = understand_statistics(op)};
+        else
+            m.ops[i] = (operation){.kind = CONVOLUTION, .c = understand_convolution(op)};
+    }
+    last_graph = m;
 }
 
 static void plan_means(cudnnBackendDescriptor_t plan)
@@ -222,12 +291,55 @@ static void add_term(const convolution *c, const term *t)
     if (c->kind == 2) store(&c->w, t->w, load(&c->w, t->w) + load(&c->y, t->y) * load(&c->x, t->x));
 }
 
+/* The place of element i of so many dims. */
+static void place(const int64_t d[4], int64_t i, int64_t at[4])
+{
+    const int64_t v[4] = {i / (d[3] * d[2] * d[1]), i / (d[3] * d[2]) % d[1], i / d[3] % d[2], i % d[3]};
+    memcpy(at, v, sizeof v);
+}
+
+static int64_t elements(const tensor *t) { return t->dims[0] * t->dims[1] * t->dims[2] * t->dims[3]; }
+
+static void compute_pointwise(const pointwise *p)
+{
+    for (int64_t i = 0; i < elements(&p->y); i++) {
+        int64_t at[4], b[4];
+        place(p->y.dims, i, at);
+        const float x = load(&p->x, at);
+        if (p->mode == CUDNN_POINTWISE_RELU_FWD) {
+            store(&p->y, at, x > 0 ? x : 0);
+            continue;
+        }
+        assert(p->mode == CUDNN_POINTWISE_MUL || p->mode == CUDNN_POINTWISE_ADD);
+        for (int k = 0; k < 4; k++) b[k] = p->b.dims[k] == 1 ? 0 : at[k];
+        store(&p->y, at, p->mode == CUDNN_POINTWISE_MUL ? x * load(&p->b, b) : x + load(&p->b, b));
+    }
+}
+
+static void compute_statistics(const statistics *s)
+{
+    for (int64_t c = 0; c < s->sum.dims[1]; c++) {
+        store(&s->sum, (int64_t[4]){0, c, 0, 0}, 0);
+        store(&s->squares, (int64_t[4]){0, c, 0, 0}, 0);
+    }
+    for (int64_t i = 0; i < elements(&s->x); i++) {
+        int64_t at[4];
+        place(s->x.dims, i, at);
+        const int64_t c[4] = {0, at[1], 0, 0};
+        const float v = load(&s->x, at);
+        store(&s->sum, c, load(&s->sum, c) + v);
+        store(&s->squares, c, load(&s->squares, c) + v * v);
+    }
+}
+
 static void compute(const convolution *c)
 {
     const tensor *out = c->kind == 0 ? &c->y : c->kind == 1 ? &c->x : &c->w;
-    const int64_t *d = out->dims;
-    for (int64_t i = 0; i < d[0] * d[1] * d[2] * d[3]; i++)
-        store(out, (int64_t[4]){i / (d[3] * d[2] * d[1]), i / (d[3] * d[2]) % d[1], i / d[3] % d[2], i % d[3]}, 0.0f);
+    for (int64_t i = 0; i < elements(out); i++) {
+        int64_t at[4];
+        place(out->dims, i, at);
+        store(out, at, 0.0f);
+    }
     each_term(c, add_term);
 }
 
@@ -297,7 +409,7 @@ cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t d, cudnnBackendA
                        const void *);
     real("cudnnBackendSetAttribute", &f);
     if (fails()) return CUDNN_STATUS_BAD_PARAM;
-    if (type != CUDNN_TYPE_CHAR) remember(d, name, (size_t)n * size_of(type), values);
+    if (type != CUDNN_TYPE_CHAR) remember(d, name, n, (size_t)n * size_of(type), values);
     if (name == CUDNN_ATTR_OPERATIONGRAPH_HANDLE || name == CUDNN_ATTR_EXECUTION_PLAN_HANDLE) {
         cudnnHandle_t handle;
         memcpy(&handle, values, sizeof handle);
@@ -332,35 +444,58 @@ cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t d, cudnnBackendA
     return fails() ? CUDNN_STATUS_BAD_PARAM : f(d, name, type, room, n, values);
 }
 
-static void give(tensor *t, const int64_t uids[3], void *const pointers[3])
+/* What lies in memory during one run: the variant pack's, and what is only between operations. */
+typedef struct memory {
+    const attribute *uids, *pointers;
+    void *inner[2 * MOST_OPERATIONS];
+    int64_t inner_uids[2 * MOST_OPERATIONS];
+    int n;
+} memory;
+
+static void give(memory *m, tensor *t)
 {
-    for (int i = 0; i < 3; i++)
-        if (uids[i] == t->uid) t->data = pointers[i];
+    if (t->uid == 0) return; /* an operand that the operation has not */
+    for (int64_t i = 0; i < m->uids->n && !t->inner; i++)
+        if (m->uids->values[i] == t->uid) memcpy(&t->data, &m->pointers->values[i], sizeof t->data);
+    for (int i = 0; i < m->n && t->inner; i++)
+        if (m->inner_uids[i] == t->uid) t->data = m->inner[i];
+    if (t->inner && !t->data) {
+        t->data = m->inner[m->n] = aligned_alloc(16, ((size_t)elements(t) * sizeof(float) + 15) / 16 * 16);
+        m->inner_uids[m->n++] = t->uid;
+    }
     assert(t->data && (uintptr_t)t->data % 16 == 0);
+}
+
+static void run_operation(memory *m, operation *o)
+{
+    tensor *const all[] = {&o->c.x, &o->c.w, &o->c.y, &o->p.x, &o->p.b, &o->p.y, &o->s.x, &o->s.sum, &o->s.squares};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) give(m, all[i]);
+    if (o->kind == CONVOLUTION) compute(&o->c);
+    if (o->kind == POINTWISE) compute_pointwise(&o->p);
+    if (o->kind == STATISTICS) compute_statistics(&o->s);
 }
 
 cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t plan, cudnnBackendDescriptor_t pack)
 {
-    int64_t uids[3], workspace = -1, n = 0;
-    void *pointers[3], *scratch;
+    int64_t workspace = -1, n = 0;
+    void *scratch;
     assert(handle == (cudnnHandle_t)(void *)&cudnn_object && stream_is_set);
     if (fails()) return CUDNN_STATUS_EXECUTION_FAILED;
     cudnnStatus_t s =
         cudnnBackendGetAttribute(plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &n, &workspace);
     if (s != CUDNN_STATUS_SUCCESS) return s;
     assert(n == 1 && workspace >= 0);
-    memcpy(uids, recall(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS), sizeof uids);
-    memcpy(pointers, recall(pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS), sizeof pointers);
+    memory m = {.uids = recall_attribute(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS),
+                .pointers = recall_attribute(pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS)};
+    assert(m.uids->n == m.pointers->n);
     memcpy(&scratch, recall(pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE), sizeof scratch);
     assert(workspace > 0 ? scratch != NULL : scratch == NULL);
     if (workspace > 0) memset(scratch, 0xff, (size_t)workspace);
     int i = 0;
     while (meanings[i].plan != plan) assert(++i < n_meanings);
-    convolution c = meanings[i].c;
-    give(&c.x, uids, pointers);
-    give(&c.w, uids, pointers);
-    give(&c.y, uids, pointers);
-    compute(&c);
+    meaning copy = meanings[i].m;
+    for (int64_t k = 0; k < copy.n; k++) run_operation(&m, &copy.ops[k]);
+    for (int k = 0; k < m.n; k++) free(m.inner[k]);
     fake.executed++;
     return CUDNN_STATUS_SUCCESS;
 }

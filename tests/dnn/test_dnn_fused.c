@@ -1,8 +1,8 @@
 /* The real cuDNN without a device: every graph with which bench_fused measures itself against separate ops must have a
- * plan on sm_80, sm_90 and sm_120, or be answered with QV_ERR_UNSUPPORTED. Graphs come from the lowered networks of both
- * presets. Their engines are compiled at run time, for which cuDNN wants a driver; one that does nothing serves
- * (fake_driver.sh). Prints a line a graph and a count for each pattern. Whether a plan computes the right thing, only a GPU
- * shows: bench_fused compares. */
+ * plan on sm_80, sm_90 and sm_120, or be answered with QV_ERR_UNSUPPORTED. Graphs come from the lowered networks of
+ * both presets. Their engines are compiled at run time, for which cuDNN wants a driver; one that does nothing serves
+ * (fake_driver.sh). Prints a line a graph and a count for each pattern. Whether a plan computes the right thing, only a
+ * GPU shows: bench_fused compares. */
 #include "bench/fused_graph.h"
 #include "devices.h"
 #include "support/support.h"
@@ -111,8 +111,8 @@ static void strict_fp32_is_not_supported(void **state)
     qv_ctx_free(ctx);
 }
 
-/* The weights' gradient reads what a batch norm makes of x. Where no engine takes that batch norm in, it must be applied
- * again, which bench_fused counts; this says whether that is so still. */
+/* The weights' gradient reads what a batch norm makes of x. Where no engine takes that batch norm in, it must be
+ * applied again, which bench_fused counts; this says whether that is so still. */
 static void the_weight_gradient_is_asked_for_too(void **state)
 {
     qv_ctx *ctx = qv_ctx_new();

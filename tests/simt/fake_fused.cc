@@ -55,7 +55,8 @@ Memory memory(const char *name, const void *p, size_t n, bool narrow)
 /* x as the convolution reads it. */
 std::vector<double> applied(const fused_key &k, const void *const *t)
 {
-    const size_t channels = static_cast<size_t>(k.conv.cin), n = static_cast<size_t>(k.conv.n) * k.conv.h * k.conv.w * channels;
+    const size_t channels = static_cast<size_t>(k.conv.cin),
+                 n = static_cast<size_t>(k.conv.n) * k.conv.h * k.conv.w * channels;
     const bool narrow = k.conv.precision == QV_PRECISION_BF16;
     const Memory x = memory("x", t[FUSED_X], n, narrow);
     std::vector<double> v(n);
@@ -94,8 +95,7 @@ void compute(const fused_key &key, const void *const *t)
     const size_t pitch = key.pitch ? key.pitch : k.cout, channels = static_cast<size_t>(k.cout);
     const std::vector<double> x = applied(key, t);
     const Memory w = memory("w", t[FUSED_W], channels * k.kernel * k.kernel * (k.cin / k.groups), narrow);
-    const Memory y =
-        memory("y", t[FUSED_Y], (static_cast<size_t>(k.n) * p_end * q_end - 1) * pitch + channels, narrow);
+    const Memory y = memory("y", t[FUSED_Y], (static_cast<size_t>(k.n) * p_end * q_end - 1) * pitch + channels, narrow);
     std::vector<double> sum(channels), squares(channels);
     for (int n = 0; n < k.n; n++)
         for (int p = 0; p < p_end; p++)
@@ -147,8 +147,8 @@ size_t fused_workspace(const fused_plan *) { return 0; }
 
 const char *fused_describe(const fused_plan *) { return "plain loops"; }
 
-qv_status fused_run(qv_ctx *ctx, fused_dnn *, const fused_plan *p, void *stream, const void *const tensors[FUSED_TENSORS],
-                    void *)
+qv_status fused_run(qv_ctx *ctx, fused_dnn *, const fused_plan *p, void *stream,
+                    const void *const tensors[FUSED_TENSORS], void *)
 {
     const simt::Hold hold;
     const fused_key key = p->key;

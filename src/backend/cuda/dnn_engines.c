@@ -127,7 +127,8 @@ static cudnnBackendDescriptor_t ask_heuristics(search *s, cudnnBackendHeurMode_t
     qv_desc_set(&s->m, d, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &s->query->graph);
     qv_desc_set(&s->m, d, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode);
     if (s->query->target->device)
-        qv_desc_set(&s->m, d, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &s->query->target->device);
+        qv_desc_set(&s->m, d, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
+                    &s->query->target->device);
     qv_desc_finalize(&s->m, d);
     return d;
 }

@@ -108,8 +108,7 @@ cudnnBackendDescriptor_t qv_dnn_make_graph(qv_desc_maker *m, const qv_dnn_target
                                            const cudnnBackendDescriptor_t *operations, int n)
 {
     cudnnBackendDescriptor_t d = qv_desc_new(m, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
-    if (target->handle)
-        qv_desc_set(m, d, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &target->handle);
+    if (target->handle) qv_desc_set(m, d, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &target->handle);
     qv_desc_set(m, d, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, n, operations);
     qv_desc_finalize(m, d);
     return d;
