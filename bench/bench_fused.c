@@ -73,17 +73,21 @@ static void print_line(const bench *b, const fused_line *l, const char *preset, 
     fflush(stdout);
 }
 
-static void print_unsupported(const bench *b, const fused_line *l, const char *preset)
+/* A line without times: not supported, or a failure. */
+static void print_without(const bench *b, const fused_line *l, const char *preset, bool failed)
 {
     char shape[64];
     shape_text(l->c, shape);
     if (b->table)
-        printf("%-9s %-16s %-26s %5d  not supported\n", preset, fused_parts_name(l->key.parts), shape, l->c->count);
+        printf("%-9s %-16s %-26s %5d  %s\n", preset, fused_parts_name(l->key.parts), shape, l->c->count,
+               failed ? "FAILED" : "not supported");
     else
         printf("{\"bench\": \"fused\", \"preset\": \"%s\", \"pattern\": \"%s\", \"shape\": \"%s\", \"batch\": %d, "
-               "\"precision\": \"%s\", \"count\": %d, \"supported\": false}\n",
-               preset, fused_parts_name(l->key.parts), shape, b->batch, qv_precision_name(b->f.precision), l->c->count);
+               "\"precision\": \"%s\", \"count\": %d, \"%s\": %s}\n",
+               preset, fused_parts_name(l->key.parts), shape, b->batch, qv_precision_name(b->f.precision), l->c->count,
+               failed ? "failed" : "supported", failed ? "true" : "false");
     fflush(stdout);
+    fprintf(stderr, "bench_fused: %s\n", qv_ctx_message(b->f.ctx));
 }
 
 static void add_times(sums *s, const fused_times *t, int count)
@@ -94,24 +98,22 @@ static void add_times(sums *s, const fused_times *t, int count)
     if (saved > 0) s->saved += count * saved;
 }
 
-static qv_status run_line(bench *b, fused_line *l, const char *preset, sums *s)
+/* One that fails does not stop the others. */
+static void run_line(bench *b, fused_line *l, const char *preset, sums *s)
 {
-    qv_status status = fused_line_plan(l);
     fused_times t = {0};
-    if (status == QV_ERR_UNSUPPORTED) {
-        print_unsupported(b, l, preset);
-        fprintf(stderr, "bench_fused: %s\n", qv_ctx_message(b->f.ctx));
+    qv_status status = fused_line_plan(l);
+    if (status == QV_OK) status = fused_line_time(l, &t);
+    if (status == QV_OK) {
+        print_line(b, l, preset, &t);
+        add_times(s, &t, l->c->count);
+        b->wrong += !(t.off <= OFF);
+    } else {
+        print_without(b, l, preset, status != QV_ERR_UNSUPPORTED);
         s->unsupported += l->c->count;
-        return QV_OK;
+        b->wrong += status != QV_ERR_UNSUPPORTED;
     }
-    QV_TRY(status);
-    QV_TRY(fused_line_time(l, &t));
-    print_line(b, l, preset, &t);
-    add_times(s, &t, l->c->count);
-    b->wrong += !(t.off <= OFF);
-done:
     fused_line_free(l);
-    return status;
 }
 
 static void print_sums(const bench *b, const char *preset, int parts, const sums *s)
@@ -140,7 +142,7 @@ static qv_status run_preset(bench *b, const char *preset)
     for (int i = 0; i < n; i++)
         for (int parts = FUSED_STATS; parts <= FUSED_BOTH; parts++) {
             fused_line l;
-            if (fused_line_init(&l, &b->f, &cases[i], parts)) QV_TRY(run_line(b, &l, preset, &all[parts]));
+            if (fused_line_init(&l, &b->f, &cases[i], parts)) run_line(b, &l, preset, &all[parts]);
         }
     for (int parts = FUSED_STATS; parts <= FUSED_BOTH; parts++) print_sums(b, preset, parts, &all[parts]);
 done:
@@ -178,6 +180,7 @@ static bool parse(bench *b, int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : "";
+        char *end = "";
         if (strcmp(argv[i], "--table") == 0)
             b->table = true;
         else if (strcmp(argv[i], "--autotune") == 0)
@@ -191,9 +194,10 @@ static bool parse(bench *b, int argc, char **argv)
         else if (strcmp(argv[i], "--rounds") == 0)
             b->f.rounds = qv_bench_number("rounds", value, 1), i++;
         else if (strcmp(argv[i], "--seconds") == 0 && i + 1 < argc)
-            b->f.seconds = atof(value), i++;
+            b->f.seconds = strtod(value, &end), i++;
         else
             return false;
+        if (*end) return false;
     }
     return b->f.rounds <= FUSED_MOST_ROUNDS && b->f.seconds >= 0 && b->f.seconds <= 60;
 }

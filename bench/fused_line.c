@@ -116,7 +116,7 @@ static int launch(const void *user, cudaStream_t stream)
 
 static double time_graph(const fused_bench *b, const char *name, const cudaGraphExec_t *graph, double seconds)
 {
-    static float ms[GPU_TIME_MOST];
+    float ms[GPU_TIME_MOST];
     const gpu_work w = {name, launch, graph};
     const int runs = gpu_time_runs(&b->t, &w, seconds, ms);
     return (double)ms[runs / 2];
