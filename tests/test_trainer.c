@@ -573,11 +573,12 @@ static void no_normalization_and_one_that_is_given(void **state)
     close_bench(&b);
 }
 
-/* Row `at` of the table makes speaker a's frames the mean and deviation that lie `share` of the way to b's. */
-static void assert_voice(const bench *b, int at, const bool *a, const bool *other, double share)
+/* Row `at` of the table gives speaker a's frames the mean and deviation that lie `share` of the way to the other's, then
+ * normalizes as row `by` does. */
+static void assert_voice(const bench *b, int at, int by, const bool *a, const bool *other, double share)
 {
     for (int j = 0; j < shape.mels; j++) {
-        const float *norm = b->data->norm, *row = norm + at * 2 * shape.mels;
+        const float *norm = b->data->norm + by * 2 * shape.mels, *row = b->data->norm + at * 2 * shape.mels;
         double mean, to, deviation, to_deviation;
         band_moments(b, j, a, &mean, &deviation);
         band_moments(b, j, other, &to, &to_deviation);
@@ -590,10 +591,22 @@ static void assert_voice(const bench *b, int at, const bool *a, const bool *othe
     }
 }
 
+enum { TRAINING = 3, EACH = 128 };
+
+/* From row `first` on; speaker a is normalized by row a * each_own. */
+static void assert_voices(const bench *b, bool of[TRAINING][1000], int first, int each_own)
+{
+    assert_int_equal(b->data->voices, EACH);
+    assert_int_equal(b->data->rows, first + TRAINING * EACH);
+    for (int a = 0; a < TRAINING; a++)
+        for (int k = 0; k < EACH; k++)
+            assert_voice(b, first + a * EACH + k, a * each_own, of[a], of[(a + 1 + k) % TRAINING],
+                         fmod((k + 1) * 0.6180339887498949, 1));
+}
+
 static void voices_stand_between_those_of_training(void **state)
 {
     (void)state;
-    enum { TRAINING = 3, EACH = 128 };
     bench b;
     bool of[TRAINING][1000] = {{false}}, training[1000] = {false};
     float plain[2 * 16];
@@ -604,18 +617,20 @@ static void voices_stand_between_those_of_training(void **state)
     b.settings.voices = 1;
     open_data(&b, training);
     assert_int_equal(b.data->norms, 1);
-    assert_int_equal(b.data->voices, EACH);
-    assert_int_equal(b.data->rows, 1 + TRAINING * EACH);
     assert_memory_equal(b.data->norm, plain, sizeof plain);
     for (int i = 0; i < 18; i++) {
         assert_int_equal(b.data->utterances[i].norm, 0);
         assert_int_equal(b.data->utterances[i].voices, 1 + i / 6 * EACH);
     }
-    for (int a = 0; a < TRAINING; a++)
-        for (int k = 0; k < EACH; k++)
-            assert_voice(&b, 1 + a * EACH + k, of[a], of[(a + 1 + k) % TRAINING], fmod((k + 1) * 0.6180339887498949, 1));
+    assert_voices(&b, of, 1, 0);
     qv_dataset_free(b.data);
     b.settings.normalize = QV_NORM_SPEAKER;
+    open_data(&b, training);
+    assert_int_equal(b.data->norms, shape.speakers);
+    for (int i = 0; i < 18; i++) assert_int_equal(b.data->utterances[i].norm, i / 6);
+    assert_voices(&b, of, shape.speakers, 1);
+    qv_dataset_free(b.data);
+    b.settings.normalize = QV_NORM_UTTERANCE;
     open_data(&b, training);
     assert_int_equal(b.data->voices, 0);
     close_bench(&b);

@@ -239,7 +239,7 @@ qv_status qv_dataset_new_training(qv_ctx *ctx, qv_dataset **out, const qv_manife
 {
     qv_normalization how = (qv_normalization)s->normalize;
     qv_status status = qv_dataset_new(ctx, out, m, f, how, in_training, NULL);
-    if (status != QV_OK || s->voices == 0 || how == QV_NORM_SPEAKER || how == QV_NORM_UTTERANCE) return status;
+    if (status != QV_OK || s->voices == 0 || how == QV_NORM_UTTERANCE) return status;
     status = add_voices(ctx, *out, in_training, s->voices);
     if (status != QV_OK) {
         qv_dataset_free(*out);

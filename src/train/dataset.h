@@ -11,7 +11,8 @@ typedef struct qv_dataset {
     qv_utterance *utterances; /* [n]: as the manifest's items; skipped ones have 0 frames */
     size_t n;
     float *norm; /* [rows][2][mels]: mean, 1 / deviation of each band; of several corpora a row each, then that of
-                    all together, which also stands for a corpus that does not train; then the other voices */
+                    all together, which also stands for a corpus that does not train; of speakers and utterances a row
+                    each; then the other voices */
     int norms;
     int rows;   /* of norm, with the voices */
     int voices; /* of a recording in training, from its utterance's `voices` on; 0: its own alone */

@@ -107,7 +107,7 @@ static const setting table[] = {
     {"augment.warp", REAL, AT(warp), "0", 0, 0.9, {0}, false, "mel bands move up or down by up to so much of their number"},
     {"augment.gain", REAL, AT(gain), "0", 0, 60, {0}, false, "dB, louder or softer by up to so much"},
     {"augment.voices", REAL, AT(voices), "0", 0, 1, {0}, false,
-     "training patches sound up to so much as another training speaker; no effect where speakers or utterances are normalized"},
+     "training patches sound up to so much as another training speaker, after their own speaker's normalization too; no effect where utterances are normalized"},
     {"augment.time_masks", INT, AT(time_masks), "0", 0, QV_MASKS, {0}, false, "so many stretches of time are blanked"},
     {"augment.time_width", REAL, AT(time_width), "0.2", 0, 60, {0}, false, "seconds, each of them at most"},
     {"augment.mel_masks", INT, AT(mel_masks), "0", 0, QV_MASKS, {0}, false, "so many runs of mel bands are blanked"},
