@@ -159,7 +159,7 @@ if command -v nvidia-smi >/dev/null; then
     esac
 fi
 if [ -z "$gpu" ]; then
-    line=$(sed -n 's/^  0: //p' "$out/doctor.log" | head -n 1)
+    line=$(sed -n 's/^  0  *//p' "$out/doctor.log" | head -n 1)
     gpu=${line%%, compute*}
     case $line in *", compute capability "*)
         capability=$(echo "$line" | sed 's/.*compute capability \([0-9.]*\).*/\1/')
@@ -170,7 +170,7 @@ fi
 torch=$([ -n "$python" ] && "$python" -c 'import importlib.metadata as m; print(m.version("torch"))' 2>/dev/null)
 toolkit=$(nvcc --version 2>/dev/null | sed -n 's/.*release \([0-9.]*\).*/\1/p')
 why_no_gpu="no device"
-[ -z "$gpu" ] && why_no_gpu="no device: $(sed -n 's/^  none can be used: //p' "$out/doctor.log" | head -n 1)"
+[ -z "$gpu" ] && why_no_gpu="no device: $(sed -n 's/^  none can be used  *//p' "$out/doctor.log" | head -n 1)"
 
 # --- parts ---
 
