@@ -6,9 +6,9 @@
  * outside; operands one element off, which bars 16-byte accesses. Then shapes round the edges of the kernels' own
  * geometry, and calls that must be refused.
  *
- * test_kernels [--small] [--op NAME]: only cases of up to SMALL elements; only this op. Under the emulation all
- * orders of threads but the first (SIMT_SEED 0, or unset) see the small cases between guard bands alone: they take
- * every path. */
+ * test_kernels [--small]: only cases of up to SMALL elements. QV_OPS: names of ops, between commas; only these. Under
+ * the emulation all orders of threads but the first (SIMT_SEED 0, or unset) see the small cases between guard bands
+ * alone: they take every path. */
 #include <cuda_runtime_api.h>
 #include <math.h>
 
@@ -35,13 +35,12 @@ enum { SMALL = 8192 };
 
 static struct {
     size_t limit;
-    const char *op;
     bool first_order;
 } choice;
 
 static bool chosen(qv_op_kind kind)
 {
-    return kernels[kind] && (!choice.op || !strcmp(choice.op, qv_op_info_of(kind).name));
+    return kernels[kind] && qv_test_wants_op(qv_op_info_of(kind).name);
 }
 
 /* --- memory --- */
@@ -588,6 +587,65 @@ static void wrong_shapes_are_refused(void **state)
     device_free(d);
 }
 
+/* One thing after the other that a convolution of 3x3, 4 channels to 8, must not have. */
+static void wrong_convolutions_are_refused(void **state)
+{
+    (void)state;
+    enum { X, W, Y };
+    const struct {
+        qv_conv_attr a;
+        int operand;
+        qv_tensor instead;
+    } wrong[] = {
+        {{0, 1, 1, 1}, W, {.n = 8, .c = 4}}, /* no kernel */
+        {{3, 0, 1, 1}, X, {.n = 2, .h = 4, .w = 4, .c = 4}},
+        {{3, 1, -1, 1}, X, {.n = 2, .h = 8, .w = 8, .c = 4}},
+        {{3, 1, 1, 0}, X, {.n = 2, .h = 4, .w = 4, .c = 4}},
+        {{3, 1, 1, 1}, X, {.n = 0, .h = 4, .w = 4, .c = 4}}, /* nothing of it, or of another number */
+        {{3, 1, 1, 1}, X, {.n = 1, .h = 4, .w = 4, .c = 4}},
+        {{3, 1, 1, 1}, Y, {.n = 2, .h = 4, .w = 0, .c = 8}},
+        {{3, 1, 1, 1}, Y, {.n = 3, .h = 4, .w = 4, .c = 8}},
+        {{3, 1, 1, 2}, X, {.n = 2, .h = 4, .w = 4, .c = 9}}, /* channels that groups do not divide; w has 4 a group */
+        {{3, 1, 1, 3}, X, {.n = 2, .h = 4, .w = 4, .c = 12}},
+        {{3, 1, 1, 1}, W, {.n = 7, .h = 3, .w = 3, .c = 4}}, /* weights of another shape */
+        {{3, 1, 1, 1}, W, {.n = 8, .h = 1, .w = 3, .c = 4}},
+        {{3, 1, 1, 1}, W, {.n = 8, .h = 3, .w = 1, .c = 4}},
+        {{3, 1, 1, 1}, W, {.n = 8, .h = 3, .w = 3, .c = 2}},
+        {{3, 1, 1, 1}, Y, {.n = 2, .h = 5, .w = 4, .c = 8}}, /* windows beyond the padding */
+        {{3, 1, 1, 1}, Y, {.n = 2, .h = 4, .w = 5, .c = 8}},
+        {{3, 2, 1, 1}, Y, {.n = 2, .h = 3, .w = 2, .c = 8}},
+        {{3, 1, 1, 1}, Y, {.n = 2, .h = 4, .w = 4, .c = 8, .dtype = QV_BF16}}, /* types that do not go together */
+        {{3, 1, 1, 1}, W, {.n = 8, .h = 3, .w = 3, .c = 4, .dtype = QV_BF16}},
+    };
+    const qv_tensor good[] = {shape(2, 4, 4, 4), shape(8, 3, 3, 4), shape(2, 4, 4, 8)};
+    float *d = device_alloc(1 << 16), *to = device_alloc(1 << 16);
+    check(cudaMemset(d, 0, 1 << 16));
+    for (int kind = QV_OP_CONV; kind <= QV_OP_CONV_GRAD_W; kind++) {
+        for (size_t i = 0; i <= sizeof wrong / sizeof *wrong; i++) {
+            bool right = i == sizeof wrong / sizeof *wrong;
+            qv_tensor t[3] = {good[X], good[W], good[Y]};
+            if (!right) t[wrong[i].operand] = wrong[i].instead;
+            /* the operands of the op, by what they are to the convolution */
+            const int order[][3] = {{X, W, Y}, {Y, W, X}, {X, Y, W}};
+            const int *o = order[kind - QV_OP_CONV];
+            qv_tensor in[QV_MAX_IN] = {t[o[0]], t[o[1]]}, out[QV_MAX_OUT] = {t[o[2]]};
+            in[0].data = in[1].data = d;
+            out[0].data = to;
+            qv_op op = {.kind = (int32_t)kind, .a.conv = right ? (qv_conv_attr){3, 1, 1, 1} : wrong[i].a};
+            qv_call call = {.op = &op, .in = in, .out = out};
+            size_t need = 0;
+            int error = kernels[kind](&call, &need);
+            call.scratch = device_alloc(need);
+            if (!error) error = kernels[kind](&call, NULL);
+            check(cudaDeviceSynchronize());
+            device_free(call.scratch);
+            if (error != (right ? 0 : QV_REFUSED)) fail_msg("%s, case %zu: %d", qv_op_info_of((qv_op_kind)kind).name, i, error);
+        }
+    }
+    device_free(d);
+    device_free(to);
+}
+
 /* An op whose operands are all 2x2x2x4 (`first` 8 channels wide where it takes two branches), with operand i as bf16.
  */
 static int answer_with(qv_op_kind kind, int wide_in, int wide_out, int in_bf16, int out_bf16)
@@ -649,10 +707,8 @@ int main(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--small")) {
             choice.limit = SMALL;
-        } else if (!strcmp(argv[i], "--op") && i + 1 < argc) {
-            choice.op = argv[++i];
         } else {
-            fprintf(stderr, "usage: %s [--small] [--op NAME]\n", argv[0]);
+            fprintf(stderr, "usage: %s [--small]\n", argv[0]);
             return 2;
         }
     }
@@ -669,6 +725,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(gradients_at_the_edges),
         cmocka_unit_test(passes_at_the_edges),
         cmocka_unit_test(wrong_shapes_are_refused),
+        cmocka_unit_test(wrong_convolutions_are_refused),
         cmocka_unit_test(weightless_labels_leave_no_gradient),
         cmocka_unit_test(unknown_class_counts_as_no_label),
         cmocka_unit_test(mixed_operands_are_refused),

@@ -19,7 +19,8 @@ export SOURCE_DATE_EPOCH=1700000000
 launcher=
 command -v ccache >/dev/null && launcher=-DCMAKE_C_COMPILER_LAUNCHER=ccache
 for n in 1 2; do
-    # The same path both times, as a rebuild has it.
+    # The same path both times, as a rebuild has it; the second time the compiler is asked, not a cache.
+    [ $n -eq 1 ] || export CCACHE_RECACHE=1
     rm -rf "$build"
     cmake -S "$root" -B "$build" -G Ninja -DCMAKE_INSTALL_PREFIX=/usr -DQV_CUDA=OFF -DQV_TESTS=OFF -DQV_BENCH=OFF \
         $launcher >"$T/log"
@@ -29,7 +30,8 @@ for n in 1 2; do
     cp "$build"/*.deb "$T/$n"
 done
 package=$(basename "$T"/1/*.deb)
-cmp "$T/1/$package" "$T/2/$package" && echo "$package: the same bytes when built twice"
+cmp "$T/1/$package" "$T/2/$package"
+echo "$package: the same bytes when built twice"
 
 chroot_dir=$T/root
 debootstrap --variant=minbase bookworm "$chroot_dir" ${QV_MIRROR:-} >"$T/log" 2>&1 || { tail -n 5 "$T/log"; skip "debootstrap failed"; }
@@ -42,11 +44,13 @@ list() { (cd "$chroot_dir" && find . -path ./proc -prune -o -path ./tmp -prune -
 inside apt-get update -q >"$T/log" 2>&1 || { tail -n 5 "$T/log"; exit 1; }
 inside apt-get install -q -y "/tmp/$package" >"$T/log" 2>&1 || { tail -n 20 "$T/log"; exit 1; }
 echo "installed: $(list | wc -l) paths; $(inside quaver --version)"
+inside dpkg -L quaver >"$T/files"
 inside useradd -m guest
 inside su guest -c "cd && quaver corpus synth corpus && quaver train --config /usr/share/quaver/configs/demo.ini \
     --manifest corpus/manifest.csv --out run --epochs $epochs" >"$T/log" 2>&1 || { tail -n 20 "$T/log"; exit 1; }
-[ -s "$chroot_dir/home/guest/run/report.html" ] && echo "the demo's report was written by a user who is not root"
+[ -s "$chroot_dir/home/guest/run/report.html" ] || { echo "the demo wrote no report"; exit 1; }
+echo "the demo's report was written by a user who is not root"
 inside apt-get purge -q -y quaver >"$T/log" 2>&1 || { tail -n 20 "$T/log"; exit 1; }
-left=$(list)
+left=$(list; while read -r file; do [ -d "$chroot_dir$file" ] || [ ! -e "$chroot_dir$file" ] || echo "$file"; done <"$T/files")
 [ -z "$left" ] || { echo "left behind:"; echo "$left"; exit 1; }
 echo "removed: nothing is left"

@@ -10,7 +10,10 @@ kind=${1:-}
 [ $# -eq 0 ] || shift
 common="-O1 -g -fno-omit-frame-pointer"
 case $kind in
-address) flags="$common -fsanitize=address,undefined -fno-sanitize-recover=undefined" options= ;;
+address)
+    flags="$common -fsanitize=address,undefined -fno-sanitize-recover=undefined" options=
+    [ $# -gt 0 ] || set -- -LE nvcc # which only compiles
+    ;;
 thread)
     flags="$common -fsanitize=thread" options=-DQV_ONEDNN=OFF
     [ $# -gt 0 ] || set -- -R '^(test_base|test_features|test_ops|test_net|test_trainer|test_checkpoint|test_run|test_study|test_properties|cuda_test_threads_plain)$'

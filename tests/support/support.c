@@ -12,6 +12,15 @@ uint64_t qv_test_seed(void)
     return s ? strtoull(s, NULL, 10) : 1;
 }
 
+bool qv_test_wants_op(const char *name)
+{
+    const char *names = getenv("QV_OPS");
+    size_t n = strlen(name);
+    for (const char *at = names; at && (at = strstr(at, name)); at++)
+        if ((at == names || at[-1] == ',') && (at[n] == ',' || at[n] == '\0')) return true;
+    return !names;
+}
+
 uint64_t qv_test_next(uint64_t *state) { return qv_random_next(state); }
 
 double qv_test_uniform(uint64_t *state, double low, double high) { return qv_random_uniform(state, low, high); }

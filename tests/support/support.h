@@ -4,6 +4,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -18,6 +19,9 @@
 /* Seed of all random data of the run: QV_SEED of the environment, else 1. Printed by
  * qv_test_main with the line that runs the same again. */
 uint64_t qv_test_seed(void);
+
+/* Whether an op of that name is to be looked at: QV_OPS of the environment, names between commas; not set: all. */
+bool qv_test_wants_op(const char *name);
 
 /* Next of a fixed sequence (base/random.h), and numbers from it. */
 uint64_t qv_test_next(uint64_t *state);
