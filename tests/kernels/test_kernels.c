@@ -4,7 +4,7 @@
  * The cases of op_check, with activations in float and in bf16, three times: operands between guard bands; operands
  * in allocations of exactly their size, where an address sanitizer looks on (or may, on a GPU) that sees a read
  * outside; operands one element off, which bars 16-byte accesses. Then shapes round the edges of the kernels' own
- * geometry, and calls that must be refused.
+ * geometry. Calls that must be refused are in test_refusals.c.
  *
  * test_kernels [--small]: only cases of up to SMALL elements. QV_OPS: names of ops, between commas; only these. Under
  * the emulation all orders of threads but the first (SIMT_SEED 0, or unset) see the small cases between guard bands
@@ -540,165 +540,6 @@ static void unknown_class_counts_as_no_label(void **state)
     assert_memory_equal(&none, &beyond, sizeof none);
 }
 
-/* --- refusals --- */
-
-static int answer(qv_op_kind kind, const qv_tensor *in, const qv_tensor *out, qv_op op)
-{
-    op.kind = (int32_t)kind;
-    qv_call call = {.op = &op, .in = in, .out = out};
-    size_t need;
-    int error = kernels[kind](&call, &need);
-    return error ? error : kernels[kind](&call, NULL);
-}
-
-/* What does not belong together is refused before anything is launched. */
-static void wrong_shapes_are_refused(void **state)
-{
-    (void)state;
-    float *d = device_alloc(4096);
-    qv_tensor in[QV_MAX_IN], out[QV_MAX_OUT];
-    qv_op bn = {.a.bn = {.eps = 1e-5f, .repeat = 1, .count = 8}};
-    for (int i = 0; i < QV_MAX_IN; i++) in[i] = (qv_tensor){d, 2, 2, 2, 4, QV_REAL};
-    for (int i = 0; i < QV_MAX_OUT; i++) out[i] = (qv_tensor){d, 2, 2, 2, 4, QV_REAL};
-    assert_int_equal(answer(QV_OP_SHAKE_ADD, in, out, (qv_op){0}), QV_REFUSED);
-    assert_int_equal(answer(QV_OP_SHAKE_GRAD, in, out, (qv_op){0}), QV_REFUSED);
-    assert_int_equal(answer(QV_OP_BN_SHAKE_ADD, in, out, bn), QV_REFUSED);
-    assert_int_equal(answer(QV_OP_BN_GRAD_SUMS, in, out, bn), QV_REFUSED);
-    assert_int_equal(answer(QV_OP_BN_GRAD_APPLY, in, out, bn), QV_REFUSED);
-    bn.a.bn.repeat = 2;
-    assert_int_equal(answer(QV_OP_BN_APPLY, in, out, bn), QV_REFUSED);
-    bn.a.bn.count = 1;
-    assert_int_equal(answer(QV_OP_BN_FINALIZE, in, out, bn), QV_REFUSED);
-    assert_int_equal(answer(QV_OP_LOSS, in, out, (qv_op){0}), QV_REFUSED);
-    assert_int_equal(answer(QV_OP_GATHER, in, out, (qv_op){0}), QV_REFUSED);
-    assert_int_equal(answer(QV_OP_SHIFT, in, out, (qv_op){0}), QV_REFUSED);
-    assert_int_equal(answer(QV_OP_SHIFT_GRAD, in, out, (qv_op){0}), QV_REFUSED);
-    out[0].c = 8;
-    assert_int_equal(answer(QV_OP_SCALE, in, out, (qv_op){0}), QV_REFUSED);
-    out[0].c = 4;
-    assert_int_equal(answer(QV_OP_SHAKE_COEF, in, out, (qv_op){.a.shake.affine = (1 << 22) + 1}), QV_REFUSED);
-    out[0].c = 257;
-    assert_int_equal(answer(QV_OP_SHAKE_COEF, in, out, (qv_op){0}), QV_REFUSED);
-    in[0].n = out[0].n = 0;
-    assert_int_equal(answer(QV_OP_RELU, in, out, (qv_op){0}), QV_REFUSED);
-    assert_int_equal(answer(QV_OP_BN_STATS, in, out, bn), QV_REFUSED);
-    assert_int_equal(answer(QV_OP_POOL, in, out, (qv_op){0}), QV_REFUSED);
-    assert_int_equal(cudaDeviceSynchronize(), cudaSuccess);
-    device_free(d);
-}
-
-/* One thing after the other that a convolution of 3x3, 4 channels to 8, must not have. */
-static void wrong_convolutions_are_refused(void **state)
-{
-    (void)state;
-    enum { X, W, Y };
-    const struct {
-        qv_conv_attr a;
-        int operand;
-        qv_tensor instead;
-    } wrong[] = {
-        {{0, 1, 1, 1}, W, {.n = 8, .c = 4}}, /* no kernel */
-        {{3, 0, 1, 1}, X, {.n = 2, .h = 4, .w = 4, .c = 4}},
-        {{3, 1, -1, 1}, X, {.n = 2, .h = 8, .w = 8, .c = 4}},
-        {{3, 1, 1, 0}, X, {.n = 2, .h = 4, .w = 4, .c = 4}},
-        {{3, 1, 1, 1}, X, {.n = 0, .h = 4, .w = 4, .c = 4}}, /* nothing of it, or of another number */
-        {{3, 1, 1, 1}, X, {.n = 1, .h = 4, .w = 4, .c = 4}},
-        {{3, 1, 1, 1}, Y, {.n = 2, .h = 4, .w = 0, .c = 8}},
-        {{3, 1, 1, 1}, Y, {.n = 3, .h = 4, .w = 4, .c = 8}},
-        {{3, 1, 1, 2}, X, {.n = 2, .h = 4, .w = 4, .c = 9}}, /* channels that groups do not divide; w has 4 a group */
-        {{3, 1, 1, 3}, X, {.n = 2, .h = 4, .w = 4, .c = 12}},
-        {{3, 1, 1, 1}, W, {.n = 7, .h = 3, .w = 3, .c = 4}}, /* weights of another shape */
-        {{3, 1, 1, 1}, W, {.n = 8, .h = 1, .w = 3, .c = 4}},
-        {{3, 1, 1, 1}, W, {.n = 8, .h = 3, .w = 1, .c = 4}},
-        {{3, 1, 1, 1}, W, {.n = 8, .h = 3, .w = 3, .c = 2}},
-        {{3, 1, 1, 1}, Y, {.n = 2, .h = 5, .w = 4, .c = 8}}, /* windows beyond the padding */
-        {{3, 1, 1, 1}, Y, {.n = 2, .h = 4, .w = 5, .c = 8}},
-        {{3, 2, 1, 1}, Y, {.n = 2, .h = 3, .w = 2, .c = 8}},
-        {{3, 1, 1, 1}, Y, {.n = 2, .h = 4, .w = 4, .c = 8, .dtype = QV_BF16}}, /* types that do not go together */
-        {{3, 1, 1, 1}, W, {.n = 8, .h = 3, .w = 3, .c = 4, .dtype = QV_BF16}},
-    };
-    const qv_tensor good[] = {shape(2, 4, 4, 4), shape(8, 3, 3, 4), shape(2, 4, 4, 8)};
-    float *d = device_alloc(1 << 16), *to = device_alloc(1 << 16);
-    check(cudaMemset(d, 0, 1 << 16));
-    for (int kind = QV_OP_CONV; kind <= QV_OP_CONV_GRAD_W; kind++) {
-        for (size_t i = 0; i <= sizeof wrong / sizeof *wrong; i++) {
-            bool right = i == sizeof wrong / sizeof *wrong;
-            qv_tensor t[3] = {good[X], good[W], good[Y]};
-            if (!right) t[wrong[i].operand] = wrong[i].instead;
-            /* the operands of the op, by what they are to the convolution */
-            const int order[][3] = {{X, W, Y}, {Y, W, X}, {X, Y, W}};
-            const int *o = order[kind - QV_OP_CONV];
-            qv_tensor in[QV_MAX_IN] = {t[o[0]], t[o[1]]}, out[QV_MAX_OUT] = {t[o[2]]};
-            in[0].data = in[1].data = d;
-            out[0].data = to;
-            qv_op op = {.kind = (int32_t)kind, .a.conv = right ? (qv_conv_attr){3, 1, 1, 1} : wrong[i].a};
-            qv_call call = {.op = &op, .in = in, .out = out};
-            size_t need = 0;
-            int error = kernels[kind](&call, &need);
-            call.scratch = device_alloc(need);
-            if (!error) error = kernels[kind](&call, NULL);
-            check(cudaDeviceSynchronize());
-            device_free(call.scratch);
-            if (error != (right ? 0 : QV_REFUSED)) fail_msg("%s, case %zu: %d", qv_op_info_of((qv_op_kind)kind).name, i, error);
-        }
-    }
-    device_free(d);
-    device_free(to);
-}
-
-/* An op whose operands are all 2x2x2x4 (`first` 8 channels wide where it takes two branches), with operand i as bf16.
- */
-static int answer_with(qv_op_kind kind, int wide_in, int wide_out, int in_bf16, int out_bf16)
-{
-    qv_op_info info = qv_op_info_of(kind);
-    qv_tensor in[QV_MAX_IN] = {0}, out[QV_MAX_OUT] = {0};
-    float *d = device_alloc(4096), *to = device_alloc(4096);
-    check(cudaMemset(d, 0, 4096));
-    check(cudaMemset(to, 0, 4096));
-    for (int i = 0; i < info.n_in; i++)
-        in[i] = (qv_tensor){d, 2, 2, 2, i == wide_in ? 8 : 4, i == in_bf16 ? QV_BF16 : QV_REAL};
-    for (int i = 0; i < info.n_out; i++) {
-        if (qv_operand_size(kind, true, i, NULL)) continue; /* counters may be absent */
-        out[i] = (qv_tensor){to, 2, 2, 2, i == wide_out ? 8 : 4, i == out_bf16 ? QV_BF16 : QV_REAL};
-    }
-    qv_op op = {.kind = (int32_t)kind, .a.bn = {.eps = 1e-5f, .repeat = 1, .count = 8}};
-    qv_call call = {.op = &op, .in = in, .out = out};
-    size_t need = 0;
-    int error = kernels[kind](&call, &need);
-    call.scratch = device_alloc(need);
-    if (!error) error = kernels[kind](&call, NULL);
-    check(cudaDeviceSynchronize());
-    device_free(call.scratch);
-    device_free(d);
-    device_free(to);
-    return error;
-}
-
-/* One operand in bf16 among floats: a parameter, a coefficient, or one of several activations. */
-static void mixed_operands_are_refused(void **state)
-{
-    (void)state;
-    const struct {
-        qv_op_kind kind;
-        int wide_in, wide_out;
-    } ops[] = {{QV_OP_BN_APPLY, -1, -1},    {QV_OP_BN_GRAD_SUMS, -1, -1}, {QV_OP_BN_GRAD_APPLY, -1, -1},
-               {QV_OP_RELU, -1, -1},        {QV_OP_RELU_GRAD, -1, -1},    {QV_OP_ADD, -1, -1},
-               {QV_OP_SHAKE_ADD, 0, -1},    {QV_OP_SHAKE_GRAD, -1, 0},    {QV_OP_BN_SHAKE_ADD, 0, -1},
-               {QV_OP_BN_FINALIZE, -1, -1}, {QV_OP_SCALE, -1, -1}};
-    for (size_t k = 0; k < sizeof ops / sizeof *ops; k++) {
-        qv_op_info info = qv_op_info_of(ops[k].kind);
-        bool shaken = ops[k].kind == QV_OP_BN_GRAD_SUMS || ops[k].kind == QV_OP_BN_GRAD_APPLY;
-        int wide = shaken ? 1 : ops[k].wide_in; /* all operands given: with coefficients x has two branches */
-        int wide_out = ops[k].kind == QV_OP_BN_GRAD_APPLY ? 0 : ops[k].wide_out;
-        assert_int_equal(answer_with(ops[k].kind, wide, wide_out, -1, -1), 0);
-        for (int i = 0; i < info.n_in; i++)
-            assert_int_equal(answer_with(ops[k].kind, wide, wide_out, i, -1), QV_REFUSED);
-        for (int i = 0; i < info.n_out; i++)
-            if (!qv_operand_size(ops[k].kind, true, i, NULL))
-                assert_int_equal(answer_with(ops[k].kind, wide, wide_out, -1, i), QV_REFUSED);
-    }
-}
-
 int main(int argc, char **argv)
 {
     const char *order = getenv("SIMT_SEED");
@@ -724,11 +565,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(statistics_at_the_edges),
         cmocka_unit_test(gradients_at_the_edges),
         cmocka_unit_test(passes_at_the_edges),
-        cmocka_unit_test(wrong_shapes_are_refused),
-        cmocka_unit_test(wrong_convolutions_are_refused),
         cmocka_unit_test(weightless_labels_leave_no_gradient),
         cmocka_unit_test(unknown_class_counts_as_no_label),
-        cmocka_unit_test(mixed_operands_are_refused),
     };
     return cmocka_run_group_tests_name("kernels", tests, NULL, NULL);
 }

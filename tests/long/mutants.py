@@ -19,8 +19,9 @@ import tempfile
 # of the changed file alone.
 Kind = collections.namedtuple("Kind", "files first then")
 KINDS = {
-    "kernels": Kind(["kernels/*.cu", "kernels/*.cuh"], ["test_kernels_plain/ops"],
-                    ["test_kernels_asan/ops", "test_kernels_race/ops", "cuda_test_training_plain", "test_kernels_plain"]),
+    "kernels": Kind(["kernels/*.cu", "kernels/*.cuh"], ["test_refusals_plain", "test_kernels_plain/ops"],
+                    ["test_refusals_asan", "test_kernels_asan/ops", "test_kernels_race/ops", "cuda_test_training_plain",
+                     "test_kernels_plain"]),
     "ref": Kind(["src/backend/ref/shake.c", "src/backend/ref/bn.c", "kernels/coef.h"],
                 ["test_ref", "test_draws", "test_fixtures"], ["test_properties", "test_ops/ops", "test_net"]),
     "cpu": Kind(["src/backend/cpu/isa/shake.c", "src/backend/cpu/isa/bn.c", "src/backend/cpu/isa/bn_grad.c"],
@@ -38,7 +39,7 @@ SWAPS = {
 SKIP = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|^[ \t]*#(?:[^\n]*\\\n)*[^\n]*', re.S | re.M)
 TOKEN = re.compile(r"(?<= )(?:\+=|-=|\*=|/=|<=|>=|==|!=|&&|\|\||[-+*/<>%])(?= )|(?<![\w.])(?:0\.5f?|1\.0f?|[012])(?![\w.])")
 OP = re.compile(r"\b(?:QV_FN\(qv_|QV_REF\(|qv_cuda_)(\w+)\)?\(const qv_call")
-CPU_SECONDS = 300
+CPU_SECONDS = 120
 
 
 def places(path):
@@ -169,10 +170,11 @@ class Judge:
         return bool(mine) and all(open(mine[o], "rb").read() == open(theirs[o], "rb").read() for o in mine)
 
 
-def mutate(choice, root, kind, overlay):
-    """One change, written into the overlay; the file's name and a line that says what it is."""
+def mutate(choice, root, kind, overlay, done):
+    """One change that is not done yet, written into the overlay; the file's name and a line that says what it is."""
     every = [p for pattern in kind.files for path in sorted(glob.glob(f"{root}/{pattern}")) for p in places(path)]
-    path, text, m = choice.choice(every)
+    path, text, m = choice.choice([p for p in every if (p[0], p[2].start()) not in done])
+    done.add((path, m.start()))
     short = os.path.relpath(path, root)
     target = os.path.join(overlay, short)
     os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -189,6 +191,7 @@ def main():
     root, build, count = os.path.realpath(sys.argv[1]), os.path.realpath(sys.argv[2]), int(sys.argv[3])
     seed, begin = (int(a) for a in (sys.argv[4:6] + ["1", "0"][len(sys.argv) - 4:]))
     killed = refused = alike = 0
+    done = set()
     names = list(KINDS)
     judge = Judge(root, build)
     for kind in KINDS.values():  # it must not condemn the innocent
@@ -203,7 +206,7 @@ def main():
         choice = random.Random(seed * 10007 + i)
         while True:
             overlay = judge.fresh()
-            path, what = mutate(choice, root, kind, overlay)
+            path, what = mutate(choice, root, kind, overlay, done)
             by = judge.killer(kind, path, overlay)
             same = by == "" and judge.same_code(kind, path, overlay)
             shutil.rmtree(judge.folder)
