@@ -95,6 +95,32 @@ static void label_outside_is_refused(void **state)
     qv_ctx_free(ctx);
 }
 
+/* What stands before the first answer and after the last is nobody's. */
+static void only_the_answers_are_read(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_test_ctx();
+    enum { N = 18 };
+    int truth[N + 2], predicted[N + 2], speaker[N + 2];
+    for (int i = 0; i < N + 2; i++) truth[i] = i % 2, predicted[i] = i % 3 == 0, speaker[i] = i % 9;
+    for (int end = 0; end < N + 2; end += N + 1) truth[end] = predicted[end] = speaker[end] = -1;
+    qv_answers a = {truth + 1, predicted + 1, speaker + 1, N, 2, 9};
+    qv_metrics m;
+    qv_bootstrap b;
+    qv_speaker_score *s;
+    size_t n;
+    qv_assert_ok(ctx, qv_metrics_compute(ctx, &m, &a));
+    assert_int_equal(m.n, N);
+    qv_assert_ok(ctx, qv_bootstrap_speakers(ctx, &b, &a, 1));
+    assert_int_equal(b.speakers, 9);
+    qv_assert_ok(ctx, qv_metrics_by_speaker(ctx, &s, &n, &a));
+    assert_int_equal(n, 9);
+    for (size_t i = 0; i < n; i++) assert_int_equal(s[i].n, 2);
+    free(s);
+    qv_metrics_free(&m);
+    qv_ctx_free(ctx);
+}
+
 static void speakers_one_by_one(void **state)
 {
     (void)state;
@@ -257,6 +283,7 @@ int main(void)
         cmocka_unit_test(nothing_gives_no_number),
         cmocka_unit_test(agrees_with_scikit_learn),
         cmocka_unit_test(label_outside_is_refused),
+        cmocka_unit_test(only_the_answers_are_read),
         cmocka_unit_test(speakers_one_by_one),
         cmocka_unit_test(interval_fits_the_exact_distribution),
         cmocka_unit_test(interval_depends_on_nothing_but_answers_and_seed),

@@ -399,6 +399,43 @@ static int unload(void **state)
     return 0;
 }
 
+/* All that is computed of n numbers, twice, between other neighbours each time. */
+static void neighbours_are_not_read(void **state)
+{
+    (void)state;
+    enum { N = 11 };
+    qv_ctx *ctx = qv_test_ctx();
+    struct {
+        qv_t_test t;
+        double corrected, holm[N];
+        qv_interval interval;
+        double flips[3];
+    } found[2];
+    memset(found, 0, sizeof found);
+    for (int k = 0; k < 2; k++) {
+        const double around = k ? 1e300 : 0;
+        double d[N + 2] = {around}, p[N + 2] = {around}, *x = d + 1;
+        int group[N + 2] = {0};
+        d[N + 1] = p[N + 1] = around;
+        group[N + 1] = k;
+        for (int i = 0; i < N; i++) x[i] = (i * 7 % 5 - 1.5) / 8, p[i + 1] = (i * 3 % N + 1) / 40.0, group[i + 1] = i / 2;
+        found[k].t = qv_t_paired(x, N);
+        found[k].corrected = qv_t_corrected(x, N, 0.1);
+        qv_assert_ok(ctx, qv_holm(ctx, p + 1, found[k].holm, N));
+        qv_assert_ok(ctx, qv_interval_mean(ctx, &found[k].interval, x, N, 3, 500));
+        for (int j = 0; j < 3; j++) {
+            qv_flip_test f;
+            qv_assert_ok(ctx, j < 2 ? qv_flip_signs(ctx, &f, x, j ? group + 1 : NULL, N, 3)
+                                    : qv_flip_drawn(ctx, &f, x, group + 1, N, 3, 500));
+            assert_int_equal(f.units, j ? (N + 1) / 2 : N);
+            assert_true(f.p > 0 && f.p < 1);
+            found[k].flips[j] = f.p;
+        }
+    }
+    assert_memory_equal(&found[0], &found[1], sizeof found[0]);
+    qv_ctx_free(ctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -415,6 +452,7 @@ int main(void)
         cmocka_unit_test(identical_settings_are_rarely_significant),
         cmocka_unit_test(a_planted_improvement_is_found),
         cmocka_unit_test(speakers_of_one_fold_are_flipped_together),
+        cmocka_unit_test(neighbours_are_not_read),
     };
     return cmocka_run_group_tests(tests, load, unload);
 }

@@ -8,6 +8,7 @@ set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 count=${1:-400} quaver=${2:-$root/build-address/quaver} make_audio=${3:-$root/build-address/tests/make_audio}
 seed=${QV_SEED:-1}
+command -v python3 >/dev/null || { echo 'SKIPPED: no python3 to flip bits with' >&2; exit 77; }
 T=$(mktemp -d "${TMPDIR:-/tmp}/quaver-flips-XXXXXX")
 trap 'rm -rf "$T"' EXIT
 kept=${TMPDIR:-/tmp}/quaver-flip-$seed
@@ -91,7 +92,7 @@ while [ "$i" -lt "$count" ]; do
     rm -rf "$T/now"
     mkdir "$T/now"
     random=$((seed * 100003 + i))
-    case $((i % 8)) in
+    case $((i % 9)) in
     0 | 1)
         file=$T/now/model.safetensors
         cp "$best" "$file"
@@ -134,6 +135,12 @@ while [ "$i" -lt "$count" ]; do
         file=$(some "$T/now/study")
         flip "$file" $random
         try "$file" study report "$T/now/study"
+        ;;
+    8)
+        cp -r "$T/corpus" "$T/now/corpus"
+        file=$T/now/corpus/manifest.csv
+        flip "$file" $random
+        try "$file" eval --checkpoint "$best" --manifest "$file"
         ;;
     esac
     i=$((i + 1))
