@@ -217,6 +217,7 @@ static void bad_file_is_refused_with_its_line(void **state)
     } rows[] = {
         {"[net]\n\nwidht = 3\n", "bad.ini:3: there is no setting net.widht; did you mean net.width?", QV_ERR_USAGE},
         {"; one\n[net]\nwidth = wide", "bad.ini:3: net.width = wide: expected a whole number", QV_ERR_USAGE},
+        {"net.width = 3\n[net]\nblocks = 1\nwidth = 3", "bad.ini:4: net.width is given twice", QV_ERR_USAGE},
         {"width = 3", "bad.ini:1: there is no setting width; did you mean net.width?", QV_ERR_USAGE},
         {"[net]\nwidth", "bad.ini:2: expected key = value, found width", QV_ERR_DATA},
         {"= 3", "bad.ini:1: expected key = value", QV_ERR_DATA},

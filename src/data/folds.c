@@ -45,7 +45,7 @@ static void name_fold(qv_folds *folds, size_t index, const char *name)
 {
     char *out = folds->folds[index].name;
     size_t n = 0;
-    for (; name[n] && n < QV_FOLD_NAME - 12; n++) {
+    for (; n < QV_FOLD_NAME - 12 && name[n]; n++) {
         unsigned char c = (unsigned char)name[n];
         bool fine = c < 0x80 && (isalnum(c) || c == '-' || c == '_' || (c == '.' && n > 0));
         out[n] = fine ? (char)c : '_';

@@ -309,19 +309,29 @@ qv_status qv_settings_preset(qv_ctx *ctx, qv_settings *s, const char *name)
     return QV_OK;
 }
 
+/* A text of settings, and which it has given so far. */
+typedef struct reading {
+    qv_settings *s;
+    bool given[SETTINGS];
+} reading;
+
 static qv_status read_line(qv_ctx *ctx, void *user, const qv_ini_line *l)
 {
+    reading *r = user;
     char full[192];
     if (!l->key) return QV_OK;
     snprintf(full, sizeof full, "%s%s%.100s", l->section, *l->section ? "." : "", l->key);
     const setting *known = find(full);
+    if (known && r->given[known - table]) return qv_fail(ctx, QV_ERR_USAGE, "%s is given twice", full);
+    if (known) r->given[known - table] = true;
     if (known && known->kind != TEXT) qv_ini_cut_comment(l->value); /* texts are taken whole: a path may hold " ;" */
-    return qv_settings_set(ctx, user, full, l->value);
+    return qv_settings_set(ctx, r->s, full, l->value);
 }
 
 qv_status qv_settings_parse(qv_ctx *ctx, qv_settings *s, const char *name, const char *text)
 {
-    return qv_ini_parse(ctx, name, text, read_line, s);
+    reading r = {.s = s};
+    return qv_ini_parse(ctx, name, text, read_line, &r);
 }
 
 qv_status qv_settings_read(qv_ctx *ctx, qv_settings *s, const char *path)
