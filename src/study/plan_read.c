@@ -166,6 +166,11 @@ static qv_status read_assignment(qv_ctx *ctx, qv_study *s, const qv_ini_line *l,
     qv_status status = QV_OK;
     qv_study_assignment *a;
     qv_ini_cut_comment(l->value);
+    for (size_t i = 0; i < s->n_assignments; i++) {
+        a = &s->assignments[i];
+        if (strcmp(a->key, l->key) == 0 && (cells ? a->cells && strcmp(a->cells, cells) == 0 : !a->cells))
+            return qv_fail(ctx, QV_ERR_DATA, "%s is given twice in [%s]", l->key, l->section);
+    }
     QV_TRY(qv_grow(ctx, &s->assignments, &s->cap_assignments, s->n_assignments + 1, sizeof *s->assignments));
     a = &s->assignments[s->n_assignments++];
     *a = (qv_study_assignment){.line = l->line};
