@@ -44,11 +44,11 @@ static bool name_taken(const qv_folds *folds, size_t n, const char *name)
 static void name_fold(qv_folds *folds, size_t index, const char *name)
 {
     char *out = folds->folds[index].name;
-    size_t n = 0;
-    for (; n < QV_FOLD_NAME - 12 && name[n]; n++) {
-        unsigned char c = (unsigned char)name[n];
-        bool fine = c < 0x80 && (isalnum(c) || c == '-' || c == '_' || (c == '.' && n > 0));
-        out[n] = fine ? (char)c : '_';
+    size_t n = strnlen(name, QV_FOLD_NAME - 12);
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)name[i];
+        bool fine = c < 0x80 && (isalnum(c) || c == '-' || c == '_' || (c == '.' && i > 0));
+        out[i] = fine ? (char)c : '_';
     }
     out[n] = '\0';
     for (unsigned again = 2; name_taken(folds, index, out); again++) snprintf(out + n, 12, "-%u", again);
