@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <math.h>
 
+#include "report/card.h"
 #include "report/report.h"
 #include "report/svg.h"
 #include "support/support.h"
@@ -506,6 +507,17 @@ static void extreme_runs(void **state)
     }
 }
 
+/* Fails where Markdown would see a tag: a "<" that no backslash is before, outside of code. */
+static void assert_no_tags(const char *text)
+{
+    bool code = false;
+    for (const char *at = text; *at; at++) {
+        bool escaped = !code && at > text && at[-1] == '\\';
+        if (*at == '`' && !escaped) code = !code; /* a fence is three of them */
+        if (*at == '<' && !code && !escaped) fail_msg("a tag: %.40s", at);
+    }
+}
+
 /* Every text of the files is someone else's. */
 static void hostile_names_stay_text(void **state)
 {
@@ -538,6 +550,16 @@ static void hostile_names_stay_text(void **state)
     assert_null(strchr(page, '\x01'));
     assert_non_null(strstr(page, "&lt;script&gt;alert(1)&lt;/script&gt;"));
     free(page);
+    qv_settings settings;
+    qv_assert_ok(f->ctx, qv_settings_init(f->ctx, &settings));
+    qv_assert_ok(f->ctx, qv_summary_read(f->ctx, &s, run));
+    qv_assert_ok(f->ctx, qv_card_write(f->ctx, &settings, &s, run));
+    page = read_text(f->ctx, run, "model-card.md", &size);
+    assert_no_tags(page);
+    assert_non_null(strstr(page, "| \\<script\\>alert(1)\\</script\\> |"));
+    free(page);
+    qv_summary_free(&s);
+    qv_settings_free(&settings);
     free(run);
 }
 

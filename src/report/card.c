@@ -2,18 +2,32 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/io.h"
 
 static const char *known(const char *text) { return text && *text ? text : "unknown"; }
 
+/* A name from somebody's file: what Markdown or HTML would make something of is only a letter here. */
+static void card_name(qv_buf *b, const char *name)
+{
+    for (; *name; name++) {
+        if (strchr("\\`*_[]<>|&", *name)) qv_buf_add(b, "\\", 1);
+        qv_buf_add(b, *name == '\n' || *name == '\r' ? " " : name, 1);
+    }
+}
+
 static void card_model(qv_buf *b, const qv_summary *m)
 {
     qv_buf_printf(b, "# Model card\n\nA classifier of %d classes (", m->n_classes);
-    for (int c = 0; c < m->n_classes; c++) qv_buf_printf(b, "%s%s", c ? ", " : "", m->classes[c]);
-    qv_buf_printf(b,
-                  "): %s, %zu parameters. Trained by quaver %s; `config.ini` beside this file holds every setting.\n",
-                  known(m->network), m->parameters, known(m->version));
+    for (int c = 0; c < m->n_classes; c++) {
+        qv_buf_puts(b, c ? ", " : "");
+        card_name(b, m->classes[c]);
+    }
+    qv_buf_puts(b, "): ");
+    card_name(b, known(m->network));
+    qv_buf_printf(b, ", %zu parameters. Trained by quaver %s; `config.ini` beside this file holds every setting.\n",
+                  m->parameters, known(m->version));
 }
 
 static void card_data(qv_buf *b, const qv_settings *s, const qv_summary *m)
@@ -48,7 +62,9 @@ static void card_figures(qv_buf *b, const qv_summary *m)
     qv_buf_puts(b, "```\n\n| class | recordings | recall | precision | F1 |\n| --- | ---: | ---: | ---: | ---: |\n");
     for (int c = 0; c < m->pooled.classes; c++) {
         const qv_class_score *k = &m->pooled.score[c];
-        qv_buf_printf(b, "| %s | %zu |", m->classes[c], k->n);
+        qv_buf_puts(b, "| ");
+        card_name(b, m->classes[c]);
+        qv_buf_printf(b, " | %zu |", k->n);
         card_number(b, k->recall);
         card_number(b, k->precision);
         card_number(b, k->f1);
@@ -71,7 +87,11 @@ static void card_limits(qv_buf *b, const qv_summary *m)
     if (m->transductive)
         qv_buf_puts(b, "- It needs unlabelled recordings of each voice (speaker normalization); the figures used the "
                        "test speakers' own.\n");
-    for (size_t i = 0; i < m->n_notes; i++) qv_buf_printf(b, "- %s\n", m->notes[i]);
+    for (size_t i = 0; i < m->n_notes; i++) {
+        qv_buf_puts(b, "- ");
+        card_name(b, m->notes[i]);
+        qv_buf_puts(b, "\n");
+    }
 }
 
 static void card_maker(qv_buf *b, const qv_summary *m)
