@@ -42,6 +42,16 @@ static void message_may_quote_itself(void **state)
     qv_ctx_free(ctx);
 }
 
+/* A name from a file is shown, but does nothing. */
+static void messages_do_not_steer_a_terminal(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_ctx_new();
+    qv_fail(ctx, QV_ERR_DATA, "%s", "a\x1b[31mb\rc\x7f\xC2\x9B" "d \xC3\xA9\xC2\xA0\te\n");
+    assert_string_equal(qv_ctx_message(ctx), "a?[31mb?c???d \xC3\xA9\xC2\xA0\te\n");
+    qv_ctx_free(ctx);
+}
+
 static void nth_allocation_fails_once(void **state)
 {
     (void)state;
@@ -224,6 +234,7 @@ int main(void)
         cmocka_unit_test(buf_grows_and_keeps_text),
         cmocka_unit_test(message_may_quote_itself),
         cmocka_unit_test(a_lack_of_resources_is_no_fault_of_a_file),
+        cmocka_unit_test(messages_do_not_steer_a_terminal),
         cmocka_unit_test(nth_allocation_fails_once),
         cmocka_unit_test(uncommitted_file_leaves_nothing),
         cmocka_unit_test(devices_and_links_are_not_replaced),

@@ -289,7 +289,7 @@ static void a_save_that_fails_leaves_the_old_file(void **state)
 typedef struct change {
     const char *drop, *reshape, *spoil, *retype; /* a tensor */
     const char *key, *value;                     /* a metadatum; value NULL: dropped */
-    const char *old, *new;                       /* a part of the settings */
+    const char *old[3], *new[3];                 /* parts of the settings */
     const char *expected[2];                     /* in the message, beside the file's name */
     qv_status status;                            /* 0: QV_ERR_DATA */
 } change;
@@ -335,7 +335,11 @@ static void add_metadata(const fixture *x, qv_st_writer *w, const qv_st_file *f,
         qv_st_meta_at(f, i, &key, &value);
         bool changed = ch->key && strcmp(key, ch->key) == 0;
         if (changed && !ch->value) continue;
-        if (ch->old && strcmp(key, "settings") == 0) text = replaced(value, ch->old, ch->new);
+        for (size_t k = 0; k < 3 && ch->old[k] && strcmp(key, "settings") == 0; k++) {
+            char *before = text;
+            text = replaced(before ? before : value, ch->old[k], ch->new[k]);
+            free(before);
+        }
         qv_assert_ok(x->ctx, qv_st_add_meta(x->ctx, w, key, changed ? ch->value : text ? text : value));
         free(text);
     }
@@ -395,6 +399,7 @@ static const change changes[] = {
     {.key = "classes", .expected = {"classes"}},
     {.key = "classes", .value = "[\"c0\"]", .expected = {"classes"}},
     {.key = "classes", .value = "[\"c0\", 1]", .expected = {"classes"}},
+    {.key = "classes", .value = "[\"c0\", \"\\u001b[2J\"]", .expected = {"classes"}},
     {.key = "classes", .value = "{\"c0\": \"c1\"}", .expected = {"classes"}},
     {.key = "classes", .value = "[\"c0\", \"c1\"", .expected = {"classes"}},
     {.key = "classes", .value = "[\"c0\", \"c1\", \"c2\"]", .expected = {"linear", "3"}},
@@ -409,13 +414,14 @@ static const change changes[] = {
     {.key = "loss_steps", .value = "3", .expected = {"loss_steps"}}, /* of 2 */
     {.key = "loss_sum", .value = "0x", .expected = {"loss_sum"}},
     {.key = "loss_sum", .expected = {"loss_sum"}},
-    {.old = "width = 2", .new = "width = 4", .expected = {"conv", "4"}},
-    {.old = "blocks = 1", .new = "blocks = 2", .expected = {"block"}},
-    {.old = "groups = 1", .new = "groups = 3", .expected = {"net.groups"}},
-    {.old = "mels = 8", .new = "mels = 9", .expected = {"norm", "9"}},
-    {.old = "width = 2", .new = "width = 1024\nblocks = 64", .expected = {"stem"}},
-    {.old = "batch = 4",
-     .new = "batch = 65536\n[patch]\nseconds = 60\n[features]\nhop = 0.001\n[train]",
+    {.old = {"width = 2"}, .new = {"width = 4"}, .expected = {"conv", "4"}},
+    {.old = {"blocks = 1"}, .new = {"blocks = 2"}, .expected = {"block"}},
+    {.old = {"width = 2"}, .new = {"width = 2\nwidth = 2"}, .expected = {"net.width", "twice"}},
+    {.old = {"groups = 1"}, .new = {"groups = 3"}, .expected = {"net.groups"}},
+    {.old = {"mels = 8"}, .new = {"mels = 9"}, .expected = {"norm", "9"}},
+    {.old = {"width = 2", "blocks = 1"}, .new = {"width = 1024", "blocks = 64"}, .expected = {"stem"}},
+    {.old = {"batch = 4", "seconds = 0.16", "hop = 0.02"},
+     .new = {"batch = 65536", "seconds = 60", "hop = 0.001"},
      .status = QV_ERR_MEMORY},
 };
 

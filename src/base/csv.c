@@ -33,6 +33,15 @@ size_t qv_utf8_check(const char *s, size_t size)
     return size;
 }
 
+bool qv_has_control(const char *s)
+{
+    for (; *s; s++) {
+        const unsigned char c = (unsigned char)s[0], next = (unsigned char)s[1];
+        if (c < ' ' || c == 0x7F || (c == 0xC2 && next >= 0x80 && next < 0xA0)) return true; /* U+0080 ... U+009F too */
+    }
+    return false;
+}
+
 static bool ends_line(const char *s, size_t i) { return s[i] == '\n' || (s[i] == '\r' && s[i + 1] != '\n'); }
 
 static int line_of(const char *text, size_t offset)

@@ -35,5 +35,7 @@ void qv_csv_write(qv_buf *b, const char *const *cells, size_t n);
 /* Offset of the first byte that is not UTF-8 (overlong forms, surrogates and values past
  * U+10FFFF included), or `size`. */
 size_t qv_utf8_check(const char *s, size_t size);
+/* Does a text hold what moves a terminal's cursor, or worse? */
+bool qv_has_control(const char *s);
 
 #endif

@@ -71,6 +71,15 @@ const char *qv_status_name(qv_status s)
     return i < sizeof names / sizeof *names ? names[i] : "unknown status";
 }
 
+/* What stands in files and their names must not steer the terminal that it is shown on. */
+static void calm(char *text)
+{
+    for (unsigned char *s = (unsigned char *)text; *s; s++) {
+        if ((*s < ' ' && *s != '\n' && *s != '\t') || *s == 0x7F) *s = '?';
+        if (s[0] == 0xC2 && s[1] >= 0x80 && s[1] < 0xA0) s[0] = s[1] = '?'; /* U+0080 ... U+009F */
+    }
+}
+
 /* Formats into a buffer of its own first: an argument may be the message itself. */
 static void set_message(qv_ctx *ctx, const char *suffix, const char *fmt, va_list ap)
 {
@@ -79,6 +88,7 @@ static void set_message(qv_ctx *ctx, const char *suffix, const char *fmt, va_lis
     if (n < 0) n = 0;
     size_t used = (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
     snprintf(text + used, sizeof text - used, "%s", suffix);
+    calm(text);
     memcpy(ctx->message, text, sizeof text);
 }
 
@@ -124,6 +134,7 @@ static void emit(qv_ctx *ctx, qv_log_level level, const char *fmt, va_list ap)
     if (!ctx->log) return;
     char text[QV_MESSAGE_MAX];
     vsnprintf(text, sizeof text, fmt, ap);
+    calm(text);
     ctx->log(ctx->log_user, level, text);
 }
 

@@ -179,6 +179,10 @@ static qv_status fill_item(qv_ctx *ctx, reader *r, const qv_manifest *m, qv_item
     for (size_t i = 0; i < r->n_cells; i++) {
         const char *cell = r->csv.cells[i];
         char **text = r->column[i] < 0 ? &item->extra[extra++] : qv_item_text(item, r->column[i]);
+        if ((text == &item->speaker || text == &item->emotion) && qv_has_control(cell)) {
+            status = fail_at(ctx, r, "a control character in the name of the", text == &item->speaker ? "speaker" : "emotion");
+            goto done;
+        }
         if (text && (cell[0] || r->column[i] < 0)) QV_TRY(qv_strdup(ctx, text, cell));
     }
     if (!item->speaker) QV_TRY(qv_strdup(ctx, &item->speaker, QV_NO_SPEAKER));

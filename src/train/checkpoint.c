@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/csv.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "base/safetensors.h"
@@ -273,7 +274,7 @@ static qv_status read_names(qv_ctx *ctx, const qv_checkpoint *c, const char *key
     QV_TRY(qv_alloc(ctx, names, n, sizeof **names));
     for (size_t i = 0; i < n; i++) {
         const char *name = json_string_value(json_array_get(list, i));
-        if (!name || !*name) {
+        if (!name || !*name || qv_has_control(name)) {
             status = qv_fail(ctx, QV_ERR_DATA, "%s: metadata \"%s\" holds something that is not a name", c->path, key);
             goto done;
         }
