@@ -297,6 +297,26 @@ static void bn_gradient_of_a_whole_share(void **state)
     assert_same(dx, dx2, 0);
 }
 
+static void clear(qv_tensor t) { memset(t.data, 0, qv_tensor_len(&t) * sizeof(double)); }
+
+/* At the ReLU's kink, where all pre-activations are 0, no gradient passes; and sums of zeros are 0 to the bit. */
+static void nothing_gives_nothing(void **state)
+{
+    struct desk *d = *state;
+    struct norm b = norm_new(d, 1, 1, 0);
+    qv_tensor dgamma = like(d, b.gamma), dbeta = like(d, b.beta), dx = like(d, b.x), no_sum = zeros(d, 1, 1, 1, 4);
+    clear(b.gamma), clear(b.beta);
+    norm_gradients(&b, dgamma, dbeta, (qv_tensor){0}, dx);
+    assert_same(dgamma, no_sum, 0);
+    assert_same(dbeta, no_sum, 0);
+    assert_same(dx, zeros(d, 3, 2, 4, 4), 0);
+    qv_op stats = {.kind = QV_OP_BN_STATS, .a.bn = b.op.a.bn};
+    clear(b.x);
+    run(&stats, &b.x, (qv_tensor[]){b.mean, b.var});
+    assert_same(b.mean, no_sum, 0);
+    assert_same(b.var, no_sum, 0);
+}
+
 static void bn_by_hand(void **state)
 {
     struct desk *d = *state;
@@ -830,6 +850,7 @@ int main(void)
         TEST(conv_of_an_impulse),
         TEST(bn_gradients),
         TEST(bn_gradient_of_a_whole_share),
+        TEST(nothing_gives_nothing),
         TEST(bn_by_hand),
         TEST(bn_output_is_normal),
         TEST(order_of_samples_does_not_matter),

@@ -39,7 +39,7 @@ SWAPS = {
 SKIP = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|^[ \t]*#(?:[^\n]*\\\n)*[^\n]*', re.S | re.M)
 TOKEN = re.compile(r"(?<= )(?:\+=|-=|\*=|/=|<=|>=|==|!=|&&|\|\||[-+*/<>%])(?= )|(?<![\w.])(?:0\.5f?|1\.0f?|[012])(?![\w.])")
 OP = re.compile(r"\b(?:QV_FN\(qv_|QV_REF\(|qv_cuda_)(\w+)\)?\(const qv_call")
-CPU_SECONDS = 120
+CPU_SECONDS = 60
 
 
 def places(path):
