@@ -305,7 +305,8 @@ static void the_best_epoch_is_taken(void **state)
 {
     fixture *x = *state;
     qv_assert_ok(x->ctx,
-                 run_text(x, "best", "[settings]\nsplit.val_speakers = 2\neval.epoch = best\ntrain.batch = 3\n"));
+                 run_text(x, "best", "[settings]\nsplit.val_speakers = 2\neval.epoch = best\n"
+                                    "[cells even]\ntrain.batch = 3\n[cells shaken]\ntrain.batch = 3\n"));
     qv_study *s;
     qv_plan plan;
     qv_results r = results_of(x, "best", &s, &plan);
