@@ -292,7 +292,12 @@ kill -s CONT "$pid"
 wait "$pid" 2>/dev/null
 got=$?
 [ $got -eq 143 ] || fail "exit code $got, not 143, after a second signal"
+# What a process that was killed while it wrote left behind goes with the next one.
+for file in config.ini summary.json results.csv results.jsonl predictions.csv report.html model-card.md; do
+    : >"$T/twice/$file.tmp-4711"
+done
 expect 0 '' -- train --quiet --resume --out "$T/twice"
+check 'half written files stay' test -z "$(find "$T/twice" -name '*.tmp-*')"
 check 'predictions.csv is another after being killed' cmp "$T/whole/predictions.csv" "$T/twice/predictions.csv"
 
 # Two trainings do not share a folder.

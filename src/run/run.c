@@ -101,6 +101,7 @@ done:
 /* Files of the run folder that a training writes, beside its report. */
 static const char *const files[] = {"config.ini", "summary.json", "results.csv", "results.jsonl", "predictions.csv"};
 enum { FILES = sizeof files / sizeof *files };
+static const char *const made_of_them[] = {"report.html", "model-card.md"};
 static const char *const checkpoints[] = {"last.safetensors", "best.safetensors"};
 
 /* For as long as this process lives no other one trains into the folder. */
@@ -111,6 +112,7 @@ static qv_status lock_folder(qv_ctx *ctx, run_state *r)
     if (status == QV_OK && !taken)
         status = qv_fail(ctx, QV_ERR_USAGE, "another process is training into %s; wait for it, or take another --out", r->o->out);
     for (int i = 0; r->lock.file && i < FILES; i++) qv_out_sweep(r->o->out, files[i]);
+    for (int i = 0; r->lock.file && i < 2; i++) qv_out_sweep(r->o->out, made_of_them[i]);
     return status;
 }
 
