@@ -252,7 +252,7 @@ if [ -w /dev/full ]; then
 fi
 
 # ---- interruption: the step at hand is finished and kept, and --resume ends as if nothing had been ----
-long="--features.mels=8 --patch.seconds=0.16 --width 16 --batch 4 --epochs 120 --eval.every=25 -j 1"
+long="--features.mels=8 --patch.seconds=0.16 --width 16 --batch 4 --epochs 600 --eval.every=25 -j 1"
 start() { # start RUN: returns when the training is in its first fold
     checks=$((checks + 1))
     : >"$T/err"

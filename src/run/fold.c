@@ -521,7 +521,10 @@ qv_status qv_fold_train(qv_ctx *ctx, const qv_fold_job *job, qv_fold_summary *ou
         if (status != QV_OK) goto done;
     }
     QV_TRY(choose_weights(ctx, &s));
-    QV_TRY(final_scores(ctx, &s, out, job->records));
+    status = final_scores(ctx, &s, out, job->records);
+    if (status == QV_ERR_INTERRUPTED && job->folder)
+        qv_info(ctx, "interrupted where fold %s is judged; --resume goes on from there", job->fold->name);
+    if (status != QV_OK) goto done;
     if (job->finished) QV_TRY(job->finished(ctx, job->user, s.trainer, s.part));
     if (!job->even) goto done;
     QV_TRY(qv_recalibrate(ctx, s.trainer, s.data));

@@ -592,7 +592,10 @@ qv_status qv_run(qv_ctx *ctx, const qv_settings *s, const qv_run_options *o, qv_
     QV_TRY(start_summary(ctx, &r));
     QV_TRY(write_summary(ctx, &r));
     for (size_t i = 0; i < r.folds->n; i++) {
-        QV_TRY(qv_poll(ctx));
+        status = qv_poll(ctx);
+        if (status == QV_ERR_INTERRUPTED)
+            qv_info(ctx, "interrupted before fold %s; --resume goes on from there", r.folds->folds[i].name);
+        if (status != QV_OK) goto done;
         QV_TRY(train_fold(ctx, &r, i));
     }
     QV_TRY(qv_report_write(ctx, o->out, NULL));
