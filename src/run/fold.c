@@ -502,6 +502,21 @@ static bool out_of_patience(qv_ctx *ctx, const fold_state *s)
     return true;
 }
 
+/* After the last epoch. */
+static qv_status judge(qv_ctx *ctx, fold_state *s, qv_fold_summary *out)
+{
+    const qv_fold_job *job = s->job;
+    qv_status status = QV_OK;
+    QV_TRY(choose_weights(ctx, s));
+    QV_TRY(final_scores(ctx, s, out, job->records));
+    if (job->finished) QV_TRY(job->finished(ctx, job->user, s->trainer, s->part));
+    if (!job->even) goto done;
+    QV_TRY(qv_recalibrate(ctx, s->trainer, s->data));
+    QV_TRY(final_scores(ctx, s, job->even, job->even_records));
+done:
+    return status;
+}
+
 qv_status qv_fold_train(qv_ctx *ctx, const qv_fold_job *job, qv_fold_summary *out)
 {
     qv_status status = QV_OK;
@@ -520,15 +535,9 @@ qv_status qv_fold_train(qv_ctx *ctx, const qv_fold_job *job, qv_fold_summary *ou
         if (status == QV_ERR_NUMERIC) status = numbers_broke(ctx, &s);
         if (status != QV_OK) goto done;
     }
-    QV_TRY(choose_weights(ctx, &s));
-    status = final_scores(ctx, &s, out, job->records);
+    status = judge(ctx, &s, out);
     if (status == QV_ERR_INTERRUPTED && job->folder)
         qv_info(ctx, "interrupted where fold %s is judged; --resume goes on from there", job->fold->name);
-    if (status != QV_OK) goto done;
-    if (job->finished) QV_TRY(job->finished(ctx, job->user, s.trainer, s.part));
-    if (!job->even) goto done;
-    QV_TRY(qv_recalibrate(ctx, s.trainer, s.data));
-    QV_TRY(final_scores(ctx, &s, job->even, job->even_records));
 done:
     close_fold(&s);
     return status;

@@ -98,10 +98,10 @@ done:
     return status;
 }
 
-/* Files of the run folder that a training writes, beside its report. */
-static const char *const files[] = {"config.ini", "summary.json", "results.csv", "results.jsonl", "predictions.csv"};
+/* Files of the run folder that a training writes. */
+static const char *const files[] = {"config.ini",      "summary.json", "results.csv",  "results.jsonl",
+                                    "predictions.csv", "report.html",  "model-card.md"};
 enum { FILES = sizeof files / sizeof *files };
-static const char *const made_of_them[] = {"report.html", "model-card.md"};
 static const char *const checkpoints[] = {"last.safetensors", "best.safetensors"};
 
 /* For as long as this process lives no other one trains into the folder. */
@@ -112,7 +112,6 @@ static qv_status lock_folder(qv_ctx *ctx, run_state *r)
     if (status == QV_OK && !taken)
         status = qv_fail(ctx, QV_ERR_USAGE, "another process is training into %s; wait for it, or take another --out", r->o->out);
     for (int i = 0; r->lock.file && i < FILES; i++) qv_out_sweep(r->o->out, files[i]);
-    for (int i = 0; r->lock.file && i < 2; i++) qv_out_sweep(r->o->out, made_of_them[i]);
     return status;
 }
 
@@ -592,10 +591,6 @@ qv_status qv_run(qv_ctx *ctx, const qv_settings *s, const qv_run_options *o, qv_
     QV_TRY(start_summary(ctx, &r));
     QV_TRY(write_summary(ctx, &r));
     for (size_t i = 0; i < r.folds->n; i++) {
-        status = qv_poll(ctx);
-        if (status == QV_ERR_INTERRUPTED)
-            qv_info(ctx, "interrupted before fold %s; --resume goes on from there", r.folds->folds[i].name);
-        if (status != QV_OK) goto done;
         QV_TRY(train_fold(ctx, &r, i));
     }
     QV_TRY(qv_report_write(ctx, o->out, NULL));
