@@ -35,11 +35,8 @@ size_t qv_utf8_check(const char *s, size_t size)
 
 bool qv_has_control(const char *s)
 {
-    for (; *s; s++) {
-        const unsigned char c = (unsigned char)s[0], next = (unsigned char)s[1];
-        if (c < ' ' || c == 0x7F || (c == 0xC2 && next >= 0x80 && next < 0xA0)) return true; /* U+0080 ... U+009F too */
-    }
-    return false;
+    while (*s && qv_control(s) == 0) s++;
+    return *s;
 }
 
 static bool ends_line(const char *s, size_t i) { return s[i] == '\n' || (s[i] == '\r' && s[i + 1] != '\n'); }

@@ -71,12 +71,20 @@ const char *qv_status_name(qv_status s)
     return i < sizeof names / sizeof *names ? names[i] : "unknown status";
 }
 
+size_t qv_control(const char *s)
+{
+    const unsigned char c = (unsigned char)s[0];
+    if (c == 0xC2) return (unsigned char)s[1] >= 0x80 && (unsigned char)s[1] < 0xA0 ? 2 : 0; /* U+0080 ... U+009F */
+    return (c > 0 && c < ' ') || c == 0x7F;
+}
+
 /* What stands in files and their names must not steer the terminal that it is shown on. */
 static void calm(char *text)
 {
-    for (unsigned char *s = (unsigned char *)text; *s; s++) {
-        if ((*s < ' ' && *s != '\n' && *s != '\t') || *s == 0x7F) *s = '?';
-        if (s[0] == 0xC2 && s[1] >= 0x80 && s[1] < 0xA0) s[0] = s[1] = '?'; /* U+0080 ... U+009F */
+    for (size_t n; *text; text += n) {
+        n = *text == '\n' || *text == '\t' ? 0 : qv_control(text);
+        memset(text, '?', n);
+        n += n == 0;
     }
 }
 
