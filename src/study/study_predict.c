@@ -100,7 +100,7 @@ static qv_status measure(qv_ctx *ctx, const qv_settings *settings, const qv_stud
         if (in_training[i] && d->features->entries[i].frames > 0) items[n++] = i;
     }
     QV_TRY(qv_dataset_new_training(ctx, &data, m, d->features, settings, in_training));
-    qv_trainer_options o = {.items = items, .n_items = n, .gpu = settings->device == QV_DEVICE_CUDA ? gpu : NULL};
+    qv_trainer_options o = {.items = items, .n_items = n, .gpu = gpu};
     QV_TRY(qv_trainer_new(ctx, &trainer, &own, data, &o, m->n_classes));
     QV_TRY(time_steps(ctx, trainer, settings, &c->step));
     QV_TRY(time_evaluation(ctx, trainer, settings, m->n_classes, &c->batch));

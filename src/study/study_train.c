@@ -173,7 +173,7 @@ qv_status qv_study_train(qv_ctx *ctx, const qv_study_job *job, qv_study_record *
                         .index = (int)job->fold,
                         .count = (int)job->data->folds->n,
                         .records = &records,
-                        .gpu = settings.device == QV_DEVICE_CUDA ? job->maker->gpu : NULL,
+                        .gpu = job->maker->gpu,
                         .even = &even,
                         .even_records = &even_records,
                         .parameters = &out->parameters,
