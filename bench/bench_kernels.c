@@ -13,23 +13,12 @@
 
 #include "backend/check/problem.h"
 #include "gpu_time.h"
-#include "kernels/kernels.h"
+#include "kernels/table.h"
 #include "kernels/step.h"
 #include "op_case.h"
 
 enum { BATCH = 64 };
 static const double GROWN_BYTES = 512.0 * 1048576, COPY_BYTES = 512.0 * 1048576;
-
-#define ROW_CUDA(NAME, name) [QV_OP_##NAME] = qv_cuda_##name,
-#define ROW_DNN(NAME, name)
-#define ROW_NONE(NAME, name)
-static const qv_op_fn kernels[QV_OP_COUNT] = {
-#define QV_OP(NAME, name, cpu, cuda, in, out) ROW_##cuda(NAME, name)
-#include "backend/ops.def"
-#undef QV_OP
-    [QV_OP_CONV] = qv_cuda_conv,
-    [QV_OP_CONV_GRAD_W] = qv_cuda_conv_grad_w,
-};
 
 static int to_bf16(const qv_call *c, size_t *need)
 {
@@ -223,7 +212,7 @@ static void run_case(const bench *b, const row *r, const op_case *k, int batch, 
     qv_op op;
     qv_tensor in[QV_MAX_IN] = {{0}}, out[QV_MAX_OUT] = {{0}};
     size_t need = 0;
-    job j = {.name = r->name ? r->name : qv_op_info_of(k->kind).name, .fn = r->fn ? r->fn : kernels[k->kind]};
+    job j = {.name = r->name ? r->name : qv_op_info_of(k->kind).name, .fn = r->fn ? r->fn : qv_kernels[k->kind]};
     shape_case(r, k, batch, bf16, &op, in, out);
     make_operands(b, &op, in, out, batch);
     j.call = (qv_call){.op = &op, .in = in, .out = out, .stream = b->t.stream};

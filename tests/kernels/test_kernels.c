@@ -14,22 +14,10 @@
 
 #include "kernels/bf16.h"
 #include "kernels/geometry.h"
-#include "kernels/kernels.h"
+#include "kernels/table.h"
 #include "support/op_check.h"
 #include "support/support.h"
-
-#define ROW_CUDA(NAME, name) [QV_OP_##NAME] = qv_cuda_##name,
-#define ROW_DNN(NAME, name)
-#define ROW_NONE(NAME, name)
-static const qv_op_fn kernels[QV_OP_COUNT] = {
-#define QV_OP(NAME, name, cpu, cuda, in, out) ROW_##cuda(NAME, name)
-#include "backend/ops.def"
-#undef QV_OP
-    /* The fallback of rows that say DNN. */
-    [QV_OP_CONV] = qv_cuda_conv,
-    [QV_OP_CONV_GRAD_X] = qv_cuda_conv_grad_x,
-    [QV_OP_CONV_GRAD_W] = qv_cuda_conv_grad_w,
-};
+#include "device.h"
 
 enum { SMALL = 8192 };
 
@@ -40,26 +28,10 @@ static struct {
 
 static bool chosen(qv_op_kind kind)
 {
-    return kernels[kind] && qv_test_wants_op(qv_op_info_of(kind).name);
+    return qv_kernels[kind] && qv_test_wants_op(qv_op_info_of(kind).name);
 }
 
 /* --- memory --- */
-
-static void check(cudaError_t e)
-{
-    if (e == cudaSuccess) return;
-    print_error("CUDA: %s\n", cudaGetErrorString(e));
-    exit(1);
-}
-
-static void *device_alloc(size_t bytes)
-{
-    void *p = NULL;
-    check(cudaMalloc(&p, bytes ? bytes : 1));
-    return p;
-}
-
-static void device_free(void *p) { check(cudaFree(p)); }
 
 static int device_copy(void *to, const void *from, size_t bytes)
 {
@@ -99,7 +71,7 @@ static int run_moved(const qv_call *c, size_t *need, size_t skew)
 {
     qv_op_kind kind = (qv_op_kind)c->op->kind;
     qv_op_info info = qv_op_info_of(kind);
-    if (need) return kernels[kind](c, need);
+    if (need) return qv_kernels[kind](c, need);
     qv_tensor in[QV_MAX_IN], out[QV_MAX_OUT];
     struct moved min[QV_MAX_IN], mout[QV_MAX_OUT];
     qv_call call = *c;
@@ -117,9 +89,9 @@ static int run_moved(const qv_call *c, size_t *need, size_t skew)
         mout[i] = move(&out[i], size, real ? skew * size : 0);
     }
     size_t scratch = 0;
-    int error = kernels[kind](&call, &scratch);
+    int error = qv_kernels[kind](&call, &scratch);
     call.scratch = device_alloc(scratch);
-    if (!error) error = kernels[kind](&call, NULL);
+    if (!error) error = qv_kernels[kind](&call, NULL);
     for (int i = 0; i < info.n_out; i++) {
         if (!mout[i].base) continue;
         check((cudaError_t)device_copy(mout[i].original, out[i].data, mout[i].bytes));
@@ -169,15 +141,15 @@ static void check_moved(const char *name, qv_op_fn fn, bool bf16)
 {
     qv_op_fn table[QV_OP_COUNT];
     if (!choice.first_order) return;
-    for (int kind = 0; kind < QV_OP_COUNT; kind++) table[kind] = kernels[kind] ? fn : NULL;
+    for (int kind = 0; kind < QV_OP_COUNT; kind++) table[kind] = qv_kernels[kind] ? fn : NULL;
     check_cases(name, table, SMALL, bf16);
 }
 
 static void between_guard_bands(void **state)
 {
     (void)state;
-    check_cases("kernels", kernels, choice.limit, false);
-    check_cases("kernels, bf16", kernels, SMALL, true);
+    check_cases("kernels", qv_kernels, choice.limit, false);
+    check_cases("kernels, bf16", qv_kernels, SMALL, true);
 }
 
 static void in_tight_memory(void **state)
@@ -340,10 +312,10 @@ static bool passes_in(const qv_problem *p, const char *why, bool bf16)
         if (!expect[k].data || !bound[k]) abort();
     }
     qv_call call = {.op = &p->op, .in = in, .out = out};
-    int error = kernels[kind](&call, &need) || qv_reference(&p->op, p->in, expect);
+    int error = qv_kernels[kind](&call, &need) || qv_reference(&p->op, p->in, expect);
     call.scratch = device_alloc(need);
     check(cudaMemset(call.scratch, 0xFF, need));
-    error = error || kernels[kind](&call, NULL);
+    error = error || qv_kernels[kind](&call, NULL);
     qv_problem_bound(p, expect, bound);
     for (int k = 0; k < info.n_out; k++) {
         if (!out[k].data) continue;

@@ -4,37 +4,10 @@
 
 #include "kernels/bf16.h"
 #include "kernels/geometry.h"
-#include "kernels/kernels.h"
+#include "kernels/table.h"
 #include "support/op_check.h"
 #include "support/support.h"
-
-#define ROW_CUDA(NAME, name) [QV_OP_##NAME] = qv_cuda_##name,
-#define ROW_DNN(NAME, name)
-#define ROW_NONE(NAME, name)
-static const qv_op_fn kernels[QV_OP_COUNT] = {
-#define QV_OP(NAME, name, cpu, cuda, in, out) ROW_##cuda(NAME, name)
-#include "backend/ops.def"
-#undef QV_OP
-    [QV_OP_CONV] = qv_cuda_conv,
-    [QV_OP_CONV_GRAD_X] = qv_cuda_conv_grad_x,
-    [QV_OP_CONV_GRAD_W] = qv_cuda_conv_grad_w,
-};
-
-static void check(cudaError_t e)
-{
-    if (e == cudaSuccess) return;
-    print_error("CUDA: %s\n", cudaGetErrorString(e));
-    exit(1);
-}
-
-static void *device_alloc(size_t bytes)
-{
-    void *p = NULL;
-    check(cudaMalloc(&p, bytes ? bytes : 1));
-    return p;
-}
-
-static void device_free(void *p) { check(cudaFree(p)); }
+#include "device.h"
 
 static qv_tensor shape(int n, int h, int w, int c) { return (qv_tensor){NULL, n, h, w, c, QV_REAL}; }
 
@@ -130,7 +103,7 @@ static int answer_to(const right_call *r, const char *spoilt)
 {
     qv_tensor in[QV_MAX_IN], out[QV_MAX_OUT];
     qv_call call = {.op = &r->p.op, .in = in, .out = out};
-    qv_op_fn fn = kernels[r->p.op.kind];
+    qv_op_fn fn = qv_kernels[r->p.op.kind];
     memcpy(in, r->in, sizeof in);
     memcpy(out, r->out, sizeof out);
     if (spoilt) {
@@ -180,8 +153,8 @@ static int answer(qv_op_kind kind, const qv_tensor *in, const qv_tensor *out, qv
     op.kind = (int32_t)kind;
     qv_call call = {.op = &op, .in = in, .out = out};
     size_t need;
-    int error = kernels[kind](&call, &need);
-    return error ? error : kernels[kind](&call, NULL);
+    int error = qv_kernels[kind](&call, &need);
+    return error ? error : qv_kernels[kind](&call, NULL);
 }
 
 /* What does not belong together is refused before anything is launched. */
@@ -267,9 +240,9 @@ static void wrong_convolutions_are_refused(void **state)
             qv_op op = {.kind = (int32_t)kind, .a.conv = right ? (qv_conv_attr){3, 1, 1, 1} : wrong[i].a};
             qv_call call = {.op = &op, .in = in, .out = out};
             size_t need = 0;
-            int error = kernels[kind](&call, &need);
+            int error = qv_kernels[kind](&call, &need);
             call.scratch = device_alloc(need);
-            if (!error) error = kernels[kind](&call, NULL);
+            if (!error) error = qv_kernels[kind](&call, NULL);
             check(cudaDeviceSynchronize());
             device_free(call.scratch);
             if (error != (right ? 0 : QV_REFUSED)) fail_msg("%s, case %zu: %d", qv_op_info_of((qv_op_kind)kind).name, i, error);
@@ -297,9 +270,9 @@ static int answer_with(qv_op_kind kind, int wide_in, int wide_out, int in_bf16, 
     qv_op op = {.kind = (int32_t)kind, .a.bn = {.eps = 1e-5f, .repeat = 1, .count = 8}};
     qv_call call = {.op = &op, .in = in, .out = out};
     size_t need = 0;
-    int error = kernels[kind](&call, &need);
+    int error = qv_kernels[kind](&call, &need);
     call.scratch = device_alloc(need);
-    if (!error) error = kernels[kind](&call, NULL);
+    if (!error) error = qv_kernels[kind](&call, NULL);
     check(cudaDeviceSynchronize());
     device_free(call.scratch);
     device_free(d);

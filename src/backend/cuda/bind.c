@@ -5,22 +5,7 @@
 #include <string.h>
 
 #include "backend/cuda/own.h"
-#include "kernels/kernels.h"
-
-#define ROW_CUDA(NAME, name) [QV_OP_##NAME] = qv_cuda_##name,
-#define ROW_DNN(NAME, name)
-#define ROW_NONE(NAME, name)
-static const qv_op_fn kernels[QV_OP_COUNT] = {
-#define QV_OP(NAME, name, cpu, cuda, in, out) ROW_##cuda(NAME, name)
-#include "backend/ops.def"
-#undef QV_OP
-};
-#undef ROW_CUDA
-#undef ROW_DNN
-#undef ROW_NONE
-
-static const qv_op_fn direct[QV_OP_COUNT] = {
-    [QV_OP_CONV] = qv_cuda_conv, [QV_OP_CONV_GRAD_X] = qv_cuda_conv_grad_x, [QV_OP_CONV_GRAD_W] = qv_cuda_conv_grad_w};
+#include "kernels/table.h"
 
 static bool is_narrow(const cuda_exec *e) { return e->base.o.precision == QV_PRECISION_BF16; }
 
@@ -90,7 +75,6 @@ static qv_status plan_conv(qv_ctx *ctx, cuda_exec *e, qv_cuda_op *b)
     if (status != QV_ERR_UNSUPPORTED) return status;
     qv_debug(ctx, "%s of %s: no plan (%s), convolved by the direct kernel", qv_op_info_of(kind).name,
              e->base.p->layers[b->op.layer], qv_ctx_message(ctx));
-    b->fn = direct[kind];
     return QV_OK;
 }
 
@@ -128,8 +112,8 @@ static qv_status prepare_op(qv_ctx *ctx, cuda_exec *e, qv_cuda_op *b, size_t *sc
     qv_op_kind kind = (qv_op_kind)b->op.kind;
     qv_status status = QV_OK;
     size_t bytes = 0;
-    b->fn = kernels[kind];
-    if (direct[kind]) status = plan_conv(ctx, e, b);
+    b->fn = qv_kernels[kind];
+    if (kind == QV_OP_CONV || kind == QV_OP_CONV_GRAD_X || kind == QV_OP_CONV_GRAD_W) status = plan_conv(ctx, e, b);
     if (kind == QV_OP_LINEAR) status = plan_linear(ctx, e, b);
     if (kind == QV_OP_LINEAR_GRAD) status = plan_linear_grad(ctx, e, b);
     if (status != QV_OK)
