@@ -2,6 +2,7 @@
 # The command line from outside: exit codes, messages, bad input, interruption.
 # usage: cli.sh path/to/quaver path/to/make_audio
 . "$(dirname "$0")/support/cli.sh"
+. "$(dirname "$0")/support/study.sh"
 
 tiny="--features.mels=8 --patch.seconds=0.16 --width 2 --batch 4 --epochs 3 -j 1"
 expect 0 '16 recordings' -- corpus synth "$T/synth" --speakers 4 --sentences 1
@@ -67,7 +68,7 @@ expect 0 '' -- report "$T/run"
 expect 2 'nowhere' -- report "$T/nowhere"
 
 # ---- studies ----
-put_study "$T/study.ini" "$manifest"
+put_study "$T/study.ini" "manifest = $manifest" 2 3
 printf '[settings]\nnet.widht = 3\n[corpus made]\nmanifest = x\n' >"$T/bad.ini"
 expect 0 '' -- study --help
 out_has 'quaver study merge'

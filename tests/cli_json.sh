@@ -2,6 +2,7 @@
 # Every command that prints a result prints it as one JSON object when asked: nothing else stands on standard output.
 # usage: cli_json.sh path/to/quaver path/to/make_audio
 . "$(dirname "$0")/support/cli.sh"
+. "$(dirname "$0")/support/study.sh"
 
 command -v python3 >/dev/null || { echo 'ALL TESTS SKIPPED: no python3 to read JSON with' >&2; exit 0; }
 tiny="--features.mels=8 --patch.seconds=0.16 --width 2 --batch 4 -j 1 --no-cache"
@@ -69,7 +70,7 @@ expect 0 '' -- doctor --json
 json "d['quaver'] and d['libraries']['jansson'] and int(d['processor']['usable']) > 0 and 'GPUs' in d"
 expect 2 'there is no option --jsno' -- doctor --jsno
 
-put_study "$T/study.ini" "$manifest"
+put_study "$T/study.ini" "manifest = $manifest" 2 3
 expect 0 '' -- study "$T/study.ini" --out "$T/study" --no-cache --dry-run --json
 json "'2 cells' in d['plan']"
 expect 0 '' -- study "$T/study.ini" --out "$T/study" --no-cache --json

@@ -79,24 +79,8 @@ expect 2 'one of cpu, ref, ref32, cuda' "$simt" train --manifest "$manifest" --o
 expect 0 'can be used: SIMT emulation' "$simt" doctor
 
 # Trainings of a study share the GPU, and what each gives does not depend on how many there are.
-cat >"$T/study.ini" <<'TEXT'
-[study]
-baseline = even
-[corpus embedded]
-embedded = 3 1
-folds = speaker
-[settings]
-features.mels = 8
-patch.seconds = 0.16
-net.width = 2
-train.batch = 4
-train.epochs = 2
-[axis shake]
-even = shake.forward=even, shake.backward=even
-shaken = shake.forward=shake, shake.backward=shake
-[compare shaken]
-difference = shaken - even
-TEXT
+. "$(dirname "$0")/../support/study.sh"
+put_study "$T/study.ini" "embedded = 3 1" speaker 2
 expect 0 '4 threads, one training each' "$simt" study "$T/study.ini" --out "$T/together" --no-cache --device cuda
 expect 0 '1 threads, one training each' "$simt" study "$T/study.ini" --out "$T/alone" --no-cache --device cuda:0 -j 1
 (cd "$T/together/records" && find . -type f | sort) >"$T/list"

@@ -4,42 +4,10 @@
 #include "backend/cuda/dnn.h"
 #include "backend/cuda/dnn_blas.h"
 #include "backend/cuda/dnn_plan.h"
-#include "devices.h"
-#include "fake_device.h"
+#include "fake_setup.h"
 #include "support/support.h"
 
 static const qv_dnn_options plain = {.workspace_limit = (size_t)64 << 20};
-
-/* One fake device a test; everything that was made must be gone at its end. */
-static int begin(void **state)
-{
-    char json[TEST_DEVICE_TEXT];
-    qv_ctx *ctx = qv_ctx_new();
-    memset(&fake, 0, sizeof fake);
-    test_device_json(&test_devices[1], json);
-    qv_assert_ok(ctx, qv_dnn_device(ctx, &fake.properties, json));
-    fake.calls = 0;
-    *state = ctx;
-    return 0;
-}
-
-static void all_is_released(long descriptors)
-{
-    assert_int_equal(fake.descriptors, descriptors);
-    assert_int_equal(fake.handles, 0);
-    assert_int_equal(fake.allocations, 0);
-    assert_int_equal(fake.streams, 0);
-    assert_int_equal(fake.events, 0);
-}
-
-static int end(void **state)
-{
-    fake.fail_at = 0;
-    qv_desc_free(fake.properties);
-    all_is_released(0);
-    qv_ctx_free(*state);
-    return 0;
-}
 
 /* ---- operands ---- */
 

@@ -3,34 +3,11 @@
  * nothing serves for them (fake_driver.sh). */
 #include "backend/cuda/dnn_plan.h"
 #include "bench/fused_conv.h"
-#include "devices.h"
-#include "fake_device.h"
+#include "fake_setup.h"
 #include "kernels/bf16.h"
 #include "support/support.h"
 
 static const qv_dnn_options options = {.workspace_limit = (size_t)64 << 20};
-
-static int begin(void **state)
-{
-    char json[TEST_DEVICE_TEXT];
-    qv_ctx *ctx = qv_ctx_new();
-    memset(&fake, 0, sizeof fake);
-    test_device_json(&test_devices[1], json);
-    qv_assert_ok(ctx, qv_dnn_device(ctx, &fake.properties, json));
-    fake.calls = 0;
-    *state = ctx;
-    return 0;
-}
-
-static int end(void **state)
-{
-    fake.fail_at = 0;
-    qv_desc_free(fake.properties);
-    assert_int_equal(fake.descriptors, 0);
-    assert_int_equal(fake.handles, 0);
-    qv_ctx_free(*state);
-    return 0;
-}
 
 /* Operands in double and as they lie in memory. y is pitch wide; all whole numbers below 2^8. */
 typedef struct operand {

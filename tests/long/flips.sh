@@ -62,21 +62,8 @@ train() { # train RUN CACHE
     "$quaver" train -q --manifest "$manifest" --out "$1" --folds 2 --cache "$2" $settings >/dev/null
 }
 train "$T/whole" "$T/cache"
-cat >"$T/study.ini" <<TEXT
-[corpus made]
-manifest = $manifest
-folds = 2
-[settings]
-features.mels = 8
-patch.seconds = 0.16
-train.batch = 4
-train.epochs = 2
-[axis width]
-setting = net.width
-values = 2, 3
-[compare wide]
-difference = width=3 - width=2
-TEXT
+. "$root/tests/support/study.sh"
+put_study "$T/study.ini" "manifest = $manifest" 2 2
 "$quaver" study "$T/study.ini" --out "$T/study" --cache "$T/cache" --quiet >/dev/null
 mkdir "$T/audio"
 for name in a.wav b.24.wav c.f.wav d.flac e.ogg f.aiff g.au h.mp3; do

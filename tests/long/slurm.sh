@@ -5,7 +5,8 @@
 # usage: tests/long/slurm.sh path/to/quaver     (Debian: slurm-wlm)
 set -eu
 quaver=$(realpath "${1:?usage: slurm.sh path/to/quaver}")
-script=$(realpath "$(dirname "$0")/../../data/slurm/study.sbatch")
+here=$(realpath "$(dirname "$0")")
+script=$here/../../data/slurm/study.sbatch
 for program in slurmctld slurmd sbatch; do
     command -v $program >/dev/null || { echo "SKIPPED: no $program (Debian: slurm-wlm)" >&2; exit 77; }
 done
@@ -66,24 +67,8 @@ until sinfo -h -o %t 2>/dev/null | grep -q idle; do
 done
 echo "$(sinfo --version) with $(nproc) processors"
 
-cat >"$T/study.ini" <<'TEXT'
-[study]
-baseline = even
-[corpus embedded]
-embedded = 4 2
-folds = speaker
-[settings]
-features.mels = 16
-patch.seconds = 0.32
-net.width = 4
-train.batch = 4
-train.epochs = 30
-[axis shake]
-even = shake.forward=even, shake.backward=even
-shaken = shake.forward=shake, shake.backward=shake
-[compare shaken]
-difference = shaken - even
-TEXT
+. "$here/../support/study.sh"
+put_study "$T/study.ini" "embedded = 4 2" speaker 400
 cd "$T"
 submit() { # submit OUT [WORDS OF SBATCH...]
     out=$1

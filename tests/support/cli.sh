@@ -48,26 +48,6 @@ check() { # check WHAT COMMAND...
     "$@" || fail "$what"
 }
 rows() { wc -l <"$1" | tr -d ' '; }
-# put_study FILE MANIFEST: two cells, two folds, a few steps.
-put_study() {
-    cat >"$1" <<TEXT
-[study]
-question = Wide or narrow?
-[corpus made]
-manifest = $2
-folds = 2
-[settings]
-features.mels = 8
-patch.seconds = 0.16
-train.batch = 4
-train.epochs = 3
-[axis width]
-setting = net.width
-values = 2, 3
-[compare wide]
-difference = width=3 - width=2
-TEXT
-}
 # The last line of a test.
 finish() {
     echo "$checks checks, $failures failed"
