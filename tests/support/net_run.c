@@ -69,13 +69,21 @@ void qv_print_net(const qv_net_config *c, char *out, size_t size)
         c->set_size);
 }
 
-/* Takes the ops of a kind out of the training list; what they wrote is the host's from now on. */
-static void leave_to_host(qv_program *p, qv_op_kind kind)
+static bool writes(const qv_op *op, const qv_program *p, const char *buffer)
+{
+    for (int k = 0; k < QV_MAX_OUT; k++)
+        if (op->out[k] >= 0 && strcmp(p->buffers[op->out[k]].name, buffer) == 0) return true;
+    return false;
+}
+
+/* Takes the ops of a kind (-1: none) and those that write a buffer (NULL: none) out of the training list; what they
+ * wrote is the host's from now on. */
+static void leave_to_host(qv_program *p, int32_t kind, const char *buffer)
 {
     qv_op_list *l = &p->lists[QV_LIST_TRAIN];
     size_t kept = 0;
     for (size_t i = 0; i < l->n; i++) {
-        if (l->ops[i].kind != (int32_t)kind) {
+        if (l->ops[i].kind != kind && !(buffer && writes(&l->ops[i], p, buffer))) {
             l->ops[kept++] = l->ops[i];
             continue;
         }
@@ -180,8 +188,9 @@ void qv_net_run_new(qv_ctx *ctx, qv_net_run *r, const qv_net_config *c, uint64_t
     qv_assert_ok(ctx, qv_net_new(ctx, &r->net, c, &no_gather));
     qv_program *p = r->net->program;
     r->dlogits = dlogits_of(p);
-    if (o->host_coefficients) leave_to_host(p, QV_OP_SHAKE_COEF);
-    if (o->host_dlogits) leave_to_host(p, QV_OP_LOSS);
+    if (o->host_coefficients) leave_to_host(p, QV_OP_SHAKE_COEF, NULL);
+    if (o->host_dlogits) leave_to_host(p, QV_OP_LOSS, NULL);
+    if (o->host_buffer) leave_to_host(p, -1, o->host_buffer);
     qv_assert_ok(ctx, qv_exec_new(ctx, &r->exec, p, &o->exec));
     r->parameters = qv_net_run_find(r, "parameters");
     r->gradients = qv_net_run_find(r, "gradients");

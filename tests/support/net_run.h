@@ -1,5 +1,5 @@
-/* A network on a device with data of its own, for tests that take whole steps: coefficients and, if wanted, the gradient
- * at the logits come from the host. */
+/* A network on a device with data of its own, for tests that take whole steps: coefficients and, if wanted, the
+ * gradient at the logits come from the host. */
 #ifndef QV_TEST_NET_RUN_H
 #define QV_TEST_NET_RUN_H
 
@@ -24,9 +24,10 @@ typedef struct qv_net_run {
 
 typedef struct qv_net_run_options {
     qv_exec_options exec;
-    bool host_coefficients; /* alpha and beta of each block are written, not drawn */
-    bool host_dlogits;      /* the loss does not run; the host writes the gradient at the logits */
-    bool embedding;         /* qv_net_options.embedding */
+    bool host_coefficients;  /* alpha and beta of each block are written, not drawn */
+    bool host_dlogits;       /* the loss does not run; the host writes the gradient at the logits */
+    const char *host_buffer; /* no op writes it: the host does */
+    bool embedding;          /* qv_net_options.embedding */
 } qv_net_run_options;
 
 /* Parameters, statistics, patches, labels, class weights and coefficients are all drawn from `seed`: the same on every
