@@ -340,6 +340,30 @@ static void bn_by_hand(void **state)
     assert_int_equal(qv_reference(&finalize, (qv_tensor[]){mean, var}, (qv_tensor[]){rstd, rmean, rvar}), QV_ERR_USAGE);
 }
 
+/* One value has no variance, and coefficients need two halves of the channels and one set of scales. */
+static void bn_refuses_what_has_no_meaning(void **state)
+{
+    struct desk *d = *state;
+    qv_tensor one = normal(d, 1, 1, 1, 2), mean = zeros(d, 1, 1, 1, 2), rstd = like(d, mean);
+    qv_op measure = {.kind = QV_OP_BN_MEASURE, .a.bn = {.eps = 0.25f, .repeat = 1, .count = 1}};
+    qv_tensor measured[] = {mean, rstd, like(d, mean), like(d, mean)};
+    assert_int_equal(qv_reference(&measure, &one, measured), QV_ERR_USAGE);
+    for (int odd = 0; odd < 2; odd++) {
+        int channels = odd ? 3 : 4, sets = odd ? 1 : 2;
+        qv_op sums = {.kind = QV_OP_BN_GRAD_SUMS, .a.bn = {.eps = 0.25f, .repeat = sets, .count = 2}}, apply = sums;
+        apply.kind = QV_OP_BN_GRAD_APPLY;
+        qv_tensor x = normal(d, 2, 1, 1, channels), dy = normal(d, 2, 1, 1, channels * sets),
+                  coef = normal(d, 2, 1, 1, 1);
+        qv_tensor a = zeros(d, 1, 1, 1, channels), b = zeros(d, 1, 1, 1, channels * sets), dx = like(d, x), none = {0};
+        qv_tensor in[] = {dy, x, a, a, b, b, coef}, apply_in[] = {dy, x, a, a, b, b, b, b, coef, none};
+        assert_int_equal(qv_reference(&sums, in, (qv_tensor[]){b, b}), QV_ERR_USAGE);
+        assert_int_equal(qv_reference(&apply, apply_in, &dx), QV_ERR_USAGE);
+        in[6] = apply_in[8] = none;
+        assert_int_equal(qv_reference(&sums, in, (qv_tensor[]){b, b}), QV_OK);
+        assert_int_equal(qv_reference(&apply, apply_in, &dx), QV_OK);
+    }
+}
+
 /* The output has mean beta and variance gamma^2 (less what eps takes), whatever the input's offset. */
 static void bn_output_is_normal(void **state)
 {
@@ -860,6 +884,7 @@ int main(void)
         TEST(sign_by_hand),
         TEST(shake_algebra),
         TEST(one_pass_equals_two),
+        TEST(bn_refuses_what_has_no_meaning),
         TEST(elementwise_by_hand),
         TEST(pool_and_linear),
         TEST(loss_by_hand),

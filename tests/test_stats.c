@@ -47,7 +47,8 @@ static void distributions_agree_with_scipy(void **state)
         double bound = t == 0 ? 0 : beta_bound(df / 2, 0.5, fmin(fmax(x, 1e-300), 1 - 1e-16));
         assert_near(qv_t_above(t, df), want, bound * scale, "t");
         if (want > 1e-12 && want < 0.5) /* bisected to the last bits */
-            assert_near(qv_t_above(qv_t_quantile_above(want, df), df), want, 1e-12 * want + bound * scale, "t quantile");
+            assert_near(qv_t_above(qv_t_quantile_above(want, df), df), want, 1e-12 * want + bound * scale,
+                        "t quantile");
     }
     json_array_foreach(json_object_get(fixtures, "normal"), i, row)
     {
@@ -141,6 +142,24 @@ static void intervals_agree_with_scipy(void **state)
         assert_near(r.bca_low, number(bca, 0), bound, "BCa, low");
         assert_near(r.bca_high, number(bca, 1), bound, "BCa, high");
     }
+}
+
+/* The same draws of -x give the same intervals turned round: few draws, so that each of them counts. */
+static void interval_of_the_opposite_is_the_opposite(void **state)
+{
+    enum { N = 11, DRAWS = 400 };
+    qv_ctx *ctx = *state;
+    uint64_t random = qv_test_seed();
+    double x[2][N];
+    qv_interval r[2];
+    for (int i = 0; i < N; i++) x[0][i] = exp(qv_test_normal(&random)), x[1][i] = -x[0][i];
+    for (int k = 0; k < 2; k++) qv_assert_ok(ctx, qv_interval_mean(ctx, &r[k], x[k], N, 5, DRAWS));
+    double bound = 1e-12 * (r[0].bca_high - r[0].bca_low);
+    assert_true(bound > 0);
+    assert_near(r[1].low, -r[0].high, bound, "percentile, low");
+    assert_near(r[1].high, -r[0].low, bound, "percentile, high");
+    assert_near(r[1].bca_low, -r[0].bca_high, bound, "BCa, low");
+    assert_near(r[1].bca_high, -r[0].bca_low, bound, "BCa, high");
 }
 
 static void holm_agrees_with_statsmodels(void **state)
@@ -418,7 +437,8 @@ static void neighbours_are_not_read(void **state)
         int group[N + 2] = {0};
         d[N + 1] = p[N + 1] = around;
         group[N + 1] = k;
-        for (int i = 0; i < N; i++) x[i] = (i * 7 % 5 - 1.5) / 8, p[i + 1] = (i * 3 % N + 1) / 40.0, group[i + 1] = i / 2;
+        for (int i = 0; i < N; i++)
+            x[i] = (i * 7 % 5 - 1.5) / 8, p[i + 1] = (i * 3 % N + 1) / 40.0, group[i + 1] = i / 2;
         found[k].t = qv_t_paired(x, N);
         found[k].corrected = qv_t_corrected(x, N, 0.1);
         qv_assert_ok(ctx, qv_holm(ctx, p + 1, found[k].holm, N));
@@ -443,6 +463,7 @@ int main(void)
         cmocka_unit_test(t_tests_agree_with_scipy),
         cmocka_unit_test(flips_agree_with_scipy),
         cmocka_unit_test(intervals_agree_with_scipy),
+        cmocka_unit_test(interval_of_the_opposite_is_the_opposite),
         cmocka_unit_test(holm_agrees_with_statsmodels),
         cmocka_unit_test(identical_records_give_one),
         cmocka_unit_test(equal_differences_are_certain),
