@@ -172,13 +172,15 @@ static qv_status take_corpus(qv_ctx *ctx, const json_t *from, qv_plan_corpus *c)
     QV_TRY(take_count(ctx, from, "recordings", &c->recordings));
     QV_TRY(take_count(ctx, from, "skipped", &c->skipped));
     QV_TRY(take_names(ctx, from, "classes", &c->classes, &c->n_classes));
-    if (n < 1 || n > 100000) return wrong(ctx, "folds");
+    if (n < 1 || n > QV_MOST_FOLDS) return wrong(ctx, "folds");
     QV_TRY(qv_alloc(ctx, &c->folds, n, sizeof *c->folds));
     for (size_t i = 0; i < n; i++) {
         qv_plan_fold *f = &c->folds[c->n_folds++];
         const json_t *fold = json_array_get(folds, i);
         QV_TRY(take_text(ctx, fold, "name", &f->name));
         if (strchr(f->name, '/')) return wrong(ctx, "name");
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(c->folds[k].name, f->name) == 0) return wrong(ctx, "name"); /* its records would count twice */
         QV_TRY(take_count(ctx, fold, "train", &f->train));
         QV_TRY(take_count(ctx, fold, "test", &f->test));
         QV_TRY(take_names(ctx, fold, "speakers", &f->speakers, &f->n_speakers));
@@ -195,7 +197,7 @@ static qv_status take_plan(qv_ctx *ctx, const json_t *root, qv_plan *p, const qv
     qv_status status = QV_OK;
     if (json_integer_value(json_object_get(root, "format")) != FORMAT) return wrong(ctx, "format");
     QV_TRY(take_count(ctx, root, "seeds", &seeds));
-    if (seeds < 1 || seeds > 1000000) return wrong(ctx, "seeds");
+    if (seeds < 1 || seeds > 10000) return wrong(ctx, "seeds");
     p->seeds = (int)seeds;
     if (command) QV_TRY(qv_strdup(ctx, &p->command, command));
     if (json_array_size(corpora) != s->n_corpora) return wrong(ctx, "corpora");
