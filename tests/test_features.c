@@ -609,6 +609,27 @@ static void damaged_cache_is_made_again(void **state)
     qv_ctx_free(ctx);
 }
 
+/* A pipe there is refused as what it is, without waiting for who writes to it. */
+static void a_pipe_is_no_cache(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_ctx_new();
+    corpus k;
+    char path[1024] = "";
+    make_corpus(&k);
+    qv_features_close(open_corpus(ctx, &k, 1, false));
+    qv_assert_ok(ctx, qv_walk(ctx, k.cache, remember_path, path));
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    qv_features *f;
+    qv_feature_config c = qv_feature_defaults();
+    qv_feature_options o = {.cache_dir = k.cache, .threads = 1};
+    assert_int_equal(qv_features_open(ctx, &f, &k.m, &c, &o), QV_ERR_IO);
+    qv_test_says(qv_ctx_message(ctx), "is no regular file");
+    free_corpus(&k);
+    qv_ctx_free(ctx);
+}
+
 static void nothing_usable_is_an_error(void **state)
 {
     (void)state;
@@ -795,6 +816,7 @@ int main(void)
         cmocka_unit_test(bad_settings_are_named),
         cmocka_unit_test(threads_and_cache_give_the_same_bytes),
         cmocka_unit_test(cache_follows_every_change),
+        cmocka_unit_test(a_pipe_is_no_cache),
         cmocka_unit_test(damaged_cache_is_made_again),
         cmocka_unit_test(nothing_usable_is_an_error),
         cmocka_unit_test(cache_folder_that_was_asked_for_must_work),
