@@ -72,6 +72,14 @@ cp "$T/middle.safetensors" "$T/saved/last.safetensors"
 expect 0 'going on after step' -- train --resume --out "$T/saved"
 check 'resumed from there it ends otherwise' cmp "$T/whole/best.safetensors" "$T/saved/best.safetensors"
 
+# ---- a closed stream's place is not taken by a file that is written ----
+checks=$((checks + 1))
+"$quaver" train --manifest "$manifest" --out "$T/closed" --folds 2 --epochs 2 $tiny >"$T/out" 2>&- || fail 'standard error is closed'
+check 'messages in the file that took the place of standard error' test ! -s "$T/closed/.lock"
+checks=$((checks + 1))
+"$quaver" predict --checkpoint "$best" "$T/synth/wav/s01_anger_01.wav" 2>"$T/err" >&-
+[ $? -eq 1 ] && grep -q 'standard output' "$T/err" || fail 'answers went nowhere, and nobody said so'
+
 # ---- topics and completion ----
 expect 0 '' -- help
 for topic in settings manifest folds metrics run-folder environment exit-codes train compare; do

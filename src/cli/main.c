@@ -1,8 +1,10 @@
+#include <fcntl.h>
 #include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/nearest.h"
 #include "cli/cli.h"
@@ -64,6 +66,14 @@ static void catch_signals(void)
     signal(SIGXFSZ, SIG_IGN);
     action.sa_handler = on_save;
     sigaction(SIGUSR1, &action, NULL);
+}
+
+/* Where a standard stream is closed, the next file that is opened would take its place, and messages would be written
+ * into it. What stands there instead cannot be used either: the streams fail as closed ones do. */
+static void occupy_standard_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0) open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
 }
 
 /* Takes a flag that every command has out of argv; true if it was there. */
@@ -193,6 +203,7 @@ static int completion(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    occupy_standard_streams();
     if (argc < 2) {
         print_help();
         return EXIT_USAGE;
