@@ -41,7 +41,7 @@ static qv_status too_large(qv_ctx *ctx, const char *path, size_t limit)
 qv_status qv_read_file(qv_ctx *ctx, const char *path, size_t limit, char **data, size_t *size)
 {
     qv_buf b = {0};
-    struct stat st;
+    struct stat st = {0};
     FILE *f;
     *data = NULL;
     *size = 0;
