@@ -91,7 +91,7 @@ static void mistakes_are_named(void **state)
         {"[cells shaken]\ntrain.lr = 0.1\n[cells even]\ntrain.lr = 0.3\n[cells shaken]\ntrain.lr = 0.1\n",
          "study.ini:29: train.lr is given twice in [cells shaken]"},
         {"[cells shakn]\ntrain.epochs = 3\n", "study.ini:25: there is no level shakn; did you mean shaken?"},
-        {"[axis order]\n", "study.ini:24: there is a axis order already"},
+        {"[axis order]\n", "study.ini:24: [axis order] stands there already"},
         {"[axis empty]\n", "study.ini:24: axis empty has no levels"},
         {"[axis a/b]\n", "a name has 1 to 40 letters"},
         {"[study]\nseeds = 0\n", "study.ini:25: seeds = 0: expected a whole number from 1"},
@@ -100,6 +100,18 @@ static void mistakes_are_named(void **state)
          "study.ini:25: there is no comparison y; did you mean x?"},
         {"[corpus two]\nfolds = speaker\n", "corpus two needs either manifest = FILE or embedded"},
         {"stray\n", "study.ini:24: expected key = value"},
+        {"[study]\nseeds = 3\n", "study.ini:25: seeds is given twice in [study]"},
+        {"[study]\nalpha = 0.1\nalpha = 0.2\n", "study.ini:26: alpha is given twice in [study]"},
+        {"[compare x]\nexpect = ua\nexpect = gap\n", "study.ini:26: expect is given twice in [compare x]"},
+        {"[corpus two]\nembedded = 4\n", "study.ini:25: embedded = 4: expected SPEAKERS SENTENCES"},
+        {"[corpus two]\nembedded = 4 1\nembedded = 4 2\n", "study.ini:26: embedded is given twice"},
+        {"[axis new]\nsettng = net.blocks\n", "study.ini:25: [axis new] has no settng; did you mean setting?"},
+        {"[settings]\nsplit.test_fraction = 0.3\n", "split.test_fraction cannot be set here: the folds"},
+        {"[axis p]\na = train.lr=0.1\na_b = train.lr=0.2\n[axis q]\nb_c = bn.eps=0.1\nc = bn.eps=0.2\n",
+         "\"preact even a b_c\" and \"preact even a_b c\" would keep their records in one folder"},
+        {"; Gr\xf6\xdf"
+         "e\n",
+         "study.ini:24: this line is not UTF-8"},
     };
     qv_ctx *ctx = *state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -117,6 +129,102 @@ static void mistakes_are_named(void **state)
     }
 }
 
+/* Levels that train the same are one cell, whose name is still its own. */
+static void equal_levels_are_one_cell(void **state)
+{
+    qv_ctx *ctx = *state;
+    qv_study *s = parsed(
+        ctx, "[corpus made]\nembedded = 8 1\n",
+        "[axis lr]\nsetting = train.lr\nvalues = 0.1, 0.10, 0.2, 0.20\n[axis width]\nsetting = net.width\nvalues = 2\n",
+        "[study]\nclaim = x\n[compare x]\ndifference = 0.20 - 0.10\n");
+    assert_int_equal(s->n_cells, 2);
+    assert_string_equal(s->cells[0].name, "lr=0.1 width=2");
+    assert_string_equal(s->cells[1].name, "lr=0.2 width=2");
+    assert_true(s->comparisons[0].weight[0] == -1 && s->comparisons[0].weight[1] == 1);
+    qv_study_free(s);
+}
+
+static void settings_of_other_heads_and_optimizers_are_idle(void **state)
+{
+    qv_ctx *ctx = *state;
+    static const char *const names[] = {"softmax sgd",           "softmax adamw",        "cosface scale=8 sgd",
+                                        "cosface scale=8 adamw", "cosface scale=16 sgd", "cosface scale=16 adamw"};
+    qv_study *s =
+        parsed(ctx, "[corpus made]\nembedded = 8 1\n[axis head]\nsetting = train.head\nvalues = softmax, cosface\n",
+               "[axis scale]\nsetting = head.scale\nvalues = 8, 16\n[axis optimizer]\nsetting = "
+               "train.optimizer\nvalues = sgd, adamw\n",
+               "[cells sgd]\ntrain.beta1 = 0.5\n[cells adamw]\ntrain.momentum = 0.5\n");
+    assert_int_equal(s->n_cells, 6);
+    for (size_t i = 0; i < 6; i++) assert_string_equal(s->cells[i].name, names[i]);
+    assert_null(strstr(s->cells[0].identity, "beta1"));
+    assert_null(strstr(s->cells[1].identity, "momentum"));
+    qv_study_free(s);
+}
+
+/* A path as long as one may be, and names that make none. */
+static void long_words_are_whole_or_refused(void **state)
+{
+    qv_ctx *ctx = *state;
+    qv_study *s;
+    qv_buf text = {0};
+    char path[5001];
+    memset(path, 'x', sizeof path);
+    path[4000] = '\0';
+    qv_buf_printf(&text, "[axis start]\nnone =\nold = train.init_from=/%s\n", path);
+    s = parsed(ctx, "[corpus made]\nembedded = 8 1\n", text.data, "");
+    assert_int_equal(strlen(s->cells[1].settings.init_from), 4001);
+    qv_study_free(s);
+    text.len = 0;
+    path[4000] = 'x', path[5000] = '\0';
+    qv_buf_printf(&text, "[corpus made]\nembedded = 8 1\n[axis start]\nnone =\nold = train.init_from=/%s\n", path);
+    assert_int_equal(qv_study_parse(ctx, &s, "study.ini", text.data), QV_ERR_DATA);
+    assert_non_null(strstr(qv_ctx_message(ctx), "study.ini:5: level old: expected section.key=value of at most"));
+    text.len = 0;
+    path[36] = '\0';
+    qv_buf_printf(&text,
+                  "[axis a]\n%s1 = train.lr=0.1\nb = train.lr=0.2\n[axis c]\n%s2 = bn.eps=0.1\nd = bn.eps=0.2\n"
+                  "[cells %s1 %s2]\ntrain.epochs = 7\n",
+                  path, path, path, path);
+    s = parsed(ctx, "[corpus made]\nembedded = 8 1\n", text.data, "");
+    assert_int_equal(s->cells[0].settings.epochs, 7);
+    qv_study_free(s);
+    text.len = 0;
+    qv_buf_puts(&text, "[corpus made]\nembedded = 8 1\n");
+    path[36] = '\0';
+    for (int i = 0; i < 6; i++) qv_buf_printf(&text, "[axis a%d]\n%s-%d = train.lr=0.0%d\n", i, path, i, i + 1);
+    assert_int_equal(qv_study_parse(ctx, &s, "study.ini", text.data), QV_ERR_DATA);
+    assert_non_null(strstr(qv_ctx_message(ctx), "has a name of more than 200 letters"));
+    qv_buf_free(&text);
+}
+
+/* As with every training, an option wins over the file; the folder keeps the file as it was run. */
+static void the_command_line_wins(void **state)
+{
+    qv_ctx *ctx = *state;
+    static const qv_study_given given[] = {{"run.device", "cpu"}, {"train.epochs", "7"}};
+    static const char text[] = "[corpus made]\nembedded = 8 1\n[settings]\nrun.device = ref ; slow\n train.epochs=3\n"
+                               "[axis width]\nsetting = net.width\nvalues = 2, 3\n[cells width=3]\ntrain.epochs = 4\n"
+                               "train.lr = 0.03";
+    qv_study *s, *again;
+    char *dir = qv_test_tmpdir(), *path;
+    qv_assert_ok(ctx, qv_path_join(ctx, &path, dir, "study.ini"));
+    qv_assert_ok(ctx, qv_write_file(ctx, path, text, strlen(text)));
+    qv_assert_ok(ctx, qv_study_read(ctx, &s, path, given, 2));
+    qv_assert_ok(ctx, qv_study_parse(ctx, &again, path, s->text));
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(s->cells[i].settings.device, QV_DEVICE_CPU);
+        assert_int_equal(s->cells[i].settings.epochs, 7);
+        assert_string_equal(s->cells[i].identity, again->cells[i].identity);
+    }
+    assert_true(s->cells[1].settings.lr == 0.03);
+    qv_study_free(again);
+    qv_study_free(s);
+    assert_int_equal(qv_study_read(ctx, &s, path, (const qv_study_given[]){{"net.width", "4"}}, 1), QV_ERR_USAGE);
+    assert_non_null(strstr(qv_ctx_message(ctx), "study.ini:7: [axis width] compares net.width, so the command line"));
+    qv_test_rmdir(dir);
+    free(path);
+}
+
 static void ready_studies_can_be_read(void **state)
 {
     static const char *const files[] = {"quick", "paper", "gamma", "bands", "vicinal", "cross-corpus", "symmetry", "negative"};
@@ -125,7 +233,7 @@ static void ready_studies_can_be_read(void **state)
         char path[512];
         qv_study *s;
         snprintf(path, sizeof path, "%s/data/studies/%s.ini", QV_SOURCE_DIR, files[i]);
-        qv_assert_ok(ctx, qv_study_read(ctx, &s, path, NULL));
+        qv_assert_ok(ctx, qv_study_read(ctx, &s, path, NULL, 0));
         assert_true(s->n_cells > 1 && s->n_comparisons > 0 && s->question);
         qv_study_free(s);
     }
@@ -273,30 +381,68 @@ static void idle_settings_change_nothing(void **state)
     qv_study *s = parsed(x->ctx, head, axes, "");
     qv_study_corpora data;
     qv_maker maker = {.program = (char[]){"test"}, .isa = "test"};
-    static const char *const changes[][2] = {
-        {"shake.gamma0", "0.7"}, {"shake.level", "batch"}, {"shake.bands", "2"},  {"shake.backward", "keep"},
-        {"shake.affine", "0.5"}, {"shake.signed", "0.2"},  {"shake.keep", "0.5"}, {"shake.keep_depth", "linear"}};
+    /* beside "preact even": first a setting, then one that it makes idle; NULL: idle beside what is there */
+    static const char *const changes[][4] = {
+        {NULL, NULL, "shake.gamma0", "0.7"},
+        {NULL, NULL, "shake.level", "batch"},
+        {NULL, NULL, "shake.bands", "2"},
+        {NULL, NULL, "shake.backward", "keep"},
+        {NULL, NULL, "shake.affine", "0.5"},
+        {NULL, NULL, "shake.signed", "0.2"},
+        {NULL, NULL, "shake.keep", "0.5"},
+        {NULL, NULL, "shake.keep_depth", "linear"},
+        {NULL, NULL, "train.step_epochs", "1"},
+        {NULL, NULL, "train.beta1", "0.5"},
+        {NULL, NULL, "head.center", "0.5"},
+        {NULL, NULL, "head.scale", "4"},
+        {NULL, NULL, "head.sphere_margin", "2"},
+        {NULL, NULL, "augment.time_width", "0.5"},
+        {"train.optimizer", "adamw", "train.momentum", "0.5"},
+        {"train.optimizer", "adamw", "train.nesterov", "no"},
+        {"train.head", "a-softmax", "head.scale", "4"},
+        {"train.head", "cosface", "head.arcface_margin", "0.1"},
+        {"train.sampling", "balanced", "train.class_weights", "none"},
+        {"features.normalize", "utterance", "augment.voices", "1"},
+        {"patch.frames", "8", "patch.seconds", "0.5"},
+    };
     x->o.out = folder(x, "idle");
     qv_assert_ok(x->ctx, qv_study_load(x->ctx, &data, s, &x->o));
     qv_study_job job = {
         .study = s, .data = qv_study_data_of(&data, 0, 0), .maker = &maker, .seed = 3}; /* preact even */
-    qv_study_record want, got;
-    qv_assert_ok(x->ctx, qv_study_train(x->ctx, &job, &want));
+    qv_settings *c = &s->cells[0].settings, start = *c;
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
-        qv_settings *c = &s->cells[0].settings, idle = *c;
-        qv_assert_ok(x->ctx, qv_settings_set(x->ctx, c, changes[i][0], changes[i][1]));
+        qv_study_record want, got;
+        *c = start;
+        if (changes[i][0]) qv_assert_ok(x->ctx, qv_settings_set(x->ctx, c, changes[i][0], changes[i][1]));
+        qv_settings idle = *c;
+        qv_assert_ok(x->ctx, qv_study_train(x->ctx, &job, &want));
+        qv_assert_ok(x->ctx, qv_settings_set(x->ctx, c, changes[i][2], changes[i][3]));
         qv_assert_ok(x->ctx, qv_study_train(x->ctx, &job, &got));
         for (size_t k = 0; k < want.n_curve; k++) assert_true(want.curve[QV_RUN_LOSS][k] == got.curve[QV_RUN_LOSS][k]);
         assert_true(want.running.train.ua == got.running.train.ua && want.n_curve == got.n_curve);
         assert_true(want.even.train.ua == got.even.train.ua && want.even.n_speakers == want.running.n_speakers);
         qv_study_record_free(&got);
+        qv_study_record_free(&want);
         qv_assert_ok(x->ctx, qv_settings_idle(x->ctx, c));
+        qv_assert_ok(x->ctx, qv_settings_idle(x->ctx, &idle));
         qv_buf values = {0};
         assert_null(qv_settings_differ(c, &idle, "", &values));
         qv_buf_free(&values);
     }
-    qv_study_record_free(&want);
+    *c = start;
     qv_study_unload(&data, s);
+    qv_study_free(s);
+}
+
+/* Folds that cannot be are the study file's fault, which is named. */
+static void impossible_folds_are_named(void **state)
+{
+    fixture *x = *state;
+    qv_study *s;
+    qv_assert_ok(x->ctx, qv_study_parse(x->ctx, &s, "study.ini", "[corpus made]\nembedded = 2 1\nfolds = 9\n"));
+    x->o.out = folder(x, "folds");
+    assert_int_equal(qv_study_run(x->ctx, s, &x->o), QV_ERR_DATA);
+    assert_message(x, "study.ini:1: corpus made: 9 folds cannot be made of 2 speakers");
     qv_study_free(s);
 }
 
@@ -540,12 +686,17 @@ int main(void)
         cmocka_unit_test(settings_without_effect_are_one_cell),
         cmocka_unit_test(differences_of_differences_have_weights),
         cmocka_unit_test(mistakes_are_named),
+        cmocka_unit_test(equal_levels_are_one_cell),
+        cmocka_unit_test(settings_of_other_heads_and_optimizers_are_idle),
+        cmocka_unit_test(long_words_are_whole_or_refused),
+        cmocka_unit_test(the_command_line_wins),
         cmocka_unit_test(ready_studies_can_be_read),
     };
     const struct CMUnitTest runs[] = {
         cmocka_unit_test_setup_teardown(records_do_not_depend_on_threads_or_shards, setup, teardown),
         cmocka_unit_test_setup_teardown(more_seeds_go_on, setup, teardown),
         cmocka_unit_test_setup_teardown(idle_settings_change_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(impossible_folds_are_named, setup, teardown),
         cmocka_unit_test_setup_teardown(the_best_epoch_is_taken, setup, teardown),
         cmocka_unit_test_setup_teardown(scales_are_of_normalized_cells_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(embeddings_are_measured_and_drawn, setup, teardown),

@@ -38,7 +38,8 @@ enum { MOST_MANIFESTS = 64, OPT_SEEDS = 1000, OPT_SHARD, OPT_CACHE, OPT_NO_CACHE
 typedef struct arguments {
     qv_study_options o;
     const char *manifests[MOST_MANIFESTS];
-    qv_buf more; /* lines for the study file */
+    qv_study_given given[2]; /* in place of what the study file says */
+    size_t n_given;
     bool dry_run, help, json;
 } arguments;
 
@@ -69,16 +70,20 @@ static qv_status take_shard(qv_ctx *ctx, const char *text, qv_study_options *o)
     return qv_fail(ctx, QV_ERR_USAGE, "--shard %s: expected I/N with 1 <= I <= N, as in 2/4", text);
 }
 
-/* A setting of all trainings, which becomes part of the study: checked here, so that the option is blamed. */
+/* A setting of all trainings, which becomes part of the study; the last of an option counts. Checked here, so that the
+ * option is blamed. */
 static qv_status take_setting(qv_ctx *ctx, arguments *a, const char *name, const char *value)
 {
     qv_settings scratch;
     qv_status status = qv_settings_init(ctx, &scratch);
     if (status != QV_OK) return status;
     status = qv_settings_set(ctx, &scratch, name, value);
-    qv_buf_printf(&a->more, "\n[settings]\n%s = %s\n", name, value);
     qv_settings_free(&scratch);
-    return status == QV_OK ? qv_buf_check(ctx, &a->more) : status;
+    size_t i = 0;
+    while (i < a->n_given && strcmp(a->given[i].key, name) != 0) i++;
+    a->given[i] = (qv_study_given){name, value};
+    a->n_given += i == a->n_given;
+    return status;
 }
 
 static qv_status take_option(qv_ctx *ctx, arguments *a, int c)
@@ -215,7 +220,7 @@ static qv_status run(qv_ctx *ctx, arguments *a, const char *file)
     qv_status status = QV_OK;
     qv_study *s = NULL;
     qv_buf text = {0};
-    QV_TRY(qv_study_read(ctx, &s, file, a->more.data));
+    QV_TRY(qv_study_read(ctx, &s, file, a->given, a->n_given));
     if (a->dry_run) {
         QV_TRY(qv_study_predict(ctx, s, &a->o, &text));
         if (a->json)
@@ -257,7 +262,6 @@ qv_status qv_cmd_study(qv_ctx *ctx, int argc, char **argv)
     else
         status = run(ctx, &a, words[0]);
 done:
-    qv_buf_free(&a.more);
     qv_buf_free(&command);
     return status;
 }

@@ -89,7 +89,7 @@ static bool same_front_end(const qv_feature_config *a, const qv_feature_config *
 static bool same_data(const qv_settings *a, const qv_settings *b)
 {
     qv_feature_config x = qv_settings_features(a), y = qv_settings_features(b);
-    return same_front_end(&x, &y) && a->val_speakers == b->val_speakers && a->test_fraction == b->test_fraction;
+    return same_front_end(&x, &y) && a->val_speakers == b->val_speakers;
 }
 
 static qv_status open_data(qv_ctx *ctx, qv_study_data *d, const qv_feature_config *config, const qv_study *s,
@@ -97,10 +97,15 @@ static qv_status open_data(qv_ctx *ctx, qv_study_data *d, const qv_feature_confi
 {
     const qv_study_corpus *c = &s->corpora[corpus];
     qv_status status = QV_OK;
-    qv_fold_options fo = {.test_fraction = d->made_for->test_fraction, .val_speakers = d->made_for->val_speakers};
+    qv_fold_options fo = {.val_speakers = d->made_for->val_speakers};
     qv_feature_options feature_options = {
         .cache_dir = o->cache_dir, .no_cache = o->no_cache, .threads = o->threads ? o->threads : qv_cpu_count()};
-    QV_TRY(qv_folds_make(ctx, &d->folds, d->manifest, c->folds, &fo));
+    status = qv_folds_make(ctx, &d->folds, d->manifest, c->folds, &fo);
+    if (status == QV_ERR_USAGE) status = QV_ERR_DATA; /* it is the file that is wrong */
+    if (status != QV_OK) {
+        qv_fail_prefix(ctx, status, "%s:%d: corpus %s", s->path, c->line, c->name);
+        goto done;
+    }
     for (size_t i = 0; i < d->folds->n; i++)
         if (d->folds->folds[i].overlap)
             return qv_fail(ctx, QV_ERR_DATA,

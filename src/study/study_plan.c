@@ -243,7 +243,7 @@ qv_status qv_study_of_folder(qv_ctx *ctx, qv_study **s, const char *out)
     qv_status status = qv_path_join(ctx, &path, out, "study.ini");
     if (status == QV_OK && !qv_path_exists(path))
         status = qv_fail(ctx, QV_ERR_USAGE, "%s holds no study (no study.ini); give the --out folder of one", out);
-    if (status == QV_OK) status = qv_study_read(ctx, s, path, NULL);
+    if (status == QV_OK) status = qv_study_read(ctx, s, path, NULL, 0);
     free(path);
     return status;
 }
@@ -274,7 +274,7 @@ qv_status qv_study_claim_folder(qv_ctx *ctx, const qv_study *s, const char *out)
         QV_TRY(qv_write_file(ctx, path, s->text, strlen(s->text)));
         goto done;
     }
-    QV_TRY(qv_study_read(ctx, &then, path, NULL));
+    QV_TRY(qv_study_read(ctx, &then, path, NULL, 0));
     qv_study_identity(then, &a);
     qv_study_identity(s, &b);
     QV_TRY(qv_buf_check(ctx, a.failed ? &a : &b));

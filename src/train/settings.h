@@ -90,6 +90,9 @@ void qv_settings_help(qv_buf *out);
  * say where and how fast (device of the same arithmetic, threads) do not count. NULL: none. */
 const char *qv_settings_differ(const qv_settings *a, const qv_settings *b, const char *section, qv_buf *values);
 
+/* Puts settings that change nothing beside the others at their defaults: equal trainings then have equal settings. */
+qv_status qv_settings_idle(qv_ctx *ctx, qv_settings *s);
+
 /* Settings of a training for use on another device; precisions that it does not have become fp32. gpu is borrowed:
  * NULL for the first one. */
 void qv_settings_move(qv_settings *s, qv_device device, char *gpu);
