@@ -81,6 +81,12 @@ expect 0 '' -- study "$T/study.ini" --out "$T/study" --dry-run --cache "$T/cache
 out_has '2 cells, 4 runs, 4 to do'
 expect 0 '[4/4] width=' -- study "$T/study.ini" --out "$T/study" --cache "$T/cache/quaver"
 out_has 'It cannot be said'
+expect 0 '2 folds and 1 comparison can give no p below 0.25' -- study "$T/study.ini" --out "$T/half" --shard 1/2
+check 'the command that repeats a study names a shard' sh -c "! grep -q -e --shard '$T/half/plan.json'"
+(cat "$T/study.ini"; printf '[settings]\nrun.device = ref\n') >"$T/ref.ini"
+expect 0 '' -- study "$T/ref.ini" --out "$T/device" --device ref32 --device cpu
+check 'the study keeps what the command line set' grep -q '^run.device = cpu$' "$T/device/study.ini"
+check '--device made another study' cmp "$T/study/report.csv" "$T/device/report.csv"
 expect 0 '2 cells, 4 runs, 4 done' -- study "$T/study.ini" --out "$T/study" --cache "$T/cache/quaver"
 expect 0 '' -- study report "$T/study"
 expect 0 '4 records copied' -- study merge "$T/study" --out "$T/joined"

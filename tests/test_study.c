@@ -282,33 +282,24 @@ static qv_status run_text(fixture *x, const char *out, const char *more)
     qv_buf_printf(&text, "%s%s%s%s", head, axes, compare, more);
     qv_assert_ok(x->ctx, qv_study_parse(x->ctx, &s, "study.ini", text.data));
     x->o.out = folder(x, out);
-    qv_status status = qv_study_run(x->ctx, s, &x->o);
+    qv_status status = qv_study_run(x->ctx, s, &x->o, NULL);
     qv_study_free(s);
     qv_buf_free(&text);
     return status;
 }
 
-/* The results of a folder; every planned run must be there where `whole`. */
-static qv_results results_of(fixture *x, const char *out, qv_study **s, qv_plan *plan)
+static void read_findings(fixture *x, qv_findings *f, const char *out)
 {
-    qv_results r;
-    const char *path = folder(x, out);
-    qv_assert_ok(x->ctx, qv_study_of_folder(x->ctx, s, path));
-    qv_assert_ok(x->ctx, qv_plan_read(x->ctx, plan, *s, path));
-    qv_assert_ok(x->ctx, qv_results_make(x->ctx, &r, *s, plan, path));
-    return r;
+    qv_assert_ok(x->ctx, qv_findings_read(x->ctx, f, folder(x, out)));
 }
 
 static uint64_t digest_of(fixture *x, const char *out, size_t runs)
 {
-    qv_study *s;
-    qv_plan plan;
-    qv_results r = results_of(x, out, &s, &plan);
-    uint64_t digest = r.digest;
-    assert_int_equal(r.runs, runs);
-    qv_results_free(&r);
-    qv_plan_free(&plan);
-    qv_study_free(s);
+    qv_findings f;
+    read_findings(x, &f, out);
+    uint64_t digest = f.results.digest;
+    assert_int_equal(f.results.runs, runs);
+    qv_findings_free(&f);
     return digest;
 }
 
@@ -351,13 +342,53 @@ static void records_do_not_depend_on_threads_or_shards(void **state)
     snprintf(two, sizeof two, "%s/shard2", x->dir);
     snprintf(three, sizeof three, "%s/shard3", x->dir);
     const char *shards[] = {one, two, three};
-    qv_assert_ok(x->ctx, qv_study_merge(x->ctx, folder(x, "merged"), shards, 3));
+    qv_assert_ok(x->ctx, qv_study_merge(x->ctx, folder(x, "merged"), shards, 3, NULL));
     assert_true(digest_of(x, "merged", 24) == digest);
-    qv_assert_ok(x->ctx, qv_study_merge(x->ctx, folder(x, "merged"), shards, 1)); /* again: nothing new */
+    qv_assert_ok(x->ctx, qv_study_merge(x->ctx, folder(x, "merged"), shards, 1, NULL)); /* again: nothing new */
     char *a = text_of(x, "one", "report.csv"), *b = text_of(x, "merged", "report.csv");
     assert_string_equal(a, b);
     free(a);
     free(b);
+}
+
+/* Cards are dealt one by one: no shard has more runs of a cell than another. */
+static void shards_are_equal(void **state)
+{
+    fixture *x = *state;
+    x->o.shards = 4;
+    for (int i = 1; i <= 4; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "hand%d", i);
+        x->o.shard = i;
+        qv_assert_ok(x->ctx, run_text(x, name, ""));
+        qv_findings f;
+        read_findings(x, &f, name);
+        for (size_t k = 0; k < f.study->n_cells; k++) assert_int_equal(qv_result_cell(&f.results, 0, k)->runs, 1);
+        qv_findings_free(&f);
+    }
+}
+
+/* A folder of another study among those to be joined leaves nothing half done. */
+static void a_merge_looks_before_it_writes(void **state)
+{
+    fixture *x = *state;
+    char one[300], two[300], more[300];
+    x->o.shards = 12;
+    x->o.shard = 1;
+    qv_assert_ok(x->ctx, run_text(x, "part", ""));
+    qv_assert_ok(x->ctx, run_text(x, "foreign", "[settings]\nnet.blocks = 2\n"));
+    x->o.seeds = 3;
+    qv_assert_ok(x->ctx, run_text(x, "more", ""));
+    snprintf(one, sizeof one, "%s/part", x->dir);
+    snprintf(two, sizeof two, "%s/foreign", x->dir);
+    snprintf(more, sizeof more, "%s/more", x->dir);
+    assert_int_equal(qv_study_merge(x->ctx, folder(x, "joined"), (const char *[]){one, two}, 2, NULL), QV_ERR_USAGE);
+    assert_message(x, "was begun with another study");
+    assert_false(qv_path_exists(folder(x, "joined")));
+    char *answer = NULL; /* what was there counts as a part, with its seeds */
+    qv_assert_ok(x->ctx, qv_study_merge(x->ctx, more, (const char *[]){one}, 1, &answer));
+    assert_non_null(strstr(answer, "Interim: 3 of 36 runs are in"));
+    free(answer);
 }
 
 static void more_seeds_go_on(void **state)
@@ -368,6 +399,12 @@ static void more_seeds_go_on(void **state)
     x->o.seeds = 3;
     qv_assert_ok(x->ctx, run_text(x, "more", ""));
     digest_of(x, "more", 36);
+    x->o.seeds = 0; /* nobody asks: those that are there */
+    qv_assert_ok(x->ctx, run_text(x, "more", ""));
+    digest_of(x, "more", 36);
+    x->o.seeds = 2;
+    assert_int_equal(run_text(x, "more", ""), QV_ERR_USAGE);
+    assert_message(x, "has 3 already, and what is taken away after looking is chosen");
     char *after = text_of(x, "more", "records/made/preact_even/fold-1.seed-2.jsonl");
     assert_string_equal(before, after); /* also its clock: it was not trained again */
     free(before);
@@ -408,7 +445,7 @@ static void idle_settings_change_nothing(void **state)
     x->o.out = folder(x, "idle");
     qv_assert_ok(x->ctx, qv_study_load(x->ctx, &data, s, &x->o));
     qv_study_job job = {
-        .study = s, .data = qv_study_data_of(&data, 0, 0), .maker = &maker, .seed = 3}; /* preact even */
+        .study = s, .data = qv_study_data_of(&data, 0, 0), .maker = &maker, .run = {.seed = 3}}; /* preact even */
     qv_settings *c = &s->cells[0].settings, start = *c;
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
         qv_study_record want, got;
@@ -441,7 +478,7 @@ static void impossible_folds_are_named(void **state)
     qv_study *s;
     qv_assert_ok(x->ctx, qv_study_parse(x->ctx, &s, "study.ini", "[corpus made]\nembedded = 2 1\nfolds = 9\n"));
     x->o.out = folder(x, "folds");
-    assert_int_equal(qv_study_run(x->ctx, s, &x->o), QV_ERR_DATA);
+    assert_int_equal(qv_study_run(x->ctx, s, &x->o, NULL), QV_ERR_DATA);
     assert_message(x, "study.ini:1: corpus made: 9 folds cannot be made of 2 speakers");
     qv_study_free(s);
 }
@@ -453,37 +490,31 @@ static void the_best_epoch_is_taken(void **state)
     qv_assert_ok(x->ctx,
                  run_text(x, "best", "[settings]\nsplit.val_speakers = 2\neval.epoch = best\n"
                                     "[cells even]\ntrain.batch = 3\n[cells shaken]\ntrain.batch = 3\n"));
-    qv_study *s;
-    qv_plan plan;
-    qv_results r = results_of(x, "best", &s, &plan);
-    const qv_cell_result *c = qv_result_cell(&r, 0, 5);
+    qv_findings f;
+    read_findings(x, &f, "best");
+    const qv_cell_result *c = qv_result_cell(&f.results, 0, 5);
     assert_true(c->least_epoch >= 2 && c->most_epoch <= 4 && c->least_epoch % 2 == 0);
     assert_true(c->curve[QV_RUN_VAL][0] >= 0); /* NaN is not */
-    qv_results_free(&r);
-    qv_plan_free(&plan);
-    qv_study_free(s);
+    qv_findings_free(&f);
 }
 
 static void scales_are_of_normalized_cells_alone(void **state)
 {
     fixture *x = *state;
     qv_assert_ok(x->ctx, run_text(x, "scales", ""));
-    qv_study *s;
-    qv_plan plan;
-    qv_results r = results_of(x, "scales", &s, &plan);
-    assert_int_equal(qv_result_cell(&r, 0, 0)->n_scales, 0);
-    for (size_t k = 0; k < s->n_cells; k++)
-        assert_true(qv_result_cell(&r, 0, k)->even_ua > 0 && qv_result_cell(&r, 0, k)->even_ua <= 1);
-    const qv_cell_result *low = qv_result_cell(&r, 0, 4), *high = qv_result_cell(&r, 0, 5);
+    qv_findings f;
+    read_findings(x, &f, "scales");
+    assert_int_equal(qv_result_cell(&f.results, 0, 0)->n_scales, 0);
+    for (size_t k = 0; k < f.study->n_cells; k++)
+        assert_true(qv_result_cell(&f.results, 0, k)->even_ua > 0 && qv_result_cell(&f.results, 0, k)->even_ua <= 1);
+    const qv_cell_result *low = qv_result_cell(&f.results, 0, 4), *high = qv_result_cell(&f.results, 0, 5);
     assert_int_equal(low->n_scales, 3);
     assert_string_equal(low->layers[1], "stage2.block0");
     for (size_t i = 0; i < 3; i++) { /* a few steps away from where they started */
         assert_true(low->scales[i] > 0.02 && low->scales[i] < 0.5 && high->scales[i] > 0.5 && high->scales[i] < 1.5);
         assert_true(low->scales_low[i] <= low->scales[i] && low->scales[i] <= low->scales_high[i]);
     }
-    qv_results_free(&r);
-    qv_plan_free(&plan);
-    qv_study_free(s);
+    qv_findings_free(&f);
 }
 
 /* ---- refusals ---- */
@@ -497,6 +528,77 @@ static void another_study_is_refused(void **state)
     assert_int_equal(run_text(x, "begun", "[compare late]\ndifference = preact even - preact shaken\n"), QV_ERR_USAGE);
     assert_message(x, "was begun with another study");
     qv_assert_ok(x->ctx, run_text(x, "begun", "; a remark is no change\n"));
+    char *ini = text_of(x, "begun", "study.ini");
+    const char *which = strstr(ini, "Which?");
+    ((char *)which)[1] = 'i'; /* another question is another study, too */
+    qv_study *s;
+    qv_assert_ok(x->ctx, qv_study_parse(x->ctx, &s, "study.ini", ini));
+    assert_int_equal(qv_study_run(x->ctx, s, &x->o, NULL), QV_ERR_USAGE);
+    assert_message(x, "\"question = Which?\" then, \"question = Wiich?\" now");
+    qv_study_free(s);
+    free(ini);
+}
+
+/* A manifest that was changed is refused before anything in the folder is. */
+static void another_manifest_is_refused(void **state)
+{
+    fixture *x = *state;
+    char other[400];
+    const char *manifests[] = {other};
+    qv_study *s;
+    qv_assert_ok(x->ctx, qv_study_parse(x->ctx, &s, "study.ini", "[corpus made]\nembedded = 9 1\nfolds = 2\n"));
+    x->o.out = folder(x, "other");
+    x->o.shard = 1, x->o.shards = 100;
+    qv_study_corpora data;
+    qv_assert_ok(x->ctx, qv_study_load(x->ctx, &data, s, &x->o)); /* makes the corpus */
+    qv_study_unload(&data, s);
+    qv_study_free(s);
+    snprintf(other, sizeof other, "made=%s/corpus-made/manifest.csv", folder(x, "other"));
+    qv_assert_ok(x->ctx, run_text(x, "begun", ""));
+    char *before = text_of(x, "begun", "plan.json");
+    x->o.manifests = manifests, x->o.n_manifests = 1;
+    assert_int_equal(run_text(x, "begun", ""), QV_ERR_DATA);
+    assert_message(x, "results of two manifests are not one study");
+    char *after = text_of(x, "begun", "plan.json");
+    assert_string_equal(before, after);
+    qv_assert_ok(x->ctx, qv_study_report(x->ctx, folder(x, "begun"), NULL, NULL));
+    free(before);
+    free(after);
+}
+
+/* A record copied over that of another seed or fold would count one training twice. */
+static void records_of_other_runs_are_refused(void **state)
+{
+    static const char *const places[] = {"fold-1.seed-2.jsonl", "fold-2.seed-1.jsonl"};
+    fixture *x = *state;
+    qv_assert_ok(x->ctx, run_text(x, "twice", ""));
+    char *text = text_of(x, "twice", "records/made/preact_even/fold-1.seed-1.jsonl");
+    for (size_t i = 0; i < 2; i++) {
+        char *path;
+        qv_buf name = {0};
+        qv_buf_printf(&name, "records/made/preact_even/%s", places[i]);
+        char *own = text_of(x, "twice", name.data);
+        qv_assert_ok(x->ctx, qv_path_join(x->ctx, &path, folder(x, "twice"), name.data));
+        qv_assert_ok(x->ctx, qv_write_file(x->ctx, path, text, strlen(text)));
+        assert_int_equal(qv_study_report(x->ctx, folder(x, "twice"), NULL, NULL), QV_ERR_DATA);
+        assert_message(x, places[i]);
+        assert_message(x, "this is another run, fold 1 with seed 1; remove it");
+        assert_int_equal(run_text(x, "twice", ""), QV_ERR_DATA);
+        qv_assert_ok(x->ctx, qv_write_file(x->ctx, path, own, strlen(own)));
+        qv_buf_free(&name);
+        free(path);
+        free(own);
+    }
+    free(text);
+}
+
+static void runs_that_fail_are_counted(void **state)
+{
+    fixture *x = *state;
+    assert_int_equal(run_text(x, "broken", "[cells even]\ntrain.lr = 100\ntrain.weight_decay = 10\n"), QV_ERR_NUMERIC);
+    assert_message(x, "12 of 24 runs failed and have no record");
+    assert_null(strstr(qv_ctx_message(x->ctx), "checkpoint"));
+    digest_of(x, "broken", 12);
 }
 
 static void damaged_records_are_named(void **state)
@@ -549,7 +651,7 @@ static void no_memory_is_an_error(void **state)
     qv_assert_ok(x->ctx, run_text(x, "memory", ""));
     for (size_t n = 1;; n += 13) {
         qv_ctx_fail_alloc(x->ctx, n);
-        qv_status status = qv_study_report(x->ctx, folder(x, "memory"), NULL);
+        qv_status status = qv_study_report(x->ctx, folder(x, "memory"), NULL, NULL);
         qv_ctx_fail_alloc(x->ctx, 0);
         if (status == QV_OK) break;
         assert_int_equal(status, QV_ERR_MEMORY);
@@ -566,6 +668,8 @@ static void an_unfinished_study_has_no_verdict(void **state)
     qv_assert_ok(x->ctx, run_text(x, "half", ""));
     char *page = text_of(x, "half", "report.html"), *csv = text_of(x, "half", "report.csv");
     assert_non_null(strstr(page, "Interim: 12 of 24 runs are in, so there is no verdict yet."));
+    assert_non_null(
+        strstr(page, "The smallest p that the 2 folds of corpus made can give, corrected for 1 comparison, is 0.25"));
     assert_null(strstr(page, ">significant<"));
     assert_non_null(strstr(page, "<td>interim</td>"));
     assert_null(strstr(page, "<script"));
@@ -578,18 +682,86 @@ static void an_unfinished_study_has_no_verdict(void **state)
     free(csv);
 }
 
+static void a_study_without_runs_has_a_page(void **state)
+{
+    fixture *x = *state;
+    x->o.shard = x->o.shards = 100;
+    qv_assert_ok(x->ctx, run_text(x, "empty", ""));
+    char *page = text_of(x, "empty", "report.html"), *tex = text_of(x, "empty", "report.tex");
+    assert_non_null(strstr(page, "Interim: 0 of 24 runs are in, so there is no verdict yet.</p>"));
+    assert_non_null(strstr(page, "<p>No run is finished yet.</p>"));
+    assert_non_null(strstr(page, "The smallest corrected <i>p</i> that can come out here is 0.25."));
+    assert_null(strstr(page, "<svg")); /* no empty frames */
+    assert_non_null(strstr(tex, "\nown & -- & -- & -- & -- & -- & -- & interim \\\\\n"));
+    free(page);
+    free(tex);
+}
+
+/* However an axis sets it, and only between settings that differ in nothing else. */
+static void gamma0_is_drawn(void **state)
+{
+    static const struct {
+        const char *axis;
+        bool drawn;
+    } cases[] = {
+        {"[axis start]\nlow = shake.gamma0=0.1\nhigh = shake.gamma0=1\n", true},
+        {"[axis start]\nlow = shake.gamma0=0.1\nhigh = shake.gamma0=1, bn.eps=0.1\n", false},
+        {"[axis start]\nlow = shake.gamma0=0.1\nhigh = shake.gamma0=1\n[settings]\nnet.order = relu\n", false}};
+    fixture *x = *state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char name[16];
+        qv_study *s;
+        qv_buf text = {0};
+        const char *after_baseline = strstr(head, "[corpus");
+        qv_buf_printf(&text, "%s%s", after_baseline, cases[i].axis);
+        qv_assert_ok(x->ctx, qv_study_parse(x->ctx, &s, "study.ini", text.data));
+        snprintf(name, sizeof name, "gamma%zu", i);
+        x->o.out = folder(x, name);
+        qv_assert_ok(x->ctx, qv_study_run(x->ctx, s, &x->o, NULL));
+        char *page = text_of(x, name, "report.html");
+        assert_int_equal(strstr(page, "Start of the scale against accuracy") != NULL, cases[i].drawn);
+        qv_study_free(s);
+        qv_buf_free(&text);
+        free(page);
+    }
+}
+
+/* The three files say the same. */
+static void assert_same_figures(const char *page, const char *csv, const char *tex, const qv_results *r)
+{
+    for (size_t k = 0; k < r->study->n_cells; k++) {
+        const qv_cell_result *c = qv_result_cell(r, 0, k);
+        char text[64];
+        snprintf(text, sizeof text, "<td>%.3f", c->mean_ua);
+        assert_non_null(strstr(page, text));
+        snprintf(text, sizeof text, " & $%.3f$", c->mean_ua);
+        assert_non_null(strstr(tex, text));
+        snprintf(text, sizeof text, "\nsymmetry-test,made,%s,", r->study->cells[k].name);
+        assert_non_null(strstr(csv, text));
+        snprintf(text, sizeof text, "\n%s & test & $%.3f$", r->study->cells[k].name, c->symmetry[1][0].mean);
+        assert_non_null(strstr(tex, text));
+        for (int part = 0; part < 2; part++)
+            for (int m = 0; m < QV_SYMMETRY_MEASURES; m++) {
+                const qv_seed_mean *s = &c->symmetry[part][m];
+                assert_true(s->low >= qv_symmetry_ranges[m].low && s->high <= qv_symmetry_ranges[m].high);
+                assert_true(s->low <= s->mean && s->mean <= s->high);
+            }
+    }
+}
+
 /* What networks make of the recordings goes into records, tables and pictures; points only of two dimensions. */
 static void embeddings_are_measured_and_drawn(void **state)
 {
     fixture *x = *state;
     static const char *const names[] = {"plane", "pooled"};
     for (int k = 0; k < 2; k++) {
-        qv_study *s;
-        qv_plan plan;
         qv_assert_ok(x->ctx, run_text(x, names[k], k ? "" : "[settings]\nnet.embed = 2\n"));
-        qv_results r = results_of(x, names[k], &s, &plan);
-        const qv_cell_result *c = qv_result_cell(&r, 0, 0);
-        char *page = text_of(x, names[k], "report.html");
+        qv_findings f;
+        read_findings(x, &f, names[k]);
+        const qv_cell_result *c = qv_result_cell(&f.results, 0, 0);
+        char *page = text_of(x, names[k], "report.html"), *csv = text_of(x, names[k], "report.csv"),
+             *tex = text_of(x, names[k], "report.tex");
+        assert_same_figures(page, csv, tex, &f.results);
         assert_true(k ? c->dims > 2 && c->shape[0].n_points == 0 : c->dims == 2);
         assert_non_null(strstr(page, "<h2>Symmetry</h2>"));
         assert_int_equal(strstr(page, "<h2>Embeddings</h2>") != NULL, k == 0);
@@ -597,9 +769,9 @@ static void embeddings_are_measured_and_drawn(void **state)
             assert_true(c->symmetry[part][0].mean >= 0 && c->symmetry[part][0].mean <= 1);
         if (k == 0) assert_true(c->shape[0].n_points == 16 && c->shape[1].n_points == 16); /* two folds of 32 recordings */
         free(page);
-        qv_results_free(&r);
-        qv_plan_free(&plan);
-        qv_study_free(s);
+        free(csv);
+        free(tex);
+        qv_findings_free(&f);
     }
 }
 
@@ -644,11 +816,12 @@ static void the_verdict_follows_the_numbers(void **state)
     static const struct {
         double gain;
         const char *answer;
-    } cases[] = {
-        {0.2, "Yes: with 8 speakers of made, 1 seed, the one of the comparisons that the claim needs shows a higher "
-              "accuracy and a smaller gap, significant at 0.05 after Holm&#39;s correction. wide: UA +20.9 points, "
-              "gap -20.9 points, p = 0.0039."},
-        {0, "No: with 8 speakers of made, 1 seed, 0 of the 1 comparisons"}};
+    } cases[] = {{0.2,
+                  "Yes: with 8 speakers of made, 1 seed, the one comparison that the claim needs shows a higher "
+                  "accuracy and a smaller gap, significant at 0.05 after Holm&#39;s correction. wide: UA +20.9 points, "
+                  "gap -20.9 points, p = 0.0039."},
+                 {0, "No: with 8 speakers of made, 1 seed, the one comparison that the claim needs does not show a "
+                     "higher accuracy"}};
     fixture *x = *state;
     for (size_t i = 0; i < 2; i++) {
         qv_study *s;
@@ -656,10 +829,10 @@ static void the_verdict_follows_the_numbers(void **state)
         snprintf(name, sizeof name, "verdict%zu", i);
         qv_assert_ok(x->ctx, qv_study_parse(x->ctx, &s, "study.ini", text));
         x->o.out = folder(x, name);
-        qv_assert_ok(x->ctx, qv_study_run(x->ctx, s, &x->o));
+        qv_assert_ok(x->ctx, qv_study_run(x->ctx, s, &x->o, NULL));
         qv_study_free(s);
         plant(x, name, cases[i].gain - (i == 1 ? 0.01 : 0));
-        qv_assert_ok(x->ctx, qv_study_report(x->ctx, folder(x, name), NULL));
+        qv_assert_ok(x->ctx, qv_study_report(x->ctx, folder(x, name), NULL, NULL));
         char *page = text_of(x, name, "report.html");
         if (!strstr(page, cases[i].answer)) print_error("%s\n", strstr(page, "class=\"lead\""));
         assert_non_null(strstr(page, cases[i].answer));
@@ -694,6 +867,8 @@ int main(void)
     };
     const struct CMUnitTest runs[] = {
         cmocka_unit_test_setup_teardown(records_do_not_depend_on_threads_or_shards, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_merge_looks_before_it_writes, setup, teardown),
+        cmocka_unit_test_setup_teardown(shards_are_equal, setup, teardown),
         cmocka_unit_test_setup_teardown(more_seeds_go_on, setup, teardown),
         cmocka_unit_test_setup_teardown(idle_settings_change_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(impossible_folds_are_named, setup, teardown),
@@ -701,10 +876,15 @@ int main(void)
         cmocka_unit_test_setup_teardown(scales_are_of_normalized_cells_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(embeddings_are_measured_and_drawn, setup, teardown),
         cmocka_unit_test_setup_teardown(another_study_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(runs_that_fail_are_counted, setup, teardown),
+        cmocka_unit_test_setup_teardown(records_of_other_runs_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(another_manifest_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(damaged_records_are_named, setup, teardown),
         cmocka_unit_test_setup_teardown(leftovers_are_removed, setup, teardown),
         cmocka_unit_test_setup_teardown(no_memory_is_an_error, setup, teardown),
         cmocka_unit_test_setup_teardown(an_unfinished_study_has_no_verdict, setup, teardown),
+        cmocka_unit_test_setup_teardown(gamma0_is_drawn, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_study_without_runs_has_a_page, setup, teardown),
         cmocka_unit_test_setup_teardown(the_verdict_follows_the_numbers, setup, teardown),
     };
     int failed = cmocka_run_group_tests(files, open_context, close_context);

@@ -7,6 +7,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "cli/cli.h"
+#include "study/study.h"
 #include "study/study_report.h"
 
 static const char help_text[] =
@@ -158,60 +159,38 @@ static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
     return QV_OK;
 }
 
-static qv_status report(qv_ctx *ctx, const arguments *a, int n, char **words)
+/* Where the page is and its first sentences, for those who do not open it. */
+static qv_status print_answer(qv_ctx *ctx, bool json, const char *out, const char *answer)
 {
-    char *path = NULL;
-    if (n != 1) return qv_fail(ctx, QV_ERR_USAGE, "quaver study report DIR takes one folder, %d were given", n);
-    qv_status status = qv_study_report(ctx, words[0], &path);
-    if (status == QV_OK) status = qv_cli_print_path(ctx, a->json, path);
+    char *path;
+    qv_status status = qv_path_join(ctx, &path, out, "report.html");
+    if (status != QV_OK) return status;
+    if (json)
+        status = qv_cli_print_json(ctx, json_pack("{s:s, s:s}", "file", path, "answer", answer));
+    else
+        printf("%s\n%s\n", answer, path);
     free(path);
     return status;
 }
 
-static qv_status print_report_path(qv_ctx *ctx, bool json, const char *out)
+static qv_status report(qv_ctx *ctx, const arguments *a, int n, char **words)
 {
-    char *path;
-    qv_status status = qv_path_join(ctx, &path, out, "report.html");
-    if (status == QV_OK) status = qv_cli_print_path(ctx, json, path);
-    free(path);
+    char *answer = NULL;
+    if (n != 1) return qv_fail(ctx, QV_ERR_USAGE, "quaver study report DIR takes one folder, %d were given", n);
+    qv_status status = qv_study_report(ctx, words[0], NULL, &answer);
+    if (status == QV_OK) status = print_answer(ctx, a->json, words[0], answer);
+    free(answer);
     return status;
 }
 
 static qv_status merge(qv_ctx *ctx, const arguments *a, int n, char **words)
 {
+    char *answer = NULL;
     if (n < 1 || !a->o.out)
         return qv_fail(ctx, QV_ERR_USAGE, "quaver study merge DIR... --out DIR joins folders of one study");
-    qv_status status = qv_study_merge(ctx, a->o.out, (const char *const *)words, (size_t)n);
-    if (status == QV_OK) status = print_report_path(ctx, a->json, a->o.out);
-    return status;
-}
-
-/* The answer, for those who do not open the page. */
-static qv_status print_answer(qv_ctx *ctx, bool json, const char *out)
-{
-    qv_status status = QV_OK;
-    qv_study *s = NULL;
-    qv_plan plan = {0};
-    qv_results results = {0};
-    qv_buf b = {0};
-    QV_TRY(qv_study_of_folder(ctx, &s, out));
-    QV_TRY(qv_plan_read(ctx, &plan, s, out));
-    QV_TRY(qv_results_make(ctx, &results, s, &plan, out));
-    qv_study_answer(&results, &b);
-    QV_TRY(qv_buf_check(ctx, &b));
-    if (json) {
-        char *path;
-        QV_TRY(qv_path_join(ctx, &path, out, "report.html"));
-        status = qv_cli_print_json(ctx, json_pack("{s:s, s:s}", "file", path, "answer", b.data));
-        free(path);
-    } else {
-        printf("%s\n%s/report.html\n", b.data, out);
-    }
-done:
-    qv_buf_free(&b);
-    qv_results_free(&results);
-    qv_plan_free(&plan);
-    qv_study_free(s);
+    qv_status status = qv_study_merge(ctx, a->o.out, (const char *const *)words, (size_t)n, &answer);
+    if (status == QV_OK) status = print_answer(ctx, a->json, a->o.out, answer);
+    free(answer);
     return status;
 }
 
@@ -220,6 +199,7 @@ static qv_status run(qv_ctx *ctx, arguments *a, const char *file)
     qv_status status = QV_OK;
     qv_study *s = NULL;
     qv_buf text = {0};
+    char *answer = NULL;
     QV_TRY(qv_study_read(ctx, &s, file, a->given, a->n_given));
     if (a->dry_run) {
         QV_TRY(qv_study_predict(ctx, s, &a->o, &text));
@@ -228,13 +208,33 @@ static qv_status run(qv_ctx *ctx, arguments *a, const char *file)
         else
             fputs(text.data, stdout);
     } else {
-        QV_TRY(qv_study_run(ctx, s, &a->o));
-        QV_TRY(print_answer(ctx, a->json, a->o.out));
+        QV_TRY(qv_study_run(ctx, s, &a->o, &answer));
+        QV_TRY(print_answer(ctx, a->json, a->o.out, answer));
     }
 done:
+    free(answer);
     qv_buf_free(&text);
     qv_study_free(s);
     return status;
+}
+
+/* The command that repeats the study: without the part of it that this process did. */
+static qv_status put_command(qv_ctx *ctx, qv_buf *b, int argc, char **argv)
+{
+    char **words;
+    int n = 0;
+    qv_status status = qv_alloc(ctx, &words, (size_t)argc, sizeof *words);
+    if (status != QV_OK) return status;
+    for (int i = 0; i < argc; i++) {
+        size_t length = strcspn(argv[i], "=");
+        if (length >= strlen("--sh") && strncmp(argv[i], "--shard", length) == 0)
+            i += argv[i][length] != '='; /* its value is a word of its own */
+        else
+            words[n++] = argv[i];
+    }
+    qv_cli_quote(b, n, words);
+    free(words);
+    return qv_buf_check(ctx, b);
 }
 
 qv_status qv_cmd_study(qv_ctx *ctx, int argc, char **argv)
@@ -242,8 +242,7 @@ qv_status qv_cmd_study(qv_ctx *ctx, int argc, char **argv)
     arguments a = {0};
     qv_buf command = {0};
     qv_status status = QV_OK;
-    qv_cli_quote(&command, argc, argv);
-    QV_TRY(qv_buf_check(ctx, &command));
+    QV_TRY(put_command(ctx, &command, argc, argv));
     a.o.command = command.data;
     QV_TRY(parse(ctx, &a, argc, argv));
     if (a.help) {

@@ -395,12 +395,13 @@ static qv_status numbers_broke(qv_ctx *ctx, const fold_state *s)
 {
     const qv_fold_job *job = s->job;
     bool saved = s->last && qv_path_exists(s->last);
+    const char *kept = saved ? "; the last good checkpoint is " : s->last ? "; there is no checkpoint yet" : "";
     return qv_fail(
         ctx, QV_ERR_NUMERIC,
         "fold %s, after step %llu: %s; try a lower train.lr (now %g), a longer train.warmup, or look for broken "
-        "recordings; %s%s",
-        job->fold->name, (unsigned long long)qv_trainer_step(s->trainer), qv_ctx_message(ctx), job->settings->lr,
-        saved ? "the last good checkpoint is " : "there is no checkpoint yet", saved ? s->last : "");
+        "recordings%s%s",
+        job->fold->name, (unsigned long long)qv_trainer_step(s->trainer), qv_ctx_message(ctx), job->settings->lr, kept,
+        saved ? s->last : "");
 }
 
 /* The weights of the epoch that counts, in the trainer and in best.safetensors; *chosen: what stands with them there.

@@ -1,4 +1,5 @@
 /* Corpora, folds and features of a study. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -182,6 +183,22 @@ void qv_study_unload(qv_study_corpora *c, const qv_study *s)
     free(c->data);
     free(c->of);
     *c = (qv_study_corpora){0};
+}
+
+/* Every few epochs the middle window of each recording; at the end all windows twice, with both kinds of statistics,
+ * and those of training once more to take the second. */
+qv_run_size qv_study_run_size(const qv_settings *s, const qv_study_data *d, const qv_fold *fold)
+{
+    double windows = 0, recordings = 0, batch = s->batch, evaluations = ceil((double)s->epochs / s->eval_every);
+    int patch = qv_settings_patch_frames(s);
+    for (size_t i = 0; i < d->manifest->n; i++) {
+        int frames = d->features->entries[i].frames;
+        if (fold->part[i] == QV_PART_UNUSED || frames == 0) continue;
+        recordings++;
+        windows += qv_window_count(frames, patch, true) * (fold->part[i] == QV_PART_TRAIN ? 3 : 2);
+    }
+    return (qv_run_size){.steps = ceil((double)fold->items[QV_PART_TRAIN] * s->epochs / batch),
+                         .batches = (evaluations * recordings + windows) / batch};
 }
 
 int qv_study_threads(const qv_study_corpora *c, const qv_study_options *o)

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "net/block.h"
 #include "report/page.h"
 #include "report/svg.h"
 #include "study/study_report.h"
@@ -186,17 +187,12 @@ static void curve_legend(qv_buf *b, bool val)
 void qv_study_curves(qv_buf *b, const qv_results *r, size_t corpus)
 {
     double epochs = 1;
-    bool val = false, any = false;
+    bool val = false;
     for (size_t k = 0; k < r->study->n_cells; k++) {
         const qv_cell_result *c = qv_result_cell(r, corpus, k);
         if (c->n_curve == 0) continue;
-        any = true;
         epochs = fmax(epochs, c->curve[QV_RUN_EPOCH][c->n_curve - 1]);
         val = val || !isnan(c->curve[QV_RUN_VAL][c->n_curve - 1]);
-    }
-    if (!any) {
-        qv_buf_puts(b, "<p>No run is finished yet.</p>\n");
-        return;
     }
     curve_legend(b, val);
     qv_buf_puts(b, "<div class=\"many\">\n");
@@ -230,14 +226,14 @@ static void embedding_figure(qv_buf *b, const qv_results *r, size_t corpus, size
         for (size_t i = 0; i < 2 * c->shape[part].n_points; i++) far = fmax(far, fabs(c->shape[part].points[i]));
     qv_plot p = {qv_axis_exact(-far, far, 2, 6, SIDE - 6), qv_axis_exact(-far, far, 2, SIDE - 6, 6)};
     snprintf(id, sizeof id, "embedding%zu-%zu", corpus, k);
-    qv_buf_printf(b, "<figure class=\"small\"><figcaption><b class=\"key k%zu\">%zu</b>", k % COLOURS, k + 1);
+    qv_buf_printf(b, "<figure class=\"small\"><figcaption><b class=\"key plain\">%zu</b>", k + 1);
     qv_markup_text(b, r->study->cells[k].name);
     qv_buf_puts(b, "</figcaption>\n");
     qv_svg_begin(b, id, SIDE, SIDE, "Embedding of one setting", "One dot a recording, about the origin.");
     qv_svg_line(b, "grid", 6, SIDE / 2.0, SIDE - 6, SIDE / 2.0);
     qv_svg_line(b, "grid", SIDE / 2.0, 6, SIDE / 2.0, SIDE - 6);
-    points_of(b, &p, &c->shape[0], "seen", 1.8);
-    points_of(b, &p, &c->shape[1], "new", 2.6);
+    points_of(b, &p, &c->shape[0], "seen", 2.4);
+    points_of(b, &p, &c->shape[1], "new", 3.6);
     qv_svg_end(b);
     qv_buf_puts(b, "</figure>\n");
 }
@@ -266,28 +262,36 @@ void qv_study_embeddings(qv_buf *b, const qv_results *r, size_t corpus)
 
 /* ---- gamma0 ---- */
 
-/* The axis that sets shake.gamma0 and nothing else; n_axes: none. */
-static size_t gamma_axis(const qv_study *s)
+/* Whether two settings are the same but for shake.gamma0; the defaults stand in neither. */
+static bool same_but_gamma(const char *a, const char *b)
 {
-    size_t a = 0;
-    while (a < s->n_axes && (!s->axes[a].setting || strcmp(s->axes[a].setting, "shake.gamma0") != 0)) a++;
-    return a;
+    static const char key[] = "shake.gamma0 = ";
+    for (;;) {
+        if (strncmp(a, key, sizeof key - 1) == 0) a = strchr(a, '\n') + 1;
+        if (strncmp(b, key, sizeof key - 1) == 0) b = strchr(b, '\n') + 1;
+        size_t n = strcspn(a, "\n");
+        if (n == 0 || strncmp(a, b, n + 1) != 0) return n == 0 && *b == '\0';
+        a += n + 1, b += n + 1;
+    }
 }
 
-/* Cells that differ in the axis alone, and have a level of it. */
-static bool same_but(const qv_study *s, size_t axis, size_t a, size_t b)
+/* Cells that differ in gamma0 alone, where that has an effect. */
+static bool same_group(const qv_study *s, size_t a, size_t b)
 {
-    for (size_t i = 0; i < s->n_axes; i++)
-        if (i != axis && s->cells[a].level[i] != s->cells[b].level[i]) return false;
-    return s->cells[a].level[axis] >= 0 && s->cells[b].level[axis] >= 0;
+    return qv_order_norm_before_shake((qv_block_order)s->cells[a].settings.order) &&
+           same_but_gamma(s->cells[a].identity, s->cells[b].identity);
 }
 
-static bool first_of_group(const qv_study *s, size_t axis, size_t k)
+/* The first of a group of at least two. */
+static bool first_of_group(const qv_study *s, size_t k)
 {
-    if (s->cells[k].level[axis] < 0) return false;
-    for (size_t i = 0; i < k; i++)
-        if (same_but(s, axis, i, k)) return false;
-    return true;
+    size_t n = 0;
+    for (size_t i = 0; i < s->n_cells; i++) {
+        if (!same_group(s, k, i)) continue;
+        if (i < k) return false;
+        n++;
+    }
+    return n > 1;
 }
 
 static double value_of(const qv_cell_result *c, bool gap) { return gap ? c->mean_gap : c->mean_ua; }
@@ -297,14 +301,14 @@ static const qv_interval *interval_of(const qv_cell_result *c, bool gap)
 }
 
 /* One group's points by rising gamma0. */
-static size_t group_points(const qv_results *r, size_t corpus, size_t axis, size_t first, bool gap, size_t *cells,
-                           double *x, double *y)
+static size_t group_points(const qv_results *r, size_t corpus, size_t first, bool gap, size_t *cells, double *x,
+                           double *y)
 {
     const qv_study *s = r->study;
     size_t n = 0;
     for (size_t k = first; k < s->n_cells && n < 64; k++) {
         const qv_cell_result *c = qv_result_cell(r, corpus, k);
-        if (!same_but(s, axis, first, k) || c->runs == 0) continue;
+        if (!same_group(s, first, k) || c->runs == 0) continue;
         size_t at = n++;
         for (; at > 0 && x[at - 1] > s->cells[k].settings.gamma0; at--)
             x[at] = x[at - 1], y[at] = y[at - 1], cells[at] = cells[at - 1];
@@ -315,12 +319,11 @@ static size_t group_points(const qv_results *r, size_t corpus, size_t axis, size
     return n;
 }
 
-static void gamma_group(qv_buf *b, const qv_results *r, size_t corpus, size_t axis, size_t first, bool gap,
-                        const qv_plot *p)
+static void gamma_group(qv_buf *b, const qv_results *r, size_t corpus, size_t first, bool gap, const qv_plot *p)
 {
     size_t cells[64];
     double x[64], y[64];
-    size_t n = group_points(r, corpus, axis, first, gap, cells, x, y);
+    size_t n = group_points(r, corpus, first, gap, cells, x, y);
     open_colour(b, first);
     qv_plot_line(b, p, "trace", x, y, n);
     qv_buf_puts(b, "</g>\n");
@@ -335,18 +338,26 @@ static void gamma_group(qv_buf *b, const qv_results *r, size_t corpus, size_t ax
     }
 }
 
-static void gamma_figure(qv_buf *b, const qv_results *r, size_t corpus, size_t axis, bool gap)
+/* Widens the axes to a group. */
+static void reach_group(const qv_results *r, size_t corpus, size_t first, bool gap, double *low, double *high,
+                        double *last)
+{
+    for (size_t k = first; k < r->study->n_cells; k++) {
+        const qv_cell_result *c = qv_result_cell(r, corpus, k);
+        if (!same_group(r->study, first, k)) continue;
+        reach(low, high, value_of(c, gap));
+        reach(low, high, interval_of(c, gap)->bca_low);
+        reach(low, high, interval_of(c, gap)->bca_high);
+        *last = fmax(*last, r->study->cells[k].settings.gamma0);
+    }
+}
+
+static void gamma_figure(qv_buf *b, const qv_results *r, size_t corpus, bool gap)
 {
     double low = HUGE_VAL, high = -HUGE_VAL, last = 0;
     char id[32];
-    for (size_t k = 0; k < r->study->n_cells; k++) {
-        const qv_cell_result *c = qv_result_cell(r, corpus, k);
-        if (r->study->cells[k].level[axis] < 0) continue;
-        reach(&low, &high, value_of(c, gap));
-        reach(&low, &high, interval_of(c, gap)->bca_low);
-        reach(&low, &high, interval_of(c, gap)->bca_high);
-        last = fmax(last, r->study->cells[k].settings.gamma0);
-    }
+    for (size_t k = 0; k < r->study->n_cells; k++)
+        if (first_of_group(r->study, k)) reach_group(r, corpus, k, gap, &low, &high, &last);
     qv_plot p = {qv_axis_nice(0, last, 5, 40, WIDTH - 18), qv_axis_nice(low, high, 5, HEIGHT - 76, 22)};
     snprintf(id, sizeof id, "gamma%zu%s", corpus, gap ? "gap" : "ua");
     qv_page_figure(b, "chart", gap ? "Start of the scale against gap" : "Start of the scale against accuracy");
@@ -354,17 +365,18 @@ static void gamma_figure(qv_buf *b, const qv_results *r, size_t corpus, size_t a
                  "The same figures as in the table of settings; lines join settings that differ in gamma0 alone.");
     qv_plot_frame(b, &p, "gamma0", gap ? "gap, points" : "UA of test speakers");
     for (size_t k = 0; k < r->study->n_cells; k++)
-        if (first_of_group(r->study, axis, k)) gamma_group(b, r, corpus, axis, k, gap, &p);
+        if (first_of_group(r->study, k)) gamma_group(b, r, corpus, k, gap, &p);
     qv_svg_end(b);
-    qv_buf_puts(b, "</figure>\n");
+    qv_buf_puts(b, "<p class=\"under\">Lines join settings that differ in gamma0 alone.</p></figure>\n");
 }
 
 void qv_study_gamma(qv_buf *b, const qv_results *r, size_t corpus)
 {
-    size_t axis = gamma_axis(r->study);
-    if (axis == r->study->n_axes) return;
-    gamma_figure(b, r, corpus, axis, false);
-    gamma_figure(b, r, corpus, axis, true);
+    bool any = false;
+    for (size_t k = 0; k < r->study->n_cells; k++) any = any || first_of_group(r->study, k);
+    if (!any) return;
+    gamma_figure(b, r, corpus, false);
+    gamma_figure(b, r, corpus, true);
 }
 
 /* ---- learned scales ---- */

@@ -127,7 +127,7 @@ done:
 
 static qv_status describe(qv_ctx *ctx, qv_study_record *r, const qv_study_job *job)
 {
-    const qv_study_cell *cell = &job->study->cells[job->cell];
+    const qv_study_cell *cell = &job->study->cells[job->run.cell];
     const qv_manifest *m = job->data->manifest;
     char hash[32], now[32];
     time_t t = time(NULL);
@@ -136,9 +136,9 @@ static qv_status describe(qv_ctx *ctx, qv_study_record *r, const qv_study_job *j
     gmtime_r(&t, &tm);
     strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%SZ", &tm);
     snprintf(hash, sizeof hash, "%016llx", (unsigned long long)m->hash);
-    QV_TRY(qv_strdup(ctx, &r->corpus, job->study->corpora[job->corpus].name));
+    QV_TRY(qv_strdup(ctx, &r->corpus, job->study->corpora[job->run.corpus].name));
     QV_TRY(qv_strdup(ctx, &r->cell, cell->name));
-    QV_TRY(qv_strdup(ctx, &r->fold, job->data->folds->folds[job->fold].name));
+    QV_TRY(qv_strdup(ctx, &r->fold, job->data->folds->folds[job->run.fold].name));
     QV_TRY(qv_strdup(ctx, &r->manifest, hash));
     QV_TRY(qv_strdup(ctx, &r->settings, cell->identity));
     QV_TRY(qv_alloc(ctx, &r->classes, (size_t)m->n_classes, sizeof *r->classes));
@@ -150,7 +150,7 @@ static qv_status describe(qv_ctx *ctx, qv_study_record *r, const qv_study_job *j
     const bool on_gpu = cell->settings.device == QV_DEVICE_CUDA;
     QV_TRY(qv_strdup(ctx, &r->libraries, on_gpu ? qv_gpu_describe(job->maker->gpu) : qv_cpu_conv_name()));
     QV_TRY(qv_strdup(ctx, &r->finished, now));
-    r->seed = job->seed;
+    r->seed = job->run.seed;
 done:
     return status;
 }
@@ -158,19 +158,19 @@ done:
 qv_status qv_study_train(qv_ctx *ctx, const qv_study_job *job, qv_study_record *out)
 {
     const qv_manifest *m = job->data->manifest;
-    qv_settings settings = job->study->cells[job->cell].settings; /* its texts stay the cell's */
+    qv_settings settings = job->study->cells[job->run.cell].settings; /* its texts stay the cell's */
     qv_records records = {.classes = m->classes, .n_classes = m->n_classes}, even_records = records;
     qv_fold_summary scores = {0}, even = {0};
     qv_status status = QV_OK;
     *out = (qv_study_record){0};
-    settings.seed = job->seed;
+    settings.seed = job->run.seed;
     settings.threads = 1;
     QV_TRY(qv_settings_detect(ctx, &settings, m));
     qv_fold_job fold = {.settings = &settings,
                         .manifest = m,
                         .features = job->data->features,
-                        .fold = &job->data->folds->folds[job->fold],
-                        .index = (int)job->fold,
+                        .fold = &job->data->folds->folds[job->run.fold],
+                        .index = (int)job->run.fold,
                         .count = (int)job->data->folds->n,
                         .records = &records,
                         .gpu = job->maker->gpu,
