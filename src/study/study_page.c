@@ -23,6 +23,7 @@ static const char style[] =
     ".trace{fill:none;stroke:var(--k);stroke-width:1.8}.spread{fill:var(--k);opacity:.13}\n"
     ".zero{stroke:var(--soft);stroke-width:1.2;stroke-dasharray:2 3}\n"
     ".speaker{fill:var(--soft);opacity:.38}.whisk{stroke:var(--ink);stroke-width:1.8}.point{fill:var(--ink)}\n"
+    ".many.large{grid-template-columns:repeat(auto-fill,minmax(13rem,1fr))}\n"
     ".plain{--k:var(--soft)}\n" /* a number where colours are those of classes */
     ".seen{fill:var(--k);opacity:.5}.new{fill:none;stroke:var(--k);stroke-width:1.3}\n"
     "svg .num{fill:var(--card);font-size:8.5px;font-weight:700}\n"

@@ -251,7 +251,7 @@ void qv_study_embeddings(qv_buf *b, const qv_results *r, size_t corpus)
                 qv_markup_text(b, c->classes[i]);
                 qv_buf_puts(b, "</span> ");
             }
-            qv_buf_puts(b, "</p>\n<div class=\"many\">\n");
+            qv_buf_puts(b, "</p>\n<div class=\"many large\">\n");
         }
         embedding_figure(b, r, corpus, k);
     }
@@ -354,18 +354,28 @@ static void reach_group(const qv_results *r, size_t corpus, size_t first, bool g
 
 static void gamma_figure(qv_buf *b, const qv_results *r, size_t corpus, bool gap)
 {
+    enum { BESIDE = 5 };
     double low = HUGE_VAL, high = -HUGE_VAL, last = 0;
     char id[32];
-    for (size_t k = 0; k < r->study->n_cells; k++)
-        if (first_of_group(r->study, k)) reach_group(r, corpus, k, gap, &low, &high, &last);
-    qv_plot p = {qv_axis_nice(0, last, 5, 40, WIDTH - 18), qv_axis_nice(low, high, 5, HEIGHT - 76, 22)};
+    size_t groups = 0, drawn = 0;
+    for (size_t k = 0; k < r->study->n_cells; k++) {
+        if (!first_of_group(r->study, k)) continue;
+        reach_group(r, corpus, k, gap, &low, &high, &last);
+        groups++;
+    }
+    qv_plot p = {qv_axis_nice(0, last, 5, 48, WIDTH - 26), qv_axis_nice(low, high, 5, HEIGHT - 76, 22)};
     snprintf(id, sizeof id, "gamma%zu%s", corpus, gap ? "gap" : "ua");
     qv_page_figure(b, "chart", gap ? "Start of the scale against gap" : "Start of the scale against accuracy");
     qv_svg_begin(b, id, WIDTH, HEIGHT - 40, gap ? "gamma0 against gap" : "gamma0 against UA",
                  "The same figures as in the table of settings; lines join settings that differ in gamma0 alone.");
     qv_plot_frame(b, &p, "gamma0", gap ? "gap, points" : "UA of test speakers");
-    for (size_t k = 0; k < r->study->n_cells; k++)
-        if (first_of_group(r->study, k)) gamma_group(b, r, corpus, k, gap, &p);
+    for (size_t k = 0; k < r->study->n_cells; k++) {
+        if (!first_of_group(r->study, k)) continue;
+        double aside = BESIDE * ((double)drawn++ - (double)(groups - 1) / 2);
+        qv_plot beside = p; /* so that no group's marks cover those of another */
+        beside.x.from += aside, beside.x.to += aside;
+        gamma_group(b, r, corpus, k, gap, &beside);
+    }
     qv_svg_end(b);
     qv_buf_puts(b, "<p class=\"under\">Lines join settings that differ in gamma0 alone.</p></figure>\n");
 }
@@ -381,26 +391,40 @@ void qv_study_gamma(qv_buf *b, const qv_results *r, size_t corpus)
 
 /* ---- learned scales ---- */
 
-static void scale_trace(qv_buf *b, const qv_cell_result *c, size_t k, const qv_plot *p)
+enum { MOST_BLOCKS = 256 };
+
+static void scale_line(qv_buf *b, const qv_cell_result *c, size_t k, const qv_plot *p)
 {
-    double x[256];
-    size_t n = c->n_scales < 256 ? c->n_scales : 256;
+    double x[MOST_BLOCKS];
+    size_t n = c->n_scales < MOST_BLOCKS ? c->n_scales : MOST_BLOCKS;
     for (size_t i = 0; i < n; i++) x[i] = (double)i + 1;
     open_colour(b, k);
     qv_plot_band(b, p, "spread", x, c->scales_low, c->scales_high, n);
     qv_plot_line(b, p, "trace", x, c->scales, n);
-    if (n) numbered_mark(b, k, qv_axis_at(&p->x, x[n - 1]), qv_axis_at(&p->y, c->scales[n - 1]));
+    qv_buf_puts(b, "</g>\n");
+}
+
+/* The cell's number stands a share of the way along its line: those of equal lines would cover each other at the end.
+ */
+static void scale_mark(qv_buf *b, const qv_cell_result *c, size_t k, const qv_plot *p, double share)
+{
+    double at = share * (double)(c->n_scales - 1);
+    size_t before = (size_t)at, after = before + 1 < c->n_scales ? before + 1 : before;
+    double y = c->scales[before] + (at - (double)before) * (c->scales[after] - c->scales[before]);
+    open_colour(b, k);
+    numbered_mark(b, k, qv_axis_at(&p->x, 1 + at), qv_axis_at(&p->y, y));
     qv_buf_puts(b, "</g>\n");
 }
 
 void qv_study_scales(qv_buf *b, const qv_results *r, size_t corpus)
 {
     double high = 0;
-    size_t blocks = 0;
+    size_t blocks = 0, traces = 0, drawn = 0;
     char id[32];
     for (size_t k = 0; k < r->study->n_cells; k++) {
         const qv_cell_result *c = qv_result_cell(r, corpus, k);
         if (c->n_scales > blocks) blocks = c->n_scales;
+        traces += c->n_scales > 0;
         for (size_t i = 0; i < c->n_scales; i++) high = fmax(high, c->scales_high[i]);
     }
     if (blocks == 0) return;
@@ -414,7 +438,10 @@ void qv_study_scales(qv_buf *b, const qv_results *r, size_t corpus)
                  "Mean absolute scale of the normalization before the shake, at the end of training.");
     qv_plot_frame(b, &p, "block, from the input", "mean |gamma|");
     for (size_t k = 0; k < r->study->n_cells; k++)
-        if (qv_result_cell(r, corpus, k)->n_scales) scale_trace(b, qv_result_cell(r, corpus, k), k, &p);
+        if (qv_result_cell(r, corpus, k)->n_scales) scale_line(b, qv_result_cell(r, corpus, k), k, &p);
+    for (size_t k = 0; k < r->study->n_cells; k++)
+        if (qv_result_cell(r, corpus, k)->n_scales)
+            scale_mark(b, qv_result_cell(r, corpus, k), k, &p, (double)++drawn / (double)traces);
     qv_svg_end(b);
     cell_legend(b, r, corpus, true);
     qv_buf_puts(
