@@ -337,7 +337,7 @@ static void pictures(qv_buf *b, const qv_results *r, size_t corpus)
     qv_buf_puts(b, "<div class=\"two\">\n");
     qv_study_scatter(b, r, corpus);
     qv_study_gamma(b, r, corpus);
-    qv_study_scales(b, r, corpus);
+    qv_study_profiles(b, r, corpus);
     qv_buf_puts(b, "</div>\n");
     if (r->study->n_comparisons) {
         qv_buf_puts(b, "<h2>Differences</h2>\n<div class=\"two\">\n");
