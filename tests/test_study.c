@@ -498,21 +498,27 @@ static void the_best_epoch_is_taken(void **state)
     qv_findings_free(&f);
 }
 
-static void scales_are_of_normalized_cells_alone(void **state)
+static void profiles_are_of_the_blocks(void **state)
 {
     fixture *x = *state;
     qv_assert_ok(x->ctx, run_text(x, "scales", ""));
     qv_findings f;
     read_findings(x, &f, "scales");
-    assert_int_equal(qv_result_cell(&f.results, 0, 0)->n_scales, 0);
+    const qv_results *r = &f.results;
+    assert_int_equal(qv_result_cell(r, 0, 0)->profiles[QV_PROFILE_SCALES].n, 0); /* nothing is normalized there */
     for (size_t k = 0; k < f.study->n_cells; k++)
-        assert_true(qv_result_cell(&f.results, 0, k)->even_ua > 0 && qv_result_cell(&f.results, 0, k)->even_ua <= 1);
-    const qv_cell_result *low = qv_result_cell(&f.results, 0, 4), *high = qv_result_cell(&f.results, 0, 5);
-    assert_int_equal(low->n_scales, 3);
-    assert_string_equal(low->layers[1], "stage2.block0");
+        assert_true(qv_result_cell(r, 0, k)->even_ua > 0 && qv_result_cell(r, 0, k)->even_ua <= 1);
+    const qv_profile *low = qv_result_cell(r, 0, 4)->profiles, *high = qv_result_cell(r, 0, 5)->profiles;
+    for (int kind = 0; kind < QV_PROFILES; kind++) {
+        const qv_profile *p = &low[kind];
+        assert_int_equal(p->n, 3);
+        assert_string_equal(p->layers[1], "stage2.block0");
+        for (size_t i = 0; i < 3; i++) assert_true(0 < p->low[i] && p->low[i] <= p->mean[i] && p->mean[i] <= p->high[i]);
+    }
     for (size_t i = 0; i < 3; i++) { /* a few steps away from where they started */
-        assert_true(low->scales[i] > 0.02 && low->scales[i] < 0.5 && high->scales[i] > 0.5 && high->scales[i] < 1.5);
-        assert_true(low->scales_low[i] <= low->scales[i] && low->scales[i] <= low->scales_high[i]);
+        double scale[] = {low[QV_PROFILE_SCALES].mean[i], high[QV_PROFILE_SCALES].mean[i]};
+        assert_true(scale[0] > 0.02 && scale[0] < 0.5 && scale[1] > 0.5 && scale[1] < 1.5);
+        assert_true(low[QV_PROFILE_MOVED].mean[i] < high[QV_PROFILE_MOVED].mean[i]);
     }
     qv_findings_free(&f);
 }
@@ -873,7 +879,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(idle_settings_change_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(impossible_folds_are_named, setup, teardown),
         cmocka_unit_test_setup_teardown(the_best_epoch_is_taken, setup, teardown),
-        cmocka_unit_test_setup_teardown(scales_are_of_normalized_cells_alone, setup, teardown),
+        cmocka_unit_test_setup_teardown(profiles_are_of_the_blocks, setup, teardown),
         cmocka_unit_test_setup_teardown(embeddings_are_measured_and_drawn, setup, teardown),
         cmocka_unit_test_setup_teardown(another_study_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(runs_that_fail_are_counted, setup, teardown),

@@ -509,7 +509,7 @@ static qv_status judge(qv_ctx *ctx, fold_state *s, qv_fold_summary *out)
     qv_status status = QV_OK;
     QV_TRY(choose_weights(ctx, s));
     QV_TRY(final_scores(ctx, s, out, job->records, true));
-    if (job->finished) QV_TRY(job->finished(ctx, job->user, s->trainer, s->part));
+    if (job->finished) QV_TRY(job->finished(ctx, job->user, s->trainer, s->data, s->part));
     if (!job->even) goto done;
     QV_TRY(qv_recalibrate(ctx, s->trainer, s->data));
     QV_TRY(final_scores(ctx, s, job->even, job->even_records, false));

@@ -12,6 +12,8 @@ enum { LARGEST_FILE = 8 << 20, FORMAT = 1, MOST_CLASSES = 1000, LARGEST_COUNT = 
 
 static const char *const column_names[QV_RUN_COLUMNS] = {"epoch", "loss", "train_ua", "val_ua", "test_ua"};
 
+const char *const qv_profile_keys[QV_PROFILES] = {"scales", "moved", "apart"};
+
 static void free_scores(qv_record_scores *s)
 {
     for (size_t i = 0; i < s->n_speakers; i++) {
@@ -35,9 +37,11 @@ void qv_study_record_free(qv_study_record *r)
         free(r->shape[k].labels);
     }
     for (size_t i = 0; i < QV_RUN_COLUMNS; i++) free(r->curve[i]);
-    for (size_t i = 0; i < r->n_scales; i++) free(r->layers[i]);
-    free(r->layers);
-    free(r->scales);
+    for (int k = 0; k < QV_PROFILES; k++) {
+        for (size_t i = 0; i < r->profiles[k].n; i++) free(r->profiles[k].layers[i]);
+        free(r->profiles[k].layers);
+        free(r->profiles[k].mean);
+    }
     *r = (qv_study_record){0};
 }
 
@@ -151,13 +155,13 @@ static json_t *curve_json(const qv_study_record *r)
     return NULL;
 }
 
-static json_t *scales_json(const qv_study_record *r)
+static json_t *profile_json(const qv_record_profile *p)
 {
     json_t *list = json_array();
     int failed = 0;
-    for (size_t i = 0; i < r->n_scales; i++)
-        failed |= json_array_append_new(
-            list, json_pack("{s:s, s:o}", "layer", r->layers[i], "mean", real_json(r->scales[i])));
+    for (size_t i = 0; i < p->n; i++)
+        failed |= json_array_append_new(list,
+                                        json_pack("{s:s, s:o}", "layer", p->layers[i], "mean", real_json(p->mean[i])));
     if (!failed) return list;
     json_decref(list);
     return NULL;
@@ -172,11 +176,12 @@ static char *dump(json_t *j)
 
 static char *result_line(const qv_study_record *r)
 {
-    return dump(json_pack("{s:i, s:s, s:s, s:s, s:I, s:s, s:s, s:o, s:i, s:I, s:o, s:o, s:o, s:o, s:o}", "format", FORMAT,
+    return dump(json_pack("{s:i, s:s, s:s, s:s, s:I, s:s, s:s, s:o, s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "format", FORMAT,
                           "corpus", r->corpus, "cell", r->cell, "fold", r->fold, "seed", (json_int_t)r->seed,
                           "manifest", r->manifest, "settings", r->settings, "classes", qv_json_names(r->classes, (size_t)r->n_classes), "epoch",
                           r->epoch, "parameters", (json_int_t)r->parameters, "running", scores_json(&r->running, r->n_classes), "even", scores_json(&r->even, r->n_classes), "embedding", embedding_json(r), "curve",
-                          curve_json(r), "scales", scales_json(r)));
+                          curve_json(r), qv_profile_keys[0], profile_json(&r->profiles[0]), qv_profile_keys[1],
+                          profile_json(&r->profiles[1]), qv_profile_keys[2], profile_json(&r->profiles[2])));
 }
 
 static void check_of(const char *line, char out[32])
@@ -317,19 +322,19 @@ done:
     return status;
 }
 
-static qv_status take_scales(qv_ctx *ctx, const json_t *root, qv_study_record *r)
+static qv_status take_profile(qv_ctx *ctx, const json_t *root, const char *key, qv_record_profile *p)
 {
-    const json_t *list = json_object_get(root, "scales");
+    const json_t *list = json_object_get(root, key);
     size_t n = json_array_size(list);
     qv_status status = QV_OK;
-    QV_TRY(qv_alloc(ctx, &r->layers, n, sizeof *r->layers));
-    QV_TRY(qv_alloc(ctx, &r->scales, n, sizeof *r->scales));
+    QV_TRY(qv_alloc(ctx, &p->layers, n, sizeof *p->layers));
+    QV_TRY(qv_alloc(ctx, &p->mean, n, sizeof *p->mean));
     for (size_t i = 0; i < n; i++) {
         const json_t *from = json_array_get(list, i);
-        QV_TRY(qv_json_take_text(ctx, from, "layer", &r->layers[i]));
-        r->n_scales++;
-        if (!is_real(json_object_get(from, "mean"), 1e30, false, &r->scales[i]))
-            return qv_json_wrong(ctx, "mean", "a number from 0");
+        QV_TRY(qv_json_take_text(ctx, from, "layer", &p->layers[i]));
+        p->n++;
+        if (!is_real(json_object_get(from, "mean"), 1e30, true, &p->mean[i]))
+            return qv_json_wrong(ctx, key, "a layer and a number from 0, or null, each");
     }
 done:
     return status;
@@ -407,7 +412,7 @@ static qv_status take_result(qv_ctx *ctx, const json_t *root, qv_study_record *r
     if (!json_is_null(even)) QV_TRY(take_scores(ctx, even, r->n_classes, &r->even));
     QV_TRY(take_embedding(ctx, root, r));
     QV_TRY(take_curve(ctx, root, r));
-    QV_TRY(take_scales(ctx, root, r));
+    for (int k = 0; k < QV_PROFILES; k++) QV_TRY(take_profile(ctx, root, qv_profile_keys[k], &r->profiles[k]));
 done:
     return status;
 }

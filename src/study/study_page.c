@@ -346,7 +346,7 @@ static void pictures(qv_buf *b, const qv_results *r, size_t corpus)
     qv_buf_puts(b, "<h2>Accuracy and gap</h2>\n<div class=\"two\">\n");
     qv_study_scatter(b, r, corpus);
     qv_study_gamma(b, r, corpus);
-    qv_study_scales(b, r, corpus);
+    qv_study_profiles(b, r, corpus);
     qv_buf_puts(b, "</div>\n");
     if (qv_results_compared(r, corpus)) {
         qv_buf_puts(b, "<h2>Differences</h2>\n<div class=\"two\">\n");

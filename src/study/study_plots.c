@@ -22,13 +22,13 @@ static double chance_of(const qv_results *r, size_t corpus) { return 1 / (double
 
 static void open_colour(qv_buf *b, size_t k) { qv_buf_printf(b, "<g class=\"k%zu\">\n", k % COLOURS); }
 
-/* Numbered names under a picture; cells without records are left out. */
-static void cell_legend(qv_buf *b, const qv_results *r, size_t corpus, bool scales_only)
+/* Numbered names under a picture; cells without records, or without the profile that is shown, are left out. */
+static void cell_legend(qv_buf *b, const qv_results *r, size_t corpus, qv_profile_kind shown)
 {
     qv_buf_puts(b, "<p class=\"legend\">");
     for (size_t k = 0; k < r->study->n_cells; k++) {
         const qv_cell_result *c = qv_result_cell(r, corpus, k);
-        if (c->runs == 0 || (scales_only && c->n_scales == 0)) continue;
+        if (c->runs == 0 || (shown < QV_PROFILES && c->profiles[shown].n == 0)) continue;
         qv_buf_printf(b, "<span><b class=\"key k%zu\">%zu</b>", k % COLOURS, k + 1);
         qv_markup_text(b, r->study->cells[k].name);
         qv_buf_puts(b, "</span> ");
@@ -84,7 +84,7 @@ void qv_study_scatter(qv_buf *b, const qv_results *r, size_t corpus)
         if (c->runs) scatter_point(b, &p, c, k);
     }
     qv_svg_end(b);
-    cell_legend(b, r, corpus, false);
+    cell_legend(b, r, corpus, QV_PROFILES);
     qv_buf_puts(b, "<p class=\"under\">Lines: 95 % intervals over the test speakers.</p></figure>\n");
 }
 
@@ -389,61 +389,86 @@ void qv_study_gamma(qv_buf *b, const qv_results *r, size_t corpus)
     gamma_figure(b, r, corpus, true);
 }
 
-/* ---- learned scales ---- */
+/* ---- layer by layer ---- */
 
 enum { MOST_BLOCKS = 256 };
 
-static void scale_line(qv_buf *b, const qv_cell_result *c, size_t k, const qv_plot *p)
+static void profile_line(qv_buf *b, const qv_profile *from, size_t k, const qv_plot *p)
 {
     double x[MOST_BLOCKS];
-    size_t n = c->n_scales < MOST_BLOCKS ? c->n_scales : MOST_BLOCKS;
+    size_t n = from->n < MOST_BLOCKS ? from->n : MOST_BLOCKS;
     for (size_t i = 0; i < n; i++) x[i] = (double)i + 1;
     open_colour(b, k);
-    qv_plot_band(b, p, "spread", x, c->scales_low, c->scales_high, n);
-    qv_plot_line(b, p, "trace", x, c->scales, n);
+    qv_plot_band(b, p, "spread", x, from->low, from->high, n);
+    qv_plot_line(b, p, "trace", x, from->mean, n);
     qv_buf_puts(b, "</g>\n");
 }
 
 /* The cell's number stands a share of the way along its line: those of equal lines would cover each other at the end.
  */
-static void scale_mark(qv_buf *b, const qv_cell_result *c, size_t k, const qv_plot *p, double share)
+static void profile_mark(qv_buf *b, const qv_profile *from, size_t k, const qv_plot *p, double share)
 {
-    double at = share * (double)(c->n_scales - 1);
-    size_t before = (size_t)at, after = before + 1 < c->n_scales ? before + 1 : before;
-    double y = c->scales[before] + (at - (double)before) * (c->scales[after] - c->scales[before]);
+    double at = share * (double)(from->n - 1);
+    size_t before = (size_t)at, after = before + 1 < from->n ? before + 1 : before;
+    double y = from->mean[before] + (at - (double)before) * (from->mean[after] - from->mean[before]);
+    if (isnan(y)) return;
     open_colour(b, k);
     numbered_mark(b, k, qv_axis_at(&p->x, 1 + at), qv_axis_at(&p->y, y));
     qv_buf_puts(b, "</g>\n");
 }
 
-void qv_study_scales(qv_buf *b, const qv_results *r, size_t corpus)
+typedef struct profile_words {
+    const char *caption, *title, *description, *axis, *under;
+} profile_words;
+
+static const profile_words profile_texts[QV_PROFILES] = {
+    [QV_PROFILE_SCALES] = {"Learned scales before the shake", "Learned scales, block by block",
+                           "Mean absolute scale of the normalization before the shake, at the end of training.",
+                           "mean |gamma|", ""},
+    [QV_PROFILE_MOVED] = {"What a coefficient can move", "Half the difference of the branches, block by block",
+                          "Root mean square of half the difference of the two branches, in that of the block's output.",
+                          "share of the output",
+                          "Half the difference of the branches in the block's output, root mean squares: what the shake "
+                          "moves. "},
+    [QV_PROFILE_APART] = {"How far apart the branches are", "Difference over sum of the branches, block by block",
+                          "Root mean square of the difference of the two branches, in that of their sum.",
+                          "difference / sum", "1: branches that have nothing to do with each other; 0: equal ones. "},
+};
+
+static void profile_figure(qv_buf *b, const qv_results *r, size_t corpus, qv_profile_kind kind)
 {
+    const profile_words *t = &profile_texts[kind];
     double high = 0;
     size_t blocks = 0, traces = 0, drawn = 0;
     char id[32];
     for (size_t k = 0; k < r->study->n_cells; k++) {
-        const qv_cell_result *c = qv_result_cell(r, corpus, k);
-        if (c->n_scales > blocks) blocks = c->n_scales;
-        traces += c->n_scales > 0;
-        for (size_t i = 0; i < c->n_scales; i++) high = fmax(high, c->scales_high[i]);
+        const qv_profile *p = &qv_result_cell(r, corpus, k)->profiles[kind];
+        if (p->n > blocks) blocks = p->n;
+        traces += p->n > 0;
+        for (size_t i = 0; i < p->n; i++) high = fmax(high, p->high[i]);
     }
     if (blocks == 0) return;
     qv_plot p = {qv_axis_exact(1, fmax(2, (double)blocks), blocks < 8 ? (int)blocks : 8, 40, WIDTH - 18),
                  qv_axis_nice(0, high, 5, HEIGHT - 76, 22)};
     p.x.step = fmax(1, round(p.x.step));
     p.x.digits = 0;
-    snprintf(id, sizeof id, "scales%zu", corpus);
-    qv_page_figure(b, "chart", "Learned scales before the shake");
-    qv_svg_begin(b, id, WIDTH, HEIGHT - 40, "Learned scales, block by block",
-                 "Mean absolute scale of the normalization before the shake, at the end of training.");
-    qv_plot_frame(b, &p, "block, from the input", "mean |gamma|");
+    snprintf(id, sizeof id, "%s%zu", qv_profile_keys[kind], corpus);
+    qv_page_figure(b, "chart", t->caption);
+    qv_svg_begin(b, id, WIDTH, HEIGHT - 40, t->title, t->description);
+    qv_plot_frame(b, &p, "block, from the input", t->axis);
     for (size_t k = 0; k < r->study->n_cells; k++)
-        if (qv_result_cell(r, corpus, k)->n_scales) scale_line(b, qv_result_cell(r, corpus, k), k, &p);
+        if (qv_result_cell(r, corpus, k)->profiles[kind].n)
+            profile_line(b, &qv_result_cell(r, corpus, k)->profiles[kind], k, &p);
     for (size_t k = 0; k < r->study->n_cells; k++)
-        if (qv_result_cell(r, corpus, k)->n_scales)
-            scale_mark(b, qv_result_cell(r, corpus, k), k, &p, (double)++drawn / (double)traces);
+        if (qv_result_cell(r, corpus, k)->profiles[kind].n)
+            profile_mark(b, &qv_result_cell(r, corpus, k)->profiles[kind], k, &p, (double)++drawn / (double)traces);
     qv_svg_end(b);
-    cell_legend(b, r, corpus, true);
-    qv_buf_puts(
-        b, "<p class=\"under\">Line: mean of the runs; area: from the smallest to the largest run.</p></figure>\n");
+    cell_legend(b, r, corpus, kind);
+    qv_buf_printf(b, "<p class=\"under\">%sLine: mean of the runs; area: from the smallest to the largest run.</p></figure>\n",
+                  t->under);
+}
+
+void qv_study_profiles(qv_buf *b, const qv_results *r, size_t corpus)
+{
+    for (int k = 0; k < QV_PROFILES; k++) profile_figure(b, r, corpus, (qv_profile_kind)k);
 }

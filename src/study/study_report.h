@@ -29,9 +29,10 @@ void qv_study_tex(qv_buf *b, const qv_results *r);
 void qv_study_scatter(qv_buf *b, const qv_results *r, size_t corpus);
 void qv_study_forest(qv_buf *b, const qv_results *r, size_t corpus, bool gap);
 void qv_study_curves(qv_buf *b, const qv_results *r, size_t corpus);
-/* Nothing where no two settings differ in shake.gamma0 alone, or no cell has scales. */
+/* Nothing where no two settings differ in shake.gamma0 alone. */
 void qv_study_gamma(qv_buf *b, const qv_results *r, size_t corpus);
-void qv_study_scales(qv_buf *b, const qv_results *r, size_t corpus);
+/* Scales, and how the branches stand to each other, block by block: one figure each, where a cell has them. */
+void qv_study_profiles(qv_buf *b, const qv_results *r, size_t corpus);
 /* Nothing where no cell has an embedding of two dimensions. */
 void qv_study_embeddings(qv_buf *b, const qv_results *r, size_t corpus);
 

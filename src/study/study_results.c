@@ -70,25 +70,27 @@ done:
     return status;
 }
 
-static qv_status add_scales(qv_ctx *ctx, qv_cell_result *c, const qv_study_record *r)
+static qv_status add_profile(qv_ctx *ctx, qv_profile *p, const qv_record_profile *from)
 {
     qv_status status = QV_OK;
-    if (c->runs == 0) {
-        QV_TRY(qv_alloc(ctx, &c->layers, r->n_scales, sizeof *c->layers));
-        QV_TRY(qv_alloc(ctx, &c->scales, r->n_scales, sizeof(double)));
-        QV_TRY(qv_alloc(ctx, &c->scales_low, r->n_scales, sizeof(double)));
-        QV_TRY(qv_alloc(ctx, &c->scales_high, r->n_scales, sizeof(double)));
-        for (size_t i = 0; i < r->n_scales; i++) {
-            QV_TRY(qv_strdup(ctx, &c->layers[i], r->layers[i]));
-            c->scales_low[i] = INFINITY;
-            c->n_scales++;
+    if (from->n == 0) goto done; /* nothing of the kind in this network, or a record of an earlier program */
+    if (p->runs == 0) {
+        QV_TRY(qv_alloc(ctx, &p->layers, from->n, sizeof *p->layers));
+        QV_TRY(qv_alloc(ctx, &p->mean, from->n, sizeof *p->mean));
+        QV_TRY(qv_alloc(ctx, &p->low, from->n, sizeof *p->low));
+        QV_TRY(qv_alloc(ctx, &p->high, from->n, sizeof *p->high));
+        for (size_t i = 0; i < from->n; i++) {
+            QV_TRY(qv_strdup(ctx, &p->layers[i], from->layers[i]));
+            p->low[i] = INFINITY;
+            p->n++;
         }
     }
-    for (size_t i = 0; i < c->n_scales && i < r->n_scales; i++) {
-        c->scales[i] += r->scales[i];
-        c->scales_low[i] = fmin(c->scales_low[i], r->scales[i]);
-        c->scales_high[i] = fmax(c->scales_high[i], r->scales[i]);
+    for (size_t i = 0; i < p->n && i < from->n; i++) {
+        p->mean[i] += from->mean[i];
+        p->low[i] = fmin(p->low[i], from->mean[i]);
+        p->high[i] = fmax(p->high[i], from->mean[i]);
     }
+    p->runs++;
 done:
     return status;
 }
@@ -152,7 +154,7 @@ static qv_status add_record(qv_ctx *ctx, void *user, const qv_study_record *r, c
     g->r->planned++;
     if (!r) return QV_OK;
     QV_TRY(add_curve(ctx, c, r));
-    QV_TRY(add_scales(ctx, c, r));
+    for (int k = 0; k < QV_PROFILES; k++) QV_TRY(add_profile(ctx, &c->profiles[k], &r->profiles[k]));
     QV_TRY(add_shape(ctx, g, r, at, of_seed));
     add_speakers(g, r, run, at, of_seed);
     QV_TRY(count_maker(ctx, g->r, r));
@@ -251,7 +253,8 @@ static qv_status finish_cell(qv_ctx *ctx, gathering *g, size_t corpus, size_t at
     c->seconds /= runs;
     for (size_t i = 0; i < c->n_curve; i++)
         for (size_t k = QV_RUN_LOSS; k < QV_RUN_COLUMNS; k++) c->curve[k][i] /= runs;
-    for (size_t i = 0; i < c->n_scales; i++) c->scales[i] /= runs;
+    for (int k = 0; k < QV_PROFILES; k++)
+        for (size_t i = 0; i < c->profiles[k].n; i++) c->profiles[k].mean[i] /= (double)c->profiles[k].runs;
     qv_status status = finish_seeds(ctx, g, corpus, at);
     return status != QV_OK ? status : finish_intervals(ctx, c, g->r->n_speakers[corpus]);
 }
@@ -354,14 +357,19 @@ bool qv_results_embedded(const qv_results *r, size_t corpus)
     return false;
 }
 
+static void free_profile(qv_profile *p)
+{
+    for (size_t i = 0; i < p->n; i++) free(p->layers[i]);
+    free(p->layers);
+    free(p->mean);
+    free(p->low);
+    free(p->high);
+}
+
 static void free_cell(qv_cell_result *c)
 {
     for (size_t k = 0; k < QV_RUN_COLUMNS; k++) free(c->curve[k]);
-    for (size_t k = 0; k < c->n_scales; k++) free(c->layers[k]);
-    free(c->layers);
-    free(c->scales);
-    free(c->scales_low);
-    free(c->scales_high);
+    for (int k = 0; k < QV_PROFILES; k++) free_profile(&c->profiles[k]);
     for (int k = 0; k < 2; k++) {
         free(c->shape[k].points);
         free(c->shape[k].labels);

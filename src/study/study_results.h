@@ -10,6 +10,13 @@ typedef struct qv_seed_mean {
     double mean, low, high;
 } qv_seed_mean;
 
+/* A number a layer, over the runs of a cell. */
+typedef struct qv_profile {
+    char **layers;             /* [n] */
+    double *mean, *low, *high; /* of the runs: mean, smallest and largest */
+    size_t n, runs;            /* layers; records that have it */
+} qv_profile;
+
 /* One cell on one corpus. A speaker's figures are means over the seeds that are there. */
 typedef struct qv_cell_result {
     size_t runs;              /* records that are there */
@@ -22,9 +29,7 @@ typedef struct qv_cell_result {
     double seed_sd;                /* of the mean UA over whole seeds; NaN for fewer than two */
     double *curve[QV_RUN_COLUMNS]; /* [n_curve] means over all runs; NaN where one has none */
     size_t n_curve;
-    char **layers;                             /* [n_scales] */
-    double *scales, *scales_low, *scales_high; /* mean, smallest and largest of the runs */
-    size_t n_scales;
+    qv_profile profiles[QV_PROFILES];
     size_t dims; /* of the embedding */
     qv_seed_mean symmetry[2][QV_SYMMETRY_MEASURES]; /* of training and test recordings */
     qv_record_shape shape[2];    /* those of the first run, to be drawn */
