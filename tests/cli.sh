@@ -92,6 +92,20 @@ expect 0 '' -- study report "$T/study"
 expect 0 '4 records copied' -- study merge "$T/study" --out "$T/joined"
 check 'a merged study has another report' cmp "$T/study/report.csv" "$T/joined/report.csv"
 expect 2 'holds no study' -- study report "$T/nowhere"
+array() { # PART VARIABLES...: what a task of a job array does
+    part=$1
+    shift
+    # shellcheck disable=SC2016 # of the inner shell
+    check "$*: not part $part" sh -c 'part=$1; shift
+        env QUAVER=echo STUDY=s OUT=o-%a "$@" sh "$0" | grep -qx "study s --out o-5 .*--shard $part"' \
+        "$(dirname "$0")/../data/slurm/study.sbatch" "$part" "$@"
+}
+export SLURM_ARRAY_TASK_ID=5
+array 1/1 SLURM_ARRAY_TASK_MIN=5
+array 5/8 SLURM_ARRAY_TASK_MIN=1 SLURM_ARRAY_TASK_COUNT=8
+array 3/4 SLURM_ARRAY_TASK_MIN=1 SLURM_ARRAY_TASK_COUNT=4 SLURM_ARRAY_TASK_STEP=2
+array 5/8 SLURM_ARRAY_TASK_MIN=3 SLURM_ARRAY_TASK_COUNT=2 SHARDS=8
+unset SLURM_ARRAY_TASK_ID
 expect 0 '' -- doctor
 best=$T/run/fold-1/best.safetensors
 

@@ -498,6 +498,29 @@ static void the_best_epoch_is_taken(void **state)
     qv_findings_free(&f);
 }
 
+/* Without validation speakers "best" is the last epoch, and the page says so. */
+static void nothing_is_chosen_without_validation(void **state)
+{
+    static const char *const more[] = {"", "split.val_speakers = 2\n"};
+    static const char *const rule[] = {"the last one of the length that the study file sets",
+                                       "the best UA on speakers held"};
+    fixture *x = *state;
+    for (size_t i = 0; i < 2; i++) {
+        char name[16];
+        qv_buf text = {0};
+        snprintf(name, sizeof name, "rule%zu", i);
+        qv_buf_printf(
+            &text, "[settings]\neval.epoch = best\n%s[cells even]\ntrain.batch = 3\n[cells shaken]\ntrain.batch = 3\n",
+            more[i]);
+        qv_assert_ok(x->ctx, run_text(x, name, text.data));
+        char *page = text_of(x, name, "report.html");
+        assert_non_null(strstr(page, rule[i]));
+        assert_null(strstr(page, rule[1 - i]));
+        qv_buf_free(&text);
+        free(page);
+    }
+}
+
 static void profiles_are_of_the_blocks(void **state)
 {
     fixture *x = *state;
@@ -879,6 +902,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(idle_settings_change_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(impossible_folds_are_named, setup, teardown),
         cmocka_unit_test_setup_teardown(the_best_epoch_is_taken, setup, teardown),
+        cmocka_unit_test_setup_teardown(nothing_is_chosen_without_validation, setup, teardown),
         cmocka_unit_test_setup_teardown(profiles_are_of_the_blocks, setup, teardown),
         cmocka_unit_test_setup_teardown(embeddings_are_measured_and_drawn, setup, teardown),
         cmocka_unit_test_setup_teardown(another_study_is_refused, setup, teardown),

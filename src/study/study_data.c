@@ -117,6 +117,16 @@ done:
     return status;
 }
 
+/* "best" with nothing to judge by is "last", and may not be what was meant. */
+static void warn_of_choice(qv_ctx *ctx, const qv_study *s, size_t cell, const qv_folds *folds)
+{
+    if (s->cells[cell].settings.epoch_rule == QV_EPOCH_BEST && folds->folds[0].items[QV_PART_VAL] == 0)
+        qv_warn(ctx,
+                "cell %s: eval.epoch = best has no validation recordings to judge by, so the last epoch counts; "
+                "split.val_speakers = N holds speakers out for it",
+                s->cells[cell].name);
+}
+
 /* The data of one cell: found among those of earlier cells, or made. */
 static qv_status find_data(qv_ctx *ctx, qv_study_corpora *c, const qv_study *s, const qv_study_options *o,
                            size_t corpus, size_t cell, size_t first)
@@ -165,7 +175,10 @@ qv_status qv_study_load(qv_ctx *ctx, qv_study_corpora *c, const qv_study *s, con
     for (size_t i = 0; i < s->n_corpora; i++) {
         size_t first = c->n_data;
         QV_TRY(load_manifest(ctx, s, o, i, &c->manifests[i]));
-        for (size_t k = 0; k < s->n_cells; k++) QV_TRY(find_data(ctx, c, s, o, i, k, first));
+        for (size_t k = 0; k < s->n_cells; k++) {
+            QV_TRY(find_data(ctx, c, s, o, i, k, first));
+            warn_of_choice(ctx, s, k, qv_study_data_of(c, i, k)->folds);
+        }
     }
 done:
     return status;

@@ -361,13 +361,22 @@ static void pictures(qv_buf *b, const qv_results *r, size_t corpus)
 
 /* ---- the end ---- */
 
+/* Without validation recordings the last epoch counts whatever the setting says. */
+static bool chooses_epoch(const qv_results *r, size_t cell)
+{
+    const qv_settings *s = &r->study->cells[cell].settings;
+    bool validated = s->val_speakers > 0;
+    for (size_t i = 0; i < r->plan->n_corpora; i++) validated = validated || qv_result_cell(r, i, cell)->validated;
+    return s->epoch_rule == QV_EPOCH_BEST && validated;
+}
+
 /* "last epoch", or what differs between cells. */
-static void put_epoch_rule(qv_buf *b, const qv_study *s)
+static void put_epoch_rule(qv_buf *b, const qv_results *r)
 {
     bool best = false, last = false;
-    for (size_t k = 0; k < s->n_cells; k++) {
-        best = best || s->cells[k].settings.epoch_rule == QV_EPOCH_BEST;
-        last = last || s->cells[k].settings.epoch_rule == QV_EPOCH_LAST;
+    for (size_t k = 0; k < r->study->n_cells; k++) {
+        best = best || chooses_epoch(r, k);
+        last = last || !chooses_epoch(r, k);
     }
     qv_buf_puts(b, last && best ? "as the setting says: the last one, or the best UA on validation speakers"
                    : last       ? "the last one of the length that the study file sets"
@@ -379,7 +388,7 @@ static void protocol(qv_buf *b, const qv_results *r)
 {
     qv_buf rule = {0};
     qv_buf_puts(b, "<section><h2>Protocol</h2>\n<dl>\n");
-    put_epoch_rule(&rule, r->study);
+    put_epoch_rule(&rule, r);
     qv_page_entry(b, "Choice of epoch", rule.failed ? "" : rule.data, "");
     qv_buf_free(&rule);
     qv_page_entry(b, "Figures", "full windows, evaluation mode, running statistics of batch norm", "");

@@ -35,6 +35,7 @@ typedef struct qv_cell_result {
     qv_record_shape shape[2];    /* those of the first run, to be drawn */
     double seconds;              /* of one run, mean */
     int least_epoch, most_epoch; /* whose weights were taken */
+    bool validated;              /* a run had validation recordings to choose it by */
     size_t parameters;
 } qv_cell_result;
 
