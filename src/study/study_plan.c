@@ -221,10 +221,11 @@ qv_status qv_plan_same(qv_ctx *ctx, const qv_plan *a, const qv_plan *b, const ch
         if (strcmp(x->hash, y->hash) != 0)
             return qv_fail(ctx, QV_ERR_DATA,
                            "corpus %s: the manifest of %s has the hash %s, that of %s %s; results of two "
-                           "manifests are not one study",
+                           "manifests are not one study, and need another --out",
                            x->name, name_a, x->hash, name_b, y->hash);
         if (x->n_folds != y->n_folds || !same_folds(x, y))
-            return qv_fail(ctx, QV_ERR_DATA, "corpus %s: %s and %s have other folds", x->name, name_a, name_b);
+            return qv_fail(ctx, QV_ERR_DATA, "corpus %s: %s and %s have other folds, and need another --out", x->name,
+                           name_a, name_b);
     }
     return QV_OK;
 }
