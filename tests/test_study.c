@@ -227,7 +227,8 @@ static void the_command_line_wins(void **state)
 
 static void ready_studies_can_be_read(void **state)
 {
-    static const char *const files[] = {"quick", "paper", "gamma", "bands", "vicinal", "cross-corpus", "symmetry", "negative"};
+    static const char *const files[] = {"quick",   "paper",        "gamma",    "bands",
+                                        "vicinal", "cross-corpus", "symmetry", "negative"};
     qv_ctx *ctx = *state;
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char path[512];
@@ -487,9 +488,9 @@ static void impossible_folds_are_named(void **state)
 static void the_best_epoch_is_taken(void **state)
 {
     fixture *x = *state;
-    qv_assert_ok(x->ctx,
-                 run_text(x, "best", "[settings]\nsplit.val_speakers = 2\neval.epoch = best\n"
-                                    "[cells even]\ntrain.batch = 3\n[cells shaken]\ntrain.batch = 3\n"));
+    qv_assert_ok(x->ctx, run_text(x, "best",
+                                  "[settings]\nsplit.val_speakers = 2\neval.epoch = best\n"
+                                  "[cells even]\ntrain.batch = 3\n[cells shaken]\ntrain.batch = 3\n"));
     qv_findings f;
     read_findings(x, &f, "best");
     const qv_cell_result *c = qv_result_cell(&f.results, 0, 5);
@@ -536,7 +537,8 @@ static void profiles_are_of_the_blocks(void **state)
         const qv_profile *p = &low[kind];
         assert_int_equal(p->n, 3);
         assert_string_equal(p->layers[1], "stage2.block0");
-        for (size_t i = 0; i < 3; i++) assert_true(0 < p->low[i] && p->low[i] <= p->mean[i] && p->mean[i] <= p->high[i]);
+        for (size_t i = 0; i < 3; i++)
+            assert_true(0 < p->low[i] && p->low[i] <= p->mean[i] && p->mean[i] <= p->high[i]);
     }
     for (size_t i = 0; i < 3; i++) { /* a few steps away from where they started */
         double scale[] = {low[QV_PROFILE_SCALES].mean[i], high[QV_PROFILE_SCALES].mean[i]};
@@ -566,6 +568,61 @@ static void another_study_is_refused(void **state)
     assert_message(x, "\"question = Which?\" then, \"question = Wiich?\" now");
     qv_study_free(s);
     free(ini);
+}
+
+static void run_study(fixture *x, const char *out, const char *text)
+{
+    qv_study *s;
+    qv_assert_ok(x->ctx, qv_study_parse(x->ctx, &s, "study.ini", text));
+    x->o.out = folder(x, out);
+    qv_assert_ok(x->ctx, qv_study_run(x->ctx, s, &x->o, NULL));
+    qv_study_free(s);
+}
+
+/* When the training of a record ended, how long it took. */
+static char *making_of(fixture *x, const char *out, const char *record)
+{
+    char *text = text_of(x, out, record), *seconds = strstr(text, "\"seconds\":"), *check = strstr(text, "\"check\":");
+    assert_true(seconds && check && seconds < check);
+    *check = '\0';
+    memmove(text, seconds, strlen(seconds) + 1);
+    return text;
+}
+
+/* What another study trained with the same settings and recordings is taken over under this one's names, and is what
+ * would have been trained here; the rest is trained. */
+static void the_same_trainings_are_reused(void **state)
+{
+    static const char common[] = "folds = 2\n[settings]\nnet.width = 2\ntrain.batch = 4\ntrain.epochs = 2\n"
+                                 "features.mels = 8\npatch.seconds = 0.16\n";
+    fixture *x = *state;
+    char theirs[512], ours[512], from[300];
+    const char *reuse[] = {from};
+    snprintf(theirs, sizeof theirs,
+             "[corpus made]\nembedded = 4 1\n%s[axis rate]\nsetting = train.lr\nvalues = 0.1, 0.02\n", common);
+    snprintf(ours, sizeof ours,
+             "[corpus mine]\nembedded = 4 1\n%s[axis speed]\nslow = train.lr=0.02\nfast = train.lr=0.3\n", common);
+    run_study(x, "theirs", theirs);
+    run_study(x, "fresh", ours);
+    uint64_t digest = digest_of(x, "fresh", 4);
+    snprintf(from, sizeof from, "%s/theirs", x->dir);
+    x->o.reuse = reuse, x->o.n_reuse = 1;
+    run_study(x, "ours", ours);
+    assert_true(digest_of(x, "ours", 4) == digest);
+    static const char *const records[][2] = {
+        {"records/made/rate=0.02/fold-1.seed-1.jsonl", "records/mine/slow/fold-1.seed-1.jsonl"},
+        {"records/made/rate=0.1/fold-1.seed-1.jsonl", "records/mine/fast/fold-1.seed-1.jsonl"}};
+    for (int k = 0; k < 2; k++) {
+        char *a = making_of(x, "theirs", records[k][0]), *b = making_of(x, "ours", records[k][1]);
+        assert_int_equal(strcmp(a, b) == 0, k == 0);
+        free(a), free(b);
+    }
+    snprintf(from, sizeof from, "%s/cache", x->dir);
+    qv_study *s;
+    qv_assert_ok(x->ctx, qv_study_parse(x->ctx, &s, "study.ini", ours));
+    assert_int_equal(qv_study_run(x->ctx, s, &x->o, NULL), QV_ERR_USAGE);
+    assert_message(x, "holds no study");
+    qv_study_free(s);
 }
 
 /* A manifest that was changed is refused before anything in the folder is. */
@@ -796,7 +853,8 @@ static void embeddings_are_measured_and_drawn(void **state)
         assert_int_equal(strstr(page, "<h2>Embeddings</h2>") != NULL, k == 0);
         for (int part = 0; part < 2; part++)
             assert_true(c->symmetry[part][0].mean >= 0 && c->symmetry[part][0].mean <= 1);
-        if (k == 0) assert_true(c->shape[0].n_points == 16 && c->shape[1].n_points == 16); /* two folds of 32 recordings */
+        if (k == 0)
+            assert_true(c->shape[0].n_points == 16 && c->shape[1].n_points == 16); /* two folds of 32 recordings */
         free(page);
         free(csv);
         free(tex);
@@ -908,6 +966,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(another_study_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(runs_that_fail_are_counted, setup, teardown),
         cmocka_unit_test_setup_teardown(records_of_other_runs_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_same_trainings_are_reused, setup, teardown),
         cmocka_unit_test_setup_teardown(another_manifest_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(damaged_records_are_named, setup, teardown),
         cmocka_unit_test_setup_teardown(leftovers_are_removed, setup, teardown),

@@ -29,16 +29,29 @@ static const char help_text[] =
     "      --precision NAME   of a GPU: fp32, tf32 or bf16\n"
     "      --seeds N          instead of the study file's number; set it before the first run\n"
     "      --shard I/N        only the Ith of N parts, 1 <= I <= N\n"
+    "      --reuse DIR        take over what another study has trained with the same settings, recordings, fold and "
+    "seed\n"
+    "                         (may be repeated; --dry-run does not look)\n"
     "  -n, --dry-run          cells, runs and the time they will take, from a few measured steps\n"
     "      --cache DIR        where features are kept; --no-cache: nowhere\n"
     "      --json             the result as one JSON object: file (the report) and answer; of --dry-run: plan\n"
     "  -h, --help             this text\n";
 
-enum { MOST_MANIFESTS = 64, OPT_SEEDS = 1000, OPT_SHARD, OPT_CACHE, OPT_NO_CACHE, OPT_JSON, OPT_DEVICE, OPT_PRECISION };
+enum {
+    MOST_MANIFESTS = 64,
+    OPT_SEEDS = 1000,
+    OPT_SHARD,
+    OPT_REUSE,
+    OPT_CACHE,
+    OPT_NO_CACHE,
+    OPT_JSON,
+    OPT_DEVICE,
+    OPT_PRECISION
+};
 
 typedef struct arguments {
     qv_study_options o;
-    const char *manifests[MOST_MANIFESTS];
+    const char *manifests[MOST_MANIFESTS], *reuse[MOST_MANIFESTS];
     qv_study_given given[2]; /* in place of what the study file says */
     size_t n_given;
     bool dry_run, help, json;
@@ -110,6 +123,11 @@ static qv_status take_option(qv_ctx *ctx, arguments *a, int c)
         return take_seeds(ctx, optarg, &a->o.seeds);
     case OPT_SHARD:
         return take_shard(ctx, optarg, &a->o);
+    case OPT_REUSE:
+        if (a->o.n_reuse == MOST_MANIFESTS)
+            return qv_fail(ctx, QV_ERR_USAGE, "more than %d times --reuse", MOST_MANIFESTS);
+        a->reuse[a->o.n_reuse++] = optarg;
+        break;
     case OPT_DEVICE:
         return take_setting(ctx, a, "run.device", optarg);
     case OPT_PRECISION:
@@ -137,6 +155,7 @@ static const struct option options[] = {
     {"precision", required_argument, NULL, OPT_PRECISION},
     {"seeds", required_argument, NULL, OPT_SEEDS},
     {"shard", required_argument, NULL, OPT_SHARD},
+    {"reuse", required_argument, NULL, OPT_REUSE},
     {"cache", required_argument, NULL, OPT_CACHE},
     {"no-cache", no_argument, NULL, OPT_NO_CACHE},
     {"json", no_argument, NULL, OPT_JSON},
@@ -147,8 +166,9 @@ const struct option *qv_cli_study_options(void) { return options; }
 
 static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
 {
-    static const char *const names[] = {"--out",   "--manifest", "--threads", "--device",   "--precision", "--dry-run",
-                                        "--seeds", "--shard",    "--cache",   "--no-cache", "--json",      "--help"};
+    static const char *const names[] = {"--out",      "--manifest", "--threads", "--device", "--precision",
+                                        "--dry-run",  "--seeds",    "--shard",   "--reuse",  "--cache",
+                                        "--no-cache", "--json",     "--help"};
     opterr = 0;
     for (int c; (c = getopt_long(argc, argv, "o:m:j:nh", options, NULL)) != -1;) {
         if (c == '?') return qv_cli_bad_option(ctx, argc, argv, names, sizeof names / sizeof *names);
@@ -156,6 +176,7 @@ static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
         if (status != QV_OK) return status;
     }
     a->o.manifests = a->manifests;
+    a->o.reuse = a->reuse;
     return QV_OK;
 }
 

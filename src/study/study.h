@@ -14,6 +14,8 @@ typedef struct qv_study_options {
     const char *command;          /* what repeats it, for the report; may be NULL */
     const char *const *manifests; /* [n_manifests] "FILE" (one corpus) or "NAME=FILE": instead of the study file's */
     size_t n_manifests;
+    const char *const *reuse; /* [n_reuse] folders of studies whose records serve where they are of the same trainings */
+    size_t n_reuse;
     const char *cache_dir; /* of the features; NULL: the user's */
     bool no_cache;
     int threads;       /* 0: one a processor */

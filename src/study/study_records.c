@@ -34,8 +34,7 @@ static qv_status check_speakers(qv_ctx *ctx, const qv_record_scores *scores, con
     return QV_OK;
 }
 
-static qv_status check_run(qv_ctx *ctx, const qv_study_record *r, const qv_study *s, const qv_plan *p,
-                           const qv_run_id *run)
+qv_status qv_run_check(qv_ctx *ctx, const qv_study_record *r, const qv_study *s, const qv_plan *p, const qv_run_id *run)
 {
     const qv_plan_corpus *corpus = &p->corpora[run->corpus];
     const qv_plan_fold *fold = &corpus->folds[run->fold];
@@ -61,7 +60,7 @@ qv_status qv_run_read(qv_ctx *ctx, qv_study_record *r, const qv_study *s, const 
 {
     qv_status status = qv_study_record_read(ctx, r, path);
     if (status != QV_OK) return status;
-    status = check_run(ctx, r, s, p, run);
+    status = qv_run_check(ctx, r, s, p, run);
     if (status == QV_OK) return QV_OK;
     qv_study_record_free(r);
     return qv_fail_prefix(ctx, status, "%s", path);

@@ -13,8 +13,11 @@ typedef struct qv_run_id {
 qv_status qv_run_path(qv_ctx *ctx, char **path, const qv_study *s, const qv_plan *p, const char *out,
                       const qv_run_id *run);
 
-/* The record at `path` into a zeroed struct; QV_ERR_DATA also where it is not of this very run: other settings, another
- * manifest, fold or seed, or speakers whom the fold does not test. */
+/* QV_ERR_DATA where a record is not of this very run: other settings, another manifest, fold or seed, or speakers whom the
+ * fold does not test. */
+qv_status qv_run_check(qv_ctx *ctx, const qv_study_record *r, const qv_study *s, const qv_plan *p, const qv_run_id *run);
+
+/* The record at `path` into a zeroed struct; QV_ERR_DATA also where it is not of this very run. */
 qv_status qv_run_read(qv_ctx *ctx, qv_study_record *r, const qv_study *s, const qv_plan *p, const qv_run_id *run,
                       const char *path);
 

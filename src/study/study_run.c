@@ -11,6 +11,7 @@
 #include "run/run.h"
 #include "study/study_compare.h"
 #include "study/study_report.h"
+#include "study/study_reuse.h"
 #include "study/study_train.h"
 
 typedef enum run_state { OPEN, MINE, DONE, FAILED } run_state;
@@ -421,6 +422,7 @@ qv_status qv_study_run(qv_ctx *ctx, qv_study *s, const qv_study_options *o, char
     QV_TRY(qv_plan_settle(ctx, &r.plan, s, o->out, o->seeds));
     qv_plan_warn(ctx, s, &r.plan);
     QV_TRY(open_runner(ctx, &r));
+    for (size_t i = 0; i < o->n_reuse; i++) QV_TRY(qv_study_reuse(ctx, s, &r.plan, &r.lock, o->out, o->reuse[i]));
     QV_TRY(count_done(ctx, &r));
     QV_TRY(qv_plan_write(ctx, &r.plan, o->out));
     r.start = qv_now();
