@@ -437,6 +437,7 @@ static void idle_settings_change_nothing(void **state)
         {NULL, NULL, "augment.time_width", "0.5"},
         {"train.optimizer", "adamw", "train.momentum", "0.5"},
         {"train.optimizer", "adamw", "train.nesterov", "no"},
+        {"train.weight_decay", "0", "train.decay_all", "yes"},
         {"train.head", "a-softmax", "head.scale", "4"},
         {"train.head", "cosface", "head.arcface_margin", "0.1"},
         {"train.sampling", "balanced", "train.class_weights", "none"},

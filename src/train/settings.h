@@ -37,7 +37,7 @@ typedef struct qv_settings {
     /* [bn] */
     double bn_eps, bn_momentum;
     /* [train] */
-    int epochs, batch, schedule, nesterov, class_weights, sampling;
+    int epochs, batch, schedule, nesterov, decay_all, class_weights, sampling;
     int optimizer;
     double beta1, beta2, adam_eps, clip;
     double lr, momentum, weight_decay, warmup, smoothing, mixup, step_epochs, step_factor;

@@ -35,6 +35,7 @@ static void idle_optimizer(qv_settings *s, const qv_settings *start)
     if (s->optimizer != QV_OPTIMIZER_SGD) s->momentum = start->momentum, s->nesterov = start->nesterov;
     if (s->optimizer != QV_OPTIMIZER_ADAMW)
         s->beta1 = start->beta1, s->beta2 = start->beta2, s->adam_eps = start->adam_eps;
+    if (s->weight_decay == 0) s->decay_all = start->decay_all;
     if (s->schedule != QV_SCHEDULE_STEP) s->step_epochs = start->step_epochs, s->step_factor = start->step_factor;
 }
 
