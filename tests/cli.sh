@@ -134,6 +134,12 @@ while IFS= read -r line; do
     check 'eval and predict write other embeddings' grep -qxF "$line" "$T/all.csv"
 done <"$T/e.csv"
 
+# Names in other letters than ASCII are cut and padded in characters.
+expect 0 '' -- train --quiet --manifest "$manifest" --out "$T/letters" --folds 2 $tiny --labels 'anger=Раздражение,sadness=bö'
+expect 0 '' -- eval --checkpoint "$T/letters/fold-1/best.safetensors" --manifest "$manifest"
+out_has '   Раздражен        bö'
+out_has '  bö                 4'
+
 # ---- predictions ----
 expect 0 '' -- predict --checkpoint "$best" "$T/synth/wav"
 check 'a line a recording and a header' test "$(rows "$T/out")" -eq 17
@@ -192,6 +198,13 @@ expect 0 '3 of 19 recordings were left out|truncated.wav|empty.wav|text.wav' -- 
 expect 1 'none of the 5 recordings|truncated.wav' -- \
     train --manifest "$T/synth/all-bad.csv" --out "$T/all-bad" --labels anger,joy --split random $tiny
 
+# ---- names of files do not steer the terminal ----
+odd=$T/odd/$(printf 'an\033[31mger')
+mkdir -p "$odd" && cp "$T/synth/wav/s01_anger_01.wav" "$odd/$(printf 's\033[2J.wav')"
+"$quaver" corpus folders "$T/odd" --lenient >"$T/out" 2>"$T/err"
+grep -q "$(printf '\033')" "$T/err" && fail 'escapes of names of files reach the terminal'
+checks=$((checks + 1))
+
 # ---- manifests ----
 bad_manifest() { # bad_manifest WORDS: standard input is the manifest
     cat >"$T/synth/bad.csv"
@@ -234,6 +247,9 @@ head -c 3000 "$best" | bad_checkpoint ''
 printf '' | bad_checkpoint ''
 echo 'no checkpoint' | bad_checkpoint ''
 expect 1 'nowhere.safetensors' -- predict --checkpoint "$T/nowhere.safetensors" "$T/synth/wav"
+mkfifo "$T/nobody-writes"
+expect 1 'nobody-writes is not a regular file' -- predict --checkpoint "$T/nobody-writes" "$T/synth/wav"
+expect 1 'nobody-writes: empty' -- eval --checkpoint "$best" --manifest "$T/nobody-writes"
 expect 1 "$T/synth" -- predict --checkpoint "$T/synth" "$T/synth/wav"
 
 # ---- run folders that cannot be written ----
@@ -247,6 +263,16 @@ else
     echo 'SKIPPED: root may write everywhere, so no folder is locked' >&2
 fi
 
+expect 1 "$T/nowhere/a.csv" -- predict --checkpoint "$best" --out "$T/nowhere/a.csv" "$T/synth/wav"
+grep -q features "$T/err" && fail 'recordings were read for answers that cannot be written'
+expect 1 "$T/nowhere/e.csv" -- eval --checkpoint "$best" --manifest "$manifest" --embeddings "$T/nowhere/e.csv"
+grep -q features "$T/err" && fail 'recordings were read for embeddings that cannot be written'
+expect 1 "$T/nowhere/p.svg" -- predict --checkpoint "$best" --timeline --svg "$T/nowhere/p.svg" "$T/synth/wav/s01_anger_01.wav"
+check 'decisions before a picture that cannot be written' test ! -s "$T/out"
+expect 2 'is empty' -- corpus synth ''
+expect 2 'is empty' -- train --manifest "$manifest" --out '' $tiny
+expect 1 'is there and is no folder' -- train --manifest "$manifest" --out "$T/file" $tiny
+
 # ---- a full disk ----
 if [ "$(id -u)" -eq 0 ] && mkdir "$T/full" && mount -t tmpfs -o size=64k quaver "$T/full" 2>/dev/null; then
     tmpfs=$T/full
@@ -259,7 +285,6 @@ else
 fi
 checks=$((checks + 1))
 (
-    trap '' XFSZ
     ulimit -f 16
     exec "$quaver" train --quiet --manifest "$manifest" --out "$T/limit" --folds 2 \
         --cache "$T/cache/quaver" $tiny --width 16
@@ -294,7 +319,7 @@ interrupt() { # interrupt SIGNAL RUN
     grep -q -e '--resume goes on from there' "$T/err" || fail "nothing is said of --resume after SIG$1"
 }
 expect 0 '' -- train --quiet --manifest "$manifest" --out "$T/whole" --folds 2 $long
-for signal in INT TERM; do
+for signal in INT TERM HUP; do
     interrupt $signal "$T/$signal"
     expect 0 'going on after step' -- train --resume --out "$T/$signal"
     for file in predictions.csv fold-1/best.safetensors fold-2/best.safetensors fold-2/last.safetensors; do

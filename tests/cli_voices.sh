@@ -76,6 +76,7 @@ kill -s INT $pid
 wait $pid
 [ $? -eq 130 ] || fail 'a stream that waits does not end by SIGINT'
 exec 3>&-
+expect 2 '--channels 1.5: a whole number' -- predict --checkpoint "$plain" --stream --channels 1.5
 expect 2 'expected s16' -- predict --checkpoint "$plain" --stream --encoding mp3
 expect 2 'go with' -- predict --checkpoint "$plain" --span 2 "$one"
 expect 2 'standard input' -- predict --checkpoint "$plain" --stream "$one"

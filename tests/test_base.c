@@ -1,5 +1,6 @@
 /* Buffers, atomic files, folders, the pool, Philox. */
 #include <errno.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/parallel.h"
@@ -48,7 +49,9 @@ static void messages_do_not_steer_a_terminal(void **state)
     (void)state;
     qv_ctx *ctx = qv_ctx_new();
     qv_fail(ctx, QV_ERR_DATA, "%s", "a\x1b[31mb\rc\x7f\xC2\x9B" "d \xC3\xA9\xC2\xA0\te\n");
-    assert_string_equal(qv_ctx_message(ctx), "a?[31mb?c???d \xC3\xA9\xC2\xA0\te\n");
+    assert_string_equal(qv_ctx_message(ctx), "a?[31mb?c???d \xC3\xA9\xC2\xA0\te?");
+    qv_fail(ctx, QV_ERR_DATA, "%s", "\xE2\x80\xAE" "1 \xE2\x81\xA6" "2 \xE2\x80\xA8" "3 \xE2\x80\xA6 caf\xE9.wav \xC3");
+    assert_string_equal(qv_ctx_message(ctx), "???1 ???2 ???3 \xE2\x80\xA6 caf?.wav ?");
     qv_ctx_free(ctx);
 }
 
@@ -112,6 +115,100 @@ static void devices_and_links_are_not_replaced(void **state)
     qv_assert_ok(ctx, qv_read_file(ctx, victim, 100, &text, &size));
     assert_string_equal(text, "precious");
     free(text);
+    qv_test_rmdir(dir);
+    qv_ctx_free(ctx);
+}
+
+/* Neither waits for who may never come, nor reads what is too much anyway. */
+static void strange_files_are_refused_at_once(void **state)
+{
+    (void)state;
+    enum { TERABYTE = 40 };
+    qv_ctx *ctx = qv_test_ctx();
+    char *dir = qv_test_tmpdir(), path[4096], *text;
+    size_t size;
+    snprintf(path, sizeof path, "%s/pipe", dir);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    qv_assert_ok(ctx, qv_read_file(ctx, path, 100, &text, &size));
+    assert_int_equal(size, 0);
+    free(text);
+    snprintf(path, sizeof path, "%s/holes", dir);
+    qv_assert_ok(ctx, qv_write_file(ctx, path, "x", 1));
+    assert_int_equal(truncate(path, (off_t)1 << TERABYTE), 0);
+    assert_int_equal(qv_read_file(ctx, path, (size_t)1 << (TERABYTE - 1), &text, &size), QV_ERR_DATA);
+    qv_test_says(qv_ctx_message(ctx), "holes is larger than");
+    qv_test_rmdir(dir);
+    qv_ctx_free(ctx);
+}
+
+static void text_is_text(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_test_ctx();
+    char *dir = qv_test_tmpdir(), path[4096], *text;
+    snprintf(path, sizeof path, "%s/t", dir);
+    qv_assert_ok(ctx, qv_write_file(ctx, path, "\xEF\xBB\xBF" "a\xC3\xA9\r\n", 8));
+    qv_assert_ok(ctx, qv_read_text(ctx, path, 100, &text));
+    assert_string_equal(text, "a\xC3\xA9\r\n");
+    free(text);
+    qv_assert_ok(ctx, qv_write_file(ctx, path, "a\nb\0c", 5));
+    assert_int_equal(qv_read_text(ctx, path, 100, &text), QV_ERR_DATA);
+    qv_test_says(qv_ctx_message(ctx), "t:2: a NUL byte");
+    qv_assert_ok(ctx, qv_write_file(ctx, path, "a\xC3", 2));
+    assert_int_equal(qv_read_text(ctx, path, 100, &text), QV_ERR_DATA);
+    qv_test_says(qv_ctx_message(ctx), "t:1: byte 0xc3 is not UTF-8");
+    assert_null(text);
+    qv_test_rmdir(dir);
+    qv_ctx_free(ctx);
+}
+
+static mode_t mode_of(const char *path)
+{
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    return st.st_mode & 0777;
+}
+
+/* What nobody else may read stays so when it is written again. */
+static void permissions_are_passed_on(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_test_ctx();
+    char *dir = qv_test_tmpdir(), path[4096];
+    mode_t mask = umask(022);
+    snprintf(path, sizeof path, "%s/x", dir);
+    qv_assert_ok(ctx, qv_write_file(ctx, path, "x", 1));
+    assert_int_equal(mode_of(path), 0644);
+    assert_int_equal(chmod(path, 0600), 0);
+    qv_out o;
+    qv_assert_ok(ctx, qv_out_open(ctx, &o, path));
+    assert_int_equal(mode_of(o.tmp), 0600);
+    qv_assert_ok(ctx, qv_out_commit(ctx, &o));
+    assert_int_equal(mode_of(path), 0600);
+    umask(mask);
+    qv_test_rmdir(dir);
+    qv_ctx_free(ctx);
+}
+
+static void outputs_are_tried(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_test_ctx();
+    char *dir = qv_test_tmpdir(), path[4096];
+    qv_buf b = {0};
+    snprintf(path, sizeof path, "%s/x", dir);
+    qv_assert_ok(ctx, qv_out_try(ctx, path));
+    qv_assert_ok(ctx, qv_walk(ctx, dir, collect, &b));
+    assert_null(b.data); /* nothing is left */
+    snprintf(path, sizeof path, "%s/none/x", dir);
+    assert_int_equal(qv_out_try(ctx, path), QV_ERR_IO);
+    assert_int_equal(qv_out_try(ctx, dir), QV_ERR_IO);
+    assert_int_equal(qv_out_try(ctx, ""), QV_ERR_USAGE);
+    assert_int_equal(qv_make_dirs(ctx, ""), QV_ERR_USAGE);
+    snprintf(path, sizeof path, "%s/file", dir);
+    qv_assert_ok(ctx, qv_write_file(ctx, path, "x", 1));
+    assert_int_equal(qv_make_dirs(ctx, path), QV_ERR_IO);
+    qv_test_says(qv_ctx_message(ctx), "file is there and is no folder");
     qv_test_rmdir(dir);
     qv_ctx_free(ctx);
 }
@@ -238,6 +335,10 @@ int main(void)
         cmocka_unit_test(nth_allocation_fails_once),
         cmocka_unit_test(uncommitted_file_leaves_nothing),
         cmocka_unit_test(devices_and_links_are_not_replaced),
+        cmocka_unit_test(strange_files_are_refused_at_once),
+        cmocka_unit_test(text_is_text),
+        cmocka_unit_test(permissions_are_passed_on),
+        cmocka_unit_test(outputs_are_tried),
         cmocka_unit_test(a_lock_holds_until_it_is_released),
         cmocka_unit_test(only_left_overs_are_swept),
         cmocka_unit_test(walk_is_sorted_and_passes_over_hidden),

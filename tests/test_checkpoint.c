@@ -288,6 +288,7 @@ static void a_save_that_fails_leaves_the_old_file(void **state)
 /* A copy of the good file with one thing changed. */
 typedef struct change {
     const char *drop, *reshape, *spoil, *retype; /* a tensor */
+    float with;                                  /* what it is spoilt with; 0: NaN */
     const char *key, *value;                     /* a metadatum; value NULL: dropped */
     const char *old[3], *new[3];                 /* parts of the settings */
     const char *expected[2];                     /* in the message, beside the file's name */
@@ -308,7 +309,7 @@ static void add_tensor(const fixture *x, qv_st_writer *w, const qv_st_tensor *t,
     if (named(ch->spoil, t)) {
         assert_true(t->count <= 1 << 16);
         memcpy(spoilt, t->data, t->bytes);
-        spoilt[t->count - 1] = NAN;
+        spoilt[t->count - 1] = ch->with != 0 ? ch->with : NAN;
         data = spoilt;
     }
     qv_assert_ok(x->ctx,
@@ -385,6 +386,7 @@ static const change changes[] = {
     {.reshape = "linear.weight", .expected = {"linear.weight", "2"}},
     {.spoil = "linear.weight", .expected = {"linear.weight", "nan"}},
     {.spoil = "norm", .expected = {"norm", "not finite"}},
+    {.spoil = "stage1.block0.bn2.running_var", .with = -1e-5f, .expected = {"bn2.running_var", "negative variance"}},
     {.retype = "linear.bias", .expected = {"linear.bias", "I32"}},
     {.key = "format", .expected = {"format"}},
     {.key = "format", .value = "pt", .expected = {"not a checkpoint"}},
@@ -400,6 +402,7 @@ static const change changes[] = {
     {.key = "classes", .value = "[\"c0\"]", .expected = {"classes"}},
     {.key = "classes", .value = "[\"c0\", 1]", .expected = {"classes"}},
     {.key = "classes", .value = "[\"c0\", \"\\u001b[2J\"]", .expected = {"classes"}},
+    {.key = "classes", .value = "[\"c0\", \"c0\"]", .expected = {"classes", "c0 twice"}},
     {.key = "classes", .value = "{\"c0\": \"c1\"}", .expected = {"classes"}},
     {.key = "classes", .value = "[\"c0\", \"c1\"", .expected = {"classes"}},
     {.key = "classes", .value = "[\"c0\", \"c1\", \"c2\"]", .expected = {"linear", "3"}},
@@ -411,6 +414,7 @@ static const change changes[] = {
     {.key = "epoch", .value = "11", .expected = {"epoch", "10"}},    /* of 10 */
     {.key = "best_epoch", .value = "2", .expected = {"best_epoch"}}, /* after epoch 1 */
     {.key = "best_ua", .value = "inf", .expected = {"best_ua"}},
+    {.key = "best_ua", .value = "1.5", .expected = {"best_ua", "from -1 to 1"}},
     {.key = "loss_steps", .value = "3", .expected = {"loss_steps"}}, /* of 2 */
     {.key = "loss_sum", .value = "0x", .expected = {"loss_sum"}},
     {.key = "loss_sum", .expected = {"loss_sum"}},
@@ -418,6 +422,8 @@ static const change changes[] = {
     {.old = {"blocks = 1"}, .new = {"blocks = 2"}, .expected = {"block"}},
     {.old = {"width = 2"}, .new = {"width = 2\nwidth = 2"}, .expected = {"net.width", "twice"}},
     {.old = {"groups = 1"}, .new = {"groups = 3"}, .expected = {"net.groups"}},
+    {.old = {"fft = 512"}, .new = {"fft = 500"}, .expected = {"settings", "features.fft"}},
+    {.old = {"low = 0"}, .new = {"low = 9000"}, .expected = {"settings", "features.low"}},
     {.old = {"mels = 8"}, .new = {"mels = 9"}, .expected = {"norm", "9"}},
     {.old = {"width = 2", "blocks = 1"}, .new = {"width = 1024", "blocks = 64"}, .expected = {"stem"}},
     {.old = {"batch = 4", "seconds = 0.16", "hop = 0.02"},

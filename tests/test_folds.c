@@ -278,7 +278,7 @@ static void fold_files(void **state)
         {"1: 01\n2:\n", "f.txt:2: fold '2' names no speaker"},
         {"1 01\n", "f.txt:1: a fold is a line such as"},
         {": 01\n", "f.txt:1: a fold is a line such as"},
-        {"1: \xFF\n", "not a text file"},
+        {"1: \xFF\n", ":1: byte 0xff is not UTF-8"},
         {"1: 01 02\n", "fold 1 leaves no recording of 'anger' to train on"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -312,6 +312,52 @@ static void class_left_out_and_unknown_speaker(void **state)
     o = (qv_fold_options){.test_fraction = 0.2};
     assert_int_equal(qv_folds_make(f->ctx, &folds, m, "", &o), QV_ERR_DATA);
     qv_assert_ok(f->ctx, qv_folds_make(f->ctx, &folds, m, "random", &o));
+    qv_folds_free(folds);
+    qv_manifest_free(m);
+}
+
+/* A manifest of so many speakers, each of its own gender if `genders`; one recording of each class. */
+static qv_manifest *crowd(qv_ctx *ctx, int speakers, bool genders)
+{
+    qv_manifest *m;
+    qv_assert_ok(ctx, qv_manifest_new(ctx, &m));
+    for (int i = 0; i < 2 * speakers; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "%05d", i / 2);
+        qv_assert_ok(ctx, qv_manifest_add(ctx, m, "x", "x", name, i % 2 ? "joy" : "anger", genders ? name : NULL));
+    }
+    qv_assert_ok(ctx, qv_manifest_finish(ctx, m, NULL));
+    return m;
+}
+
+static void numbers_have_limits(void **state)
+{
+    fixture *f = *state;
+    qv_fold_options o = {0};
+    qv_folds *folds;
+    qv_manifest *m = crowd(f->ctx, QV_MOST_FOLDS, false);
+    qv_assert_ok(f->ctx, qv_folds_make(f->ctx, &folds, m, "speaker", &o));
+    qv_folds_free(folds);
+    qv_manifest_free(m);
+    m = crowd(f->ctx, QV_MOST_FOLDS + 1, false);
+    assert_int_equal(qv_folds_make(f->ctx, &folds, m, "speaker", &o), QV_ERR_DATA);
+    qv_test_says(qv_ctx_message(f->ctx), "1001 folds of 2002 recordings are too many");
+    assert_int_equal(qv_folds_make(f->ctx, &folds, m, "1001", &o), QV_ERR_USAGE);
+    qv_test_says(qv_ctx_message(f->ctx), "ask for 2 to 1000");
+    qv_manifest_free(m);
+    m = crowd(f->ctx, 101, true);
+    assert_int_equal(qv_folds_make(f->ctx, &folds, m, "2", &o), QV_ERR_DATA);
+    qv_test_says(qv_ctx_message(f->ctx), "more than 100 different values of 'gender'");
+    qv_manifest_free(m);
+}
+
+static void fold_files_of_windows(void **state)
+{
+    fixture *f = *state;
+    qv_folds *folds;
+    qv_manifest *m = manifest(f->ctx, 4);
+    qv_assert_ok(f->ctx, from_text(f, &folds, m, "\xEF\xBB\xBFone: 01 02\r\ntwo: 03 04\r\n"));
+    assert_string_equal(folds->folds[0].name, "one");
     qv_folds_free(folds);
     qv_manifest_free(m);
 }
@@ -400,6 +446,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(random_must_be_asked_for, setup, teardown),
         cmocka_unit_test_setup_teardown(fold_files, setup, teardown),
         cmocka_unit_test_setup_teardown(class_left_out_and_unknown_speaker, setup, teardown),
+        cmocka_unit_test_setup_teardown(numbers_have_limits, setup, teardown),
+        cmocka_unit_test_setup_teardown(fold_files_of_windows, setup, teardown),
         cmocka_unit_test_setup_teardown(shipped_files, setup, teardown),
         cmocka_unit_test_setup_teardown(every_allocation_may_fail, setup, teardown),
     };

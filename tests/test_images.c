@@ -277,6 +277,17 @@ static void other_folders(void **state)
     assert_int_equal(qv_manifest_read(ctx, &m, dir, &o), QV_ERR_DATA);
     qv_test_says(qv_ctx_message(ctx), "image 3 has the label 3; there are names for 3");
     put_cifar10(ctx, dir);
+    qv_test_put(ctx, dir, "batches.meta.txt", "airplane\nauto\x1b[31m\nbird\n");
+    assert_int_equal(qv_manifest_read(ctx, &m, dir, &o), QV_ERR_DATA);
+    qv_test_says(qv_ctx_message(ctx), "a control character in the name of a class");
+    qv_test_put(ctx, dir, "batches.meta.txt", "airplane\nbird\nbird\n");
+    assert_int_equal(qv_manifest_read(ctx, &m, dir, &o), QV_ERR_DATA);
+    qv_test_says(qv_ctx_message(ctx), "two classes have the name bird");
+    qv_test_put(ctx, dir, "batches.meta.txt", "\xEF\xBB\xBF" "airplane\r\nautomobile\r\nbird\r\n");
+    m = open_manifest(ctx, dir);
+    assert_string_equal(m->classes[0], "airplane");
+    qv_manifest_free(m);
+    put_cifar10(ctx, dir);
     m = open_manifest(ctx, dir);
     qv_assert_ok(ctx, qv_settings_init(ctx, &s));
     s.speed = 0.1;

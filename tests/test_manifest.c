@@ -108,6 +108,8 @@ static void refuses_by_line(void **state)
         {"file,speaker,emotion\na.wav,1,x\x1b[2J\n", "m.csv:2: a control character in the name of the 'emotion'"},
         {"file,speaker,emotion\na.wav,\"1\n2\",x\n", "a control character in the name of the 'speaker'"},
         {"file,speaker,emotion\na.wav,1\xC2\x9B,x\n", "m.csv:2: a control character in the name of the 'speaker'"},
+        {"file,speaker,emotion\na.wav,1,\xE2\x80\xAEx\n", "m.csv:2: a control character in the name of the 'emotion'"},
+        {"file,speaker,emotion,corpus\na.wav,1,x,\"y\nz\"\n", "m.csv:2: a control character in the name of the 'corpus'"},
         {"file,speaker,emotion\na.wav,1,x\nb.wav,1,x\n./sub/../a.wav,2,y\n",
          "m.csv:4: ./sub/../a.wav stands already in line 2"},
         {"file,speaker,emotion,start,end\na.wav,1,x,0,1\na.wav,1,x,1,2\na.wav,1,x,0.0,1.00\n",
@@ -200,6 +202,7 @@ static void labels_are_checked(void **state)
         {"anger=", "an empty name"},
         {"=anger", "an empty name"},
         {"joy,joy=happiness", "'joy' is named twice"},
+        {"joy=happi\x1b[31mness", "a control character in a name"},
     };
     qv_manifest *m;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -213,6 +216,67 @@ static void labels_are_checked(void **state)
     assert_int_equal(m->n, 1);
     assert_int_equal(m->items[0].label, 1);
     qv_manifest_free(m);
+}
+
+static void label_files_are_text(void **state)
+{
+    fixture *f = *state;
+    char *path, *labels;
+    qv_assert_ok(f->ctx, qv_path_join(f->ctx, &path, f->dir, "six.labels"));
+    put(f, "six.labels", "\xEF\xBB\xBFjoy = happiness\r\nanger\r\n");
+    qv_assert_ok(f->ctx, qv_labels_expand(f->ctx, &labels, path));
+    assert_string_equal(labels, "joy?=happiness,anger?");
+    free(labels);
+    qv_assert_ok(f->ctx, qv_write_file(f->ctx, path, "joy\0anger", 9));
+    assert_int_equal(qv_labels_expand(f->ctx, &labels, path), QV_ERR_DATA);
+    qv_test_says(qv_ctx_message(f->ctx), "six.labels:1: a NUL byte");
+    free(path);
+}
+
+/* A column that is none would cost hours and then make a report that nobody can read. */
+static void more_than_a_report_shows_is_refused(void **state)
+{
+    static const struct {
+        const char *header;
+        int most;
+        const char *want;
+    } cases[] = {{"file,start,speaker,emotion\n", QV_MOST_CLASSES, "1001 different emotions, at most 1000"},
+                 {"file,start,speaker,corpus,emotion\n", QV_MOST_CORPORA, "more than 1000 different values of 'corpus'"}};
+    fixture *f = *state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int more = 0; more <= 1; more++) {
+            qv_buf b = {0};
+            qv_manifest *m;
+            qv_buf_puts(&b, cases[i].header);
+            for (int k = 0; k < cases[i].most + more; k++) qv_buf_printf(&b, "a.wav,%d,s,v%d%s\n", k, k, i ? ",joy" : "");
+            assert_int_equal(read_with(f, &m, b.data, training), more ? QV_ERR_DATA : QV_OK);
+            if (more) qv_test_says(qv_ctx_message(f->ctx), cases[i].want);
+            qv_manifest_free(m);
+            qv_buf_free(&b);
+        }
+}
+
+/* Several manifests: without a column, the file's name is that of the corpus. */
+static void names_of_files_are_names_of_corpora(void **state)
+{
+    static const char *const names[] = {"li\nst.csv", "caf\xE9.csv"};
+    fixture *f = *state;
+    for (int i = 0; i < 2; i++) {
+        char *other;
+        qv_buf both = {0};
+        qv_manifest *m;
+        put(f, "m.csv", "file,speaker,emotion\na.wav,1,joy\n");
+        put(f, names[i], "file,speaker,emotion\nb.wav,1,joy\n");
+        qv_assert_ok(f->ctx, qv_path_join(f->ctx, &other, f->dir, names[i]));
+        qv_buf_printf(&both, "%s,%s", f->path, other);
+        assert_int_equal(qv_manifest_read_list(f->ctx, &m, both.data, &training), QV_ERR_DATA);
+        qv_test_says(qv_ctx_message(f->ctx), "rename it, or give it a column `corpus`");
+        put(f, names[i], "file,speaker,emotion,corpus\nb.wav,1,joy,other\n");
+        qv_assert_ok(f->ctx, qv_manifest_read_list(f->ctx, &m, both.data, &training));
+        qv_manifest_free(m);
+        qv_buf_free(&both);
+        free(other);
+    }
 }
 
 static void prediction_needs_only_files(void **state)
@@ -371,6 +435,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(labels_select_merge_and_order, setup, teardown),
         cmocka_unit_test_setup_teardown(hash_is_of_the_rows_not_of_their_place, setup, teardown),
         cmocka_unit_test_setup_teardown(labels_are_checked, setup, teardown),
+        cmocka_unit_test_setup_teardown(label_files_are_text, setup, teardown),
+        cmocka_unit_test_setup_teardown(more_than_a_report_shows_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(names_of_files_are_names_of_corpora, setup, teardown),
         cmocka_unit_test_setup_teardown(prediction_needs_only_files, setup, teardown),
         cmocka_unit_test_setup_teardown(writes_relative_and_absolute, setup, teardown),
         cmocka_unit_test_setup_teardown(built_by_hand, setup, teardown),

@@ -136,6 +136,29 @@ static void columns_have_their_names(void **state)
     free(predictions);
 }
 
+/* Names of any length, in letters of more than one byte, are read again. */
+static void long_names_of_classes_read_back(void **state)
+{
+    static char first[302], second[302];
+    static char *longest[] = {first, second};
+    fixture *x = *state;
+    for (int i = 0; i < 300; i += 2) memcpy(first + i, "\xC3\xA9", 2);
+    memcpy(second, first, 300);
+    first[300] = '1';
+    second[300] = '2';
+    x->a.classes = x->b.classes = longest;
+    x->a.n_classes = x->b.n_classes = 2;
+    qv_prediction p = {.fold = "a", .part = "test", .file = "f", .speaker = "s", .truth = 1, .probs = (double[]){0.25, 0.75}};
+    qv_assert_ok(x->ctx, qv_records_add_prediction(x->ctx, &x->a, &p));
+    qv_assert_ok(x->ctx, qv_records_write(x->ctx, &x->a, x->dir));
+    qv_assert_ok(x->ctx, qv_records_read(x->ctx, &x->b, x->dir));
+    assert_int_equal(x->b.predictions[0].truth, 1);
+    char *text = read_text(x, "predictions.csv");
+    qv_test_says(text, first);
+    qv_test_says(text, second);
+    free(text);
+}
+
 static void every_line_of_jsonl_is_an_object(void **state)
 {
     fixture *x = *state;
@@ -224,6 +247,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(records_read_back, setup, teardown),
         cmocka_unit_test_setup_teardown(columns_have_their_names, setup, teardown),
+        cmocka_unit_test_setup_teardown(long_names_of_classes_read_back, setup, teardown),
         cmocka_unit_test_setup_teardown(every_line_of_jsonl_is_an_object, setup, teardown),
         cmocka_unit_test_setup_teardown(nothing_there_is_an_empty_record, setup, teardown),
         cmocka_unit_test_setup_teardown(dropping_keeps_the_rest, setup, teardown),

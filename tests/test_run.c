@@ -356,6 +356,81 @@ static void a_checkpoint_out_of_place_is_refused(void **state)
     free(last);
 }
 
+/* Another fold's checkpoint has heard who is tested here; another order of classes means other answers. */
+static void a_checkpoint_of_something_else_is_refused(void **state)
+{
+    static const struct {
+        const char *then, *now, *want;
+    } cases[] = {
+        {"\"fold\":\"1\"", "\"fold\":\"2\"", "fold-1/last.safetensors is of fold 2, not of fold 1"},
+        {"[\\\"anger\\\",\\\"happiness\\\"", "[\\\"happiness\\\",\\\"anger\\\"", "tells other classes apart"},
+    };
+    fixture *x = *state;
+    char *last = below(x->out, "fold-1/last.safetensors");
+    x->steps_allowed = 4;
+    assert_int_equal(run(x, x->out), QV_ERR_INTERRUPTED);
+    x->options.resume = true;
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        size_t size, n = strlen(cases[k].then);
+        char *data = text_of(x, x->out, "fold-1/last.safetensors", &size), *at = NULL;
+        for (size_t i = 0; i + n < size && !at; i++)
+            if (memcmp(data + i, cases[k].then, n) == 0) at = data + i;
+        assert_non_null(at);
+        memcpy(at, cases[k].now, n);
+        qv_assert_ok(x->ctx, qv_write_file(x->ctx, last, data, size));
+        assert_int_equal(run(x, x->out), QV_ERR_DATA);
+        assert_message(x, cases[k].want);
+        memcpy(at, cases[k].then, n);
+        qv_assert_ok(x->ctx, qv_write_file(x->ctx, last, data, size));
+        free(data);
+    }
+    free(last);
+}
+
+/* The corpus is a copy of one, whose first recording can be spoilt. */
+static void a_recording_that_is_gone_is_missed(void **state)
+{
+    fixture *x = *state;
+    char *manifest = below(x->dir, "manifest.csv"), *first = below(x->dir, "s01_anger_01.wav");
+    size_t size, length;
+    char *text = text_of(x, corpus, "manifest.csv", &size), *sound = text_of(x, corpus, "wav/s01_anger_01.wav", &length);
+    qv_buf b = {0};
+    for (const char *line = text; *line; line += strcspn(line, "\n") + 1) {
+        int n = (int)strcspn(line, "\n");
+        bool own = strncmp(line, "wav/s01_anger_01", 16) == 0;
+        if (line == text)
+            qv_buf_printf(&b, "%.*s\n", n, line);
+        else
+            qv_buf_printf(&b, "%s%s%.*s\n", own ? "" : corpus, own ? "" : "/wav/", n - 4, line + 4);
+    }
+    qv_assert_ok(x->ctx, qv_write_file(x->ctx, manifest, b.data, b.len));
+    qv_assert_ok(x->ctx, qv_write_file(x->ctx, first, sound, length));
+    qv_assert_ok(x->ctx, qv_settings_set(x->ctx, &x->settings, "corpus.manifest", manifest));
+    x->steps_allowed = 3;
+    assert_int_equal(run(x, x->out), QV_ERR_INTERRUPTED);
+    x->options.resume = true;
+    qv_assert_ok(x->ctx, qv_write_file(x->ctx, first, "gone", 4));
+    assert_int_equal(run(x, x->out), QV_ERR_USAGE);
+    assert_message(x, "0 of the recordings of");
+    assert_message(x, "1 cannot be read now; bring them back");
+    qv_assert_ok(x->ctx, qv_write_file(x->ctx, first, sound, length));
+    x->steps_allowed = 0;
+    qv_assert_ok(x->ctx, run(x, x->out));
+    qv_buf_free(&b);
+    free(text), free(sound), free(manifest), free(first);
+}
+
+/* The largest settings there are: what is to be removed is counted back without an overflow. */
+static void nothing_is_kept_for_ever(void **state)
+{
+    fixture *x = *state;
+    x->settings.keep = x->settings.eval_every = 1000000;
+    qv_assert_ok(x->ctx, run(x, x->out));
+    char *kept = below(x->out, "fold-1/epoch-0006.safetensors");
+    assert_true(qv_path_exists(kept));
+    free(kept);
+}
+
 static void another_configuration_is_refused(void **state)
 {
     fixture *x = *state;
@@ -557,6 +632,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(patience_ends_a_training, setup, teardown),
         cmocka_unit_test_setup_teardown(an_older_checkpoint_is_gone_on_with, setup, teardown),
         cmocka_unit_test_setup_teardown(a_checkpoint_out_of_place_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_checkpoint_of_something_else_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_recording_that_is_gone_is_missed, setup, teardown),
+        cmocka_unit_test_setup_teardown(nothing_is_kept_for_ever, setup, teardown),
         cmocka_unit_test_setup_teardown(another_configuration_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(another_corpus_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(other_folds_are_refused, setup, teardown),

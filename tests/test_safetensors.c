@@ -335,6 +335,14 @@ static void lying_lengths_are_refused(void **state)
     assert_int_equal(qv_st_open(x->ctx, &x->file, x->dir), QV_ERR_DATA);
     assert_int_equal(qv_st_open(x->ctx, &x->file, "/nowhere/x"), QV_ERR_IO);
 }
+/* Nor does it wait for somebody who writes to it. */
+static void a_pipe_is_no_file(void **state)
+{
+    fixture *x = *state;
+    assert_int_equal(mkfifo(x->path, 0600), 0);
+    assert_int_equal(try_open(x), QV_ERR_DATA);
+    qv_test_says(qv_ctx_message(x->ctx), "is not a regular file");
+}
 
 static void every_truncation_is_refused(void **state)
 {
@@ -484,6 +492,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(lying_headers_are_named, setup, teardown),
         cmocka_unit_test_setup_teardown(long_names_are_cut_in_messages, setup, teardown),
         cmocka_unit_test_setup_teardown(lying_lengths_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_pipe_is_no_file, setup, teardown),
         cmocka_unit_test_setup_teardown(every_truncation_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(every_changed_byte_is_survived, setup, teardown),
         cmocka_unit_test_setup_teardown(every_failed_allocation_is_reported, setup, teardown),

@@ -1,6 +1,7 @@
 /* Studies: what a study file means and how it is refused; that records depend on nothing but their seeds. */
 #include <jansson.h>
 #include <math.h>
+#include <unistd.h>
 
 #include "study/study_report.h"
 #include "study/study_train.h"
@@ -715,6 +716,33 @@ static void damaged_records_are_named(void **state)
     free(text);
 }
 
+/* A stranger's folder neither counts a fold twice nor makes a file elsewhere. */
+static void a_strange_folder_does_no_harm(void **state)
+{
+    fixture *x = *state;
+    qv_study *s;
+    qv_plan plan;
+    char *text, *path, *lock, *victim;
+    qv_assert_ok(x->ctx, run_text(x, "strange", ""));
+    text = text_of(x, "strange", "plan.json");
+    char *name = strstr(text, "\"name\": \"2\"");
+    assert_non_null(name);
+    name[9] = '1';
+    qv_assert_ok(x->ctx, qv_path_join(x->ctx, &path, folder(x, "strange"), "plan.json"));
+    qv_assert_ok(x->ctx, qv_write_file(x->ctx, path, text, strlen(text)));
+    qv_assert_ok(x->ctx, qv_study_of_folder(x->ctx, &s, folder(x, "strange")));
+    assert_int_equal(qv_plan_read(x->ctx, &plan, s, folder(x, "strange")), QV_ERR_DATA);
+    assert_message(x, "another for each fold");
+    qv_study_free(s);
+    qv_assert_ok(x->ctx, qv_path_join(x->ctx, &lock, folder(x, "strange"), "lock"));
+    qv_assert_ok(x->ctx, qv_path_join(x->ctx, &victim, x->dir, "victim"));
+    assert_int_equal(remove(lock), 0);
+    assert_int_equal(symlink(victim, lock), 0);
+    assert_int_equal(run_text(x, "strange", ""), QV_ERR_IO);
+    assert_false(qv_path_exists(victim));
+    free(text), free(path), free(lock), free(victim);
+}
+
 /* What a process that is killed between writing and renaming leaves is removed when the run is done again. */
 static void leftovers_are_removed(void **state)
 {
@@ -970,6 +998,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_same_trainings_are_reused, setup, teardown),
         cmocka_unit_test_setup_teardown(another_manifest_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(damaged_records_are_named, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_strange_folder_does_no_harm, setup, teardown),
         cmocka_unit_test_setup_teardown(leftovers_are_removed, setup, teardown),
         cmocka_unit_test_setup_teardown(no_memory_is_an_error, setup, teardown),
         cmocka_unit_test_setup_teardown(an_unfinished_study_has_no_verdict, setup, teardown),

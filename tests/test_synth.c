@@ -1,5 +1,6 @@
 /* The embedded corpus: the same bytes everywhere, readable, and with what it promises in it. */
 #include <math.h>
+#include <unistd.h>
 
 #include <sndfile.h>
 #include <xxhash.h>
@@ -158,6 +159,30 @@ static void writes_a_corpus_that_reads_back(void **state)
     qv_ctx_free(ctx);
 }
 
+/* A link that lies where a recording is to be is replaced, not written through. */
+static void links_are_not_followed(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_test_ctx();
+    char *dir = qv_test_tmpdir(), *victim, *link, *text;
+    size_t size;
+    qv_synth_options o = {.speakers = 2, .sentences = 1, .seed = 1};
+    qv_test_put(ctx, dir, "victim", "precious");
+    qv_test_put(ctx, dir, "corpus/wav/keep", "");
+    qv_assert_ok(ctx, qv_path_join(ctx, &victim, dir, "victim"));
+    qv_assert_ok(ctx, qv_path_join(ctx, &link, dir, "corpus/wav/s01_anger_01.wav"));
+    assert_int_equal(symlink(victim, link), 0);
+    char *corpus;
+    qv_assert_ok(ctx, qv_path_join(ctx, &corpus, dir, "corpus"));
+    qv_assert_ok(ctx, qv_synth_corpus(ctx, corpus, &o));
+    qv_assert_ok(ctx, qv_read_file(ctx, victim, 100, &text, &size));
+    assert_string_equal(text, "precious");
+    assert_int_equal(qv_synth_corpus(ctx, "", &o), QV_ERR_USAGE);
+    free(text), free(corpus), free(link), free(victim);
+    qv_test_rmdir(dir);
+    qv_ctx_free(ctx);
+}
+
 static void refuses_what_cannot_be(void **state)
 {
     (void)state;
@@ -188,7 +213,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(same_samples_everywhere),      cmocka_unit_test(emotions_differ_as_meant),
         cmocka_unit_test(every_part_changes_the_sound), cmocka_unit_test(writes_a_corpus_that_reads_back),
-        cmocka_unit_test(refuses_what_cannot_be),
+        cmocka_unit_test(links_are_not_followed),       cmocka_unit_test(refuses_what_cannot_be),
     };
     return cmocka_run_group_tests_name("synth", tests, NULL, NULL);
 }

@@ -4,41 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Length of the UTF-8 sequence at s, 0 where it is none (Unicode 15, table 3-7). */
-static size_t utf8_length(const unsigned char *s, size_t left)
-{
-    if (s[0] < 0x80) return 1;
-    size_t n = s[0] >= 0xF0 ? 4 : s[0] >= 0xE0 ? 3 : 2;
-    if (s[0] < 0xC2 || s[0] > 0xF4 || n > left) return 0;
-    unsigned char low = 0x80, high = 0xBF;
-    if (s[0] == 0xE0) low = 0xA0;
-    if (s[0] == 0xED) high = 0x9F;
-    if (s[0] == 0xF0) low = 0x90;
-    if (s[0] == 0xF4) high = 0x8F;
-    if (s[1] < low || s[1] > high) return 0;
-    for (size_t i = 2; i < n; i++) {
-        if (s[i] < 0x80 || s[i] > 0xBF) return 0;
-    }
-    return n;
-}
-
-size_t qv_utf8_check(const char *s, size_t size)
-{
-    size_t i = 0;
-    while (i < size) {
-        size_t n = utf8_length((const unsigned char *)s + i, size - i);
-        if (n == 0) return i;
-        i += n;
-    }
-    return size;
-}
-
-bool qv_has_control(const char *s)
-{
-    while (*s && qv_control(s) == 0) s++;
-    return *s;
-}
-
 static bool ends_line(const char *s, size_t i) { return s[i] == '\n' || (s[i] == '\r' && s[i + 1] != '\n'); }
 
 static int line_of(const char *text, size_t offset)
@@ -48,10 +13,8 @@ static int line_of(const char *text, size_t offset)
     return line;
 }
 
-qv_status qv_csv_open(qv_ctx *ctx, qv_csv *r, const char *name, char *text, size_t size)
+qv_status qv_text_check(qv_ctx *ctx, const char *name, const char *text, size_t size)
 {
-    *r = (qv_csv){.name = name, .text = text, .size = size, .line = 1};
-    if (size >= INT_MAX) return qv_fail(ctx, QV_ERR_DATA, "%s: %zu bytes are more than a table may have", name, size);
     size_t bad = qv_utf8_check(text, size);
     if (bad < size) {
         return qv_fail(ctx, QV_ERR_DATA, "%s:%d: byte 0x%02x is not UTF-8; save the file as UTF-8", name,
@@ -61,6 +24,15 @@ qv_status qv_csv_open(qv_ctx *ctx, qv_csv *r, const char *name, char *text, size
     if (nul < size) {
         return qv_fail(ctx, QV_ERR_DATA, "%s:%d: a NUL byte; this is not a text file", name, line_of(text, nul));
     }
+    return QV_OK;
+}
+
+qv_status qv_csv_open(qv_ctx *ctx, qv_csv *r, const char *name, char *text, size_t size)
+{
+    *r = (qv_csv){.name = name, .text = text, .size = size, .line = 1};
+    if (size >= INT_MAX) return qv_fail(ctx, QV_ERR_DATA, "%s: %zu bytes are more than a table may have", name, size);
+    qv_status status = qv_text_check(ctx, name, text, size);
+    if (status != QV_OK) return status;
     if (size >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) r->pos = 3;
     return QV_OK;
 }
@@ -172,6 +144,23 @@ void qv_csv_write(qv_buf *b, const char *const *cells, size_t n)
     for (size_t i = 0; i < n; i++) {
         if (i > 0) qv_buf_puts(b, ",");
         write_cell(b, cells[i] ? cells[i] : "", n == 1);
+    }
+    qv_buf_puts(b, "\n");
+}
+
+void qv_csv_header(qv_buf *b, const char *const *first, size_t n, const char *prefix, char *const *names, size_t n_names)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (i > 0) qv_buf_puts(b, ",");
+        write_cell(b, first[i], false);
+    }
+    for (size_t i = 0; i < n_names; i++) {
+        qv_buf name = {0};
+        qv_buf_printf(&name, "%s%s", prefix, names[i]);
+        qv_buf_puts(b, ",");
+        if (!name.failed) write_cell(b, name.data, false);
+        b->failed = b->failed || name.failed;
+        qv_buf_free(&name);
     }
     qv_buf_puts(b, "\n");
 }

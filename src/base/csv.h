@@ -3,6 +3,7 @@
 #define QV_BASE_CSV_H
 
 #include "base/buf.h"
+#include "base/text.h"
 
 enum { QV_CSV_MAX_CELLS = 4096 };
 
@@ -31,11 +32,10 @@ qv_status qv_csv_next(qv_ctx *ctx, qv_csv *r, bool *more);
 
 /* Adds one record and a line feed; cells are quoted where they must be. NULL is an empty cell. */
 void qv_csv_write(qv_buf *b, const char *const *cells, size_t n);
+/* A first record: `first`, which is not empty, and behind it the names, each with the prefix. */
+void qv_csv_header(qv_buf *b, const char *const *first, size_t n, const char *prefix, char *const *names, size_t n_names);
 
-/* Offset of the first byte that is not UTF-8 (overlong forms, surrogates and values past
- * U+10FFFF included), or `size`. */
-size_t qv_utf8_check(const char *s, size_t size);
-/* Does a text hold what moves a terminal's cursor, or worse? */
-bool qv_has_control(const char *s);
+/* QV_ERR_DATA "NAME:LINE: ..." where the text, which ends with a NUL of its own, is not UTF-8 or holds a NUL. */
+qv_status qv_text_check(qv_ctx *ctx, const char *name, const char *text, size_t size);
 
 #endif

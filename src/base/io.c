@@ -9,28 +9,53 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-qv_status qv_read_file(qv_ctx *ctx, const char *path, size_t limit, char **data, size_t *size)
+#include "base/csv.h"
+
+/* Without waiting: a named pipe that nobody writes to is empty, and not a reason to hang. */
+qv_status qv_open_read(qv_ctx *ctx, const char *path, FILE **out, struct stat *st)
 {
     qv_status status = QV_OK;
-    qv_buf b = {0};
-    FILE *f = fopen(path, "rb");
-    *data = NULL;
-    *size = 0;
-    if (!f) return qv_fail_errno(ctx, "cannot open %s", path);
-    struct stat st;
-    if (fstat(fileno(f), &st) != 0) {
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    *out = NULL;
+    if (fd < 0) return qv_fail_errno(ctx, "cannot open %s", path);
+    if (fstat(fd, st) != 0) {
         status = qv_fail_errno(ctx, "cannot examine %s", path);
         goto done;
     }
-    if (S_ISDIR(st.st_mode)) {
+    if (S_ISDIR(st->st_mode)) {
         status = qv_fail(ctx, QV_ERR_DATA, "%s is a folder, a file was expected", path);
+        goto done;
+    }
+    *out = fcntl(fd, F_SETFL, 0) == 0 ? fdopen(fd, "rb") : NULL;
+    if (!*out) status = qv_fail_errno(ctx, "cannot open %s", path);
+done:
+    if (status != QV_OK) close(fd);
+    return status;
+}
+
+static qv_status too_large(qv_ctx *ctx, const char *path, size_t limit)
+{
+    return qv_fail(ctx, QV_ERR_DATA, "%s is larger than the %zu bytes that such a file may have", path, limit);
+}
+
+qv_status qv_read_file(qv_ctx *ctx, const char *path, size_t limit, char **data, size_t *size)
+{
+    qv_buf b = {0};
+    struct stat st;
+    FILE *f;
+    *data = NULL;
+    *size = 0;
+    qv_status status = qv_open_read(ctx, path, &f, &st);
+    if (status != QV_OK) return status;
+    if (st.st_size > 0 && (uint64_t)st.st_size > limit) { /* before any of it is read; a pipe's size is 0 */
+        status = too_large(ctx, path, limit);
         goto done;
     }
     char chunk[65536];
     size_t n;
     while ((n = fread(chunk, 1, sizeof chunk, f)) > 0) {
         if (b.len + n > limit) {
-            status = qv_fail(ctx, QV_ERR_DATA, "%s is larger than the %zu bytes that such a file may have", path, limit);
+            status = too_large(ctx, path, limit);
             goto done;
         }
         qv_buf_add(&b, chunk, n);
@@ -50,12 +75,27 @@ done:
     return status;
 }
 
+qv_status qv_read_text(qv_ctx *ctx, const char *path, size_t limit, char **text)
+{
+    static const char mark[] = "\xEF\xBB\xBF";
+    size_t size;
+    qv_status status = qv_read_file(ctx, path, limit, text, &size);
+    if (status == QV_OK) status = qv_text_check(ctx, path, *text, size);
+    if (status != QV_OK) {
+        free(*text);
+        *text = NULL;
+        return status;
+    }
+    if (strncmp(*text, mark, sizeof mark - 1) == 0) memmove(*text, *text + (sizeof mark - 1), size - (sizeof mark - 1) + 1);
+    return QV_OK;
+}
+
 /* Never through a link that somebody has laid there; a file of that name is of a dead process with our number. */
-static FILE *open_new(const char *path)
+static FILE *open_new(const char *path, mode_t mode)
 {
     enum { FLAGS = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC };
-    int fd = open(path, FLAGS, 0666);
-    if (fd < 0 && errno == EEXIST && unlink(path) == 0) fd = open(path, FLAGS, 0666);
+    int fd = open(path, FLAGS, mode);
+    if (fd < 0 && errno == EEXIST && unlink(path) == 0) fd = open(path, FLAGS, mode);
     FILE *f = fd < 0 ? NULL : fdopen(fd, "wb");
     if (fd >= 0 && !f) close(fd);
     return f;
@@ -65,9 +105,11 @@ qv_status qv_out_open(qv_ctx *ctx, qv_out *o, const char *path)
 {
     qv_status status = QV_OK;
     qv_buf tmp = {0};
-    struct stat st;
+    struct stat st = {0};
     *o = (qv_out){0};
-    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+    bool there = stat(path, &st) == 0;
+    if (!*path) return qv_fail(ctx, QV_ERR_USAGE, "the name of the file to write is empty");
+    if (there && !S_ISREG(st.st_mode))
         return qv_fail(ctx, QV_ERR_IO, "%s is %s; only a regular file can be replaced", path,
                        S_ISDIR(st.st_mode) ? "a folder" : "no regular file");
     QV_TRY(qv_strdup(ctx, &o->path, path));
@@ -75,7 +117,7 @@ qv_status qv_out_open(qv_ctx *ctx, qv_out *o, const char *path)
     QV_TRY(qv_buf_check(ctx, &tmp));
     o->tmp = tmp.data;
     tmp = (qv_buf){0};
-    o->f = open_new(o->tmp);
+    o->f = open_new(o->tmp, there ? st.st_mode & 0666 : 0666); /* who may not read the old one sees nothing of the new */
     if (!o->f) status = qv_fail_errno(ctx, "cannot write %s", o->tmp);
 done:
     qv_buf_free(&tmp);
@@ -180,6 +222,14 @@ void qv_lock_release(qv_lock *l)
     *l = (qv_lock){0};
 }
 
+qv_status qv_out_try(qv_ctx *ctx, const char *path)
+{
+    qv_out o;
+    qv_status status = qv_out_open(ctx, &o, path);
+    qv_out_close(&o);
+    return status;
+}
+
 qv_status qv_write_file(qv_ctx *ctx, const char *path, const void *data, size_t size)
 {
     qv_out o;
@@ -242,14 +292,16 @@ bool qv_is_dir(const char *path)
 qv_status qv_make_dirs(qv_ctx *ctx, const char *path)
 {
     char *p = NULL;
+    if (!*path) return qv_fail(ctx, QV_ERR_USAGE, "the name of the folder to write to is empty");
     qv_status status = qv_strdup(ctx, &p, path);
     if (status != QV_OK) return status;
-    for (char *s = p + 1; *p; s++) {
+    for (char *s = p + 1;; s++) {
         if (*s != '/' && *s != '\0') continue;
         char end = *s;
         *s = '\0';
         if (mkdir(p, 0777) != 0 && !(errno == EEXIST && qv_is_dir(p))) {
-            status = qv_fail_errno(ctx, "cannot make the folder %s", p);
+            status = errno == EEXIST ? qv_fail(ctx, QV_ERR_IO, "%s is there and is no folder", p)
+                                     : qv_fail_errno(ctx, "cannot make the folder %s", p);
             break;
         }
         *s = end;

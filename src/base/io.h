@@ -3,15 +3,20 @@
 #define QV_BASE_IO_H
 
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "base/buf.h"
 
-/* Reads a whole regular file of at most `limit` bytes; appends a NUL that `size` does not count. */
+/* Opens a file, not a folder, to be read; *st: what it is. */
+qv_status qv_open_read(qv_ctx *ctx, const char *path, FILE **out, struct stat *st);
+/* Reads a whole file of at most `limit` bytes; appends a NUL that `size` does not count. */
 qv_status qv_read_file(qv_ctx *ctx, const char *path, size_t limit, char **data, size_t *size);
+/* The same of a text in UTF-8 without a NUL; a byte order mark at its start is dropped. */
+qv_status qv_read_text(qv_ctx *ctx, const char *path, size_t limit, char **text);
 
 /* An output file that appears under its name complete or not at all: written beside
  * (PATH.tmp-PID), flushed, fsynced and renamed by commit. A path that stands for something else than a
- * regular file (a folder, a device) is refused. */
+ * regular file (a folder, a device) is refused; a file that is replaced passes its permissions on. */
 typedef struct qv_out {
     FILE *f;
     char *path, *tmp;
@@ -19,6 +24,8 @@ typedef struct qv_out {
 
 qv_status qv_out_open(qv_ctx *ctx, qv_out *o, const char *path);
 qv_status qv_out_commit(qv_ctx *ctx, qv_out *o);
+/* Whether it could be opened, for who begins with hours of work; leaves nothing. */
+qv_status qv_out_try(qv_ctx *ctx, const char *path);
 /* Removes what was not committed; harmless after commit and on a zeroed qv_out. */
 void qv_out_close(qv_out *o);
 /* Removes what processes that were killed left beside DIR/NAME; only for who holds a lock on it. */

@@ -429,15 +429,6 @@ done:
     return status;
 }
 
-static qv_status file_size(qv_ctx *ctx, FILE *in, const char *path, uint64_t *size)
-{
-    struct stat st;
-    if (fstat(fileno(in), &st) != 0) return qv_fail_errno(ctx, "cannot examine %s", path);
-    if (!S_ISREG(st.st_mode)) return qv_fail(ctx, QV_ERR_DATA, "%s is not a regular file", path);
-    *size = (uint64_t)st.st_size;
-    return QV_OK;
-}
-
 static qv_status get_bytes(qv_ctx *ctx, FILE *in, const char *path, void *out, size_t n)
 {
     if (fread(out, 1, n, in) == n) return QV_OK;
@@ -445,12 +436,11 @@ static qv_status get_bytes(qv_ctx *ctx, FILE *in, const char *path, void *out, s
     return qv_fail(ctx, QV_ERR_DATA, "%s became shorter while it was read", path);
 }
 
-/* Length and text of the header, and the size of the data behind it. */
-static qv_status read_header(qv_ctx *ctx, qv_st_file *f, FILE *in, char **text, size_t *n)
+/* Length and text of the header, and the size of the data behind it, in a file of so many bytes. */
+static qv_status read_header(qv_ctx *ctx, qv_st_file *f, FILE *in, uint64_t size, char **text, size_t *n)
 {
     qv_status status = QV_OK;
-    uint64_t size = 0, length;
-    QV_TRY(file_size(ctx, in, f->path, &size));
+    uint64_t length;
     if (size < sizeof length) {
         status = qv_fail(ctx, QV_ERR_DATA, "%s: %" PRIu64 " bytes are too few for a safetensors file", f->path, size);
         goto done;
@@ -482,12 +472,18 @@ qv_status qv_st_open(qv_ctx *ctx, qv_st_file **out, const char *path)
     qv_st_file *f = NULL;
     char *text = NULL;
     size_t n = 0;
+    struct stat st;
+    FILE *in;
     *out = NULL;
-    FILE *in = fopen(path, "rb");
-    if (!in) return qv_fail_errno(ctx, "cannot open %s", path);
+    status = qv_open_read(ctx, path, &in, &st);
+    if (status != QV_OK) return status;
     QV_TRY(qv_alloc(ctx, &f, 1, sizeof *f));
     QV_TRY(qv_strdup(ctx, &f->path, path));
-    QV_TRY(read_header(ctx, f, in, &text, &n));
+    if (!S_ISREG(st.st_mode)) {
+        status = qv_fail(ctx, QV_ERR_DATA, "%s is not a regular file", path);
+        goto done;
+    }
+    QV_TRY(read_header(ctx, f, in, (uint64_t)st.st_size, &text, &n));
     QV_TRY(parse_header(ctx, f, text, n));
     QV_TRY(qv_alloc(ctx, &f->data, f->data_size, 1));
     QV_TRY(read_entries(ctx, f));

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/text.h"
+
 enum { QV_MESSAGE_MAX = 2048 };
 
 struct qv_ctx {
@@ -71,21 +73,11 @@ const char *qv_status_name(qv_status s)
     return i < sizeof names / sizeof *names ? names[i] : "unknown status";
 }
 
-size_t qv_control(const char *s)
-{
-    const unsigned char c = (unsigned char)s[0];
-    if (c == 0xC2) return (unsigned char)s[1] >= 0x80 && (unsigned char)s[1] < 0xA0 ? 2 : 0; /* U+0080 ... U+009F */
-    return (c > 0 && c < ' ') || c == 0x7F;
-}
-
-/* What stands in files and their names must not steer the terminal that it is shown on. */
+/* What stands in files and their names must not steer the terminal that it is shown on, nor begin a line of its own. */
 static void calm(char *text)
 {
-    for (size_t n; *text; text += n) {
-        n = *text == '\n' || *text == '\t' ? 0 : qv_control(text);
-        memset(text, '?', n);
-        n += n == 0;
-    }
+    qv_calm(text);
+    for (char *s = text; (s = strchr(s, '\n'));) *s = '?';
 }
 
 /* Formats into a buffer of its own first: an argument may be the message itself. */

@@ -44,9 +44,6 @@ bool qv_save_wanted(qv_ctx *ctx);
 /* Seconds of a monotonic clock. */
 double qv_now(void);
 
-/* Bytes of the control character (C0, DEL, C1 in UTF-8) that s begins with, 0: it begins with none. */
-size_t qv_control(const char *s);
-
 /* Zeroed memory for n elements of `size` bytes; *out is NULL after failure (also when
  * n * size overflows). n = 0 gives a valid pointer. Released with free(). */
 qv_status qv_alloc(qv_ctx *ctx, void *out, size_t n, size_t size);

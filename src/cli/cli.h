@@ -71,6 +71,8 @@ void qv_cli_quote(qv_buf *b, int argc, char **argv);
 
 /* The number that option `name` was given, from low to high. */
 qv_status qv_cli_number(qv_ctx *ctx, const char *name, const char *text, double low, double high, double *out);
+/* The same without a fraction. */
+qv_status qv_cli_whole(qv_ctx *ctx, const char *name, const char *text, double low, double high, double *out);
 
 /* The recordings of a manifest (file != NULL), or files and, of folders, those below that suit the qv_feature_kind. */
 struct qv_manifest;

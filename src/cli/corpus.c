@@ -6,6 +6,7 @@
 
 #include "base/io.h"
 #include "base/json.h"
+#include "base/text.h"
 #include "cli/cli.h"
 #include "data/import.h"
 #include "data/labels.h"
@@ -315,7 +316,10 @@ static qv_status run_scan(qv_ctx *ctx, arguments *a)
     if (!a->dry_run) QV_TRY(qv_manifest_write(ctx, m, a->out, stdout));
     if (a->json) QV_TRY(print_found(ctx, a, m, &report));
 done:
-    if (report.text.data) fputs(report.text.data, stderr);
+    if (report.text.data) {
+        qv_calm(report.text.data); /* names of files stand in it */
+        fputs(report.text.data, stderr);
+    }
     if (status == QV_OK && a->out && !a->dry_run) fprintf(stderr, "wrote %s\n", a->out);
     qv_corpus_report_free(&report);
     qv_manifest_free(m);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/io.h"
 #include "cli/cli.h"
 #include "data/labels.h"
 #include "report/report.h"
@@ -154,9 +155,22 @@ static void print_interval(const char *name, double value, double low, double hi
     printf("  chance %.4f\n", chance);
 }
 
+/* A name in a table, in characters and not in bytes: at least `width` of them, or at most -width, at the right. */
+static void print_name(const char *name, int width)
+{
+    int length = 0, bytes = 0;
+    for (; name[bytes] && (width >= 0 || length < -width); length++)
+        do bytes++;
+        while (((unsigned char)name[bytes] & 0xC0) == 0x80);
+    int blanks = (width < 0 ? -width : width) - length;
+    printf("%*s%.*s%*s", width < 0 ? blanks : 0, "", bytes, name, width > 0 && blanks > 0 ? blanks : 0, "");
+}
+
 static void print_class(const char *name, const qv_class_score *s)
 {
-    printf("  %-14s %5zu", name, s->n);
+    printf("  ");
+    print_name(name, 14);
+    printf(" %5zu", s->n);
     const double values[] = {s->recall, s->precision, s->f1};
     for (int i = 0; i < 3; i++) isfinite(values[i]) ? printf("  %9.4f", values[i]) : printf("  %9s", "-");
     putchar('\n');
@@ -173,9 +187,13 @@ static void print_scores(const qv_checkpoint *c, const qv_metrics *m, const qv_b
     printf("\n  %-14s %5s  %9s  %9s  %9s\n", "class", "n", "recall", "precision", "F1");
     for (int k = 0; k < m->classes; k++) print_class(c->classes[k], &m->score[k]);
     printf("\nconfusion (rows: truth)\n  %-14s", "");
-    for (int k = 0; k < m->classes; k++) printf(" %9.9s", c->classes[k]);
     for (int k = 0; k < m->classes; k++) {
-        printf("\n  %-14s", c->classes[k]);
+        putchar(' ');
+        print_name(c->classes[k], -9);
+    }
+    for (int k = 0; k < m->classes; k++) {
+        printf("\n  ");
+        print_name(c->classes[k], 14);
         for (int j = 0; j < m->classes; j++) printf(" %9zu", m->confusion[k * m->classes + j]);
     }
     putchar('\n');
@@ -215,6 +233,7 @@ static qv_status evaluate(qv_ctx *ctx, const arguments *a)
     const char *labels = *expanded ? expanded : NULL;
     qv_manifest_options o = {.labels = labels, .need_emotion = true, .allow_absent = !a->labels};
     QV_TRY(qv_manifest_read(ctx, &m, a->manifest, &o));
+    if (a->embeddings) QV_TRY(qv_out_try(ctx, a->embeddings));
     model.embeddings = a->embeddings != NULL;
     QV_TRY(qv_model_classify(ctx, c, m, &model, &f, &answers));
     QV_TRY(collect(ctx, a, c, m, f, answers.probs, &s));

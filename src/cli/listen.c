@@ -96,19 +96,12 @@ static qv_status on_decision(qv_ctx *ctx, void *user, const qv_decision *d)
 
 static qv_status print_header(qv_ctx *ctx, const listening *l)
 {
+    static const char *const first[] = {"file", "start", "end", "level_db", "predicted"};
+    enum { CELLS = sizeof first / sizeof *first };
+    const int from = l->words->stream; /* no file */
     qv_buf b = {0};
     if (l->words->json) return QV_OK;
-    qv_buf_puts(&b, l->words->stream ? "start,end,level_db,predicted" : "file,start,end,level_db,predicted");
-    for (int k = 0; k < l->n_classes; k++) {
-        qv_buf name = {0};
-        qv_buf_printf(&name, "p_%s", l->classes[k]);
-        qv_buf_puts(&b, ",");
-        if (!name.failed) qv_csv_write(&b, &(const char *){name.data}, 1);
-        b.len -= b.len > 0; /* without its line feed */
-        b.failed = b.failed || name.failed;
-        qv_buf_free(&name);
-    }
-    qv_buf_puts(&b, "\n");
+    qv_csv_header(&b, first + from, (size_t)(CELLS - from), "p_", l->classes, (size_t)l->n_classes);
     qv_status status = qv_buf_check(ctx, &b);
     if (status == QV_OK && (fwrite(b.data, 1, b.len, l->out) != b.len || fflush(l->out) != 0))
         status = qv_fail_errno(ctx, "cannot write the decisions");
@@ -269,6 +262,7 @@ static qv_status timelines(qv_ctx *ctx, listening *l)
     const qv_listen_words *w = l->words;
     qv_out out = {0};
     int failed = 0;
+    if (w->svg) QV_TRY(qv_out_try(ctx, w->svg));
     if (w->out) {
         QV_TRY(qv_out_open(ctx, &out, w->out));
         l->out = out.f;

@@ -28,7 +28,7 @@ const qv_command qv_commands[] = {
 };
 enum { COMMANDS = sizeof qv_commands / sizeof *qv_commands - 1 };
 
-/* Raised by SIGINT and SIGTERM, polled by the library: the one thing a signal handler may touch. */
+/* Raised by SIGINT, SIGTERM and SIGHUP, polled by the library: the one thing a signal handler may touch. */
 static volatile sig_atomic_t interrupted;
 
 static void on_signal(int sig)
@@ -37,6 +37,7 @@ static void on_signal(int sig)
     interrupted = 1;
     signal(SIGINT, SIG_DFL); /* a second one ends the program at once */
     signal(SIGTERM, SIG_DFL);
+    signal(SIGHUP, SIG_DFL);
 }
 
 /* Raised by SIGUSR1, which batch systems send ahead of a limit. */
@@ -48,15 +49,19 @@ static void on_save(int sig)
     save_wanted = 1;
 }
 
-/* Without SA_RESTART a signal would cut short what is being written; while one is handled the other waits. */
+/* Without SA_RESTART a signal would cut short what is being written; while one is handled the others wait. A terminal
+ * that closes ends a program unless nohup has said otherwise; a file that may not grow is to fail with a message. */
 static void catch_signals(void)
 {
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART}, before;
     sigemptyset(&action.sa_mask);
     sigaddset(&action.sa_mask, SIGINT);
     sigaddset(&action.sa_mask, SIGTERM);
+    sigaddset(&action.sa_mask, SIGHUP);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, NULL);
+    signal(SIGXFSZ, SIG_IGN);
     action.sa_handler = on_save;
     sigaction(SIGUSR1, &action, NULL);
 }

@@ -1,4 +1,5 @@
 #include <getopt.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,6 +76,13 @@ qv_status qv_cli_number(qv_ctx *ctx, const char *name, const char *text, double 
     *out = strtod(text, &end);
     if (end != text && !*end && *out >= low && *out <= high) return QV_OK;
     return qv_fail(ctx, QV_ERR_USAGE, "%s %s: a number from %g to %g was expected", name, text, low, high);
+}
+
+qv_status qv_cli_whole(qv_ctx *ctx, const char *name, const char *text, double low, double high, double *out)
+{
+    qv_status status = qv_cli_number(ctx, name, text, low, high, out);
+    if (status != QV_OK || *out == floor(*out)) return status;
+    return qv_fail(ctx, QV_ERR_USAGE, "%s %s: a whole number was expected", name, text);
 }
 
 static qv_status add_file(qv_ctx *ctx, void *user, const char *path)

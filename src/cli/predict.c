@@ -111,8 +111,8 @@ static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
         case 'v': a->listen.svg = optarg; break;
         case 'i': a->listen.stream = true; break;
         case 'e': a->listen.encoding = optarg; break;
-        case 'r': QV_TRY(qv_cli_number(ctx, "--rate", optarg, 1000, 768000, &a->listen.rate)); break;
-        case 'c': QV_TRY(qv_cli_number(ctx, "--channels", optarg, 1, 64, &a->listen.channels)); break;
+        case 'r': QV_TRY(qv_cli_whole(ctx, "--rate", optarg, 1000, 768000, &a->listen.rate)); break;
+        case 'c': QV_TRY(qv_cli_whole(ctx, "--channels", optarg, 1, 64, &a->listen.channels)); break;
         case 'w': QV_TRY(qv_cli_number(ctx, "--span", optarg, 0.01, 600, &a->listen.span)); break;
         case 'x': QV_TRY(qv_cli_number(ctx, "--step", optarg, 0.01, 600, &a->listen.step)); break;
         case 'F':
@@ -148,18 +148,14 @@ static qv_status print_csv(qv_ctx *ctx, const qv_checkpoint *c, const qv_manifes
                            const double *probs, qv_buf *out)
 {
     size_t classes = (size_t)c->n_classes;
-    const char **cells;
-    char(*text)[64] = NULL;
-    qv_status status = qv_alloc(ctx, &cells, classes + 2, sizeof *cells);
-    if (status == QV_OK) status = qv_alloc(ctx, &text, classes, sizeof *text);
-    if (status != QV_OK) goto done;
-    cells[0] = "file";
-    cells[1] = "predicted";
-    for (size_t k = 0; k < classes; k++) {
-        snprintf(text[k], sizeof text[k], "p_%.60s", c->classes[k]);
-        cells[k + 2] = text[k];
-    }
-    qv_csv_write(out, cells, classes + 2);
+    static const char *const first[] = {"file", "predicted"};
+    qv_status status = QV_OK;
+    const char **cells = NULL;
+    char(*text)[32] = NULL;
+    QV_TRY(qv_alloc(ctx, &cells, classes + 2, sizeof *cells));
+    QV_TRY(qv_alloc(ctx, &text, classes, sizeof *text));
+    qv_csv_header(out, first, 2, "p_", c->classes, classes);
+    for (size_t k = 0; k < classes; k++) cells[k + 2] = text[k];
     for (size_t i = 0; i < m->n; i++) {
         const double *p = probs + i * classes;
         if (f->entries[i].frames == 0) continue;
@@ -229,6 +225,8 @@ static qv_status predict(qv_ctx *ctx, const arguments *a)
     qv_model_options model = a->model;
     QV_TRY(qv_checkpoint_open(ctx, &c, a->checkpoint));
     QV_TRY(open_speaker(ctx, a, c, &speaker));
+    if (a->out) QV_TRY(qv_out_try(ctx, a->out));
+    if (a->embeddings) QV_TRY(qv_out_try(ctx, a->embeddings));
     model.norm = speaker.norm;
     model.embeddings = a->embeddings != NULL;
     QV_TRY(qv_cli_inputs(ctx, &m, c->settings.kind, a->manifest, a->inputs, a->n_inputs));

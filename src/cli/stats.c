@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/io.h"
 #include "base/json.h"
 #include "cli/cli.h"
 #include "train/speaker.h"
@@ -111,6 +112,7 @@ qv_status qv_cmd_stats(qv_ctx *ctx, int argc, char **argv)
                          qv_normalization_name(c->settings.normalize));
         goto done;
     }
+    QV_TRY(qv_out_try(ctx, a.out));
     QV_TRY(list_voice(ctx, &a, c->settings.kind, &m));
     QV_TRY(qv_speaker_compute(ctx, &s, a.speaker, &c->settings, m, &a.model));
     QV_TRY(qv_speaker_write(ctx, &s, &c->settings, a.out));

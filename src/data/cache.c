@@ -54,7 +54,7 @@ done:
 static qv_status put(qv_ctx *ctx, qv_cache_writer *w, const void *bytes, size_t n)
 {
     if (n == 0 || fwrite(bytes, 1, n, w->out.f) == n) return QV_OK;
-    return qv_fail_errno(ctx, "cannot write the feature cache %s", w->out.tmp);
+    return qv_fail_errno(ctx, "cannot write the feature cache %s (--cache DIR puts it elsewhere)", w->out.tmp);
 }
 
 qv_status qv_cache_append(qv_ctx *ctx, qv_cache_writer *w, const float *data, size_t n)

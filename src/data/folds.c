@@ -16,10 +16,18 @@ void qv_folds_free(qv_folds *folds)
     free(folds);
 }
 
+/* Bytes of all folds' parts, one for each recording and fold. */
+static const size_t most_parts = (size_t)1 << 31;
+
 static qv_status new_folds(qv_ctx *ctx, qv_folds **out, const qv_manifest *m, size_t n, bool random)
 {
     qv_status status = QV_OK;
     qv_folds *folds = NULL;
+    if (n > QV_MOST_FOLDS || n * m->n > most_parts)
+        return qv_fail(ctx, QV_ERR_DATA,
+                       "%zu folds of %zu recordings are too many: %d folds at most, each of them a training; a number, such "
+                       "as --folds 10, puts speakers together",
+                       n, m->n, QV_MOST_FOLDS);
     QV_TRY(qv_alloc(ctx, &folds, 1, sizeof *folds));
     folds->random = random;
     folds->n = n;
@@ -115,10 +123,14 @@ typedef struct holding {
 
 static qv_status holding_open(qv_ctx *ctx, holding *h)
 {
+    enum { MOST_COUNTS = 1 << 26 };
     qv_status status = QV_OK;
     const qv_manifest *m = h->m;
     size_t classes = (size_t)m->n_classes;
     int genders;
+    if ((size_t)m->n_speakers * classes > MOST_COUNTS)
+        return qv_fail(ctx, QV_ERR_DATA, "%d speakers with %d classes are too many to hold some of them out; give a split or folds",
+                       m->n_speakers, m->n_classes);
     QV_TRY(qv_speaker_genders(ctx, m, &h->gender, &genders));
     QV_TRY(qv_alloc(ctx, &h->items, (size_t)m->n_speakers * classes, sizeof *h->items));
     QV_TRY(qv_alloc(ctx, &h->totals, classes, sizeof *h->totals));

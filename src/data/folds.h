@@ -5,7 +5,8 @@
 #include "data/manifest.h"
 
 typedef enum qv_part { QV_PART_UNUSED, QV_PART_TRAIN, QV_PART_VAL, QV_PART_TEST } qv_part;
-enum { QV_PARTS = 4, QV_FOLD_NAME = 48 };
+/* As many folds as a report shows; each is a training. */
+enum { QV_PARTS = 4, QV_FOLD_NAME = 48, QV_MOST_FOLDS = 1000 };
 
 typedef struct qv_fold {
     char name[QV_FOLD_NAME]; /* unique among the folds; letters, digits, '-', '_', '.' inside: fit for a file name */

@@ -100,10 +100,8 @@ done:
     return status;
 }
 
-static qv_status read_lines(qv_ctx *ctx, fold_file *f, qv_grouping *g, char *text, size_t size)
+static qv_status read_lines(qv_ctx *ctx, fold_file *f, qv_grouping *g, char *text)
 {
-    size_t bad = qv_utf8_check(text, size);
-    if (bad < size || strlen(text) < size) return qv_fail(ctx, QV_ERR_DATA, "%s: this is not a text file", f->path);
     for (char *line = text; line;) {
         char *next = strchr(line, '\n');
         if (next) *next++ = '\0';
@@ -121,17 +119,16 @@ qv_status qv_group_by_file(qv_ctx *ctx, qv_grouping *g, const qv_manifest *m, co
     qv_status status = QV_OK;
     fold_file f = {.path = path, .m = m};
     char *text = NULL;
-    size_t size;
     if (!qv_path_exists(path)) {
         return qv_fail(ctx, QV_ERR_USAGE,
                        "folds '%s': neither a file nor one of speaker, session, corpus, column, split, random or a number",
                        path);
     }
-    QV_TRY(qv_read_file(ctx, path, QV_FOLD_FILE_MAX, &text, &size));
+    QV_TRY(qv_read_text(ctx, path, QV_FOLD_FILE_MAX, &text));
     QV_TRY(qv_alloc(ctx, &f.group, (size_t)m->n_speakers, sizeof *f.group));
     QV_TRY(qv_alloc(ctx, &f.line_of, (size_t)m->n_speakers, sizeof *f.line_of));
     for (int s = 0; s < m->n_speakers; s++) f.group[s] = QV_GROUP_OUT;
-    QV_TRY(read_lines(ctx, &f, g, text, size));
+    QV_TRY(read_lines(ctx, &f, g, text));
     for (size_t i = 0; i < m->n; i++) g->group[i] = f.group[m->items[i].speaker_id];
 done:
     free(text);

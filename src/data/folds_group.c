@@ -97,6 +97,7 @@ done:
 
 qv_status qv_speaker_genders(qv_ctx *ctx, const qv_manifest *m, int **of_speaker, int *n)
 {
+    enum { MOST_GENDERS = 100 };
     qv_status status = QV_OK;
     const char **names = NULL;
     *of_speaker = NULL;
@@ -109,6 +110,10 @@ qv_status qv_speaker_genders(qv_ctx *ctx, const qv_manifest *m, int **of_speaker
         if (!gender || *mine) continue;
         int k = 1;
         while (k < *n && strcmp(names[k], gender) != 0) k++;
+        if (k > MOST_GENDERS) {
+            status = qv_fail(ctx, QV_ERR_DATA, "more than %d different values of 'gender'; is the column the right one?", MOST_GENDERS);
+            goto done;
+        }
         if (k == *n) names[(*n)++] = gender;
         *mine = k;
     }
@@ -152,10 +157,9 @@ qv_status qv_group_evenly(qv_ctx *ctx, qv_grouping *g, const qv_manifest *m, int
     ranked *order = NULL;
     size_t *size = NULL;
     int *gender = NULL, *same = NULL, *of_speaker = NULL, genders;
-    if (k < 2 || k > m->n_speakers) {
-        return qv_fail(ctx, QV_ERR_USAGE, "%d folds cannot be made of %d speakers; ask for 2 to %d", k, m->n_speakers,
-                       m->n_speakers);
-    }
+    int most = m->n_speakers < QV_MOST_FOLDS ? m->n_speakers : QV_MOST_FOLDS;
+    if (k < 2 || k > most)
+        return qv_fail(ctx, QV_ERR_USAGE, "%d folds cannot be made of %d speakers; ask for 2 to %d", k, m->n_speakers, most);
     QV_TRY(add_numbers(ctx, g, k));
     QV_TRY(qv_speaker_genders(ctx, m, &gender, &genders));
     QV_TRY(qv_alloc(ctx, &order, (size_t)m->n_speakers, sizeof *order));

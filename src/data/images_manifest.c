@@ -108,16 +108,17 @@ typedef struct class_names {
 
 static qv_status read_names(qv_ctx *ctx, class_names *c, const char *path)
 {
-    size_t size;
     if (!path) return QV_OK;
-    qv_status status = qv_read_file(ctx, path, 1 << 16, &c->text, &size);
+    qv_status status = qv_read_text(ctx, path, 1 << 16, &c->text);
     if (status != QV_OK) return status;
-    if (strlen(c->text) != size || qv_utf8_check(c->text, size) != size)
-        return qv_fail(ctx, QV_ERR_DATA, "%s: names of classes in UTF-8, one a line, were expected", path);
     for (char *at = c->text; *at && c->n < NAMES_MAX;) {
         char *end = at + strcspn(at, "\r\n");
         char *next = end + strspn(end, "\r\n");
         *end = '\0';
+        if (qv_has_control(at)) return qv_fail(ctx, QV_ERR_DATA, "%s: a control character in the name of a class", path);
+        for (int i = 0; i < c->n; i++)
+            if (strcmp(c->name[i], at) == 0)
+                return qv_fail(ctx, QV_ERR_DATA, "%s: two classes have the name %s", path, at);
         if (*at) c->name[c->n++] = at;
         at = next;
     }

@@ -69,15 +69,10 @@ static qv_status read_line(qv_ctx *ctx, table *t, char *line, int number)
 static qv_status open_table(qv_ctx *ctx, table *t, const char *dir, const char *name, bool needed)
 {
     qv_status status = QV_OK;
-    size_t size;
     int number = 0;
     QV_TRY(qv_path_join(ctx, &t->path, dir, name));
     if (!needed && !qv_path_exists(t->path)) goto done;
-    QV_TRY(qv_read_file(ctx, t->path, TABLE_MAX, &t->text, &size));
-    if (qv_utf8_check(t->text, size) < size || strlen(t->text) < size) {
-        status = qv_fail(ctx, QV_ERR_DATA, "%s: this is not a text in UTF-8", t->path);
-        goto done;
-    }
+    QV_TRY(qv_read_text(ctx, t->path, TABLE_MAX, &t->text));
     for (char *line = t->text, *next; line; line = next) {
         next = strchr(line, '\n');
         if (next) *next++ = '\0';

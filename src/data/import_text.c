@@ -126,9 +126,8 @@ qv_status qv_import_emobox(qv_ctx *ctx, qv_import *in, const char *path)
 {
     qv_status status = QV_OK;
     char *text = NULL;
-    size_t size;
     int number = 0;
-    QV_TRY(qv_read_file(ctx, path, LIST_MAX, &text, &size));
+    QV_TRY(qv_read_text(ctx, path, LIST_MAX, &text));
     for (char *line = text, *next; line; line = next) {
         json_error_t error;
         next = strchr(line, '\n');

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
+#include "base/csv.h"
 #include "base/io.h"
 
 enum { QV_LABELS_MAX = 1000, QV_LABELS_FILE_MAX = 1 << 20 };
@@ -17,8 +17,12 @@ static qv_status copy_trimmed(qv_ctx *ctx, char **out, const char *s, size_t n, 
         return qv_fail(ctx, QV_ERR_USAGE, "labels '%s': an empty name; write anger,joy=happiness,...", labels);
     }
     qv_status status = qv_alloc(ctx, out, n + 1, 1);
-    if (status == QV_OK) memcpy(*out, s, n);
-    return status;
+    if (status != QV_OK) return status;
+    memcpy(*out, s, n);
+    if (!qv_has_control(*out)) return QV_OK;
+    free(*out);
+    *out = NULL;
+    return qv_fail(ctx, QV_ERR_USAGE, "labels '%s': a control character in a name", labels);
 }
 
 /* Index of the class of that name, made where it is new; takes over `name`. */
@@ -124,8 +128,8 @@ static void add_line(qv_buf *b, const char *line, size_t n)
 static qv_status add_file(qv_ctx *ctx, qv_buf *b, const char *path)
 {
     char *text;
-    size_t size, before = b->len;
-    qv_status status = qv_read_file(ctx, path, QV_LABELS_FILE_MAX, &text, &size);
+    size_t before = b->len;
+    qv_status status = qv_read_text(ctx, path, QV_LABELS_FILE_MAX, &text);
     if (status != QV_OK) return status;
     int number = 1;
     for (const char *line = text; *line; number++) {

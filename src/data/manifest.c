@@ -290,6 +290,12 @@ qv_status qv_manifest_number(qv_ctx *ctx, qv_manifest *m, const qv_manifest_opti
     qv_status status = QV_OK;
     forget_numbers(m);
     QV_TRY(options->labels ? number_by_map(ctx, m, options) : number_all(ctx, m));
+    if (options->need_emotion && m->n_classes > QV_MOST_CLASSES) {
+        status = qv_fail(ctx, QV_ERR_DATA,
+                         "%s: %d different emotions, at most %d are taken; is the column the right one? --labels selects some",
+                         m->path ? m->path : "the manifest", m->n_classes, QV_MOST_CLASSES);
+        goto done;
+    }
     QV_TRY(distinct(ctx, m, QV_COLUMN_SPEAKER, &m->speakers, &m->n_speakers));
     for (size_t i = 0; i < m->n; i++) {
         m->items[i].speaker_id = find_text(m->speakers, m->n_speakers, m->items[i].speaker);
@@ -309,6 +315,9 @@ static qv_status note_corpus(qv_ctx *ctx, qv_manifest *m, qv_item *item)
     for (int k = 0; k < m->n_corpora; k++) {
         if (strcmp(m->corpora[k], item->corpus) == 0) return (item->corpus_id = k), QV_OK;
     }
+    if (m->n_corpora == QV_MOST_CORPORA)
+        return qv_fail(ctx, QV_ERR_DATA, "%s: more than %d different values of 'corpus'; is the column the right one?",
+                       m->path ? m->path : "the manifest", QV_MOST_CORPORA);
     qv_status status = qv_strdup(ctx, &m->corpora[m->n_corpora], item->corpus);
     if (status == QV_OK) item->corpus_id = m->n_corpora++;
     return status;

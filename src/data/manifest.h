@@ -24,6 +24,9 @@ typedef struct qv_item {
     char **extra;                                   /* cells of the other columns, as many as qv_manifest.n_extra */
 } qv_item;
 
+/* More than these are no emotions and no corpora, but another column; reports show as many. */
+enum { QV_MOST_CLASSES = 1000, QV_MOST_CORPORA = 1000 };
+
 typedef struct qv_manifest {
     char *path;
     qv_item *items;

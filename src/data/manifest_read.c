@@ -179,9 +179,9 @@ static qv_status fill_item(qv_ctx *ctx, reader *r, const qv_manifest *m, qv_item
     for (size_t i = 0; i < r->n_cells; i++) {
         const char *cell = r->csv.cells[i];
         char **text = r->column[i] < 0 ? &item->extra[extra++] : qv_item_text(item, r->column[i]);
-        if ((text == &item->speaker || text == &item->emotion) && qv_has_control(cell)) {
-            status = fail_at(ctx, r, "a control character in the name of the",
-                             text == &item->speaker ? "speaker" : "emotion");
+        bool named = text == &item->speaker || text == &item->emotion || text == &item->corpus;
+        if (named && qv_has_control(cell)) {
+            status = fail_at(ctx, r, "a control character in the name of the", qv_manifest_columns[r->column[i]]);
             goto done;
         }
         if (text && (cell[0] || r->column[i] < 0)) QV_TRY(qv_strdup(ctx, text, cell));
@@ -366,9 +366,13 @@ static qv_status fill_corpus(qv_ctx *ctx, const gathering *g, qv_manifest *m)
 {
     const char *base = qv_path_base(m->path), *dot = strrchr(base, '.');
     size_t n = dot && dot > base ? (size_t)(dot - base) : strlen(base);
+    bool fit = !qv_has_control(base) && qv_utf8_check(base, n) == n;
     for (size_t i = 0; i < m->n; i++) {
         qv_status status = QV_OK;
         if (m->items[i].corpus) continue;
+        if (!fit)
+            return qv_fail(ctx, QV_ERR_DATA, "%s: its name is that of its corpus, and no text; rename it, or give it a column `corpus`",
+                           m->path);
         for (size_t j = 0; i == 0 && j < g->all->n; j++) {
             const char *taken = g->all->items[j].corpus;
             if (strlen(taken) != n || memcmp(taken, base, n) != 0) continue;

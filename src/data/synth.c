@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/io.h"
 #include "data/manifest_own.h"
@@ -36,13 +37,15 @@ static void encode_wav(unsigned char *p, const int16_t *samples, size_t n)
     for (size_t i = 0; i < n; i++) p = put(p, (uint16_t)samples[i], 2);
 }
 
-/* Without the care of qv_write_file: the manifest, written last, says that all are there. */
+/* Without the care of qv_write_file: the manifest, written last, says that all are there. What lies there goes first: it
+ * may be a link to elsewhere. */
 static qv_status write_wav(qv_ctx *ctx, const char *path, const int16_t *samples, size_t n)
 {
     qv_status status = QV_OK;
     unsigned char *bytes = NULL;
     size_t size = WAV_HEADER + 2 * n;
-    FILE *f = fopen(path, "wb");
+    unlink(path);
+    FILE *f = fopen(path, "wbx");
     if (!f) return qv_fail_errno(ctx, "cannot write %s", path);
     QV_TRY(qv_alloc(ctx, &bytes, size, 1));
     encode_wav(bytes, samples, n);
@@ -105,10 +108,12 @@ qv_status qv_synth_corpus(qv_ctx *ctx, const char *dir, const qv_synth_options *
     qv_status status = QV_OK;
     qv_manifest *m = NULL;
     char *manifest = NULL, *wav = NULL;
-    int n = options->speakers * options->sentences * QV_SYNTH_EMOTIONS;
+    int n;
+    if (!*dir) return qv_fail(ctx, QV_ERR_USAGE, "the name of the folder to write to is empty");
     QV_TRY(qv_path_join(ctx, &manifest, dir, "manifest.csv"));
     QV_TRY(qv_path_join(ctx, &wav, dir, "wav"));
     QV_TRY(check_options(ctx, options, manifest));
+    n = options->speakers * options->sentences * QV_SYNTH_EMOTIONS;
     QV_TRY(qv_make_dirs(ctx, wav));
     QV_TRY(qv_manifest_new(ctx, &m));
     QV_TRY(qv_alloc(ctx, &m->extra, 1, sizeof *m->extra));

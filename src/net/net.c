@@ -26,7 +26,7 @@ qv_status qv_net_check(qv_ctx *ctx, const qv_net_config *c)
     QV_TRY(check_range(ctx, "net.groups", c->groups, 1, c->width));
     QV_TRY(check_range(ctx, "net.embed", c->embed, 0, 4096));
     QV_TRY(check_range(ctx, "shake.bands", c->bands, 1, c->mels));
-    QV_TRY(check_range(ctx, "number of classes", c->classes, 2, 10000));
+    QV_TRY(check_range(ctx, "number of classes", c->classes, 2, 1000));
     QV_TRY(check_range(ctx, "frames of a patch", c->frames, 1, 1 << 16));
     QV_TRY(check_range(ctx, "features.mels", c->mels, 1, 4096));
     QV_TRY(check_range(ctx, "features.channels", c->channels, 0, 4));

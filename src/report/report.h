@@ -15,7 +15,7 @@
  *     "quaver": "0.1.0",                program's version
  *     "program": "9f..",                XXH3 of the program file
  *     "command": "quaver train ...",    what repeats the run
- *     "manifest": {"path": "..", "hash": "..", "recordings": 339, "skipped": 0, "speakers": 10},
+ *     "manifest": {"path": "..", "hash": "..", "recordings_hash": "..", "recordings": 339, "skipped": 0, "speakers": 10},
  *     "classes": ["anger", ..],
  *     "seed": "1", "device": "cpu", "threads": 2, "isa": "avx2", "libraries": "sndfile 1.2.0, ..",
  *     "network": "small preact-bn, width 16, one block a stage", "parameters": 171234,
@@ -66,7 +66,7 @@ typedef struct qv_spread {
  * NULL and "" count as unknown and are left out. */
 typedef struct qv_summary {
     char *version, *program, *command;
-    char *manifest, *manifest_hash;
+    char *manifest, *manifest_hash, *recordings_hash; /* of each recording: rate, channels, length, whether it can be read */
     size_t recordings, skipped;
     int speakers;
     char **classes;

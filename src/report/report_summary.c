@@ -18,6 +18,7 @@ const qv_text_row qv_summary_texts[QV_SUMMARY_TEXTS] = {
     {"", "command", offsetof(qv_summary, command)},
     {"manifest", "path", offsetof(qv_summary, manifest)},
     {"manifest", "hash", offsetof(qv_summary, manifest_hash)},
+    {"manifest", "recordings_hash", offsetof(qv_summary, recordings_hash)},
     {"", "device", offsetof(qv_summary, device)},
     {"", "isa", offsetof(qv_summary, isa)},
     {"", "libraries", offsetof(qv_summary, libraries)},

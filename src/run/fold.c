@@ -189,23 +189,38 @@ static qv_status take_place(qv_ctx *ctx, fold_state *s, const qv_checkpoint *c)
     return QV_OK;
 }
 
+/* A checkpoint of the folder, as this very fold's training has left it? One of another fold has heard the test. */
+static qv_status check_ours(qv_ctx *ctx, const fold_state *s, const qv_checkpoint *c)
+{
+    const qv_fold_job *job = s->job;
+    qv_buf values = {0};
+    qv_status status = QV_OK;
+    const char *differs = qv_settings_differ(&c->settings, job->settings, "", &values);
+    bool same = c->n_classes == s->classes;
+    for (int k = 0; same && k < s->classes; k++) same = strcmp(c->classes[k], job->manifest->classes[k]) == 0;
+    if (differs)
+        status = qv_fail(ctx, QV_ERR_USAGE, "%s was trained with another %s (%s); --force starts anew", c->path, differs,
+                         values.failed ? "" : values.data);
+    else if (!same)
+        status = qv_fail(ctx, QV_ERR_DATA, "%s tells other classes apart than this training; --force starts anew", c->path);
+    else if (strcmp(c->fold, job->fold->name) != 0)
+        status = qv_fail(ctx, QV_ERR_DATA, "%s is of fold %s, not of fold %s; --force starts anew", c->path, c->fold,
+                         job->fold->name);
+    qv_buf_free(&values);
+    return status;
+}
+
 static qv_status resume_fold(qv_ctx *ctx, fold_state *s)
 {
     const qv_fold_job *job = s->job;
     qv_checkpoint *c = NULL;
     qv_status status = QV_OK;
-    qv_buf values = {0};
     if (!job->resume || !s->last || !qv_path_exists(s->last)) {
         qv_records_drop(job->records, job->fold->name, 0);
         return QV_OK;
     }
     QV_TRY(qv_checkpoint_open(ctx, &c, s->last));
-    const char *differs = qv_settings_differ(&c->settings, job->settings, "", &values);
-    if (differs) {
-        status = qv_fail(ctx, QV_ERR_USAGE, "%s was trained with another %s (%s); --force starts anew", s->last,
-                         differs, values.failed ? "" : values.data);
-        goto done;
-    }
+    QV_TRY(check_ours(ctx, s, c));
     QV_TRY(qv_checkpoint_load(ctx, c, s->trainer, true));
     QV_TRY(take_place(ctx, s, c));
     qv_records_drop(job->records, job->fold->name, s->info.epoch);
@@ -214,7 +229,6 @@ static qv_status resume_fold(qv_ctx *ctx, fold_state *s)
     qv_info(ctx, "fold %s: going on after step %llu, in epoch %d", job->fold->name, (unsigned long long)c->info.step,
             s->info.epoch + (s->info.epoch < job->settings->epochs));
 done:
-    qv_buf_free(&values);
     qv_checkpoint_close(c);
     return status;
 }
@@ -335,7 +349,7 @@ done:
 static qv_status keep_newest(qv_ctx *ctx, fold_state *s, int epoch)
 {
     int keep = s->job->settings->keep, every = s->job->settings->eval_every;
-    int old = (epoch / every + (epoch % every != 0) - keep) * every;
+    int before = epoch / every + (epoch % every != 0) - keep; /* evaluations up to the one whose checkpoint goes */
     char name[40];
     char *path = NULL;
     qv_status status = QV_OK;
@@ -343,9 +357,9 @@ static qv_status keep_newest(qv_ctx *ctx, fold_state *s, int epoch)
     snprintf(name, sizeof name, "epoch-%04d.safetensors", epoch);
     QV_TRY(qv_path_join(ctx, &path, s->job->folder, name));
     QV_TRY(save(ctx, s, path));
-    if (old <= 0) goto done;
+    if (before <= 0) goto done;
     free(path);
-    snprintf(name, sizeof name, "epoch-%04d.safetensors", old);
+    snprintf(name, sizeof name, "epoch-%04d.safetensors", before * every);
     QV_TRY(qv_path_join(ctx, &path, s->job->folder, name));
     if (remove(path) != 0 && errno != ENOENT) status = qv_fail_errno(ctx, "cannot remove %s", path);
 done:
@@ -421,6 +435,7 @@ static qv_status choose_epoch(qv_ctx *ctx, fold_state *s, qv_checkpoint_info *ch
         return QV_OK;
     }
     QV_TRY(qv_checkpoint_open(ctx, &c, s->best));
+    QV_TRY(check_ours(ctx, s, c));
     QV_TRY(qv_checkpoint_load(ctx, c, s->trainer, false));
     *chosen = c->info;
 done:

@@ -120,16 +120,12 @@ static qv_status print_predictions(qv_ctx *ctx, const qv_records *r, qv_buf *b)
     static const char *const names[PREDICTION_CELLS] = {"fold", "part", "file", "speaker", "truth", "predicted"};
     size_t n = PREDICTION_CELLS + (size_t)r->n_classes;
     const char **cells = NULL;
-    char(*text)[256] = NULL;
+    char(*text)[32] = NULL;
     qv_status status = QV_OK;
     QV_TRY(qv_alloc(ctx, &cells, n, sizeof *cells));
     QV_TRY(qv_alloc(ctx, &text, (size_t)r->n_classes, sizeof *text));
-    memcpy(cells, names, sizeof names);
-    for (int k = 0; k < r->n_classes; k++) {
-        snprintf(text[k], sizeof text[k], "p_%.250s", r->classes[k]);
-        cells[PREDICTION_CELLS + k] = text[k];
-    }
-    qv_csv_write(b, cells, n);
+    qv_csv_header(b, names, PREDICTION_CELLS, "p_", r->classes, (size_t)r->n_classes);
+    for (int k = 0; k < r->n_classes; k++) cells[PREDICTION_CELLS + k] = text[k];
     for (size_t i = 0; i < r->n_predictions; i++) {
         const qv_prediction *p = &r->predictions[i];
         const char *head[PREDICTION_CELLS] = {p->fold, p->part, p->file, p->speaker, r->classes[p->truth], r->classes[p->predicted]};

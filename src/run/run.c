@@ -425,6 +425,32 @@ static qv_status note_folds(qv_ctx *ctx, const run_state *r)
     return qv_summary_set(ctx, &r->summary->folds_hash, "%s", text);
 }
 
+/* A recording that can be read no more, or that is another one, makes the rest of a training another training. */
+static qv_status note_recordings(qv_ctx *ctx, const run_state *r)
+{
+    uint64_t hash = 0;
+    const qv_features *f = r->features;
+    for (size_t i = 0; i < f->n; i++) {
+        const qv_feature_entry *e = &f->entries[i];
+        const int32_t facts[] = {e->frames > 0, e->source_rate, e->channels};
+        hash = XXH64(facts, sizeof facts, hash);
+        hash = XXH64(&e->seconds, sizeof e->seconds, hash);
+    }
+    char text[32];
+    snprintf(text, sizeof text, "%016llx", (unsigned long long)hash);
+    const char *before = r->summary->recordings_hash;
+    bool changed = before && strcmp(text, before) != 0;
+    if (changed && f->skipped != r->summary->skipped)
+        return qv_fail(ctx, QV_ERR_USAGE,
+                       "%zu of the recordings of %s could not be read when %s was begun, %zu cannot be read now; bring them "
+                       "back, or --force starts anew",
+                       r->summary->skipped, r->s->manifest, r->o->out, f->skipped);
+    if (changed)
+        qv_warn(ctx, "recordings of %s are others than when %s was begun: the rest is another training than the beginning",
+                r->s->manifest, r->o->out);
+    return qv_summary_set(ctx, &r->summary->recordings_hash, "%s", text);
+}
+
 /* What an earlier process left: its finished folds and their records. */
 static qv_status load_progress(qv_ctx *ctx, run_state *r)
 {
@@ -442,6 +468,7 @@ static qv_status load_progress(qv_ctx *ctx, run_state *r)
                            r->o->out);
     }
     QV_TRY(note_folds(ctx, r));
+    QV_TRY(note_recordings(ctx, r));
     QV_TRY(qv_records_read(ctx, &r->records, r->o->out));
 done:
     return status;

@@ -14,7 +14,7 @@ qv_status qv_run_lock_open(qv_ctx *ctx, qv_run_lock *l, const char *out)
     *l = (qv_run_lock){.fd = -1};
     qv_status status = qv_path_join(ctx, &l->path, out, "lock");
     if (status != QV_OK) return status;
-    l->fd = open(l->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    l->fd = open(l->path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
     return l->fd >= 0 ? QV_OK : qv_fail_errno(ctx, "cannot open %s", l->path);
 }
 

@@ -138,13 +138,15 @@ static qv_status take_corpus(qv_ctx *ctx, const json_t *from, qv_plan_corpus *c)
     QV_TRY(qv_json_take_count(ctx, from, "recordings", &c->recordings));
     QV_TRY(qv_json_take_count(ctx, from, "skipped", &c->skipped));
     QV_TRY(qv_json_take_names(ctx, from, "classes", MOST, &c->classes, &c->n_classes));
-    if (n < 1 || n > MOST) return qv_json_wrong(ctx, "folds", "a list of them");
+    if (n < 1 || n > QV_MOST_FOLDS) return qv_json_wrong(ctx, "folds", "a list of them");
     QV_TRY(qv_alloc(ctx, &c->folds, n, sizeof *c->folds));
     for (size_t i = 0; i < n; i++) {
         qv_plan_fold *f = &c->folds[c->n_folds++];
         const json_t *fold = json_array_get(folds, i);
         QV_TRY(qv_json_take_text(ctx, fold, "name", &f->name));
         if (strchr(f->name, '/')) return qv_json_wrong(ctx, "name", "that of a fold, without /");
+        for (size_t k = 0; k < i; k++) /* its records would count twice */
+            if (strcmp(c->folds[k].name, f->name) == 0) return qv_json_wrong(ctx, "name", "another for each fold");
         QV_TRY(qv_json_take_count(ctx, fold, "train", &f->train));
         QV_TRY(qv_json_take_count(ctx, fold, "test", &f->test));
         QV_TRY(qv_json_take_names(ctx, fold, "speakers", MOST, &f->speakers, &f->n_speakers));
@@ -161,7 +163,7 @@ static qv_status take_plan(qv_ctx *ctx, const json_t *root, qv_plan *p, const qv
     qv_status status = QV_OK;
     if (json_integer_value(json_object_get(root, "format")) != FORMAT) return qv_json_wrong(ctx, "format", "1");
     QV_TRY(qv_json_take_count(ctx, root, "seeds", &seeds));
-    if (seeds < 1 || seeds > 1000000) return qv_json_wrong(ctx, "seeds", "a number from 1");
+    if (seeds < 1 || seeds > 10000) return qv_json_wrong(ctx, "seeds", "1 to 10000");
     p->seeds = (int)seeds;
     if (command) QV_TRY(qv_strdup(ctx, &p->command, command));
     if (json_array_size(corpora) != s->n_corpora) return qv_json_wrong(ctx, "corpora", "those of study.ini");

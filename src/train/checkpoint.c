@@ -219,15 +219,16 @@ static qv_status read_count(qv_ctx *ctx, const qv_checkpoint *c, const char *key
     return QV_OK;
 }
 
-static qv_status read_real(qv_ctx *ctx, const qv_checkpoint *c, const char *key, double *out)
+static qv_status read_real(qv_ctx *ctx, const qv_checkpoint *c, const char *key, double least, double most, double *out)
 {
     const char *text;
     char *end;
     qv_status status = need_meta(ctx, c, key, &text);
     if (status != QV_OK) return status;
     *out = strtod(text, &end);
-    if (end != text && !*end && isfinite(*out)) return QV_OK;
-    return qv_fail(ctx, QV_ERR_DATA, "%s: metadata \"%s\" is \"%.40s\", a number was expected", c->path, key, text);
+    if (end != text && !*end && *out >= least && *out <= most) return QV_OK;
+    return qv_fail(ctx, QV_ERR_DATA, "%s: metadata \"%s\" is \"%.40s\", a number from %g to %g was expected", c->path, key,
+                   text, least, most);
 }
 
 static qv_status check_format(qv_ctx *ctx, const qv_checkpoint *c)
@@ -286,6 +287,17 @@ done:
     return status;
 }
 
+/* Two of one name could not be told apart in any answer. */
+static qv_status read_classes(qv_ctx *ctx, qv_checkpoint *c)
+{
+    qv_status status = read_names(ctx, c, "classes", 2, QV_MOST_CLASSES, &c->classes, &c->n_classes);
+    for (int i = 0; status == QV_OK && i < c->n_classes; i++)
+        for (int k = 0; k < i; k++)
+            if (strcmp(c->classes[i], c->classes[k]) == 0)
+                return qv_fail(ctx, QV_ERR_DATA, "%s: metadata \"classes\" holds %s twice", c->path, c->classes[i]);
+    return status;
+}
+
 static qv_status read_norm(qv_ctx *ctx, qv_checkpoint *c)
 {
     if (c->settings.normalize != QV_NORM_CORPUS) return QV_OK;
@@ -307,7 +319,7 @@ static qv_status read_corpus_norms(qv_ctx *ctx, qv_checkpoint *c)
     const qv_st_tensor *t;
     size_t mels = (size_t)c->settings.mels, n;
     if (!c->norm || !qv_st_find(c->file, "norm.corpora")) return QV_OK;
-    QV_TRY(read_names(ctx, c, "corpora", 2, 10000, &c->corpora, &c->n_corpora));
+    QV_TRY(read_names(ctx, c, "corpora", 2, QV_MOST_CORPORA, &c->corpora, &c->n_corpora));
     n = (size_t)c->n_corpora * 2 * mels;
     QV_TRY(qv_st_need(ctx, c->file, "norm.corpora", QV_ST_F32, 3, (size_t[]){(size_t)c->n_corpora, 2, mels}, &t));
     QV_TRY(qv_alloc(ctx, &c->corpus_norm, n, sizeof *c->corpus_norm));
@@ -353,10 +365,10 @@ static qv_status read_info(qv_ctx *ctx, qv_checkpoint *c)
     QV_TRY(read_count(ctx, c, "step", (uint64_t)1 << 62, &c->info.step));
     QV_TRY(read_count(ctx, c, "epoch", (uint64_t)c->settings.epochs, &epoch));
     QV_TRY(read_count(ctx, c, "best_epoch", epoch, &best_epoch));
-    QV_TRY(read_real(ctx, c, "best_ua", &c->info.best_ua));
+    QV_TRY(read_real(ctx, c, "best_ua", -1, 1, &c->info.best_ua));
     if (qv_st_meta(c->file, "loss_steps")) {
         QV_TRY(read_count(ctx, c, "loss_steps", c->info.step, &c->info.loss.steps));
-        QV_TRY(read_real(ctx, c, "loss_sum", &c->info.loss.sum));
+        QV_TRY(read_real(ctx, c, "loss_sum", -DBL_MAX, DBL_MAX, &c->info.loss.sum));
     }
     c->info.epoch = (int)epoch;
     c->info.best_epoch = (int)best_epoch;
@@ -395,7 +407,7 @@ static qv_status check_network(qv_ctx *ctx, const qv_checkpoint *c)
     config.classes = c->n_classes;
     config.utterances = config.norms = 1;
     qv_feature_config features = qv_settings_features(&c->settings);
-    status = features.kind == QV_KIND_MEL && features.channels <= 1 ? QV_OK : qv_feature_check(ctx, &features);
+    status = qv_feature_check(ctx, &features);
     if (status != QV_OK) return qv_fail_prefix(ctx, QV_ERR_DATA, "%s: metadata \"settings\"", c->path);
     if (window_values(&c->settings) > MAX_VALUES)
         return qv_fail(ctx, QV_ERR_DATA, "%s: patches of %d frames with %d bands in %d channels are too large", c->path,
@@ -424,7 +436,7 @@ qv_status qv_checkpoint_open(qv_ctx *ctx, qv_checkpoint **out, const char *path)
     QV_TRY(qv_st_open(ctx, &c->file, path));
     QV_TRY(check_format(ctx, c));
     QV_TRY(read_settings(ctx, c));
-    QV_TRY(read_names(ctx, c, "classes", 2, 10000, &c->classes, &c->n_classes));
+    QV_TRY(read_classes(ctx, c));
     QV_TRY(read_names(ctx, c, "speakers", 0, 1000000, &c->speakers, &c->n_speakers));
     QV_TRY(read_norm(ctx, c));
     QV_TRY(read_corpus_norms(ctx, c));
@@ -460,12 +472,17 @@ qv_status qv_checkpoint_tensor(qv_ctx *ctx, const qv_checkpoint *c, const qv_buf
     const qv_st_tensor *t;
     qv_status status = need_tensor(ctx, c, b, &t);
     if (status != QV_OK) return status;
+    static const char variance[] = ".running_var";
+    size_t length = strlen(b->name);
     bool wide = t->dtype == QV_ST_F64;
+    bool positive = length >= sizeof variance && strcmp(b->name + length - (sizeof variance - 1), variance) == 0;
     for (size_t i = 0; i < t->count; i++) {
         values[i] = wide ? ((const double *)t->data)[i] : ((const float *)t->data)[i];
         if (!(fabs(values[i]) <= FLT_MAX)) /* any device must be able to hold it */
             return qv_fail(ctx, QV_ERR_DATA, "%s: element %zu of tensor \"%s\" is %g; a finite float was expected",
                            c->path, i, b->name, values[i]);
+        if (positive && values[i] < 0)
+            return qv_fail(ctx, QV_ERR_DATA, "%s: tensor \"%s\" holds a negative variance", c->path, b->name);
     }
     return QV_OK;
 }

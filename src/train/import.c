@@ -61,12 +61,10 @@ static qv_status add_row(qv_ctx *ctx, importer *x, char *line, int number)
 
 static qv_status read_map(qv_ctx *ctx, importer *x)
 {
-    size_t size;
     int number = 0;
     if (!x->in->map) return QV_OK;
-    qv_status status = qv_read_file(ctx, x->in->map, (size_t)1 << 24, &x->text, &size);
+    qv_status status = qv_read_text(ctx, x->in->map, (size_t)1 << 24, &x->text);
     char *rest = x->text, *line;
-    if (status == QV_OK && strlen(x->text) != size) status = qv_fail(ctx, QV_ERR_DATA, "%s holds a NUL byte: no text", x->in->map);
     while (status == QV_OK && (line = strsep(&rest, "\n"))) status = add_row(ctx, x, line, ++number);
     return status;
 }

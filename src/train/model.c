@@ -49,7 +49,8 @@ static qv_status classify(qv_ctx *ctx, const qv_checkpoint *c, const qv_dataset 
         QV_TRY(qv_alloc(ctx, &answers->embeddings, d->n * (size_t)answers->dims, sizeof *answers->embeddings));
     }
     for (size_t i = 0; i < d->n; i++) items[i] = i;
-    QV_TRY(qv_trainer_embed(ctx, t, items, d->n, true, answers->probs, answers->embeddings));
+    status = qv_trainer_embed(ctx, t, items, d->n, true, answers->probs, answers->embeddings);
+    if (status == QV_ERR_NUMERIC) status = qv_fail_prefix(ctx, status, "%s", c->path);
 done:
     free(items);
     qv_trainer_free(t);

@@ -87,11 +87,6 @@ static qv_status affine(exporter *x, const qv_op *norm, double **scale, double *
     size_t n = qv_buffer_len(buffer_of(x, norm->in[3])), channels = n / (size_t)norm->a.bn.repeat;
     for (size_t i = 0; i < n; i++) {
         size_t c = i % channels;
-        if (!(var[c] >= 0)) {
-            status = qv_fail(x->ctx, QV_ERR_DATA, "%s: tensor \"%s\" holds a negative variance", x->c->path,
-                             buffer_of(x, finalize->out[2])->name);
-            goto done;
-        }
         (*scale)[i] /= sqrt(var[c] + (double)norm->a.bn.eps);
         (*shift)[i] -= mean[c] * (*scale)[i];
     }

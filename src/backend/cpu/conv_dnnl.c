@@ -54,7 +54,7 @@ enum { ALIGN = 64, SLICES = 8 };
 
 /* Makes a whole convolution as the layers see it, whichever of the three is wanted. */
 typedef struct geometry {
-    int kind; /* QV_OP_CONV, ... */
+    int kind, channels; /* QV_OP_CONV, ...; of x, a group */
     dnnl_dims_t strides, dilates, pads;
     dnnl_memory_desc_t x, y, w, w_any; /* w: as the program keeps it */
 } geometry;
@@ -131,6 +131,7 @@ static qv_status describe(qv_ctx *ctx, geometry *g, plan *p, const qv_op *op, co
     const qv_tensor *x, *y, *w;
     operands(op->kind, in, out, &x, &y, &w);
     g->kind = op->kind;
+    g->channels = x->c / a->groups;
     p->n_slices = count_slices((size_t)x->n, (size_t)threads);
     p->x_floats = qv_tensor_len(x) / p->n_slices;
     p->y_floats = qv_tensor_len(y) / p->n_slices;
@@ -145,7 +146,26 @@ done:
     return status;
 }
 
+/* The weight gradient of a strided 1x1 convolution gathers the positions that it needs in the scratchpad: oneDNN 2.6
+ * counts the channels that there are and writes whole vectors, past the end. Other implementations do not gather. */
+static bool overruns(const geometry *g, int kind, const_dnnl_primitive_desc_t pd)
+{
+    enum { VECTOR = 16 };
+    static const char gathering[] = "jit_1x1";
+    const char *name = "";
+    if (kind != QV_OP_CONV_GRAD_W || g->strides[0] == 1 || g->channels >= VECTOR) return false;
+    dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, &name);
+    return strncmp(name, gathering, sizeof gathering - 1) == 0;
+}
+
 #if DNNL_VERSION_MAJOR >= 3
+/* From a first implementation to one that can be trusted. */
+static dnnl_status_t pick(dnnl_primitive_desc_t pd, const geometry *g, int kind, dnnl_status_t s)
+{
+    while (s == dnnl_success && overruns(g, kind, pd)) s = dnnl_primitive_desc_next_impl(pd);
+    return s;
+}
+
 static dnnl_status_t make_pd(dnnl_primitive_desc_t *pd, const geometry *g, dnnl_engine_t engine, int kind,
                              const_dnnl_primitive_attr_t attr, const_dnnl_primitive_desc_t hint)
 {
@@ -156,15 +176,32 @@ static dnnl_status_t make_pd(dnnl_primitive_desc_t *pd, const geometry *g, dnnl_
     if (kind == QV_OP_CONV_GRAD_X)
         return dnnl_convolution_backward_data_primitive_desc_create(pd, engine, alg, g->x, g->w_any, g->y, g->strides,
                                                                     g->dilates, g->pads, g->pads, hint, attr);
-    return dnnl_convolution_backward_weights_primitive_desc_create(pd, engine, alg, g->x, g->w_any, NULL, g->y, g->strides,
-                                                                   g->dilates, g->pads, g->pads, hint, attr);
+    dnnl_status_t s = dnnl_convolution_backward_weights_primitive_desc_create(
+        pd, engine, alg, g->x, g->w_any, NULL, g->y, g->strides, g->dilates, g->pads, g->pads, hint, attr);
+    return pick(*pd, g, kind, s);
 }
 #else
+/* The first implementation that can be trusted. */
+static dnnl_status_t pick(dnnl_primitive_desc_t *pd, const geometry *g, int kind, dnnl_primitive_desc_iterator_t it)
+{
+    dnnl_status_t s;
+    do {
+        *pd = dnnl_primitive_desc_iterator_fetch(it);
+        if (!*pd) return dnnl_out_of_memory;
+        if (!overruns(g, kind, *pd)) return dnnl_success;
+        dnnl_primitive_desc_destroy(*pd);
+        *pd = NULL;
+        s = dnnl_primitive_desc_iterator_next(it);
+    } while (s == dnnl_success);
+    return s;
+}
+
 static dnnl_status_t make_pd(dnnl_primitive_desc_t *pd, const geometry *g, dnnl_engine_t engine, int kind,
                              const_dnnl_primitive_attr_t attr, const_dnnl_primitive_desc_t hint)
 {
     const dnnl_alg_kind_t alg = dnnl_convolution_direct;
     dnnl_convolution_desc_t d;
+    dnnl_primitive_desc_iterator_t it;
     dnnl_status_t s;
     if (kind == QV_OP_CONV)
         s = dnnl_convolution_forward_desc_init(&d, dnnl_forward_training, alg, &g->x, &g->w_any, NULL, &g->y, g->strides,
@@ -174,7 +211,11 @@ static dnnl_status_t make_pd(dnnl_primitive_desc_t *pd, const geometry *g, dnnl_
     else
         s = dnnl_convolution_backward_weights_desc_init(&d, alg, &g->x, &g->w_any, NULL, &g->y, g->strides, g->pads,
                                                         g->pads);
-    return s == dnnl_success ? dnnl_primitive_desc_create(pd, &d, attr, engine, hint) : s;
+    if (s == dnnl_success) s = dnnl_primitive_desc_iterator_create(&it, &d, attr, engine, hint);
+    if (s != dnnl_success) return s;
+    s = pick(pd, g, kind, it);
+    dnnl_primitive_desc_iterator_destroy(it);
+    return s;
 }
 #endif
 

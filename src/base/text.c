@@ -1,0 +1,59 @@
+#include "base/text.h"
+
+#include <string.h>
+
+/* Length of the UTF-8 sequence at s, 0 where it is none (Unicode 15, table 3-7). */
+static size_t utf8_length(const unsigned char *s, size_t left)
+{
+    if (s[0] < 0x80) return 1;
+    size_t n = s[0] >= 0xF0 ? 4 : s[0] >= 0xE0 ? 3 : 2;
+    if (s[0] < 0xC2 || s[0] > 0xF4 || n > left) return 0;
+    unsigned char low = 0x80, high = 0xBF;
+    if (s[0] == 0xE0) low = 0xA0;
+    if (s[0] == 0xED) high = 0x9F;
+    if (s[0] == 0xF0) low = 0x90;
+    if (s[0] == 0xF4) high = 0x8F;
+    if (s[1] < low || s[1] > high) return 0;
+    for (size_t i = 2; i < n; i++) {
+        if (s[i] < 0x80 || s[i] > 0xBF) return 0;
+    }
+    return n;
+}
+
+size_t qv_utf8_check(const char *s, size_t size)
+{
+    size_t i = 0;
+    while (i < size) {
+        size_t n = utf8_length((const unsigned char *)s + i, size - i);
+        if (n == 0) return i;
+        i += n;
+    }
+    return size;
+}
+
+size_t qv_control(const char *s)
+{
+    const unsigned char *c = (const unsigned char *)s;
+    if (c[0] == 0xC2) return c[1] >= 0x80 && c[1] < 0xA0 ? 2 : 0; /* U+0080 ... U+009F */
+    if (c[0] == 0xE2 && c[1] == 0x80) return c[2] >= 0xA8 && c[2] <= 0xAE ? 3 : 0; /* U+2028 ... U+202E */
+    if (c[0] == 0xE2 && c[1] == 0x81) return c[2] >= 0xA6 && c[2] <= 0xA9 ? 3 : 0; /* U+2066 ... U+2069 */
+    return (c[0] > 0 && c[0] < ' ') || c[0] == 0x7F;
+}
+
+bool qv_has_control(const char *s)
+{
+    while (*s && qv_control(s) == 0) s++;
+    return *s;
+}
+
+void qv_calm(char *text)
+{
+    size_t left = strlen(text);
+    for (size_t n; left > 0; text += n, left -= n) {
+        size_t whole = utf8_length((const unsigned char *)text, left);
+        n = *text == '\n' || *text == '\t' ? 0 : qv_control(text);
+        if (whole == 0) n = 1;
+        memset(text, '?', n);
+        if (n == 0) n = whole;
+    }
+}

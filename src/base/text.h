@@ -1,0 +1,20 @@
+/* What is text, and what a terminal would take for more than that. */
+#ifndef QV_BASE_TEXT_H
+#define QV_BASE_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Offset of the first byte that is not UTF-8 (overlong forms, surrogates and values past U+10FFFF included), or `size`. */
+size_t qv_utf8_check(const char *s, size_t size);
+
+/* Bytes of the character that s begins with if it moves a terminal's cursor, or worse: C0, DEL and C1 controls, breaks of
+ * lines and paragraphs, and what turns the direction of the text that follows it. 0: it begins with none. */
+size_t qv_control(const char *s);
+bool qv_has_control(const char *s);
+
+/* Makes a text fit for a terminal, in place: such characters, but for line feeds and tabs, and bytes that are not UTF-8
+ * become '?'. */
+void qv_calm(char *text);
+
+#endif
