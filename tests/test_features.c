@@ -609,6 +609,57 @@ static void damaged_cache_is_made_again(void **state)
     qv_ctx_free(ctx);
 }
 
+/* A pipe there is refused as what it is, without waiting for who writes to it. */
+static void a_pipe_is_no_cache(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_ctx_new();
+    corpus k;
+    char path[1024] = "";
+    make_corpus(&k);
+    qv_features_close(open_corpus(ctx, &k, 1, false));
+    qv_assert_ok(ctx, qv_walk(ctx, k.cache, remember_path, path));
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    qv_features *f;
+    qv_feature_config c = qv_feature_defaults();
+    qv_feature_options o = {.cache_dir = k.cache, .threads = 1};
+    assert_int_equal(qv_features_open(ctx, &f, &k.m, &c, &o), QV_ERR_IO);
+    qv_test_says(qv_ctx_message(ctx), "is no regular file");
+    free_corpus(&k);
+    qv_ctx_free(ctx);
+}
+
+/* What settings ask for, which may be a stranger's, is bounded before memory is taken. */
+static void frames_without_end_are_refused(void **state)
+{
+    (void)state;
+    enum { RATE = 1000, SAMPLES = 18 * 60 * RATE };
+    qv_ctx *ctx = qv_ctx_new();
+    char *dir = qv_test_tmpdir(), path[1024];
+    short *x = malloc(SAMPLES * sizeof *x);
+    for (int i = 0; i < SAMPLES; i++) x[i] = (short)(i % 7 * 1000 - 3000);
+    snprintf(path, sizeof path, "%s/long.wav", dir);
+    SF_INFO info = {.samplerate = RATE, .channels = 1, .format = SF_FORMAT_WAV | SF_FORMAT_PCM_16};
+    SNDFILE *file = sf_open(path, SFM_WRITE, &info);
+    assert_true(file && sf_write_short(file, x, SAMPLES) == SAMPLES);
+    sf_close(file);
+    free(x);
+    qv_manifest *m;
+    qv_features *f;
+    qv_feature_config c = qv_feature_defaults();
+    c.rate = RATE, c.window = 0.01, c.hop = 0.001, c.fft = 8192, c.mels = 256, c.high = 500;
+    qv_assert_ok(ctx, qv_manifest_new(ctx, &m));
+    qv_assert_ok(ctx, qv_manifest_add(ctx, m, path, "long.wav", NULL, NULL, NULL));
+    qv_assert_ok(ctx, qv_manifest_finish(ctx, m, NULL));
+    qv_status status = qv_features_open(ctx, &f, m, &c, &(qv_feature_options){.no_cache = true, .threads = 1});
+    assert_int_equal(status, QV_ERR_DATA);
+    qv_test_says(qv_ctx_message(ctx), "frames of 256 bands are too many at once");
+    qv_manifest_free(m);
+    qv_test_rmdir(dir);
+    qv_ctx_free(ctx);
+}
+
 static void nothing_usable_is_an_error(void **state)
 {
     (void)state;
@@ -795,6 +846,8 @@ int main(void)
         cmocka_unit_test(bad_settings_are_named),
         cmocka_unit_test(threads_and_cache_give_the_same_bytes),
         cmocka_unit_test(cache_follows_every_change),
+        cmocka_unit_test(a_pipe_is_no_cache),
+        cmocka_unit_test(frames_without_end_are_refused),
         cmocka_unit_test(damaged_cache_is_made_again),
         cmocka_unit_test(nothing_usable_is_an_error),
         cmocka_unit_test(cache_folder_that_was_asked_for_must_work),

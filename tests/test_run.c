@@ -531,6 +531,37 @@ static void force_starts_anew(void **state)
     free(other);
 }
 
+/* Mistakes are found before the earlier run is given up. */
+static void force_gives_up_nothing_for_a_mistake(void **state)
+{
+    fixture *x = *state;
+    char *last = below(x->out, "fold-2/last.safetensors"), *nowhere = below(x->dir, "nowhere");
+    qv_assert_ok(x->ctx, run(x, x->out));
+    x->options.force = true;
+    x->settings.batch = 99;
+    assert_int_equal(run(x, x->out), QV_ERR_USAGE);
+    assert_message(x, "train.batch = 99");
+    x->settings.batch = 4;
+    x->settings.patience = 2;
+    assert_int_equal(run(x, x->out), QV_ERR_USAGE);
+    assert_message(x, "eval.patience = 2");
+    x->settings.patience = 0;
+    qv_assert_ok(x->ctx, qv_settings_set(x->ctx, &x->settings, "train.init_from", nowhere));
+    assert_int_equal(run(x, x->out), QV_ERR_IO);
+    qv_assert_ok(x->ctx, qv_settings_set(x->ctx, &x->settings, "train.init_from", last));
+    assert_int_equal(run(x, x->out), QV_ERR_USAGE);
+    assert_message(x, "which is cleared first; copy it elsewhere");
+    x->settings.width = 3;
+    assert_int_equal(run(x, x->out), QV_ERR_USAGE);
+    assert_message(x, "net.width");
+    assert_true(qv_path_exists(last));
+    char *other = below(x->dir, "other");
+    x->settings.width = 2;
+    x->options.force = false;
+    qv_assert_ok(x->ctx, run(x, other));
+    free(other), free(nowhere), free(last);
+}
+
 static void folds_without_a_class_are_refused(void **state)
 {
     fixture *x = *state;
@@ -640,6 +671,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(other_folds_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(a_finished_folder_is_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(force_starts_anew, setup, teardown),
+        cmocka_unit_test_setup_teardown(force_gives_up_nothing_for_a_mistake, setup, teardown),
         cmocka_unit_test_setup_teardown(folds_without_a_class_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(a_folder_that_cannot_be_written_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(a_folder_in_use_is_refused, setup, teardown),

@@ -85,6 +85,20 @@ static void equal_names_stay_different_speakers(void **state)
     qv_manifest_free(m);
 }
 
+/* Or it would be tested where its twin is trained on, under two names of speakers. */
+static void one_recording_is_in_one_list(void **state)
+{
+    fixture *f = *state;
+    qv_manifest *m;
+    put(f, "two.csv", "emotion,file,speaker\nhappiness,b1.wav,1\nboredom,./a3.wav,3\nanger,./a2.wav,3\n");
+    assert_int_equal(read_list(f, &m, NULL), QV_ERR_DATA);
+    qv_test_says(qv_ctx_message(f->ctx), "two.csv:3: ./a3.wav stands already in line 4 of ");
+    assert_int_equal(read_list(f, &m, "anger,joy=happiness,happiness"), QV_ERR_DATA);
+    qv_test_says(qv_ctx_message(f->ctx), "two.csv:4: ./a2.wav stands already in line 3 of ");
+    qv_assert_ok(f->ctx, read_list(f, &m, "joy=happiness,anger|happiness")); /* what is left out is no twin */
+    qv_manifest_free(m);
+}
+
 static void labels_for_all_or_for_each(void **state)
 {
     fixture *f = *state;
@@ -297,6 +311,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(equal_names_stay_different_speakers, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_recording_is_in_one_list, setup, teardown),
         cmocka_unit_test_setup_teardown(labels_for_all_or_for_each, setup, teardown),
         cmocka_unit_test_setup_teardown(what_cannot_be_one, setup, teardown),
         cmocka_unit_test_setup_teardown(files_of_labels, setup, teardown),

@@ -111,13 +111,15 @@ void qv_cache_close(qv_cache_writer *w)
     *w = (qv_cache_writer){0};
 }
 
+static const char no_header[] = "no whole header";
+
 /* NULL, or what is wrong with the file; *other is set where nothing is, but it was made of something else. */
 static const char *find_damage(const unsigned char *map, uint64_t size, const qv_features *f, const qv_cache_id *id,
                                bool *other)
 {
     header h;
     *other = false;
-    if (size < DATA_AT) return "shorter than a header";
+    if (size < DATA_AT) return no_header;
     memcpy(&h, map, sizeof h);
     if (memcmp(h.magic, magic, sizeof magic) != 0) return "no cache file";
     *other = h.version != CACHE_VERSION || h.byte_order != byte_order;
@@ -192,10 +194,10 @@ qv_status qv_cache_map(qv_ctx *ctx, qv_features *f, const char *path, const qv_c
     const char *damage = NULL;
     bool other = false, sound = false;
     *hit = false;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a pipe in its place is damage, and no reason to wait */
     if (fd < 0) return QV_OK;
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size < DATA_AT) {
-        damage = "shorter than a header";
+        damage = no_header;
         goto done;
     }
     void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);

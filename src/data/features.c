@@ -21,6 +21,9 @@
 /* Raised whenever the same recording would give other numbers than before. */
 enum { FEATURE_VERSION = 1 };
 
+/* Of one recording, a GiB of floats: 18 hours of 64 bands every 16 ms. The settings may be a stranger's checkpoint's. */
+enum { MOST_VALUES = 1 << 28 };
+
 /* Results that may lie ready for each thread before the oldest is taken: bounds the memory. */
 enum { AHEAD = 4 };
 
@@ -73,8 +76,11 @@ static qv_status extract(worker *w, const qv_item *item, result *r)
     qv_extractor_trim(w->extractor, audio.samples, audio.n, &begin, &end);
     qv_extractor_loudness(w->extractor, audio.samples + begin, end - begin);
     int64_t frames = qv_extractor_frames(w->extractor, end - begin);
-    if (frames > INT32_MAX) {
-        status = qv_fail(w->ctx, QV_ERR_DATA, "%s: more than %d frames", item->file, INT32_MAX);
+    if (frames > MOST_VALUES / c->mels) {
+        status = qv_fail(w->ctx, QV_ERR_DATA,
+                         "%s: %lld frames of %d bands are too many at once: give it as parts with start and end, or take a "
+                         "longer features.hop",
+                         item->file, (long long)frames, c->mels);
         goto done;
     }
     QV_TRY(qv_alloc(w->ctx, &r->frames, (size_t)frames * (size_t)c->mels, sizeof *r->frames));

@@ -460,6 +460,36 @@ done:
     return status;
 }
 
+/* One recording in two lists would train in one corpus and be tested in the other. */
+static qv_status refuse_shared(qv_ctx *ctx, const gathering *g)
+{
+    qv_status status = QV_OK;
+    const qv_item *items = g->all->items, *first = NULL, *again = NULL;
+    identity *seen = NULL;
+    QV_TRY(qv_alloc(ctx, &seen, g->all->n, sizeof *seen));
+    for (size_t i = 0; i < g->all->n; i++) {
+        struct stat st;
+        if (stat(items[i].file, &st) != 0) {
+            status = qv_fail_errno(ctx, "cannot find %s", items[i].file);
+            goto done;
+        }
+        seen[i] = (identity){st.st_dev, st.st_ino, items[i].start, items[i].end, items[i].channel, (int)i};
+    }
+    qsort(seen, g->all->n, sizeof *seen, by_recording);
+    for (size_t i = 1; i < g->all->n; i++) {
+        const qv_item *later = &items[seen[i].line];
+        if (!same_recording(&seen[i - 1], &seen[i]) || (again && again < later)) continue;
+        first = &items[seen[i - 1].line];
+        again = later;
+    }
+    if (again)
+        status = qv_fail(ctx, QV_ERR_DATA, "%s:%d: %s stands already in line %d of %s; delete one of the two",
+                         g->paths[again->source], again->line, again->name, first->line, g->paths[first->source]);
+done:
+    free(seen);
+    return status;
+}
+
 static qv_status gather_all(qv_ctx *ctx, gathering *g, const char *paths, const qv_manifest_options *options)
 {
     qv_status status = QV_OK;
@@ -478,6 +508,7 @@ static qv_status gather_all(qv_ctx *ctx, gathering *g, const char *paths, const 
     QV_TRY(qv_manifest_corpora(ctx, g->all));
     if (g->n_labels > 1) whole.labels = g->classes.data;
     QV_TRY(qv_manifest_number(ctx, g->all, &whole));
+    QV_TRY(refuse_shared(ctx, g));
     g->all->hash = XXH3_64bits(g->hashes, (size_t)g->n * sizeof *g->hashes);
     hash_labels(g->all, whole.labels);
     g->all->sources = g->paths;

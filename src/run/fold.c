@@ -72,15 +72,14 @@ static qv_status make_dataset(qv_ctx *ctx, fold_state *s)
     return status;
 }
 
-static qv_status check_patience(qv_ctx *ctx, const fold_state *s)
+qv_status qv_fold_check_patience(qv_ctx *ctx, const qv_settings *s, const qv_fold *fold, size_t val)
 {
-    const qv_settings *t = s->job->settings;
-    if (t->patience == 0 || (t->epoch_rule == QV_EPOCH_BEST && s->part[1].n > 0)) return QV_OK;
+    if (s->patience == 0 || (s->epoch_rule == QV_EPOCH_BEST && val > 0)) return QV_OK;
     return qv_fail(
         ctx, QV_ERR_USAGE,
         "eval.patience = %d needs eval.epoch = best and recordings to judge by: split.val_speakers, or a part val in "
         "the folds (fold %s has %zu)",
-        t->patience, s->job->fold->name, s->part[1].n);
+        s->patience, fold->name, val);
 }
 
 /* A voice that the first training has heard is no new one. */
@@ -136,7 +135,7 @@ static qv_status open_fold(qv_ctx *ctx, fold_state *s)
     QV_TRY(qv_alloc(ctx, &s->confusion, (size_t)s->classes * (size_t)s->classes, sizeof *s->confusion));
     for (int k = 0; k < QV_FOLD_PARTS; k++) QV_TRY(collect_part(ctx, s, k));
     QV_TRY(check_training(ctx, s));
-    QV_TRY(check_patience(ctx, s));
+    QV_TRY(qv_fold_check_patience(ctx, job->settings, job->fold, s->part[1].n));
     QV_TRY(make_dataset(ctx, s));
     snprintf(s->task, sizeof s->task, "training fold %d/%d", job->index + 1, job->count);
     qv_trainer_options o = {.items = s->part[0].items,

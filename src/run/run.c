@@ -15,6 +15,7 @@
 #include "report/card.h"
 #include "run/events.h"
 #include "run/fold.h"
+#include "train/checkpoint.h"
 
 /* All that a run holds while it goes on. */
 typedef struct run_state {
@@ -577,23 +578,79 @@ done:
     return status;
 }
 
-/* What a training would begin with: every fold's network must be possible. */
-static qv_status tell_plan(qv_ctx *ctx, const run_state *r)
+/* Every fold's training must be possible; *parameters: of the network. */
+static qv_status check_plan(qv_ctx *ctx, const run_state *r, size_t *parameters)
 {
     for (size_t i = 0; i < r->folds->n; i++) {
+        const qv_fold *fold = &r->folds->folds[i];
         qv_net *net;
         qv_net_config c = qv_settings_net(r->s);
         c.classes = r->manifest->n_classes;
-        c.set_size = (int)r->folds->folds[i].items[QV_PART_TRAIN];
-        qv_status status = qv_net_new(ctx, &net, &c, NULL);
+        c.set_size = (int)fold->items[QV_PART_TRAIN];
+        qv_status status = qv_fold_check_patience(ctx, r->s, fold, fold->items[QV_PART_VAL]);
+        if (status == QV_OK) status = qv_net_new(ctx, &net, &c, NULL);
         if (status != QV_OK) return status;
-        r->summary->parameters = (size_t)net->parameters;
-        if (i == 0)
-            qv_info(ctx, "a network with %lld parameters; %d epochs of %d steps in fold %s. Nothing was trained or written",
-                    (long long)net->parameters, r->s->epochs, (c.set_size + c.batch - 1) / c.batch, r->folds->folds[i].name);
+        *parameters = (size_t)net->parameters;
         qv_net_free(net);
     }
+    return QV_OK;
+}
+
+/* What a training would begin with. */
+static qv_status tell_plan(qv_ctx *ctx, const run_state *r)
+{
+    const qv_fold *first = &r->folds->folds[0];
+    qv_status status = check_plan(ctx, r, &r->summary->parameters);
+    if (status != QV_OK) return status;
+    qv_info(ctx, "a network with %zu parameters; %d epochs of %zu steps in fold %s. Nothing was trained or written",
+            r->summary->parameters, r->s->epochs,
+            (first->items[QV_PART_TRAIN] + (size_t)r->s->batch - 1) / (size_t)r->s->batch, first->name);
     return plan_summary(ctx, r);
+}
+
+/* Does the file lie in a folder that is cleared before the training begins? */
+static qv_status is_cleared(qv_ctx *ctx, const run_state *r, const char *file, bool *cleared)
+{
+    qv_status status = QV_OK;
+    char *folder = NULL, *dir = NULL, *home = NULL, *there = NULL;
+    *cleared = false;
+    QV_TRY(qv_path_dir(ctx, &dir, file));
+    QV_TRY(qv_path_absolute(ctx, &home, dir));
+    for (size_t i = 0; i < r->folds->n && !*cleared; i++) {
+        QV_TRY(fold_folder(ctx, r, &r->folds->folds[i], &folder));
+        if (qv_path_exists(folder)) {
+            QV_TRY(qv_path_absolute(ctx, &there, folder));
+            *cleared = strcmp(home, there) == 0;
+        }
+        free(there);
+        free(folder);
+        folder = there = NULL;
+    }
+done:
+    free(folder);
+    free(dir);
+    free(home);
+    free(there);
+    return status;
+}
+
+/* train.init_from: before what the folder holds is given up for it. */
+static qv_status check_start(qv_ctx *ctx, const run_state *r)
+{
+    const char *from = r->s->init_from;
+    qv_checkpoint *c = NULL;
+    bool cleared;
+    qv_status status = QV_OK;
+    if (!*from) return QV_OK;
+    QV_TRY(qv_checkpoint_open(ctx, &c, from));
+    QV_TRY(qv_checkpoint_alike(ctx, c, r->s));
+    QV_TRY(is_cleared(ctx, r, from, &cleared));
+    if (cleared)
+        status = qv_fail(ctx, QV_ERR_USAGE, "%s lies in %s, which is cleared first; copy it elsewhere, or take another --out",
+                         from, r->o->out);
+done:
+    qv_checkpoint_close(c);
+    return status;
 }
 
 qv_status qv_run(qv_ctx *ctx, const qv_settings *s, const qv_run_options *o, qv_summary *summary)
@@ -613,7 +670,11 @@ qv_status qv_run(qv_ctx *ctx, const qv_settings *s, const qv_run_options *o, qv_
     }
     QV_TRY(open_device(ctx, &r));
     QV_TRY(load_features(ctx, &r));
-    if (anew) QV_TRY(start_folder(ctx, &r));
+    if (anew) { /* all that can be known of mistakes is known before an earlier run is given up */
+        QV_TRY(check_plan(ctx, &r, &summary->parameters));
+        QV_TRY(check_start(ctx, &r));
+        QV_TRY(start_folder(ctx, &r));
+    }
     QV_TRY(load_progress(ctx, &r));
     QV_TRY(start_summary(ctx, &r));
     QV_TRY(write_summary(ctx, &r));

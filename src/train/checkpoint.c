@@ -517,7 +517,7 @@ qv_status qv_checkpoint_load(qv_ctx *ctx, const qv_checkpoint *c, qv_trainer *t,
     return status;
 }
 
-static qv_status check_alike(qv_ctx *ctx, const qv_checkpoint *c, const qv_settings *s)
+qv_status qv_checkpoint_alike(qv_ctx *ctx, const qv_checkpoint *c, const qv_settings *s)
 {
     qv_status status = QV_OK;
     qv_settings now = *s; /* its texts stay the caller's */
@@ -538,7 +538,7 @@ qv_status qv_checkpoint_start(qv_ctx *ctx, const qv_checkpoint *c, qv_trainer *t
 {
     *new_head = n_classes != c->n_classes || c->settings.head != s->head;
     for (int k = 0; k < n_classes && !*new_head; k++) *new_head = strcmp(classes[k], c->classes[k]) != 0;
-    qv_status status = check_alike(ctx, c, s);
+    qv_status status = qv_checkpoint_alike(ctx, c, s);
     return status == QV_OK ? load(ctx, c, t, false, !*new_head) : status;
 }
 

@@ -68,9 +68,12 @@ int qv_checkpoint_batch(const qv_checkpoint *c);
  * moments and the step. Missing tensors, other shapes and weights that are not finite are refused. */
 qv_status qv_checkpoint_load(qv_ctx *ctx, const qv_checkpoint *c, qv_trainer *t, bool resume);
 
-/* The weights and running statistics as the beginning of another training; the classifier alone keeps its own start
- * where `classes` or train.head are not those of the checkpoint, which *new_head then says. QV_ERR_USAGE names the first
- * setting of the network or of the features in which the two differ (loudness and normalization may). */
+/* QV_ERR_USAGE names the first setting of the network or of the features in which another training differs (loudness and
+ * normalization may). */
+qv_status qv_checkpoint_alike(qv_ctx *ctx, const qv_checkpoint *c, const qv_settings *s);
+
+/* The weights and running statistics as the beginning of another training, which must be alike; the classifier alone
+ * keeps its own start where `classes` or train.head are not those of the checkpoint, which *new_head then says. */
 qv_status qv_checkpoint_start(qv_ctx *ctx, const qv_checkpoint *c, qv_trainer *t, const qv_settings *s,
                               char *const *classes, int n_classes, bool *new_head);
 
