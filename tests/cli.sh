@@ -81,11 +81,31 @@ expect 0 '' -- study "$T/study.ini" --out "$T/study" --dry-run --cache "$T/cache
 out_has '2 cells, 4 runs, 4 to do'
 expect 0 '[4/4] width=' -- study "$T/study.ini" --out "$T/study" --cache "$T/cache/quaver"
 out_has 'It cannot be said'
+expect 0 '2 folds and 1 comparison can give no p below 0.25' -- study "$T/study.ini" --out "$T/half" --shard 1/2
+check 'the command that repeats a study names a shard' sh -c "! grep -q -e --shard '$T/half/plan.json'"
+(cat "$T/study.ini"; printf '[settings]\nrun.device = ref\n') >"$T/ref.ini"
+expect 0 '' -- study "$T/ref.ini" --out "$T/device" --device ref32 --device cpu
+check 'the study keeps what the command line set' grep -q '^run.device = cpu$' "$T/device/study.ini"
+check '--device made another study' cmp "$T/study/report.csv" "$T/device/report.csv"
 expect 0 '2 cells, 4 runs, 4 done' -- study "$T/study.ini" --out "$T/study" --cache "$T/cache/quaver"
 expect 0 '' -- study report "$T/study"
 expect 0 '4 records copied' -- study merge "$T/study" --out "$T/joined"
 check 'a merged study has another report' cmp "$T/study/report.csv" "$T/joined/report.csv"
 expect 2 'holds no study' -- study report "$T/nowhere"
+array() { # PART VARIABLES...: what a task of a job array does
+    part=$1
+    shift
+    # shellcheck disable=SC2016 # of the inner shell
+    check "$*: not part $part" sh -c 'part=$1; shift
+        env QUAVER=echo STUDY=s OUT=o-%a "$@" sh "$0" | grep -qx "study s --out o-5 .*--shard $part"' \
+        "$(dirname "$0")/../data/slurm/study.sbatch" "$part" "$@"
+}
+export SLURM_ARRAY_TASK_ID=5
+array 1/1 SLURM_ARRAY_TASK_MIN=5
+array 5/8 SLURM_ARRAY_TASK_MIN=1 SLURM_ARRAY_TASK_COUNT=8
+array 3/4 SLURM_ARRAY_TASK_MIN=1 SLURM_ARRAY_TASK_COUNT=4 SLURM_ARRAY_TASK_STEP=2
+array 5/8 SLURM_ARRAY_TASK_MIN=3 SLURM_ARRAY_TASK_COUNT=2 SHARDS=8
+unset SLURM_ARRAY_TASK_ID
 expect 0 '' -- doctor
 best=$T/run/fold-1/best.safetensors
 

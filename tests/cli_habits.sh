@@ -2,6 +2,7 @@
 # Habits of the command line: JSON, dry runs, signals, checkpoints that are kept, topics, completion, comparison.
 # usage: cli_habits.sh path/to/quaver path/to/make_audio
 . "$(dirname "$0")/support/cli.sh"
+. "$(dirname "$0")/support/study.sh"
 
 tiny="--features.mels=8 --patch.seconds=0.16 --width 2 --batch 4 -j 1"
 json() { python3 -c "import json, sys; d = json.load(open('$T/out')); assert $1, d" || fail "JSON: $1"; }
@@ -127,6 +128,19 @@ if command -v script >/dev/null; then
     term=dumb
     warning A=b | grep -qF "$escape" && fail 'colour on a dumb terminal'
     checks=$((checks + 3))
+
+    # ---- one line of progress: figures before the bar, and never more than the terminal has columns ----
+    put_study "$T/study.ini" "manifest = $manifest" speaker 60
+    on_terminal() { # COLUMNS: the progress lines of a study
+        TERM=xterm script -qec "stty cols $1; '$quaver' study '$T/study.ini' --out '$T/study-$1' -j 1" /dev/null </dev/null |
+            tr '\r' '\n' | sed "s/$(printf '\033')\[K//g" | grep '^study '
+    }
+    on_terminal 120 >"$T/wide"
+    on_terminal 64 >"$T/narrow"
+    check 'no bar where there is room' grep -q '\[#*\.*\] .*, best so far width=' "$T/wide"
+    check 'a bar where there is none' sh -c "! grep -q '\[' '$T/narrow'"
+    check 'a narrow terminal hides the time left' grep -q 'min left, best' "$T/narrow"
+    check 'progress is wider than the terminal' awk 'length > 63 { exit 1 }' "$T/narrow"
 else
     echo 'SKIPPED: no script(1) to make a terminal with' >&2
 fi

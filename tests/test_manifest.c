@@ -396,6 +396,36 @@ static void every_allocation_may_fail(void **state)
     assert_true(nth > 30);
 }
 
+static uint64_t hash_of(fixture *f, const char *text)
+{
+    qv_manifest *m;
+    qv_assert_ok(f->ctx, read_with(f, &m, text, training));
+    uint64_t hash = m->hash;
+    qv_manifest_free(m);
+    return hash;
+}
+
+/* The same list made elsewhere is the same; each cell counts, and in which row and column it stands. */
+static void hash_is_of_the_rows_not_of_their_place(void **state)
+{
+    fixture *f = *state;
+    uint64_t here = hash_of(f, "file,speaker,emotion,note\na.wav,1,joy,\nsub/e.wav,2,anger,x\n");
+    qv_buf b = {0};
+    qv_buf_printf(&b, "note,file,emotion,speaker\r\n,%s/a.wav,joy,1\r\n\"x\",%s/sub/e.wav,anger,2\r\n", f->dir, f->dir);
+    assert_true(hash_of(f, b.data) == here);
+    qv_buf_free(&b);
+    static const char *const others[] = {
+        "file,speaker,emotion,note\na.wav,1,joy,\nsub/e.wav,3,anger,x\n",
+        "file,speaker,emotion,note\na.wav,1,anger,\nsub/e.wav,2,joy,x\n",
+        "file,speaker,emotion,note\na.wav,1,joy,\nb.wav,2,anger,x\n",
+        "file,speaker,emotion,note\nsub/e.wav,2,anger,x\na.wav,1,joy,\n",
+        "file,speaker,emotion,gender\na.wav,1,joy,\nsub/e.wav,2,anger,x\n",
+        "file,speaker,emotion,notes\na.wav,1,joy,\nsub/e.wav,2,anger,x\n",
+        "file,speaker,emotion,note,start\na.wav,1,joy,,\nsub/e.wav,2,anger,x,0.5\n",
+    };
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) assert_true(hash_of(f, others[i]) != here);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -403,6 +433,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(refuses_by_line, setup, teardown),
         cmocka_unit_test_setup_teardown(reads_times_as_strtod_does, setup, teardown),
         cmocka_unit_test_setup_teardown(labels_select_merge_and_order, setup, teardown),
+        cmocka_unit_test_setup_teardown(hash_is_of_the_rows_not_of_their_place, setup, teardown),
         cmocka_unit_test_setup_teardown(labels_are_checked, setup, teardown),
         cmocka_unit_test_setup_teardown(label_files_are_text, setup, teardown),
         cmocka_unit_test_setup_teardown(more_than_a_report_shows_is_refused, setup, teardown),

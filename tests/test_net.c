@@ -51,6 +51,35 @@ static const qv_op *find_op(const qv_net *net, qv_list list, qv_op_kind kind, si
     return NULL;
 }
 
+/* Weights decay; scales, shifts and biases where that is wanted. */
+static void what_decays(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_test_ctx();
+    for (int all = 0; all < 2; all++) {
+        qv_net *net;
+        qv_net_config c = small_config();
+        c.decay_all = all;
+        qv_assert_ok(ctx, qv_net_new(ctx, &net, &c, NULL));
+        qv_assert_ok(ctx, qv_program_plan(ctx, net->program, (qv_sizes){8, 8}, false));
+        int64_t weights = 0;
+        for (size_t i = 0; i < net->program->n_buffers; i++) {
+            const qv_buffer *b = &net->program->buffers[i];
+            size_t n = strlen(b->name);
+            if (b->role != QV_ROLE_PARAM || b->alias >= 0) continue;
+            bool other = n > 5 && (strcmp(b->name + n - 5, "gamma") == 0 || strcmp(b->name + n - 4, "beta") == 0 ||
+                                   strcmp(b->name + n - 4, "bias") == 0);
+            assert_int_equal(b->decayed, all || !other);
+            if (b->decayed) weights += (int64_t)qv_buffer_len(b);
+        }
+        size_t at = 0;
+        const qv_op *sgd = find_op(net, QV_LIST_TRAIN, QV_OP_SGD, &at);
+        assert_true(sgd->a.sgd.decayed >= weights); /* with the padding between them */
+        qv_net_free(net);
+    }
+    qv_ctx_free(ctx);
+}
+
 /* What a block's op is told: nothing in evaluation; a chance of being even that grows with depth, or does not. */
 static void coefficients_are_told_to_each_block(void **state)
 {
@@ -330,11 +359,16 @@ static void blocks_compute_the_same(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reference_has_its_parameters),        cmocka_unit_test(nonsense_is_refused_by_name),
-        cmocka_unit_test(coefficients_are_told_to_each_block), cmocka_unit_test(signs_stand_in_the_training_list_alone),
-                                       cmocka_unit_test(shifted_shortcut_stands_where_axes_halve),
-        cmocka_unit_test(living_buffers_do_not_overlap),       cmocka_unit_test(memory_plan_changes_nothing),
-        cmocka_unit_test(fused_list_computes_the_same),        cmocka_unit_test(blocks_compute_the_same),
+        cmocka_unit_test(reference_has_its_parameters),
+        cmocka_unit_test(nonsense_is_refused_by_name),
+        cmocka_unit_test(what_decays),
+        cmocka_unit_test(coefficients_are_told_to_each_block),
+        cmocka_unit_test(signs_stand_in_the_training_list_alone),
+        cmocka_unit_test(shifted_shortcut_stands_where_axes_halve),
+        cmocka_unit_test(living_buffers_do_not_overlap),
+        cmocka_unit_test(memory_plan_changes_nothing),
+        cmocka_unit_test(fused_list_computes_the_same),
+        cmocka_unit_test(blocks_compute_the_same),
     };
     return cmocka_run_group_tests_name("net", tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
-/* Random networks: a step on ref32 and on the CPU, fused and not, with every instruction set, against ref. A network
- * that fails is made smaller for as long as it fails, and printed.
+/* Random networks: a step on ref32 and on the CPU, fused and not, with every instruction set, against ref; built with
+ * the emulation of a GPU (tests/cuda) on that instead. A network that fails is made smaller for as long as it fails,
+ * and printed.
  *
  * QV_PROGRAMS of the environment: how many (60; tests/long/programs.sh takes a thousand). */
 #include <math.h>
@@ -13,12 +14,13 @@ typedef struct answer {
     size_t n;
 } answer;
 
-/* A buffer whose numbers are changed a little before the step, each by its own share of `by`. */
-static void move_buffer(qv_net_run *r, int id, double by, uint64_t *random)
+/* A buffer whose numbers are changed a little before the step, each by its own share of `by` times itself and `size`.
+ */
+static void move_buffer(qv_net_run *r, int id, double by, double size, uint64_t *random)
 {
     size_t n;
     double *x = qv_net_run_read(r, id, &n);
-    for (size_t i = 0; i < n; i++) x[i] *= 1 + by * qv_test_uniform(random, -1, 1);
+    for (size_t i = 0; i < n; i++) x[i] += by * (fabs(x[i]) + size) * qv_test_uniform(random, -1, 1);
     qv_net_run_write(r, id, x);
     free(x);
 }
@@ -64,45 +66,84 @@ static double moved_parameters(qv_ctx *ctx, const qv_net_config *c, uint64_t see
 {
     qv_net_run r;
     qv_net_run_new(ctx, &r, c, seed, &(qv_net_run_options){.exec = {.device = QV_DEVICE_REF}});
-    move_buffer(&r, r.parameters, 0x1p-23 * m.roundings, &m.random);
-    move_buffer(&r, r.net->input, 0x1p-23 * m.roundings, &m.random);
+    move_buffer(&r, r.parameters, 0x1p-23 * m.roundings, 0, &m.random);
+    move_buffer(&r, r.net->input, 0x1p-23 * m.roundings, 0, &m.random);
     double d = distance_of(gradient_of(ctx, &r), exact);
     qv_net_run_free(&r);
     return d / m.roundings;
 }
 
-/* The same of the cosines of a head. Near 1 their rounding is more than any move of the parameters does to them, and an
- * angle is steep there. */
-static double moved_cosines(qv_ctx *ctx, const qv_net_config *c, uint64_t seed, move m, const answer *exact)
+/* All that the op behind a buffer wrote, so that the op need not run again. */
+static void copy_outputs(const qv_net_run *from, qv_net_run *to, const char *name)
+{
+    const qv_op_list *l = &from->net->program->lists[QV_LIST_TRAIN];
+    int id = qv_net_run_find(from, name);
+    for (size_t i = 0; i < l->n; i++)
+        for (int k = 0; k < QV_MAX_OUT; k++) {
+            if (l->ops[i].out[k] != id) continue;
+            for (int j = 0; j < QV_MAX_OUT; j++) {
+                if (l->ops[i].out[j] < 0) continue;
+                double *x = qv_net_run_read(from, l->ops[i].out[j], NULL);
+                qv_net_run_write(to, l->ops[i].out[j], x);
+                free(x);
+            }
+        }
+}
+
+/* What the gradient at a logit is made of: the weight of a recording in the loss, and the length of a direction. The
+ * largest of each. */
+static double size_of_dlogits(const qv_net_run *r)
+{
+    const qv_net_config *c = &r->net->config;
+    double sums[2], weight = 0, length = 1;
+    size_t n;
+    qv_exec_read(r->exec, r->net->loss, 0, 2, sums);
+    double *w = qv_net_run_read(r, r->net->class_weights, &n);
+    for (size_t i = 0; i < n; i++) weight = fmax(weight, w[i]);
+    free(w);
+    if (c->head == QV_HEAD_COSFACE || c->head == QV_HEAD_ARCFACE) length = (double)c->margin.scale;
+    if (c->head == QV_HEAD_A_SOFTMAX) {
+        w = qv_net_run_read(r, qv_net_run_find(r, "row.norm"), &n);
+        for (size_t i = 0; i < n; i++) length = fmax(length, w[i]);
+        free(w);
+    }
+    return length * weight / sums[1];
+}
+
+/* The same of a buffer within the step that rounds more than the parameters' moves show: the cosines of a head, which
+ * near 1 hardly depend on the parameters and where an angle is steep; the gradient at the logits, a probability less
+ * its target, which cancel where the network is sure. */
+static double moved_inside(qv_ctx *ctx, const qv_net_config *c, uint64_t seed, move m, const answer *exact, bool logits)
 {
     qv_net_run from, to;
     qv_net_run_options o = {.exec = {.device = QV_DEVICE_REF, .keep_buffers = true}};
     qv_net_run_new(ctx, &from, c, seed, &o);
     qv_net_run_step(ctx, &from);
-    o.host_buffer = "cosines";
+    char name[sizeof from.net->program->buffers->name] = "cosines";
+    if (logits) memcpy(name, from.net->program->buffers[from.dlogits].name, sizeof name);
+    o.host_buffer = name;
     qv_net_run_new(ctx, &to, c, seed, &o);
-    double *cosines = qv_net_run_read(&from, qv_net_run_find(&from, o.host_buffer), NULL);
-    int id = qv_net_run_find(&to, o.host_buffer);
-    qv_net_run_write(&to, id, cosines);
-    move_buffer(&to, id, 0x1p-23 * m.roundings, &m.random);
+    copy_outputs(&from, &to, name);
+    move_buffer(&to, qv_net_run_find(&to, name), 0x1p-23 * m.roundings, logits ? size_of_dlogits(&from) : 0, &m.random);
     double d = distance_of(gradient_of(ctx, &to), exact);
-    free(cosines);
     qv_net_run_free(&from);
     qv_net_run_free(&to);
     return d / m.roundings;
 }
 
-/* What rounding may do: as much as moving every parameter, value of the input and cosine by two roundings (the largest
- * of several such moves, in double: ReLUs that flip are in it), with a margin of 4, since each op rounds once more. */
+/* What rounding may do: as much as moving every parameter, value of the input, cosine and gradient at a logit by two
+ * roundings (the largest of several such moves, in double: ReLUs that flip are in it), with a margin of 4, since each
+ * op rounds once more. */
 static double bound_of(qv_ctx *ctx, const qv_net_config *c, uint64_t seed, const answer *exact, int moves)
 {
-    double floor = 0x1p-20 * qv_distance(exact->gradient, NULL, exact->n), parameters = 0, cosines = 0;
+    double parameters = 0x1p-20 * qv_distance(exact->gradient, NULL, exact->n), cosines = 0, logits = 0;
     for (int k = 0; k < moves; k++) {
         move m = {.roundings = 1 + k % 4, .random = seed + 1 + (uint64_t)k};
         parameters = fmax(parameters, moved_parameters(ctx, c, seed, m, exact));
-        if (c->head >= QV_HEAD_A_SOFTMAX) cosines = fmax(cosines, moved_cosines(ctx, c, seed, m, exact));
+        logits = fmax(logits, moved_inside(ctx, c, seed, m, exact, true));
+        if (c->head >= QV_HEAD_A_SOFTMAX) cosines = fmax(cosines, moved_inside(ctx, c, seed, m, exact, false));
     }
-    return 4 * (fmax(floor, parameters) + cosines);
+    return 4 * (parameters + cosines + logits);
 }
 
 typedef struct device {
@@ -111,11 +152,16 @@ typedef struct device {
 } device;
 
 static const device devices[] = {
+#ifdef QV_SIMT
+    {"cuda", {.device = QV_DEVICE_CUDA}},
+    {"cuda, not fused", {.device = QV_DEVICE_CUDA, .no_fuse = true}},
+#else
     {"ref32", {.device = QV_DEVICE_REF32}},
     {"cpu", {.device = QV_DEVICE_CPU}},
     {"cpu, not fused", {.device = QV_DEVICE_CPU, .no_fuse = true, .poison = true}},
     {"cpu, base", {.device = QV_DEVICE_CPU, .isa = "base"}},
     {"cpu, avx2, direct", {.device = QV_DEVICE_CPU, .isa = "avx2", .direct = true}},
+#endif
 };
 enum { DEVICES = sizeof devices / sizeof *devices };
 

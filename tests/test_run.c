@@ -464,8 +464,8 @@ static void another_corpus_is_refused(void **state)
     qv_assert_ok(x->ctx, qv_settings_set(x->ctx, &x->settings, "corpus.manifest", manifest));
     x->steps_allowed = 3;
     assert_int_equal(run(x, x->out), QV_ERR_INTERRUPTED);
-    qv_buf_puts(&b, "\n"); /* another file, to the byte */
-    qv_assert_ok(x->ctx, qv_write_file(x->ctx, manifest, b.data, b.len));
+    b.data[--b.len] = '\0'; /* a recording fewer */
+    qv_assert_ok(x->ctx, qv_write_file(x->ctx, manifest, b.data, (size_t)(strrchr(b.data, '\n') + 1 - b.data)));
     x->options.resume = true;
     assert_int_equal(run(x, x->out), QV_ERR_USAGE);
     assert_message(x, "manifest.csv has changed since");

@@ -274,6 +274,8 @@ static void drawn_flips_come_near_the_exact(void **state)
     for (int i = 0; i < 200; i++) many[i] = 1;
     qv_assert_ok(ctx, qv_flip_signs(ctx, &drawn, many, NULL, 200, 1));
     assert_true(!drawn.exact && drawn.p == ldexp(1, -20) && drawn.smallest == drawn.p);
+    assert_true(qv_flip_smallest(31) == ldexp(1, -20) && qv_flip_smallest(30) == ldexp(1, -30) &&
+                qv_flip_smallest(0) == 1);
 }
 
 /* ---- simulated studies ---- */

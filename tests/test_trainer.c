@@ -183,7 +183,7 @@ static void epoch_orders_are_permutations(void **state)
             seen[order[i]] = true;
         }
         if (n == MOST) assert_memory_not_equal(order, before, sizeof order);
-        memcpy(before, order, sizeof order);
+        memcpy(before, order, n * sizeof *order);
         qv_epoch_order(order, n, keys[k / 5 % 2], k % 5);
         assert_memory_equal(order, before, n * sizeof *order);
     }

@@ -9,7 +9,7 @@ typedef struct reader {
     const char *name;
     qv_ini_fn fn;
     void *user;
-    char section[64];
+    char section[QV_INI_SECTION];
     int line;
 } reader;
 

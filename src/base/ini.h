@@ -6,8 +6,10 @@
 
 #include "base/status.h"
 
+enum { QV_INI_SECTION = 256 }; /* bytes that hold any section's name */
+
 typedef struct qv_ini_line {
-    const char *section; /* "" before the first; at most 63 bytes */
+    const char *section; /* "" before the first */
     const char *key;     /* NULL: the line opens the section */
     char *value;         /* without blanks at its ends; a comment behind it is still there */
     int line;            /* from 1 */

@@ -6,7 +6,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { BAR_WIDTH = 24 };
+enum { BAR_WIDTH = 24, LEAST_BAR = 8, FIGURES = 512 };
 static const double redraw_seconds = 0.1, plain_seconds = 10;
 
 void qv_console_clear(qv_console *c)
@@ -29,50 +29,53 @@ static void on_log(void *user, qv_log_level level, const char *text)
         fprintf(stderr, "%s%s\n", prefix, text);
 }
 
-static void print_time(double seconds)
+static void put_time(char *text, size_t size, double seconds)
 {
     long s = (long)(seconds + 0.5);
     if (s >= 3600)
-        fprintf(stderr, "%ld h %02ld min", s / 3600, s / 60 % 60);
+        snprintf(text, size, ", %ld h %02ld min left", s / 3600, s / 60 % 60);
     else if (s >= 60)
-        fprintf(stderr, "%ld min %02ld s", s / 60, s % 60);
+        snprintf(text, size, ", %ld min %02ld s left", s / 60, s % 60);
     else
-        fprintf(stderr, "%ld s", s);
+        snprintf(text, size, ", %ld s left", s);
 }
 
-/* Columns of the terminal that are left behind a bar of BAR_WIDTH: what goes on in a next line cannot be wiped. */
-static int columns_left(const char *what)
-{
-    struct winsize size;
-    int columns = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col ? size.ws_col : 80;
-    int left = columns - (int)strlen(what) - BAR_WIDTH - 5;
-    return left > 0 ? left : 0;
-}
-
-static void print_figures(const qv_console *c, const qv_progress *p)
+/* "3/8 folds, 0.1/s, 50 s left" */
+static void put_figures(const qv_console *c, const qv_progress *p, char *text, size_t size)
 {
     if (p->note) {
-        char text[512];
-        snprintf(text, sizeof text, "%.0f/%.0f %s, %s", p->done, p->total, p->unit, p->note);
-        fprintf(stderr, "%.*s", c->terminal ? columns_left(p->what) : (int)sizeof text, text);
+        snprintf(text, size, "%.0f/%.0f %s, %s", p->done, p->total, p->unit, p->note);
         return;
     }
     double rate = p->seconds > 0 ? (p->done - c->first) / p->seconds : 0;
-    fprintf(stderr, "%.0f/%.0f %s, %.*f/s", p->done, p->total, p->unit, rate < 10 ? 1 : 0, rate);
-    if (rate > 0 && p->done < p->total) {
-        fputs(", ", stderr);
-        print_time((p->total - p->done) / rate);
-        fputs(" left", stderr);
-    }
+    snprintf(text, size, "%.0f/%.0f %s, %.*f/s", p->done, p->total, p->unit, rate < 10 ? 1 : 0, rate);
+    size_t n = strlen(text);
+    if (rate > 0 && p->done < p->total) put_time(text + n, size - n, (p->total - p->done) / rate);
 }
 
+static int terminal_columns(void)
+{
+    struct winsize size;
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col ? size.ws_col : 80;
+}
+
+/* The figures come first: the bar gets the columns that they leave, and none where those are few. What went on in a
+ * next line could not be wiped. */
 static void draw_bar(qv_console *c, const qv_progress *p)
 {
-    int filled = p->total > 0 ? (int)(BAR_WIDTH * p->done / p->total) : 0;
-    fprintf(stderr, "\r\033[K%s [", p->what);
-    for (int i = 0; i < BAR_WIDTH; i++) fputc(i < filled ? '#' : '.', stderr);
-    fputs("] ", stderr);
-    print_figures(c, p);
+    char text[FIGURES];
+    put_figures(c, p, text, sizeof text);
+    int left = terminal_columns() - (int)strlen(p->what) - 2, bar = left - (int)strlen(text) - 3;
+    if (bar > BAR_WIDTH) bar = BAR_WIDTH;
+    fprintf(stderr, "\r\033[K%s ", p->what);
+    if (bar >= LEAST_BAR) {
+        int filled = p->total > 0 ? (int)(bar * p->done / p->total) : 0;
+        fputc('[', stderr);
+        for (int i = 0; i < bar; i++) fputc(i < filled ? '#' : '.', stderr);
+        fputs("] ", stderr);
+        left -= bar + 3;
+    }
+    fprintf(stderr, "%.*s", left > 0 ? left : 0, text);
     fflush(stderr);
     c->bar_drawn = 1;
 }
@@ -96,9 +99,9 @@ static void on_progress(void *user, const qv_progress *p)
         }
     } else if (p->seconds - c->last >= plain_seconds) {
         c->last = p->seconds;
-        fprintf(stderr, "%s: ", p->what);
-        print_figures(c, p);
-        fputc('\n', stderr);
+        char text[FIGURES];
+        put_figures(c, p, text, sizeof text);
+        fprintf(stderr, "%s: %s\n", p->what, text);
     }
 }
 

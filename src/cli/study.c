@@ -7,6 +7,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "cli/cli.h"
+#include "study/study.h"
 #include "study/study_report.h"
 
 static const char help_text[] =
@@ -28,17 +29,31 @@ static const char help_text[] =
     "      --precision NAME   of a GPU: fp32, tf32 or bf16\n"
     "      --seeds N          instead of the study file's number; set it before the first run\n"
     "      --shard I/N        only the Ith of N parts, 1 <= I <= N\n"
+    "      --reuse DIR        take over what another study has trained with the same settings, recordings, fold and "
+    "seed\n"
+    "                         (may be repeated; --dry-run does not look)\n"
     "  -n, --dry-run          cells, runs and the time they will take, from a few measured steps\n"
     "      --cache DIR        where features are kept; --no-cache: nowhere\n"
     "      --json             the result as one JSON object: file (the report) and answer; of --dry-run: plan\n"
     "  -h, --help             this text\n";
 
-enum { MOST_MANIFESTS = 64, OPT_SEEDS = 1000, OPT_SHARD, OPT_CACHE, OPT_NO_CACHE, OPT_JSON, OPT_DEVICE, OPT_PRECISION };
+enum {
+    MOST_MANIFESTS = 64,
+    OPT_SEEDS = 1000,
+    OPT_SHARD,
+    OPT_REUSE,
+    OPT_CACHE,
+    OPT_NO_CACHE,
+    OPT_JSON,
+    OPT_DEVICE,
+    OPT_PRECISION
+};
 
 typedef struct arguments {
     qv_study_options o;
-    const char *manifests[MOST_MANIFESTS];
-    qv_buf more; /* lines for the study file */
+    const char *manifests[MOST_MANIFESTS], *reuse[MOST_MANIFESTS];
+    qv_study_given given[2]; /* in place of what the study file says */
+    size_t n_given;
     bool dry_run, help, json;
 } arguments;
 
@@ -69,16 +84,20 @@ static qv_status take_shard(qv_ctx *ctx, const char *text, qv_study_options *o)
     return qv_fail(ctx, QV_ERR_USAGE, "--shard %s: expected I/N with 1 <= I <= N, as in 2/4", text);
 }
 
-/* A setting of all trainings, which becomes part of the study: checked here, so that the option is blamed. */
+/* A setting of all trainings, which becomes part of the study; the last of an option counts. Checked here, so that the
+ * option is blamed. */
 static qv_status take_setting(qv_ctx *ctx, arguments *a, const char *name, const char *value)
 {
     qv_settings scratch;
     qv_status status = qv_settings_init(ctx, &scratch);
     if (status != QV_OK) return status;
     status = qv_settings_set(ctx, &scratch, name, value);
-    qv_buf_printf(&a->more, "\n[settings]\n%s = %s\n", name, value);
     qv_settings_free(&scratch);
-    return status == QV_OK ? qv_buf_check(ctx, &a->more) : status;
+    size_t i = 0;
+    while (i < a->n_given && strcmp(a->given[i].key, name) != 0) i++;
+    a->given[i] = (qv_study_given){name, value};
+    a->n_given += i == a->n_given;
+    return status;
 }
 
 static qv_status take_option(qv_ctx *ctx, arguments *a, int c)
@@ -104,6 +123,11 @@ static qv_status take_option(qv_ctx *ctx, arguments *a, int c)
         return take_seeds(ctx, optarg, &a->o.seeds);
     case OPT_SHARD:
         return take_shard(ctx, optarg, &a->o);
+    case OPT_REUSE:
+        if (a->o.n_reuse == MOST_MANIFESTS)
+            return qv_fail(ctx, QV_ERR_USAGE, "more than %d times --reuse", MOST_MANIFESTS);
+        a->reuse[a->o.n_reuse++] = optarg;
+        break;
     case OPT_DEVICE:
         return take_setting(ctx, a, "run.device", optarg);
     case OPT_PRECISION:
@@ -131,6 +155,7 @@ static const struct option options[] = {
     {"precision", required_argument, NULL, OPT_PRECISION},
     {"seeds", required_argument, NULL, OPT_SEEDS},
     {"shard", required_argument, NULL, OPT_SHARD},
+    {"reuse", required_argument, NULL, OPT_REUSE},
     {"cache", required_argument, NULL, OPT_CACHE},
     {"no-cache", no_argument, NULL, OPT_NO_CACHE},
     {"json", no_argument, NULL, OPT_JSON},
@@ -141,8 +166,9 @@ const struct option *qv_cli_study_options(void) { return options; }
 
 static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
 {
-    static const char *const names[] = {"--out",   "--manifest", "--threads", "--device",   "--precision", "--dry-run",
-                                        "--seeds", "--shard",    "--cache",   "--no-cache", "--json",      "--help"};
+    static const char *const names[] = {"--out",      "--manifest", "--threads", "--device", "--precision",
+                                        "--dry-run",  "--seeds",    "--shard",   "--reuse",  "--cache",
+                                        "--no-cache", "--json",     "--help"};
     opterr = 0;
     for (int c; (c = getopt_long(argc, argv, "o:m:j:nh", options, NULL)) != -1;) {
         if (c == '?') return qv_cli_bad_option(ctx, argc, argv, names, sizeof names / sizeof *names);
@@ -150,63 +176,42 @@ static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
         if (status != QV_OK) return status;
     }
     a->o.manifests = a->manifests;
+    a->o.reuse = a->reuse;
     return QV_OK;
 }
 
-static qv_status report(qv_ctx *ctx, const arguments *a, int n, char **words)
+/* Where the page is and its first sentences, for those who do not open it. */
+static qv_status print_answer(qv_ctx *ctx, bool json, const char *out, const char *answer)
 {
-    char *path = NULL;
-    if (n != 1) return qv_fail(ctx, QV_ERR_USAGE, "quaver study report DIR takes one folder, %d were given", n);
-    qv_status status = qv_study_report(ctx, words[0], &path);
-    if (status == QV_OK) status = qv_cli_print_path(ctx, a->json, path);
+    char *path;
+    qv_status status = qv_path_join(ctx, &path, out, "report.html");
+    if (status != QV_OK) return status;
+    if (json)
+        status = qv_cli_print_json(ctx, json_pack("{s:s, s:s}", "file", path, "answer", answer));
+    else
+        printf("%s\n%s\n", answer, path);
     free(path);
     return status;
 }
 
-static qv_status print_report_path(qv_ctx *ctx, bool json, const char *out)
+static qv_status report(qv_ctx *ctx, const arguments *a, int n, char **words)
 {
-    char *path;
-    qv_status status = qv_path_join(ctx, &path, out, "report.html");
-    if (status == QV_OK) status = qv_cli_print_path(ctx, json, path);
-    free(path);
+    char *answer = NULL;
+    if (n != 1) return qv_fail(ctx, QV_ERR_USAGE, "quaver study report DIR takes one folder, %d were given", n);
+    qv_status status = qv_study_report(ctx, words[0], NULL, &answer);
+    if (status == QV_OK) status = print_answer(ctx, a->json, words[0], answer);
+    free(answer);
     return status;
 }
 
 static qv_status merge(qv_ctx *ctx, const arguments *a, int n, char **words)
 {
+    char *answer = NULL;
     if (n < 1 || !a->o.out)
         return qv_fail(ctx, QV_ERR_USAGE, "quaver study merge DIR... --out DIR joins folders of one study");
-    qv_status status = qv_study_merge(ctx, a->o.out, (const char *const *)words, (size_t)n);
-    if (status == QV_OK) status = print_report_path(ctx, a->json, a->o.out);
-    return status;
-}
-
-/* The answer, for those who do not open the page. */
-static qv_status print_answer(qv_ctx *ctx, bool json, const char *out)
-{
-    qv_status status = QV_OK;
-    qv_study *s = NULL;
-    qv_plan plan = {0};
-    qv_results results = {0};
-    qv_buf b = {0};
-    QV_TRY(qv_study_of_folder(ctx, &s, out));
-    QV_TRY(qv_plan_read(ctx, &plan, s, out));
-    QV_TRY(qv_results_make(ctx, &results, s, &plan, out));
-    qv_study_answer(&results, &b);
-    QV_TRY(qv_buf_check(ctx, &b));
-    if (json) {
-        char *path;
-        QV_TRY(qv_path_join(ctx, &path, out, "report.html"));
-        status = qv_cli_print_json(ctx, json_pack("{s:s, s:s}", "file", path, "answer", b.data));
-        free(path);
-    } else {
-        printf("%s\n%s/report.html\n", b.data, out);
-    }
-done:
-    qv_buf_free(&b);
-    qv_results_free(&results);
-    qv_plan_free(&plan);
-    qv_study_free(s);
+    qv_status status = qv_study_merge(ctx, a->o.out, (const char *const *)words, (size_t)n, &answer);
+    if (status == QV_OK) status = print_answer(ctx, a->json, a->o.out, answer);
+    free(answer);
     return status;
 }
 
@@ -215,7 +220,8 @@ static qv_status run(qv_ctx *ctx, arguments *a, const char *file)
     qv_status status = QV_OK;
     qv_study *s = NULL;
     qv_buf text = {0};
-    QV_TRY(qv_study_read(ctx, &s, file, a->more.data));
+    char *answer = NULL;
+    QV_TRY(qv_study_read(ctx, &s, file, a->given, a->n_given));
     if (a->dry_run) {
         QV_TRY(qv_study_predict(ctx, s, &a->o, &text));
         if (a->json)
@@ -223,13 +229,33 @@ static qv_status run(qv_ctx *ctx, arguments *a, const char *file)
         else
             fputs(text.data, stdout);
     } else {
-        QV_TRY(qv_study_run(ctx, s, &a->o));
-        QV_TRY(print_answer(ctx, a->json, a->o.out));
+        QV_TRY(qv_study_run(ctx, s, &a->o, &answer));
+        QV_TRY(print_answer(ctx, a->json, a->o.out, answer));
     }
 done:
+    free(answer);
     qv_buf_free(&text);
     qv_study_free(s);
     return status;
+}
+
+/* The command that repeats the study: without the part of it that this process did. */
+static qv_status put_command(qv_ctx *ctx, qv_buf *b, int argc, char **argv)
+{
+    char **words;
+    int n = 0;
+    qv_status status = qv_alloc(ctx, &words, (size_t)argc, sizeof *words);
+    if (status != QV_OK) return status;
+    for (int i = 0; i < argc; i++) {
+        size_t length = strcspn(argv[i], "=");
+        if (length >= strlen("--sh") && strncmp(argv[i], "--shard", length) == 0)
+            i += argv[i][length] != '='; /* its value is a word of its own */
+        else
+            words[n++] = argv[i];
+    }
+    qv_cli_quote(b, n, words);
+    free(words);
+    return qv_buf_check(ctx, b);
 }
 
 qv_status qv_cmd_study(qv_ctx *ctx, int argc, char **argv)
@@ -237,8 +263,7 @@ qv_status qv_cmd_study(qv_ctx *ctx, int argc, char **argv)
     arguments a = {0};
     qv_buf command = {0};
     qv_status status = QV_OK;
-    qv_cli_quote(&command, argc, argv);
-    QV_TRY(qv_buf_check(ctx, &command));
+    QV_TRY(put_command(ctx, &command, argc, argv));
     a.o.command = command.data;
     QV_TRY(parse(ctx, &a, argc, argv));
     if (a.help) {
@@ -257,7 +282,6 @@ qv_status qv_cmd_study(qv_ctx *ctx, int argc, char **argv)
     else
         status = run(ctx, &a, words[0]);
 done:
-    qv_buf_free(&a.more);
     qv_buf_free(&command);
     return status;
 }

@@ -145,13 +145,17 @@ static qv_status take_result(qv_ctx *ctx, job *j, size_t i, result *r)
     return status;
 }
 
-/* What is wrong with one recording alone, against what ends the whole run. */
-static bool is_skip(qv_status s) { return s == QV_ERR_DATA || s == QV_ERR_IO || s == QV_ERR_UNSUPPORTED; }
+/* What is wrong with one recording alone, against what ends the whole run: a file that is there and may be opened, and yet
+ * cannot be read, is the system's failure. Left out, it would be missing from the cache ever after. */
+static bool is_skip(qv_status s, const char *file)
+{
+    return s == QV_ERR_DATA || s == QV_ERR_UNSUPPORTED || (s == QV_ERR_IO && access(file, R_OK) != 0);
+}
 
-static qv_status keep_result(qv_ctx *ctx, qv_features *f, size_t i, result *r, store *s)
+static qv_status keep_result(qv_ctx *ctx, qv_features *f, size_t i, const char *file, result *r, store *s)
 {
     if (r->status != QV_OK && !r->message) return qv_fail(ctx, QV_ERR_MEMORY, "no memory for a message");
-    if (r->status != QV_OK && !is_skip(r->status)) return qv_fail(ctx, r->status, "%s", r->message);
+    if (r->status != QV_OK && !is_skip(r->status, file)) return qv_fail(ctx, r->status, "%s", r->message);
     qv_feature_entry *e = &f->entries[i];
     *e = r->entry;
     e->first_frame = f->frames;
@@ -182,7 +186,7 @@ static qv_status collect(qv_ctx *ctx, job *j, qv_features *f, store *s)
         result r;
         qv_status status = take_result(ctx, j, i, &r);
         if (status != QV_OK) return status;
-        status = keep_result(ctx, f, i, &r, s);
+        status = keep_result(ctx, f, i, j->m->items[i].file, &r, s);
         free_result(&r);
         if (status != QV_OK) return status;
         qv_report(ctx, "features", "files", (double)(i + 1), (double)f->n);

@@ -270,11 +270,11 @@ static qv_status read_table(qv_ctx *ctx, reader *r, qv_manifest *m)
     QV_TRY(qv_strdup(ctx, &m->path, r->path));
     QV_TRY(qv_path_dir(ctx, &r->dir, r->path));
     QV_TRY(qv_read_file(ctx, r->path, QV_MANIFEST_MAX_BYTES, &text, &size));
-    m->hash = XXH3_64bits(text, size);
     QV_TRY(qv_csv_open(ctx, &r->csv, r->path, text, size));
     QV_TRY(read_header(ctx, r, m));
     QV_TRY(read_rows(ctx, r, m));
     QV_TRY(refuse_duplicates(ctx, r, m));
+    m->hash = qv_manifest_hash_rows(m);
 done:
     return status;
 }
@@ -356,8 +356,9 @@ typedef struct gathering {
     qv_manifest *all;
     char **paths, **labels; /* [n], [n_labels] */
     int n, n_labels;
-    uint64_t *hashes; /* [n] */
-    qv_buf classes;   /* of those gathered so far, as labels */
+    uint64_t *hashes;   /* [n] */
+    const char **first; /* [n]: a recording of each, of the items' */
+    qv_buf classes;     /* of those gathered so far, as labels */
 } gathering;
 
 /* "emodb" of "lists/emodb.csv", for rows that do not say their corpus. */
@@ -375,9 +376,10 @@ static qv_status fill_corpus(qv_ctx *ctx, const gathering *g, qv_manifest *m)
         for (size_t j = 0; i == 0 && j < g->all->n; j++) {
             const char *taken = g->all->items[j].corpus;
             if (strlen(taken) != n || memcmp(taken, base, n) != 0) continue;
-            return qv_fail(ctx, QV_ERR_DATA,
-                           "%s: there is a corpus %s already, from %s; rename one of the files, or give it a column `corpus`",
-                           m->path, taken, g->paths[g->all->items[j].source]);
+            return qv_fail(
+                ctx, QV_ERR_DATA,
+                "%s: there is a corpus %s already, from %s; rename one of the files, or give it a column `corpus`",
+                m->path, taken, g->paths[g->all->items[j].source]);
         }
         QV_TRY(qv_alloc(ctx, &m->items[i].corpus, n + 1, 1));
         memcpy(m->items[i].corpus, base, n);
@@ -412,6 +414,12 @@ static qv_status move_items(qv_ctx *ctx, gathering *g, qv_manifest *m, int sourc
     return QV_OK;
 }
 
+static bool same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
 /* With labels of its own a manifest gets its classes now; their names are then those of the whole. */
 static qv_status gather(qv_ctx *ctx, gathering *g, int k, const qv_manifest_options *options)
 {
@@ -426,8 +434,9 @@ static qv_status gather(qv_ctx *ctx, gathering *g, int k, const qv_manifest_opti
     }
     hash_labels(m, own.labels);
     g->hashes[k] = m->hash;
+    g->first[k] = m->items[0].file;
     for (int j = 0; j < k; j++) {
-        if (g->hashes[j] != g->hashes[k]) continue;
+        if (g->hashes[j] != g->hashes[k] || !same_file(g->first[j], g->first[k])) continue;
         status = qv_fail(ctx, QV_ERR_USAGE, "%s and %s are the same list", g->paths[j], g->paths[k]);
         goto done;
     }
@@ -492,6 +501,7 @@ static qv_status gather_all(qv_ctx *ctx, gathering *g, const char *paths, const 
         goto done;
     }
     QV_TRY(qv_alloc(ctx, &g->hashes, (size_t)g->n, sizeof *g->hashes));
+    QV_TRY(qv_alloc(ctx, &g->first, (size_t)g->n, sizeof *g->first));
     QV_TRY(qv_manifest_new(ctx, &g->all));
     QV_TRY(qv_strdup(ctx, &g->all->path, paths));
     for (int k = 0; k < g->n; k++) QV_TRY(gather(ctx, g, k, options));
@@ -522,6 +532,7 @@ done:
     free_texts(g.paths, g.n);
     free_texts(g.labels, g.n_labels);
     free(g.hashes);
+    free(g.first);
     qv_buf_free(&g.classes);
     qv_manifest_free(g.all);
     return status;

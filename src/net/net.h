@@ -58,6 +58,7 @@ typedef struct qv_net_config {
     qv_optimizer optimizer;
     float momentum, weight_decay;
     bool nesterov;
+    bool decay_all; /* weight decay on scales, shifts and biases, too */
     float beta1, beta2, adam_eps; /* of AdamW */
     float clip;                   /* length of all gradients together, at most; 0: any */
     int set_size;    /* recordings in the training set */

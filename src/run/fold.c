@@ -240,15 +240,13 @@ static int largest(const double *probs, int n)
     return best;
 }
 
-/* UA and WA of one part; NaN where it is empty. */
-static qv_status score_part(qv_ctx *ctx, fold_state *s, int k, bool full, double *ua, double *wa)
+/* UA and WA of one part; NaN where it is empty. embeddings: its own, to be filled; NULL: nobody looks at them. */
+static qv_status score_part(qv_ctx *ctx, fold_state *s, int k, bool full, double *embeddings, double *ua, double *wa)
 {
     qv_fold_part *p = &s->part[k];
     *ua = *wa = NAN;
     if (p->n == 0) return QV_OK;
-    qv_status status = full && p->embeddings
-                           ? qv_trainer_embed(ctx, s->trainer, p->items, p->n, full, p->probs, p->embeddings)
-                           : qv_trainer_predict(ctx, s->trainer, p->items, p->n, full, p->probs);
+    qv_status status = qv_trainer_embed(ctx, s->trainer, p->items, p->n, full, p->probs, embeddings);
     if (status != QV_OK) return status;
     memset(s->confusion, 0, (size_t)s->classes * (size_t)s->classes * sizeof *s->confusion);
     for (size_t i = 0; i < p->n; i++) {
@@ -304,9 +302,9 @@ static qv_status evaluate_epoch(qv_ctx *ctx, fold_state *s, qv_epoch_row *row)
     const qv_fold_job *job = s->job;
     qv_status status = QV_OK;
     double wa;
-    QV_TRY(score_part(ctx, s, 0, false, &row->train_ua, &wa));
-    QV_TRY(score_part(ctx, s, 1, false, &row->val_ua, &wa));
-    QV_TRY(score_part(ctx, s, 2, false, &row->test_ua, &wa));
+    QV_TRY(score_part(ctx, s, 0, false, NULL, &row->train_ua, &wa));
+    QV_TRY(score_part(ctx, s, 1, false, NULL, &row->val_ua, &wa));
+    QV_TRY(score_part(ctx, s, 2, false, NULL, &row->test_ua, &wa));
     if (job->settings->epoch_rule == QV_EPOCH_BEST && better(s, row->val_ua)) {
         s->info.best_ua = row->val_ua;
         s->info.best_epoch = row->epoch;
@@ -410,12 +408,13 @@ static qv_status numbers_broke(qv_ctx *ctx, const fold_state *s)
 {
     const qv_fold_job *job = s->job;
     bool saved = s->last && qv_path_exists(s->last);
+    const char *kept = saved ? "; the last good checkpoint is " : s->last ? "; there is no checkpoint yet" : "";
     return qv_fail(
         ctx, QV_ERR_NUMERIC,
         "fold %s, after step %llu: %s; try a lower train.lr (now %g), a longer train.warmup, or look for broken "
-        "recordings; %s%s",
-        job->fold->name, (unsigned long long)qv_trainer_step(s->trainer), qv_ctx_message(ctx), job->settings->lr,
-        saved ? "the last good checkpoint is " : "there is no checkpoint yet", saved ? s->last : "");
+        "recordings%s%s",
+        job->fold->name, (unsigned long long)qv_trainer_step(s->trainer), qv_ctx_message(ctx), job->settings->lr, kept,
+        saved ? s->last : "");
 }
 
 /* The weights of the epoch that counts, in the trainer and in best.safetensors; *chosen: what stands with them there.
@@ -487,14 +486,15 @@ static int count_speakers(const fold_state *s, int k)
     return n;
 }
 
-static qv_status final_scores(qv_ctx *ctx, fold_state *s, qv_fold_summary *out, qv_records *records)
+static qv_status final_scores(qv_ctx *ctx, fold_state *s, qv_fold_summary *out, qv_records *records, bool embed)
 {
     qv_status status = QV_OK;
     qv_part_score *scores[QV_FOLD_PARTS] = {&out->train, &out->val, &out->test};
     for (int k = 0; k < QV_FOLD_PARTS; k++) {
         scores[k]->n = s->part[k].n;
         scores[k]->speakers = count_speakers(s, k);
-        QV_TRY(score_part(ctx, s, k, true, &scores[k]->ua, &scores[k]->wa));
+        double *embeddings = embed ? s->part[k].embeddings : NULL;
+        QV_TRY(score_part(ctx, s, k, true, embeddings, &scores[k]->ua, &scores[k]->wa));
         if (k > 0) QV_TRY(record_predictions(ctx, s, k, records));
     }
     out->epoch = s->info.best_epoch;
@@ -522,11 +522,11 @@ static qv_status judge(qv_ctx *ctx, fold_state *s, qv_fold_summary *out)
     const qv_fold_job *job = s->job;
     qv_status status = QV_OK;
     QV_TRY(choose_weights(ctx, s));
-    QV_TRY(final_scores(ctx, s, out, job->records));
-    if (job->finished) QV_TRY(job->finished(ctx, job->user, s->trainer, s->part));
+    QV_TRY(final_scores(ctx, s, out, job->records, true));
+    if (job->finished) QV_TRY(job->finished(ctx, job->user, s->trainer, s->data, s->part));
     if (!job->even) goto done;
     QV_TRY(qv_recalibrate(ctx, s->trainer, s->data));
-    QV_TRY(final_scores(ctx, s, job->even, job->even_records));
+    QV_TRY(final_scores(ctx, s, job->even, job->even_records, false));
 done:
     return status;
 }

@@ -35,8 +35,8 @@ typedef struct qv_fold_job {
      * asks. */
     qv_fold_summary *even;
     qv_records *even_records;
-    /* Called at the end with the weights that count and parts[QV_FOLD_PARTS]; NULL: nobody asks. */
-    qv_status (*finished)(qv_ctx *ctx, void *user, qv_trainer *t, const qv_fold_part *parts);
+    /* Called at the end with the weights that count, the trainer's dataset and parts[QV_FOLD_PARTS]; NULL: nobody asks. */
+    qv_status (*finished)(qv_ctx *ctx, void *user, qv_trainer *t, const qv_dataset *d, const qv_fold_part *parts);
     void *user;
 } qv_fold_job;
 

@@ -8,7 +8,8 @@
  *   [compare NAME]     title, difference = CELL - CELL or (CELL - CELL) - (CELL - CELL), expect = ua gap (both)
  *
  * CELL is a list of levels, "LEVEL" or "AXIS=LEVEL", at most one an axis. A cell is one setting of all axes; settings
- * that differ only where it changes nothing (shake.gamma0 without normalization before the shake) are one cell. */
+ * that differ only where it changes nothing (shake.gamma0 without normalization before the shake) are one cell, named
+ * by the first of them without the axes that change nothing. */
 #ifndef QV_STUDY_PLAN_H
 #define QV_STUDY_PLAN_H
 
@@ -63,7 +64,7 @@ typedef struct qv_comparison {
 } qv_comparison;
 
 typedef struct qv_study {
-    char *path, *text; /* of the file */
+    char *path, *text; /* of the file, with what the command line gave */
     char *question, *baseline_text, *claim;
     int baseline_line, claim_line;
     int seeds;
@@ -84,17 +85,20 @@ typedef struct qv_study {
     int baseline; /* index into cells, -1: none */
 } qv_study;
 
-/* Reads and resolves the file, and `more` as if it stood at its end (NULL: nothing); every error names file, line and where one is near the name that was meant. */
-qv_status qv_study_read(qv_ctx *ctx, qv_study **out, const char *path, const char *more);
+/* A setting of all trainings that the command line has; borrowed. */
+typedef struct qv_study_given {
+    const char *key, *value;
+} qv_study_given;
+
+/* Reads and resolves the file, with what is given in place of its own [settings] and [cells]; every error names file,
+ * line and where one is near the name that was meant. */
+qv_status qv_study_read(qv_ctx *ctx, qv_study **out, const char *path, const qv_study_given *given, size_t n);
 /* The same from text. */
 qv_status qv_study_parse(qv_ctx *ctx, qv_study **out, const char *path, const char *text);
 void qv_study_free(qv_study *s);
 
-/* What may not change once a study is begun, a line each: corpora, cells with their settings, comparisons, claim, alpha
- * and first seed, but not the number of seeds. */
+/* What may not change once a study is begun, a line each: question, corpora, cells with their settings, comparisons,
+ * claim, alpha and first seed, but not the number of seeds. */
 void qv_study_identity(const qv_study *s, qv_buf *out);
-
-/* Puts settings that change nothing beside the others at their defaults. */
-qv_status qv_settings_idle(qv_ctx *ctx, qv_settings *s);
 
 #endif

@@ -4,38 +4,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "net/block.h"
 #include "study/plan_own.h"
 
-enum { MOST_COMBINATIONS = 4096 };
+enum { MOST_COMBINATIONS = 4096, LONGEST_FILE = 200 };
 
-qv_status qv_settings_idle(qv_ctx *ctx, qv_settings *s)
+/* Combinations from one level of the axis to its next. */
+static size_t stride_of(const qv_study *s, size_t axis)
 {
-    qv_settings start;
-    qv_status status = qv_settings_init(ctx, &start);
-    if (status != QV_OK) return status;
-    if (s->forward == QV_SHAKE_EVEN && s->backward != QV_SHAKE_SHAKE) { /* keep: as forward, so even too */
-        s->backward = QV_SHAKE_EVEN;
-        s->level = start.level;
-        s->bands = start.bands;
-        s->affine = start.affine;
-        s->negative = start.negative;
-        s->keep_chance = start.keep_chance;
-    }
-    if (s->keep_chance == start.keep_chance) s->keep_depth = start.keep_depth;
-    if (!qv_order_norm_before_shake((qv_block_order)s->order)) s->gamma0 = start.gamma0;
-    if (s->schedule != QV_SCHEDULE_STEP) s->step_epochs = start.step_epochs, s->step_factor = start.step_factor;
-    if (s->sampling == QV_SAMPLING_BALANCED) s->class_weights = start.class_weights;
-    if (s->time_masks == 0) s->time_width = start.time_width;
-    if (s->mel_masks == 0) s->mel_width = start.mel_width;
-    qv_settings_free(&start);
-    return QV_OK;
+    size_t stride = 1;
+    for (size_t a = axis + 1; a < s->n_axes; a++) stride *= s->axes[a].n;
+    return stride;
 }
 
 static int level_at(const qv_study *s, size_t combination, size_t axis)
 {
-    for (size_t a = s->n_axes; a-- > axis + 1;) combination /= s->axes[a].n;
-    return (int)(combination % s->axes[axis].n);
+    return (int)(combination / stride_of(s, axis) % s->axes[axis].n);
 }
 
 static int find_level(const qv_study_axis *a, const char *name)
@@ -88,7 +71,7 @@ static qv_status read_word(qv_ctx *ctx, const qv_study *s, int line, const char 
 
 qv_status qv_study_match(qv_ctx *ctx, const qv_study *s, int line, const char *cells, bool *matches)
 {
-    char word[64];
+    char word[QV_STUDY_WORD];
     int wanted[64];
     for (size_t a = 0; a < sizeof wanted / sizeof *wanted; a++) wanted[a] = -1;
     for (const char *at = cells; qv_study_word(&at, word);) {
@@ -144,6 +127,7 @@ static qv_status check_key(qv_ctx *ctx, const char *key)
                                             {"split.folds", "[corpus NAME] has it: folds = SPEC"},
                                             {"train.seed", "[study] has it: seeds = N and first_seed = N"},
                                             {"split.mode", "a study tests by speakers"},
+                                            {"split.test_fraction", "the folds of a study have no use for it"},
                                             {"eval.bn", "a study has both, side by side"},
                                             {"run.threads", "--threads of the command line has it"}};
     for (size_t i = 0; i < sizeof theirs / sizeof *theirs; i++)
@@ -163,12 +147,13 @@ static qv_status assign(qv_ctx *ctx, const qv_study *s, qv_settings *to, int lin
 /* "section.key=value, section.key=value" */
 static qv_status assign_level(qv_ctx *ctx, const qv_study *s, qv_settings *to, const qv_study_level *level)
 {
-    char word[64];
+    char word[QV_STUDY_WORD];
     for (const char *at = level->assignments; qv_study_word(&at, word);) {
         char *equals = strchr(word, '=');
-        if (!equals)
-            return qv_fail(ctx, QV_ERR_DATA, "%s:%d: level %s: expected section.key=value, found %s", s->path,
-                           level->line, level->name, word);
+        if (!equals || strlen(word) == QV_STUDY_WORD - 1)
+            return qv_fail(ctx, QV_ERR_DATA,
+                           "%s:%d: level %s: expected section.key=value of at most %d bytes, found %.60s", s->path,
+                           level->line, level->name, QV_STUDY_WORD - 2, word);
         *equals = '\0';
         qv_status status = assign(ctx, s, to, level->line, word, equals + 1);
         if (status != QV_OK) return status;
@@ -209,11 +194,7 @@ static qv_status add_combination(qv_ctx *ctx, qv_study *s, size_t combination, b
     size_t c = 0;
     while (c < s->n_cells && strcmp(s->cells[c].identity, cell.identity) != 0) c++;
     s->cell_of[combination] = (int)c;
-    if (c < s->n_cells) {
-        for (size_t a = 0; a < s->n_axes; a++)
-            if (s->cells[c].level[a] != level_at(s, combination, a)) s->cells[c].level[a] = -1;
-        goto done;
-    }
+    if (c < s->n_cells) goto done;
     QV_TRY(qv_alloc(ctx, &cell.level, s->n_axes, sizeof *cell.level));
     for (size_t a = 0; a < s->n_axes; a++) cell.level[a] = level_at(s, combination, a);
     QV_TRY(qv_grow(ctx, &s->cells, &s->cap_cells, s->n_cells + 1, sizeof *s->cells));
@@ -225,6 +206,26 @@ done:
     free(cell.level);
     qv_buf_free(&text);
     return status;
+}
+
+/* Whether the cell of this combination is the same whatever the axis says; an axis of one level is named all the same.
+ */
+static bool is_idle(const qv_study *s, size_t combination, size_t axis)
+{
+    size_t stride = stride_of(s, axis), n = s->axes[axis].n;
+    size_t first = combination - (size_t)level_at(s, combination, axis) * stride;
+    for (size_t k = 0; k < n; k++)
+        if (s->cell_of[first + k * stride] != s->cell_of[combination]) return false;
+    return n > 1;
+}
+
+/* A cell has the levels of its first combination, without those of axes that change nothing there. */
+static void drop_idle_levels(const qv_study *s, qv_study_cell *c)
+{
+    size_t combination = 0;
+    for (size_t a = 0; a < s->n_axes; a++) combination = combination * s->axes[a].n + (size_t)c->level[a];
+    for (size_t a = 0; a < s->n_axes; a++)
+        if (is_idle(s, combination, a)) c->level[a] = -1;
 }
 
 /* A level's name as it stands in a cell's: with its axis where another axis has the same. */
@@ -258,10 +259,28 @@ done:
     return status;
 }
 
-qv_status qv_study_cells(qv_ctx *ctx, qv_study *s)
+/* Cells have folders of their own names, which file systems cut at 255 bytes. */
+static qv_status check_files(qv_ctx *ctx, const qv_study *s)
 {
-    qv_status status = QV_OK;
-    bool **matches = NULL;
+    for (size_t c = 0; c < s->n_cells; c++) {
+        const qv_study_cell *cell = &s->cells[c];
+        if (strlen(cell->file) > LONGEST_FILE)
+            return qv_fail(ctx, QV_ERR_DATA,
+                           "%s: the cell \"%.60s..\" has a name of more than %d letters; shorten the "
+                           "names of levels",
+                           s->path, cell->name, LONGEST_FILE);
+        for (size_t k = 0; k < c; k++)
+            if (strcmp(s->cells[k].file, cell->file) == 0)
+                return qv_fail(ctx, QV_ERR_DATA,
+                               "%s: the cells \"%s\" and \"%s\" would keep their records in one "
+                               "folder, %s; give a level another name",
+                               s->path, s->cells[k].name, cell->name, cell->file);
+    }
+    return QV_OK;
+}
+
+static qv_status count_combinations(qv_ctx *ctx, qv_study *s)
+{
     s->n_combinations = 1;
     for (size_t a = 0; a < s->n_axes; a++) {
         if (s->axes[a].n == 0)
@@ -271,6 +290,14 @@ qv_status qv_study_cells(qv_ctx *ctx, qv_study *s)
         if (s->n_combinations > MOST_COMBINATIONS || s->n_axes > 64)
             return qv_fail(ctx, QV_ERR_DATA, "%s: the axes make more than %d cells", s->path, MOST_COMBINATIONS);
     }
+    return QV_OK;
+}
+
+qv_status qv_study_cells(qv_ctx *ctx, qv_study *s)
+{
+    qv_status status = QV_OK;
+    bool **matches = NULL;
+    QV_TRY(count_combinations(ctx, s));
     QV_TRY(qv_alloc(ctx, &s->cell_of, s->n_combinations, sizeof *s->cell_of));
     QV_TRY(qv_alloc(ctx, &matches, s->n_assignments, sizeof *matches));
     for (size_t i = 0; i < s->n_assignments; i++) {
@@ -280,7 +307,11 @@ qv_status qv_study_cells(qv_ctx *ctx, qv_study *s)
         QV_TRY(qv_study_match(ctx, s, a->line, a->cells, matches[i]));
     }
     for (size_t i = 0; i < s->n_combinations; i++) QV_TRY(add_combination(ctx, s, i, matches));
-    for (size_t c = 0; c < s->n_cells; c++) QV_TRY(name_cell(ctx, s, &s->cells[c]));
+    for (size_t c = 0; c < s->n_cells; c++) {
+        drop_idle_levels(s, &s->cells[c]);
+        QV_TRY(name_cell(ctx, s, &s->cells[c]));
+    }
+    QV_TRY(check_files(ctx, s));
 done:
     for (size_t i = 0; matches && i < s->n_assignments; i++) free(matches[i]);
     free(matches);

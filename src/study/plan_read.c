@@ -5,12 +5,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/csv.h"
 #include "base/ini.h"
 #include "base/io.h"
 #include "base/nearest.h"
 #include "study/plan_own.h"
 
 enum { LARGEST_FILE = 1 << 20, MOST_NAME = 40 };
+
+typedef struct reader {
+    qv_study *s;
+    bool seeds, first_seed, alpha, expect; /* were given; expect: of the comparison at hand */
+} reader;
 
 /* Names become parts of file names. */
 static qv_status check_name(qv_ctx *ctx, const char *what, const char *name)
@@ -22,10 +28,16 @@ static qv_status check_name(qv_ctx *ctx, const char *what, const char *name)
                    MOST_NAME);
 }
 
-/* Replaces text that is not there yet: a key given twice is a mistake. */
+/* A key given twice is a mistake. */
+static qv_status check_new(qv_ctx *ctx, bool given, const qv_ini_line *l)
+{
+    return given ? qv_fail(ctx, QV_ERR_DATA, "%s is given twice in [%s]", l->key, l->section) : QV_OK;
+}
+
 static qv_status set_once(qv_ctx *ctx, char **field, const qv_ini_line *l)
 {
-    if (*field) return qv_fail(ctx, QV_ERR_DATA, "%s is given twice in [%s]", l->key, l->section);
+    qv_status status = check_new(ctx, *field != NULL, l);
+    if (status != QV_OK) return status;
     if (!*l->value) return qv_fail(ctx, QV_ERR_DATA, "%s has no value", l->key);
     return qv_strdup(ctx, field, l->value);
 }
@@ -51,13 +63,35 @@ static qv_status whole_number(qv_ctx *ctx, const char *key, const char *value, d
     return qv_fail(ctx, QV_ERR_DATA, "%s = %.60s: expected a whole number from %g to %g", key, value, low, high);
 }
 
-static qv_status read_study(qv_ctx *ctx, qv_study *s, const qv_ini_line *l)
+/* A number that may be given once. */
+static qv_status number_once(qv_ctx *ctx, bool *given, const qv_ini_line *l, double low, double high, double *out)
+{
+    qv_status status = whole_number(ctx, l->key, l->value, low, high, out);
+    if (status == QV_OK) status = check_new(ctx, *given, l);
+    *given = true;
+    return status;
+}
+
+static qv_status read_alpha(qv_ctx *ctx, reader *r, const qv_ini_line *l)
+{
+    char *end;
+    double alpha = strtod(l->value, &end);
+    if (end == l->value || *end || !(alpha > 0 && alpha <= 0.5))
+        return qv_fail(ctx, QV_ERR_DATA, "alpha = %.60s: expected a number above 0, at most 0.5", l->value);
+    qv_status status = check_new(ctx, r->alpha, l);
+    r->alpha = true;
+    r->s->alpha = alpha;
+    return status;
+}
+
+static qv_status read_study(qv_ctx *ctx, reader *r, const qv_ini_line *l)
 {
     static const char *const keys[] = {"question", "seeds", "first_seed", "alpha", "baseline", "claim"};
-    double x;
-    char *end;
+    qv_study *s = r->s;
+    double x = 0;
     if (strcmp(l->key, "question") == 0) return set_once(ctx, &s->question, l);
     qv_ini_cut_comment(l->value);
+    if (strcmp(l->key, "alpha") == 0) return read_alpha(ctx, r, l);
     if (strcmp(l->key, "baseline") == 0) {
         s->baseline_line = l->line;
         return set_once(ctx, &s->baseline_text, l);
@@ -66,38 +100,32 @@ static qv_status read_study(qv_ctx *ctx, qv_study *s, const qv_ini_line *l)
         s->claim_line = l->line;
         return set_once(ctx, &s->claim, l);
     }
-    if (strcmp(l->key, "alpha") == 0) {
-        s->alpha = strtod(l->value, &end);
-        if (end != l->value && !*end && s->alpha > 0 && s->alpha <= 0.5) return QV_OK;
-        return qv_fail(ctx, QV_ERR_DATA, "alpha = %.60s: expected a number above 0, at most 0.5", l->value);
-    }
     qv_status status = QV_OK;
     if (strcmp(l->key, "seeds") == 0) {
-        status = whole_number(ctx, l->key, l->value, 1, 10000, &x);
-        if (status == QV_OK) s->seeds = (int)x;
-        return status;
+        status = number_once(ctx, &r->seeds, l, 1, 10000, &x);
+        s->seeds = status == QV_OK ? (int)x : 1;
+    } else if (strcmp(l->key, "first_seed") == 0) {
+        status = number_once(ctx, &r->first_seed, l, 0, 0x1p53, &x);
+        s->first_seed = status == QV_OK ? (uint64_t)x : 1;
+    } else {
+        status = unknown_key(ctx, l, keys, sizeof keys / sizeof *keys);
     }
-    if (strcmp(l->key, "first_seed") == 0) {
-        status = whole_number(ctx, l->key, l->value, 0, 0x1p53, &x);
-        if (status == QV_OK) s->first_seed = (uint64_t)x;
-        return status;
-    }
-    return unknown_key(ctx, l, keys, sizeof keys / sizeof *keys);
+    return status;
 }
 
-static qv_status read_embedded(qv_ctx *ctx, qv_study_corpus *c, const char *value)
+static qv_status read_embedded(qv_ctx *ctx, qv_study_corpus *c, const qv_ini_line *l)
 {
-    char word[64];
+    const char *at = l->value;
+    char words[3][QV_STUDY_WORD];
     double speakers, sentences;
     qv_status status = QV_OK;
-    qv_study_word(&value, word);
-    QV_TRY(whole_number(ctx, "embedded", word, 2, 99, &speakers));
-    qv_study_word(&value, word);
-    QV_TRY(whole_number(ctx, "embedded", word, 1, 99, &sentences));
+    if (!qv_study_word(&at, words[0]) || !qv_study_word(&at, words[1]) || qv_study_word(&at, words[2]))
+        return qv_fail(ctx, QV_ERR_DATA, "embedded = %.60s: expected SPEAKERS SENTENCES, as in 8 3", l->value);
+    QV_TRY(whole_number(ctx, "embedded: speakers", words[0], 2, 99, &speakers));
+    QV_TRY(whole_number(ctx, "embedded: sentences", words[1], 1, 99, &sentences));
+    QV_TRY(check_new(ctx, c->speakers > 0, l));
     c->speakers = (int)speakers;
     c->sentences = (int)sentences;
-    if (qv_study_word(&value, word))
-        status = qv_fail(ctx, QV_ERR_DATA, "embedded: expected SPEAKERS SENTENCES, found %s behind them", word);
 done:
     return status;
 }
@@ -110,7 +138,7 @@ static qv_status read_corpus(qv_ctx *ctx, qv_study *s, const qv_ini_line *l)
     if (strcmp(l->key, "folds") == 0) return set_once(ctx, &c->folds, l);
     qv_ini_cut_comment(l->value);
     if (strcmp(l->key, "labels") == 0) return set_once(ctx, &c->labels, l);
-    if (strcmp(l->key, "embedded") == 0) return read_embedded(ctx, c, l->value);
+    if (strcmp(l->key, "embedded") == 0) return read_embedded(ctx, c, l);
     return unknown_key(ctx, l, keys, sizeof keys / sizeof *keys);
 }
 
@@ -134,23 +162,30 @@ done:
 /* "values = 0.1, 1" with "setting = shake.gamma0", in any order. */
 static qv_status short_levels(qv_ctx *ctx, qv_study_axis *a, int line)
 {
-    char word[64], text[256];
-    const char *at = a->values;
+    char word[QV_STUDY_WORD];
+    qv_buf text = {0};
+    qv_status status = QV_OK;
     if (!a->setting || !a->values) return QV_OK;
-    while (qv_study_word(&at, word)) {
-        snprintf(text, sizeof text, "%.150s=%s", a->setting, word);
-        qv_status status = add_level(ctx, a, word, text, line);
-        if (status != QV_OK) return status;
+    for (const char *at = a->values; qv_study_word(&at, word);) {
+        text.len = 0;
+        qv_buf_printf(&text, "%s=%s", a->setting, word);
+        QV_TRY(qv_buf_check(ctx, &text));
+        QV_TRY(add_level(ctx, a, word, text.data, line));
     }
-    return QV_OK;
+done:
+    qv_buf_free(&text);
+    return status;
 }
 
 static qv_status read_axis(qv_ctx *ctx, qv_study *s, const qv_ini_line *l)
 {
+    static const char *const keys[] = {"setting", "values"};
     qv_study_axis *a = &s->axes[s->n_axes - 1];
     qv_status status = QV_OK;
     qv_ini_cut_comment(l->value);
-    bool is_short = strcmp(l->key, "setting") == 0 || strcmp(l->key, "values") == 0;
+    bool is_short = strcmp(l->key, keys[0]) == 0 || strcmp(l->key, keys[1]) == 0;
+    if (!is_short && *l->value && !strchr(l->value, '=') && qv_nearest(l->key, keys, 2)) /* no level looks so */
+        return unknown_key(ctx, l, keys, 2);
     if ((is_short && a->n > 0) || (!is_short && (a->setting || a->values)))
         return qv_fail(ctx, QV_ERR_DATA, "an axis has either setting and values, or a line a level; [%s] mixes them",
                        l->section);
@@ -181,136 +216,137 @@ done:
     return status;
 }
 
-static qv_status read_expect(qv_ctx *ctx, qv_comparison *c, const char *value)
+static qv_status read_expect(qv_ctx *ctx, reader *r, qv_comparison *c, const qv_ini_line *l)
 {
-    char word[64];
+    char word[QV_STUDY_WORD];
+    qv_status status = check_new(ctx, r->expect, l);
+    if (status != QV_OK) return status;
+    r->expect = true;
     c->ua = c->gap = false;
-    for (const char *at = value; qv_study_word(&at, word);) {
+    for (const char *at = l->value; qv_study_word(&at, word);) {
         if (strcmp(word, "ua") == 0)
             c->ua = true;
         else if (strcmp(word, "gap") == 0)
             c->gap = true;
         else
-            return qv_fail(ctx, QV_ERR_DATA, "expect = %s: expected ua, gap or both", word);
+            return qv_fail(ctx, QV_ERR_DATA, "expect = %.60s: expected ua, gap or both", word);
     }
     return c->ua || c->gap ? QV_OK : qv_fail(ctx, QV_ERR_DATA, "expect: expected ua, gap or both");
 }
 
-static qv_status read_comparison(qv_ctx *ctx, qv_study *s, const qv_ini_line *l)
+static qv_status read_comparison(qv_ctx *ctx, reader *r, const qv_ini_line *l)
 {
     static const char *const keys[] = {"title", "difference", "expect"};
-    qv_comparison *c = &s->comparisons[s->n_comparisons - 1];
+    qv_comparison *c = &r->s->comparisons[r->s->n_comparisons - 1];
     if (strcmp(l->key, "title") == 0) return set_once(ctx, &c->title, l);
     qv_ini_cut_comment(l->value);
     if (strcmp(l->key, "difference") == 0) {
         c->line = l->line;
         return set_once(ctx, &c->difference, l);
     }
-    if (strcmp(l->key, "expect") == 0) return read_expect(ctx, c, l->value);
+    if (strcmp(l->key, "expect") == 0) return read_expect(ctx, r, c, l);
     return unknown_key(ctx, l, keys, sizeof keys / sizeof *keys);
 }
 
 /* ---- sections ---- */
 
-enum { STUDY, SETTINGS, CORPUS, AXIS, CELLS, COMPARE, SECTIONS };
-static const char *const section_words[SECTIONS] = {"study", "settings", "corpus", "axis", "cells", "compare"};
-
-/* "axis order" is AXIS with the name "order". -1 for an unknown word. */
-static int section_kind(const char *section, const char **name)
+/* Another element of a list whose elements begin with their name; a name that it has is refused. */
+static qv_status add_named(qv_ctx *ctx, void *list, size_t *n, size_t *cap, size_t size, const char *what,
+                           const char *name)
 {
-    size_t n = strcspn(section, " \t");
-    *name = section + n + strspn(section + n, " \t");
-    for (int i = 0; i < SECTIONS; i++)
-        if (strlen(section_words[i]) == n && strncmp(section_words[i], section, n) == 0) return i;
-    return -1;
-}
-
-static qv_status taken(qv_ctx *ctx, const char *what, const char *name)
-{
-    return qv_fail(ctx, QV_ERR_DATA, "there is a %s %s already", what, name);
+    char **at = list;
+    for (size_t i = 0; i < *n; i++)
+        if (strcmp(*(char **)(void *)(*at + i * size), name) == 0)
+            return qv_fail(ctx, QV_ERR_DATA, "[%s %s] stands there already", what, name);
+    qv_status status = qv_grow(ctx, list, cap, *n + 1, size);
+    if (status != QV_OK) return status;
+    memset(*at + *n * size, 0, size);
+    return qv_strdup(ctx, (char **)(void *)(*at + (*n)++ * size), name);
 }
 
 static qv_status open_corpus(qv_ctx *ctx, qv_study *s, const char *name, int line)
 {
-    qv_status status = QV_OK;
-    for (size_t i = 0; i < s->n_corpora; i++)
-        if (strcmp(s->corpora[i].name, name) == 0) return taken(ctx, "corpus", name);
-    QV_TRY(qv_grow(ctx, &s->corpora, &s->cap_corpora, s->n_corpora + 1, sizeof *s->corpora));
-    s->corpora[s->n_corpora] = (qv_study_corpus){.line = line};
-    QV_TRY(qv_strdup(ctx, &s->corpora[s->n_corpora++].name, name));
-done:
+    qv_status status = add_named(ctx, &s->corpora, &s->n_corpora, &s->cap_corpora, sizeof *s->corpora, "corpus", name);
+    if (status == QV_OK) s->corpora[s->n_corpora - 1].line = line;
     return status;
 }
 
 static qv_status open_axis(qv_ctx *ctx, qv_study *s, const char *name, int line)
 {
-    qv_status status = QV_OK;
-    for (size_t i = 0; i < s->n_axes; i++)
-        if (strcmp(s->axes[i].name, name) == 0) return taken(ctx, "axis", name);
-    QV_TRY(qv_grow(ctx, &s->axes, &s->cap_axes, s->n_axes + 1, sizeof *s->axes));
-    s->axes[s->n_axes] = (qv_study_axis){.line = line};
-    QV_TRY(qv_strdup(ctx, &s->axes[s->n_axes++].name, name));
-done:
+    qv_status status = add_named(ctx, &s->axes, &s->n_axes, &s->cap_axes, sizeof *s->axes, "axis", name);
+    if (status == QV_OK) s->axes[s->n_axes - 1].line = line;
     return status;
 }
 
-static qv_status open_comparison(qv_ctx *ctx, qv_study *s, const char *name, int line)
+static qv_status open_comparison(qv_ctx *ctx, reader *r, const char *name, int line)
 {
-    qv_status status = QV_OK;
-    for (size_t i = 0; i < s->n_comparisons; i++)
-        if (strcmp(s->comparisons[i].name, name) == 0) return taken(ctx, "comparison", name);
-    QV_TRY(qv_grow(ctx, &s->comparisons, &s->cap_comparisons, s->n_comparisons + 1, sizeof *s->comparisons));
-    s->comparisons[s->n_comparisons] = (qv_comparison){.line = line, .ua = true, .gap = true};
-    QV_TRY(qv_strdup(ctx, &s->comparisons[s->n_comparisons++].name, name));
-done:
-    return status;
+    qv_study *s = r->s;
+    r->expect = false;
+    qv_status status = add_named(ctx, &s->comparisons, &s->n_comparisons, &s->cap_comparisons, sizeof *s->comparisons,
+                                 "compare", name);
+    if (status != QV_OK) return status;
+    qv_comparison *c = &s->comparisons[s->n_comparisons - 1];
+    c->line = line;
+    c->ua = c->gap = true;
+    return QV_OK;
 }
 
-static qv_status open_section(qv_ctx *ctx, qv_study *s, const qv_ini_line *l)
+static qv_status unknown_section(qv_ctx *ctx, const char *section)
+{
+    char word[QV_INI_SECTION];
+    snprintf(word, sizeof word, "%.*s", (int)strcspn(section, " \t"), section);
+    const char *near = qv_nearest(word, qv_study_sections, QV_STUDY_SECTIONS);
+    return near ? qv_fail(ctx, QV_ERR_DATA, "there is no section [%s]; did you mean [%s]?", section, near)
+                : qv_fail(ctx, QV_ERR_DATA,
+                          "there is no section [%s]; a study has [study], [corpus NAME], [settings], [axis NAME], "
+                          "[cells CELL] and [compare NAME]",
+                          section);
+}
+
+static qv_status open_section(qv_ctx *ctx, reader *r, const qv_ini_line *l)
 {
     const char *name;
-    int kind = section_kind(l->section, &name);
-    if (kind < 0) {
-        char word[64];
-        snprintf(word, sizeof word, "%.*s", (int)strcspn(l->section, " \t"), l->section);
-        const char *near = qv_nearest(word, section_words, SECTIONS);
-        return near ? qv_fail(ctx, QV_ERR_DATA, "there is no section [%s]; did you mean [%s]?", l->section, near)
-                    : qv_fail(ctx, QV_ERR_DATA,
-                              "there is no section [%s]; a study has [study], [corpus NAME], [settings], [axis NAME], "
-                              "[cells CELL] and [compare NAME]",
-                              l->section);
-    }
-    if ((kind == STUDY || kind == SETTINGS) && *name)
-        return qv_fail(ctx, QV_ERR_DATA, "[%s] takes no name", section_words[kind]);
-    if (kind == STUDY || kind == SETTINGS) return QV_OK;
-    if (kind == CELLS)
+    qv_study_section kind = qv_study_section_of(l->section, &name);
+    switch (kind) {
+    case QV_SECTION_STUDY:
+    case QV_SECTION_SETTINGS:
+        return *name ? qv_fail(ctx, QV_ERR_DATA, "[%s] takes no name", qv_study_sections[kind]) : QV_OK;
+    case QV_SECTION_CELLS:
         return *name ? QV_OK : qv_fail(ctx, QV_ERR_DATA, "[cells] names the levels of cells: [cells shaken]");
-    qv_status status = check_name(ctx, section_words[kind], name);
+    case QV_SECTION_CORPUS:
+    case QV_SECTION_AXIS:
+    case QV_SECTION_COMPARE:
+        break;
+    default:
+        return unknown_section(ctx, l->section);
+    }
+    qv_status status = check_name(ctx, qv_study_sections[kind], name);
     if (status != QV_OK) return status;
-    if (kind == CORPUS) return open_corpus(ctx, s, name, l->line);
-    return kind == AXIS ? open_axis(ctx, s, name, l->line) : open_comparison(ctx, s, name, l->line);
+    if (kind == QV_SECTION_CORPUS) return open_corpus(ctx, r->s, name, l->line);
+    return kind == QV_SECTION_AXIS ? open_axis(ctx, r->s, name, l->line) : open_comparison(ctx, r, name, l->line);
 }
 
 static qv_status read_line(qv_ctx *ctx, void *user, const qv_ini_line *l)
 {
-    qv_study *s = user;
+    reader *r = user;
     const char *name;
-    if (!l->key) return open_section(ctx, s, l);
-    switch (section_kind(l->section, &name)) {
-    case STUDY:
-        return read_study(ctx, s, l);
-    case SETTINGS:
-        return read_assignment(ctx, s, l, NULL);
-    case CORPUS:
-        return read_corpus(ctx, s, l);
-    case AXIS:
-        return read_axis(ctx, s, l);
-    case CELLS:
-        return read_assignment(ctx, s, l, name);
-    case COMPARE:
-        return read_comparison(ctx, s, l);
+    if (!l->key) return open_section(ctx, r, l);
+    switch (qv_study_section_of(l->section, &name)) {
+    case QV_SECTION_STUDY:
+        return read_study(ctx, r, l);
+    case QV_SECTION_SETTINGS:
+        return read_assignment(ctx, r->s, l, NULL);
+    case QV_SECTION_CORPUS:
+        return read_corpus(ctx, r->s, l);
+    case QV_SECTION_AXIS:
+        return read_axis(ctx, r->s, l);
+    case QV_SECTION_CELLS:
+        return read_assignment(ctx, r->s, l, name);
+    case QV_SECTION_COMPARE:
+        return read_comparison(ctx, r, l);
+    default:
+        return qv_fail(ctx, QV_ERR_DATA, "%s stands before the first section; a study begins with [study]", l->key);
     }
-    return qv_fail(ctx, QV_ERR_DATA, "%s stands before the first section; a study begins with [study]", l->key);
 }
 
 /* ---- the whole ---- */
@@ -334,11 +370,21 @@ done:
     return status;
 }
 
+/* What it says goes into a page. */
+static qv_status check_utf8(qv_ctx *ctx, const char *path, const char *text)
+{
+    size_t size = strlen(text), bad = qv_utf8_check(text, size);
+    int line = 1;
+    for (size_t i = 0; i < bad; i++) line += text[i] == '\n';
+    return bad == size ? QV_OK : qv_fail(ctx, QV_ERR_DATA, "%s:%d: this line is not UTF-8", path, line);
+}
+
 qv_status qv_study_parse(qv_ctx *ctx, qv_study **out, const char *path, const char *text)
 {
     qv_status status = QV_OK;
     qv_study *s = NULL;
     *out = NULL;
+    QV_TRY(check_utf8(ctx, path, text));
     QV_TRY(qv_alloc(ctx, &s, 1, sizeof *s));
     s->seeds = 1;
     s->first_seed = 1;
@@ -346,7 +392,7 @@ qv_status qv_study_parse(qv_ctx *ctx, qv_study **out, const char *path, const ch
     s->baseline = -1;
     QV_TRY(qv_strdup(ctx, &s->path, path));
     QV_TRY(qv_strdup(ctx, &s->text, text));
-    QV_TRY(qv_ini_parse(ctx, path, text, read_line, s));
+    QV_TRY(qv_ini_parse(ctx, path, text, read_line, &(reader){.s = s}));
     QV_TRY(check_corpora(ctx, s));
     QV_TRY(qv_study_resolve(ctx, s));
     *out = s;
@@ -356,20 +402,21 @@ done:
     return status;
 }
 
-qv_status qv_study_read(qv_ctx *ctx, qv_study **out, const char *path, const char *more)
+qv_status qv_study_read(qv_ctx *ctx, qv_study **out, const char *path, const qv_study_given *given, size_t n)
 {
+    qv_status status = QV_OK;
     char *text = NULL;
     qv_buf whole = {0};
     size_t size;
     *out = NULL;
-    qv_status status = qv_read_file(ctx, path, LARGEST_FILE, &text, &size);
-    if (status == QV_OK && strlen(text) != size)
+    QV_TRY(qv_read_file(ctx, path, LARGEST_FILE, &text, &size));
+    if (strlen(text) != size) {
         status = qv_fail(ctx, QV_ERR_DATA, "%s holds a NUL byte: not a study file", path);
-    if (status == QV_OK) {
-        qv_buf_printf(&whole, "%s%s", text, more ? more : "");
-        status = qv_buf_check(ctx, &whole);
+        goto done;
     }
-    if (status == QV_OK) status = qv_study_parse(ctx, out, path, whole.data);
+    QV_TRY(qv_study_override(ctx, &whole, path, text, given, n));
+    QV_TRY(qv_study_parse(ctx, out, path, whole.data));
+done:
     qv_buf_free(&whole);
     free(text);
     return status;

@@ -5,7 +5,7 @@
 
 static qv_status read_claim(qv_ctx *ctx, qv_study *s)
 {
-    char word[64];
+    char word[QV_STUDY_WORD];
     const char *names[256];
     size_t n = 0;
     for (size_t i = 0; i < s->n_comparisons; i++) {
@@ -34,6 +34,7 @@ done:
 
 void qv_study_identity(const qv_study *s, qv_buf *out)
 {
+    if (s->question) qv_buf_printf(out, "question = %s\n", s->question);
     qv_buf_puts(out, "alpha = ");
     qv_buf_real(out, s->alpha);
     qv_buf_printf(out, "\nfirst_seed = %llu\n", (unsigned long long)s->first_seed);

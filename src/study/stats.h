@@ -36,6 +36,9 @@ typedef struct qv_flip_test {
     size_t units; /* that are flipped */
 } qv_flip_test;
 
+/* What so many units can attain at best. */
+double qv_flip_smallest(size_t units);
+
 /* Paired sign-flip permutation test of the mean. Differences with the same group change sign together (speakers whom
  * the same networks judge are not independent); NULL: each alone. Groups are any numbers.
  * Exact for up to QV_FLIP_EXACT units: the 2^n sums are counted by pairing the sorted sums of two halves. Beyond, drawn

@@ -102,6 +102,15 @@ static double drawn_share(const double *x, size_t n, double seen, uint64_t seed,
     return (1 + (double)hits) / (1 + (double)draws);
 }
 
+/* draws: 0 where all flips are counted. */
+static double smallest_of(size_t units, size_t draws)
+{
+    double all = ldexp(1, -(int)(units < 1000 ? units : 1000));
+    return draws ? fmax(all, 1 / (1 + (double)draws)) : all;
+}
+
+double qv_flip_smallest(size_t units) { return smallest_of(units, units <= QV_FLIP_EXACT ? 0 : QV_FLIP_DRAWS); }
+
 /* draws: 0 for exact where that is possible. */
 static qv_status flip(qv_ctx *ctx, qv_flip_test *out, const double *d, const int *group, size_t n, uint64_t seed,
                       size_t draws)
@@ -115,8 +124,7 @@ static qv_status flip(qv_ctx *ctx, qv_flip_test *out, const double *d, const int
     out->units = count_groups(group, n);
     out->exact = draws == 0 && out->units <= QV_FLIP_EXACT;
     if (draws == 0) draws = QV_FLIP_DRAWS;
-    out->smallest =
-        fmax(ldexp(1, -(int)(out->units < 1000 ? out->units : 1000)), out->exact ? 0 : 1 / (1 + (double)draws));
+    out->smallest = smallest_of(out->units, out->exact ? 0 : draws);
     for (size_t i = 0; i < units; i++) seen += x[i];
     if (out->exact)
         QV_TRY(exact_share(ctx, &out->p, x, units, seen - tie));

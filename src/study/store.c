@@ -12,6 +12,8 @@ enum { LARGEST_FILE = 8 << 20, FORMAT = 1, MOST_CLASSES = 1000, LARGEST_COUNT = 
 
 static const char *const column_names[QV_RUN_COLUMNS] = {"epoch", "loss", "train_ua", "val_ua", "test_ua"};
 
+const char *const qv_profile_keys[QV_PROFILES] = {"scales", "moved", "apart"};
+
 static void free_scores(qv_record_scores *s)
 {
     for (size_t i = 0; i < s->n_speakers; i++) {
@@ -35,9 +37,11 @@ void qv_study_record_free(qv_study_record *r)
         free(r->shape[k].labels);
     }
     for (size_t i = 0; i < QV_RUN_COLUMNS; i++) free(r->curve[i]);
-    for (size_t i = 0; i < r->n_scales; i++) free(r->layers[i]);
-    free(r->layers);
-    free(r->scales);
+    for (int k = 0; k < QV_PROFILES; k++) {
+        for (size_t i = 0; i < r->profiles[k].n; i++) free(r->profiles[k].layers[i]);
+        free(r->profiles[k].layers);
+        free(r->profiles[k].mean);
+    }
     *r = (qv_study_record){0};
 }
 
@@ -151,13 +155,13 @@ static json_t *curve_json(const qv_study_record *r)
     return NULL;
 }
 
-static json_t *scales_json(const qv_study_record *r)
+static json_t *profile_json(const qv_record_profile *p)
 {
     json_t *list = json_array();
     int failed = 0;
-    for (size_t i = 0; i < r->n_scales; i++)
-        failed |= json_array_append_new(
-            list, json_pack("{s:s, s:o}", "layer", r->layers[i], "mean", real_json(r->scales[i])));
+    for (size_t i = 0; i < p->n; i++)
+        failed |= json_array_append_new(list,
+                                        json_pack("{s:s, s:o}", "layer", p->layers[i], "mean", real_json(p->mean[i])));
     if (!failed) return list;
     json_decref(list);
     return NULL;
@@ -172,11 +176,12 @@ static char *dump(json_t *j)
 
 static char *result_line(const qv_study_record *r)
 {
-    return dump(json_pack("{s:i, s:s, s:s, s:s, s:I, s:s, s:s, s:o, s:i, s:I, s:o, s:o, s:o, s:o, s:o}", "format", FORMAT,
+    return dump(json_pack("{s:i, s:s, s:s, s:s, s:I, s:s, s:s, s:o, s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "format", FORMAT,
                           "corpus", r->corpus, "cell", r->cell, "fold", r->fold, "seed", (json_int_t)r->seed,
                           "manifest", r->manifest, "settings", r->settings, "classes", qv_json_names(r->classes, (size_t)r->n_classes), "epoch",
                           r->epoch, "parameters", (json_int_t)r->parameters, "running", scores_json(&r->running, r->n_classes), "even", scores_json(&r->even, r->n_classes), "embedding", embedding_json(r), "curve",
-                          curve_json(r), "scales", scales_json(r)));
+                          curve_json(r), qv_profile_keys[0], profile_json(&r->profiles[0]), qv_profile_keys[1],
+                          profile_json(&r->profiles[1]), qv_profile_keys[2], profile_json(&r->profiles[2])));
 }
 
 static void check_of(const char *line, char out[32])
@@ -214,27 +219,6 @@ done:
 
 /* ---- reading: a record may come from anybody ---- */
 
-static qv_status wrong(qv_ctx *ctx, const char *key, const char *expected)
-{
-    return qv_fail(ctx, QV_ERR_DATA, "\"%s\" is not what was expected: %s", key, expected);
-}
-
-static qv_status take_text(qv_ctx *ctx, const json_t *from, const char *key, char **out)
-{
-    const char *text = json_string_value(json_object_get(from, key));
-    return text ? qv_strdup(ctx, out, text) : wrong(ctx, key, "a text");
-}
-
-static qv_status take_count(qv_ctx *ctx, const json_t *from, const char *key, size_t *out)
-{
-    const json_t *v = json_object_get(from, key);
-    json_int_t n = json_integer_value(v);
-    if (!json_is_integer(v) || n < 0 || n > LARGEST_COUNT)
-        return wrong(ctx, key, "a whole number from 0 to 1000000000");
-    *out = (size_t)n;
-    return QV_OK;
-}
-
 /* NaN for null, where that may be. */
 static bool is_real(const json_t *v, double high, bool optional, double *out)
 {
@@ -251,27 +235,21 @@ static qv_status take_part(qv_ctx *ctx, const json_t *from, const char *key, qv_
     size_t speakers = 0;
     qv_status status = QV_OK;
     if (json_is_null(part)) return QV_OK;
-    QV_TRY(take_count(ctx, part, "n", &out->n));
-    QV_TRY(take_count(ctx, part, "speakers", &speakers));
+    QV_TRY(qv_json_take_count(ctx, part, "n", &out->n));
+    QV_TRY(qv_json_take_count(ctx, part, "speakers", &speakers));
     out->speakers = (int)speakers;
     if (out->n == 0 || !is_real(json_object_get(part, "ua"), 1, false, &out->ua) ||
         !is_real(json_object_get(part, "wa"), 1, false, &out->wa))
-        status = wrong(ctx, key, "null, or n above 0, ua and wa from 0 to 1");
+        status = qv_json_wrong(ctx, key, "null, or n above 0, ua and wa from 0 to 1");
 done:
     return status;
 }
 
 static qv_status take_classes(qv_ctx *ctx, const json_t *root, qv_study_record *r)
 {
-    const json_t *list = json_object_get(root, "classes");
-    size_t n = json_array_size(list);
-    if (n < 1 || n > MOST_CLASSES) return wrong(ctx, "classes", "1 to 1000 names");
-    qv_status status = qv_alloc(ctx, &r->classes, n, sizeof *r->classes);
-    for (size_t i = 0; status == QV_OK && i < n; i++) {
-        const char *name = json_string_value(json_array_get(list, i));
-        status = name ? qv_strdup(ctx, &r->classes[i], name) : wrong(ctx, "classes", "names");
-        if (status == QV_OK) r->n_classes++;
-    }
+    size_t n = 0;
+    qv_status status = qv_json_take_names(ctx, root, "classes", MOST_CLASSES, &r->classes, &n);
+    r->n_classes = (int)n;
     return status;
 }
 
@@ -282,7 +260,7 @@ static qv_status take_confusion(qv_ctx *ctx, const json_t *rows, int classes, si
         const json_t *cell = json_array_get(json_array_get(rows, i / k), i % k);
         json_int_t n = json_integer_value(cell);
         if (!json_is_integer(cell) || n < 0 || n > LARGEST_COUNT)
-            return wrong(ctx, "confusion", "a row of counts a class");
+            return qv_json_wrong(ctx, "confusion", "a row of counts a class");
         out[i] = (size_t)n;
     }
     return QV_OK;
@@ -296,11 +274,11 @@ static qv_status take_speaker(qv_ctx *ctx, const json_t *from, int classes, qv_r
     *s = (qv_record_speaker){0};
     QV_TRY(qv_alloc(ctx, &s->confusion, k, k * sizeof *s->confusion));
     r->n_speakers++; /* from here on freed with the record */
-    QV_TRY(take_text(ctx, from, "name", &s->name));
+    QV_TRY(qv_json_take_text(ctx, from, "name", &s->name));
     QV_TRY(take_confusion(ctx, json_object_get(from, "confusion"), classes, s->confusion));
     s->ua = qv_confusion_ua(s->confusion, classes); /* what the counts say is what counts */
     s->wa = qv_confusion_wa(s->confusion, classes);
-    if (isnan(s->ua)) status = wrong(ctx, "confusion", "at least one recording of each speaker");
+    if (isnan(s->ua)) status = qv_json_wrong(ctx, "confusion", "at least one recording of each speaker");
 done:
     return status;
 }
@@ -309,7 +287,7 @@ static qv_status take_speakers(qv_ctx *ctx, const json_t *scores, int classes, q
 {
     const json_t *list = json_object_get(scores, "speakers");
     size_t n = json_array_size(list);
-    if (n < 1 || n > 100000) return wrong(ctx, "speakers", "at least one test speaker");
+    if (n < 1 || n > 100000) return qv_json_wrong(ctx, "speakers", "at least one test speaker");
     qv_status status = qv_alloc(ctx, &r->speakers, n, sizeof *r->speakers);
     for (size_t i = 0; status == QV_OK && i < n; i++) status = take_speaker(ctx, json_array_get(list, i), classes, r);
     return status;
@@ -320,7 +298,7 @@ static qv_status take_scores(qv_ctx *ctx, const json_t *scores, int classes, qv_
     qv_status status = QV_OK;
     QV_TRY(take_part(ctx, scores, "train", &s->train));
     QV_TRY(take_part(ctx, scores, "val", &s->val));
-    if (s->train.n == 0) return wrong(ctx, "train", "scores of the training recordings");
+    if (s->train.n == 0) return qv_json_wrong(ctx, "train", "scores of the training recordings");
     QV_TRY(take_speakers(ctx, scores, classes, s));
 done:
     return status;
@@ -331,32 +309,32 @@ static qv_status take_curve(qv_ctx *ctx, const json_t *root, qv_study_record *r)
     const json_t *curve = json_object_get(root, "curve");
     size_t n = json_array_size(json_object_get(curve, column_names[0]));
     qv_status status = QV_OK;
-    if (n > 1000000) return wrong(ctx, "curve", "at most a million epochs");
+    if (n > 1000000) return qv_json_wrong(ctx, "curve", "at most a million epochs");
     r->n_curve = n;
     for (size_t c = 0; c < QV_RUN_COLUMNS; c++) {
         const json_t *list = json_object_get(curve, column_names[c]);
         QV_TRY(qv_alloc(ctx, &r->curve[c], n, sizeof(double)));
         for (size_t i = 0; i < n; i++)
             if (!is_real(json_array_get(list, i), c < QV_RUN_TRAIN ? 1e12 : 1, c != QV_RUN_EPOCH, &r->curve[c][i]))
-                return wrong(ctx, column_names[c], "a number an epoch");
+                return qv_json_wrong(ctx, column_names[c], "a number an epoch");
     }
 done:
     return status;
 }
 
-static qv_status take_scales(qv_ctx *ctx, const json_t *root, qv_study_record *r)
+static qv_status take_profile(qv_ctx *ctx, const json_t *root, const char *key, qv_record_profile *p)
 {
-    const json_t *list = json_object_get(root, "scales");
+    const json_t *list = json_object_get(root, key);
     size_t n = json_array_size(list);
     qv_status status = QV_OK;
-    QV_TRY(qv_alloc(ctx, &r->layers, n, sizeof *r->layers));
-    QV_TRY(qv_alloc(ctx, &r->scales, n, sizeof *r->scales));
+    QV_TRY(qv_alloc(ctx, &p->layers, n, sizeof *p->layers));
+    QV_TRY(qv_alloc(ctx, &p->mean, n, sizeof *p->mean));
     for (size_t i = 0; i < n; i++) {
         const json_t *from = json_array_get(list, i);
-        QV_TRY(take_text(ctx, from, "layer", &r->layers[i]));
-        r->n_scales++;
-        if (!is_real(json_object_get(from, "mean"), 1e30, false, &r->scales[i]))
-            return wrong(ctx, "mean", "a number from 0");
+        QV_TRY(qv_json_take_text(ctx, from, "layer", &p->layers[i]));
+        p->n++;
+        if (!is_real(json_object_get(from, "mean"), 1e30, true, &p->mean[i]))
+            return qv_json_wrong(ctx, key, "a layer and a number from 0, or null, each");
     }
 done:
     return status;
@@ -373,7 +351,7 @@ static qv_status take_points(qv_ctx *ctx, const json_t *list, int classes, qv_re
     size_t n = json_array_size(list);
     qv_status status = QV_OK;
     if (json_is_null(list)) return QV_OK;
-    if (n < 1 || n > 1000000) return wrong(ctx, "points", "null, or up to a million of them");
+    if (n < 1 || n > 1000000) return qv_json_wrong(ctx, "points", "null, or up to a million of them");
     QV_TRY(qv_alloc(ctx, &s->points, n, 2 * sizeof *s->points));
     QV_TRY(qv_alloc(ctx, &s->labels, n, sizeof *s->labels));
     for (; s->n_points < n; s->n_points++) {
@@ -382,7 +360,7 @@ static qv_status take_points(qv_ctx *ctx, const json_t *list, int classes, qv_re
         if (!is_number(json_array_get(point, 0), &s->points[2 * s->n_points]) ||
             !is_number(json_array_get(point, 1), &s->points[2 * s->n_points + 1]) || !json_is_integer(label) ||
             class < 0 || class >= classes)
-            return wrong(ctx, "points", "[x, y, class]");
+            return qv_json_wrong(ctx, "points", "[x, y, class]");
         s->labels[s->n_points] = (int)class;
     }
 done:
@@ -394,7 +372,7 @@ static qv_status take_shape(qv_ctx *ctx, const json_t *from, int classes, qv_rec
     for (int k = 0; k < QV_SYMMETRY_MEASURES; k++) {
         const json_t *v = json_object_get(from, qv_symmetry_keys[k]);
         if (!is_number(v, qv_symmetry_at(&s->symmetry, k)) && !json_is_null(v))
-            return wrong(ctx, qv_symmetry_keys[k], "a number or null");
+            return qv_json_wrong(ctx, qv_symmetry_keys[k], "a number or null");
     }
     return take_points(ctx, json_object_get(from, "points"), classes, s);
 }
@@ -404,8 +382,8 @@ static qv_status take_embedding(qv_ctx *ctx, const json_t *root, qv_study_record
     const json_t *from = json_object_get(root, "embedding");
     qv_status status = QV_OK;
     if (!from || json_is_null(from)) return QV_OK;
-    QV_TRY(take_count(ctx, from, "dims", &r->dims));
-    if (r->dims == 0) return wrong(ctx, "dims", "1 or more");
+    QV_TRY(qv_json_take_count(ctx, from, "dims", &r->dims));
+    if (r->dims == 0) return qv_json_wrong(ctx, "dims", "1 or more");
     QV_TRY(take_shape(ctx, json_object_get(from, "train"), r->n_classes, &r->shape[0]));
     QV_TRY(take_shape(ctx, json_object_get(from, "test"), r->n_classes, &r->shape[1]));
 done:
@@ -417,23 +395,24 @@ static qv_status take_result(qv_ctx *ctx, const json_t *root, qv_study_record *r
     const json_t *even = json_object_get(root, "even"), *seed = json_object_get(root, "seed");
     size_t epoch = 0;
     qv_status status = QV_OK;
-    if (json_integer_value(json_object_get(root, "format")) != FORMAT) return wrong(ctx, "format", "1");
-    QV_TRY(take_text(ctx, root, "corpus", &r->corpus));
-    QV_TRY(take_text(ctx, root, "cell", &r->cell));
-    QV_TRY(take_text(ctx, root, "fold", &r->fold));
-    QV_TRY(take_text(ctx, root, "manifest", &r->manifest));
-    QV_TRY(take_text(ctx, root, "settings", &r->settings));
-    if (!json_is_integer(seed) || json_integer_value(seed) < 0) return wrong(ctx, "seed", "a whole number from 0");
+    if (json_integer_value(json_object_get(root, "format")) != FORMAT) return qv_json_wrong(ctx, "format", "1");
+    QV_TRY(qv_json_take_text(ctx, root, "corpus", &r->corpus));
+    QV_TRY(qv_json_take_text(ctx, root, "cell", &r->cell));
+    QV_TRY(qv_json_take_text(ctx, root, "fold", &r->fold));
+    QV_TRY(qv_json_take_text(ctx, root, "manifest", &r->manifest));
+    QV_TRY(qv_json_take_text(ctx, root, "settings", &r->settings));
+    if (!json_is_integer(seed) || json_integer_value(seed) < 0)
+        return qv_json_wrong(ctx, "seed", "a whole number from 0");
     r->seed = (uint64_t)json_integer_value(seed);
-    QV_TRY(take_count(ctx, root, "epoch", &epoch));
+    QV_TRY(qv_json_take_count(ctx, root, "epoch", &epoch));
     r->epoch = (int)epoch;
-    QV_TRY(take_count(ctx, root, "parameters", &r->parameters));
+    QV_TRY(qv_json_take_count(ctx, root, "parameters", &r->parameters));
     QV_TRY(take_classes(ctx, root, r));
     QV_TRY(take_scores(ctx, json_object_get(root, "running"), r->n_classes, &r->running));
     if (!json_is_null(even)) QV_TRY(take_scores(ctx, even, r->n_classes, &r->even));
     QV_TRY(take_embedding(ctx, root, r));
     QV_TRY(take_curve(ctx, root, r));
-    QV_TRY(take_scales(ctx, root, r));
+    for (int k = 0; k < QV_PROFILES; k++) QV_TRY(take_profile(ctx, root, qv_profile_keys[k], &r->profiles[k]));
 done:
     return status;
 }
@@ -441,15 +420,15 @@ done:
 static qv_status take_maker(qv_ctx *ctx, const json_t *root, qv_study_record *r)
 {
     qv_status status = QV_OK;
-    QV_TRY(take_text(ctx, root, "version", &r->version));
-    QV_TRY(take_text(ctx, root, "program", &r->program));
-    QV_TRY(take_text(ctx, root, "device", &r->device));
-    QV_TRY(take_text(ctx, root, "isa", &r->isa));
-    QV_TRY(take_text(ctx, root, "libraries", &r->libraries));
-    QV_TRY(take_text(ctx, root, "finished", &r->finished));
-    QV_TRY(take_text(ctx, root, "check", &r->check));
+    QV_TRY(qv_json_take_text(ctx, root, "version", &r->version));
+    QV_TRY(qv_json_take_text(ctx, root, "program", &r->program));
+    QV_TRY(qv_json_take_text(ctx, root, "device", &r->device));
+    QV_TRY(qv_json_take_text(ctx, root, "isa", &r->isa));
+    QV_TRY(qv_json_take_text(ctx, root, "libraries", &r->libraries));
+    QV_TRY(qv_json_take_text(ctx, root, "finished", &r->finished));
+    QV_TRY(qv_json_take_text(ctx, root, "check", &r->check));
     if (!is_real(json_object_get(root, "seconds"), 1e12, false, &r->seconds))
-        status = wrong(ctx, "seconds", "a number");
+        status = qv_json_wrong(ctx, "seconds", "a number");
 done:
     return status;
 }

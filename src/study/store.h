@@ -11,7 +11,8 @@
  *    "embedding": null or {"dims": 2, "train": {"centre": .., .. (study/symmetry.h), "points": null or [[x, y, class], ..]},
  *                  "test": ..}      points where there are two dimensions
  *    "curve": {"epoch": [..], "loss": [..], "train_ua": [..], "val_ua": [.. or null], "test_ua": [..]},
- *    "scales": [{"layer": "stage1.block0", "mean": 0.12}, ..]}     mean |gamma| before the shake
+ *    "scales": [{"layer": "stage1.block0", "mean": 0.12}, ..],     mean |gamma| before the shake
+ *    "moved": [..], "apart": [..]}     of each block (train/branches.h); records of earlier programs do not have them
  *   {"version": .., "program": .., "device": .., "isa": .., "libraries": .., "seconds": .., "finished": .., "check":
  * ..} Unknown keys are ignored. Written beside, fsynced and renamed: a file is whole or not there. */
 #ifndef QV_STUDY_STORE_H
@@ -33,6 +34,16 @@ typedef struct qv_record_shape {
     int *labels;
     size_t n_points;
 } qv_record_shape;
+
+/* A number a layer, of what qv_profile_keys names. */
+typedef enum qv_profile_kind { QV_PROFILE_SCALES, QV_PROFILE_MOVED, QV_PROFILE_APART, QV_PROFILES } qv_profile_kind;
+extern const char *const qv_profile_keys[QV_PROFILES];
+
+typedef struct qv_record_profile {
+    char **layers;
+    double *mean; /* NaN: not a finite number */
+    size_t n;
+} qv_record_profile;
 
 enum { QV_RUN_EPOCH, QV_RUN_LOSS, QV_RUN_TRAIN, QV_RUN_VAL, QV_RUN_TEST, QV_RUN_COLUMNS };
 
@@ -56,9 +67,7 @@ typedef struct qv_study_record {
     qv_record_shape shape[2]; /* training and test */
     double *curve[QV_RUN_COLUMNS]; /* [n_curve]; NaN: not evaluated */
     size_t n_curve;
-    char **layers; /* of normalizations before a shake */
-    double *scales;
-    size_t n_scales;
+    qv_record_profile profiles[QV_PROFILES];
     /* second line */
     char *version, *program, *device, *isa, *libraries, *finished;
     double seconds;

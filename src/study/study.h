@@ -14,23 +14,26 @@ typedef struct qv_study_options {
     const char *command;          /* what repeats it, for the report; may be NULL */
     const char *const *manifests; /* [n_manifests] "FILE" (one corpus) or "NAME=FILE": instead of the study file's */
     size_t n_manifests;
+    const char *const *reuse; /* [n_reuse] folders of studies whose records serve where they are of the same trainings */
+    size_t n_reuse;
     const char *cache_dir; /* of the features; NULL: the user's */
     bool no_cache;
     int threads;       /* 0: one a processor */
-    int seeds;         /* 0: as the study file says */
+    int seeds;         /* 0: as the study file says, or as many as OUT has, if those are more */
     int shard, shards; /* 1..shards; 0: all */
 } qv_study_options;
 
-/* Trains what is missing and writes the report. QV_ERR_INTERRUPTED loses the runs in flight alone. A run whose loss is
- * not finite is left out and named at the end, with QV_ERR_NUMERIC. */
-qv_status qv_study_run(qv_ctx *ctx, qv_study *s, const qv_study_options *o);
+/* Trains what is missing and writes the report; answer (may be NULL) gets its first sentences, for free().
+ * QV_ERR_INTERRUPTED loses the runs in flight alone. A run whose loss is not finite is left out and named at the end,
+ * with QV_ERR_NUMERIC. */
+qv_status qv_study_run(qv_ctx *ctx, qv_study *s, const qv_study_options *o, char **answer);
 
 /* Cells, runs and the time that they will take, from a few steps of each cell measured with all threads busy; trains
  * and records nothing. Text to be printed. */
 qv_status qv_study_predict(qv_ctx *ctx, qv_study *s, const qv_study_options *o, qv_buf *text);
 
-/* Joins the records of folders of one study in `out`, and writes the report there. Records of the same run must be the
- * same; another study is refused with the first line that differs. */
-qv_status qv_study_merge(qv_ctx *ctx, const char *out, const char *const *folders, size_t n);
+/* Joins the records of folders of one study in `out`, and writes the report there. Another study is refused before
+ * anything is written, by the first line that differs; records of the same run must be the same. */
+qv_status qv_study_merge(qv_ctx *ctx, const char *out, const char *const *folders, size_t n, char **answer);
 
 #endif

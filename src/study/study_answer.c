@@ -3,12 +3,20 @@
 
 #include "study/study_report.h"
 
+/* A difference in points; none has no sign. */
+static void put_points(qv_buf *b, const char *what, double x)
+{
+    qv_buf_printf(b, fabs(x) < 0.05 ? "%s %.1f points" : "%s %+.1f points", what, fabs(x) < 0.05 ? 0 : x);
+}
+
 /* "own-twin: UA +2.1 points, gap -4.0 points, p = 0.012" */
 static void put_finding(qv_buf *b, const qv_results *r, const qv_comparison_result *c, bool with_p)
 {
     const qv_comparison *of = &r->study->comparisons[c->comparison];
     if (r->plan->n_corpora > 1) qv_buf_printf(b, "%s, ", r->plan->corpora[c->corpus].name);
-    qv_buf_printf(b, "%s: UA %+.1f points, gap %+.1f points", of->name, 100 * c->ua.mean, c->gap.mean);
+    qv_buf_printf(b, "%s: ", of->name);
+    put_points(b, "UA", 100 * c->ua.mean);
+    put_points(b, ", gap", c->gap.mean);
     if (with_p) qv_buf_printf(b, ", p %s %.2g", c->adjusted < 1e-4 ? "<" : "=", fmax(c->adjusted, 1e-4));
 }
 
@@ -23,7 +31,7 @@ static void put_findings(qv_buf *b, const qv_results *r, bool with_p)
             qv_buf_puts(b, "; and more below");
             break;
         }
-        qv_buf_puts(b, listed++ ? "; " : "");
+        qv_buf_puts(b, listed++ ? "; " : " ");
         put_finding(b, r, c, with_p);
     }
     if (listed) qv_buf_puts(b, ".");
@@ -32,26 +40,47 @@ static void put_findings(qv_buf *b, const qv_results *r, bool with_p)
 static void put_size(qv_buf *b, const qv_results *r)
 {
     for (size_t i = 0; i < r->plan->n_corpora; i++)
-        qv_buf_printf(b, "%s%zu speakers of %s", i ? " and " : "", r->n_speakers[i], r->plan->corpora[i].name);
+        qv_buf_printf(b, "%s%zu speaker%s of %s", i ? " and " : "", r->n_speakers[i], r->n_speakers[i] == 1 ? "" : "s",
+                      r->plan->corpora[i].name);
     qv_buf_printf(b, ", %d %s", r->plan->seeds, r->plan->seeds == 1 ? "seed" : "seeds");
 }
 
+/* Of the comparisons that the claim needs, which may differ in it. */
 static const char *what_is_expected(const qv_results *r)
 {
-    bool ua = false, gap = false;
+    size_t ua = 0, gap = 0, n = 0;
     for (size_t i = 0; i < r->study->n_comparisons; i++) {
-        ua = ua || (r->study->comparisons[i].claimed && r->study->comparisons[i].ua);
-        gap = gap || (r->study->comparisons[i].claimed && r->study->comparisons[i].gap);
+        const qv_comparison *c = &r->study->comparisons[i];
+        if (!c->claimed) continue;
+        n++;
+        ua += c->ua;
+        gap += c->gap;
     }
+    if ((ua > 0 && ua < n) || (gap > 0 && gap < n)) return "what is expected of each";
     return ua && gap ? "a higher accuracy and a smaller gap" : ua ? "a higher accuracy" : "a smaller gap";
+}
+
+/* "all 3 comparisons that the claim needs show", and so on. */
+static void put_share(qv_buf *b, const qv_results *r)
+{
+    static const char needs[] = "that the claim needs";
+    if (r->claimed == 1)
+        qv_buf_printf(b, "the one comparison %s %s", needs, r->upheld ? "shows" : "does not show");
+    else if (r->upheld == r->claimed)
+        qv_buf_printf(b, "all %zu comparisons %s show", r->claimed, needs);
+    else if (r->upheld == 0)
+        qv_buf_printf(b, "none of the %zu comparisons %s shows", r->claimed, needs);
+    else
+        qv_buf_printf(b, "%zu of the %zu comparisons %s %s", r->upheld, r->claimed, needs,
+                      r->upheld == 1 ? "shows" : "show");
 }
 
 void qv_study_answer(const qv_results *r, qv_buf *b)
 {
     switch (r->verdict) {
     case QV_INTERIM:
-        qv_buf_printf(b, "Interim: %zu of %zu runs are in, so there is no verdict yet. ", r->runs, r->planned);
-        if (r->runs) put_findings(b, r, false);
+        qv_buf_printf(b, "Interim: %zu of %zu runs are in, so there is no verdict yet.", r->runs, r->planned);
+        put_findings(b, r, false);
         return;
     case QV_NO_COMPARISON:
         qv_buf_puts(b, "The study file names no comparison, so there is no question to answer.");
@@ -59,7 +88,7 @@ void qv_study_answer(const qv_results *r, qv_buf *b)
     case QV_TOO_FEW:
         qv_buf_puts(b, "It cannot be said: with ");
         put_size(b, r);
-        qv_buf_printf(b, " and %zu comparison%s the smallest p that can come out is above %g, whatever the truth. ",
+        qv_buf_printf(b, " and %zu comparison%s the smallest p that can come out is above %g, whatever the truth.",
                       r->n_comparisons, r->n_comparisons == 1 ? "" : "s", r->study->alpha);
         put_findings(b, r, false);
         return;
@@ -67,16 +96,9 @@ void qv_study_answer(const qv_results *r, qv_buf *b)
     case QV_CLAIM_FAILS:
         qv_buf_printf(b, "%s: with ", r->verdict == QV_CLAIM_HOLDS ? "Yes" : "No");
         put_size(b, r);
-        if (r->upheld == r->claimed)
-            qv_buf_printf(
-                b,
-                ", %s of the comparisons that the claim needs show%s %s, significant at %g after Holm's correction. ",
-                r->claimed == 1 ? "the one" : "all", r->claimed == 1 ? "s" : "", what_is_expected(r), r->study->alpha);
-        else
-            qv_buf_printf(b,
-                          ", %zu of the %zu comparisons that the claim needs show%s %s, significant at %g after Holm's "
-                          "correction. ",
-                          r->upheld, r->claimed, r->upheld == 1 ? "s" : "", what_is_expected(r), r->study->alpha);
+        qv_buf_puts(b, ", ");
+        put_share(b, r);
+        qv_buf_printf(b, " %s, significant at %g after Holm's correction.", what_is_expected(r), r->study->alpha);
         put_findings(b, r, true);
     }
 }

@@ -96,7 +96,27 @@ done:
     return status;
 }
 
-/* Holm over the whole family; the best that it can give is its first step. */
+double qv_plan_smallest_p(const qv_study *s, const qv_plan *p, size_t corpus)
+{
+    double family = (double)(s->n_comparisons * p->n_corpora); /* the first step of Holm's correction */
+    return fmin(1, family * qv_flip_smallest(p->corpora[corpus].n_folds));
+}
+
+void qv_plan_warn(qv_ctx *ctx, const qv_study *s, const qv_plan *p)
+{
+    size_t family = s->n_comparisons * p->n_corpora;
+    for (size_t i = 0; i < p->n_corpora && family > 0; i++) {
+        double smallest = qv_plan_smallest_p(s, p, i);
+        if (smallest <= s->alpha) continue;
+        qv_warn(
+            ctx,
+            "corpus %s: %zu folds and %zu comparison%s can give no p below %.2g, so nothing can be significant at %g: "
+            "the study can show, not prove",
+            p->corpora[i].name, p->corpora[i].n_folds, family, family == 1 ? "" : "s", smallest, s->alpha);
+    }
+}
+
+/* Holm over the whole family. */
 static qv_status correct(qv_ctx *ctx, qv_results *r)
 {
     size_t n = r->n_comparisons;
@@ -109,13 +129,20 @@ static qv_status correct(qv_ctx *ctx, qv_results *r)
     for (size_t i = 0; i < n; i++) {
         qv_comparison_result *c = &r->comparisons[i];
         c->adjusted = adjusted[i];
-        c->smallest = fmin(1, (double)n * c->ua.flip.smallest);
+        c->smallest = qv_plan_smallest_p(r->study, r->plan, c->corpus);
         c->significant = c->complete && c->adjusted <= r->study->alpha;
     }
 done:
     free(p);
     free(adjusted);
     return status;
+}
+
+const char *qv_comparison_verdict(const qv_results *r, const qv_comparison_result *c)
+{
+    if (!c->complete) return "interim";
+    if (c->smallest > r->study->alpha) return "cannot be said";
+    return c->significant ? "significant" : "no";
 }
 
 static void conclude(qv_results *r)

@@ -1,4 +1,5 @@
 /* Corpora, folds and features of a study. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,7 +90,7 @@ static bool same_front_end(const qv_feature_config *a, const qv_feature_config *
 static bool same_data(const qv_settings *a, const qv_settings *b)
 {
     qv_feature_config x = qv_settings_features(a), y = qv_settings_features(b);
-    return same_front_end(&x, &y) && a->val_speakers == b->val_speakers && a->test_fraction == b->test_fraction;
+    return same_front_end(&x, &y) && a->val_speakers == b->val_speakers;
 }
 
 static qv_status open_data(qv_ctx *ctx, qv_study_data *d, const qv_feature_config *config, const qv_study *s,
@@ -97,10 +98,15 @@ static qv_status open_data(qv_ctx *ctx, qv_study_data *d, const qv_feature_confi
 {
     const qv_study_corpus *c = &s->corpora[corpus];
     qv_status status = QV_OK;
-    qv_fold_options fo = {.test_fraction = d->made_for->test_fraction, .val_speakers = d->made_for->val_speakers};
+    qv_fold_options fo = {.val_speakers = d->made_for->val_speakers};
     qv_feature_options feature_options = {
         .cache_dir = o->cache_dir, .no_cache = o->no_cache, .threads = o->threads ? o->threads : qv_cpu_count()};
-    QV_TRY(qv_folds_make(ctx, &d->folds, d->manifest, c->folds, &fo));
+    status = qv_folds_make(ctx, &d->folds, d->manifest, c->folds, &fo);
+    if (status == QV_ERR_USAGE) status = QV_ERR_DATA; /* it is the file that is wrong */
+    if (status != QV_OK) {
+        qv_fail_prefix(ctx, status, "%s:%d: corpus %s", s->path, c->line, c->name);
+        goto done;
+    }
     for (size_t i = 0; i < d->folds->n; i++)
         if (d->folds->folds[i].overlap)
             return qv_fail(ctx, QV_ERR_DATA,
@@ -109,6 +115,16 @@ static qv_status open_data(qv_ctx *ctx, qv_study_data *d, const qv_feature_confi
     QV_TRY(qv_features_open(ctx, &d->features, d->manifest, config, &feature_options));
 done:
     return status;
+}
+
+/* "best" with nothing to judge by is "last", and may not be what was meant. */
+static void warn_of_choice(qv_ctx *ctx, const qv_study *s, size_t cell, const qv_folds *folds)
+{
+    if (s->cells[cell].settings.epoch_rule == QV_EPOCH_BEST && folds->folds[0].items[QV_PART_VAL] == 0)
+        qv_warn(ctx,
+                "cell %s: eval.epoch = best has no validation recordings to judge by, so the last epoch counts; "
+                "split.val_speakers = N holds speakers out for it",
+                s->cells[cell].name);
 }
 
 /* The data of one cell: found among those of earlier cells, or made. */
@@ -159,7 +175,10 @@ qv_status qv_study_load(qv_ctx *ctx, qv_study_corpora *c, const qv_study *s, con
     for (size_t i = 0; i < s->n_corpora; i++) {
         size_t first = c->n_data;
         QV_TRY(load_manifest(ctx, s, o, i, &c->manifests[i]));
-        for (size_t k = 0; k < s->n_cells; k++) QV_TRY(find_data(ctx, c, s, o, i, k, first));
+        for (size_t k = 0; k < s->n_cells; k++) {
+            QV_TRY(find_data(ctx, c, s, o, i, k, first));
+            warn_of_choice(ctx, s, k, qv_study_data_of(c, i, k)->folds);
+        }
     }
 done:
     return status;
@@ -177,6 +196,22 @@ void qv_study_unload(qv_study_corpora *c, const qv_study *s)
     free(c->data);
     free(c->of);
     *c = (qv_study_corpora){0};
+}
+
+/* Every few epochs the middle window of each recording; at the end all windows twice, with both kinds of statistics,
+ * and those of training once more to take the second. */
+qv_run_size qv_study_run_size(const qv_settings *s, const qv_study_data *d, const qv_fold *fold)
+{
+    double windows = 0, recordings = 0, batch = s->batch, evaluations = ceil((double)s->epochs / s->eval_every);
+    int patch = qv_settings_patch_frames(s);
+    for (size_t i = 0; i < d->manifest->n; i++) {
+        int frames = d->features->entries[i].frames;
+        if (fold->part[i] == QV_PART_UNUSED || frames == 0) continue;
+        recordings++;
+        windows += qv_window_count(frames, patch, true) * (fold->part[i] == QV_PART_TRAIN ? 3 : 2);
+    }
+    return (qv_run_size){.steps = ceil((double)fold->items[QV_PART_TRAIN] * s->epochs / batch),
+                         .batches = (evaluations * recordings + windows) / batch};
 }
 
 int qv_study_threads(const qv_study_corpora *c, const qv_study_options *o)

@@ -3,16 +3,23 @@
 #include <string.h>
 
 #include "base/io.h"
+#include "study/study_records.h"
 #include "study/study_report.h"
 
 enum { LARGEST_RECORD = 8 << 20 };
 
-typedef struct merging {
-    const qv_study *s;
-    const qv_plan *p;
-    const char *from, *to;
+/* A folder whose records are to be joined. */
+typedef struct part {
+    const char *folder;
+    qv_study *study;
+    qv_plan plan;
+} part;
+
+typedef struct copying {
+    const part *from;
+    const char *to;
     size_t copied, same;
-} merging;
+} copying;
 
 /* Byte by byte: also what a later program has added to it. */
 static qv_status copy_file(qv_ctx *ctx, const char *from, const char *to)
@@ -31,25 +38,22 @@ done:
 }
 
 /* Copies a record that `to` lacks; one that it has must have the same result. */
-static qv_status take_record(qv_ctx *ctx, void *user, const qv_study_record *r, size_t corpus, size_t fold, size_t cell,
-                             int seed)
+static qv_status take_record(qv_ctx *ctx, void *user, const qv_study_record *r, const qv_run_id *run)
 {
-    merging *m = user;
+    copying *c = user;
     qv_status status = QV_OK;
     char *from = NULL, *to = NULL, *a = NULL, *b = NULL;
-    const qv_plan_corpus *c = &m->p->corpora[corpus];
-    uint64_t number = m->s->first_seed + (uint64_t)seed;
     if (!r) return QV_OK;
-    QV_TRY(qv_study_record_path(ctx, &from, m->from, c->name, m->s->cells[cell].file, c->folds[fold].name, number));
-    QV_TRY(qv_study_record_path(ctx, &to, m->to, c->name, m->s->cells[cell].file, c->folds[fold].name, number));
+    QV_TRY(qv_run_path(ctx, &from, c->from->study, &c->from->plan, c->from->folder, run));
+    QV_TRY(qv_run_path(ctx, &to, c->from->study, &c->from->plan, c->to, run));
     if (!qv_path_exists(to)) {
         QV_TRY(copy_file(ctx, from, to));
-        m->copied++;
+        c->copied++;
         goto done;
     }
     QV_TRY(qv_study_record_line(ctx, &a, from));
     QV_TRY(qv_study_record_line(ctx, &b, to));
-    m->same++;
+    c->same++;
     if (strcmp(a, b) != 0)
         status = qv_fail(
             ctx, QV_ERR_DATA,
@@ -64,50 +68,62 @@ done:
     return status;
 }
 
-/* Plans of one study differ in the number of seeds at most. */
-static qv_status same_corpora(qv_ctx *ctx, const qv_plan *a, const qv_plan *b, const char *folder)
-{
-    for (size_t i = 0; i < a->n_corpora; i++)
-        if (strcmp(a->corpora[i].hash, b->corpora[i].hash) != 0 || a->corpora[i].n_folds != b->corpora[i].n_folds)
-            return qv_fail(ctx, QV_ERR_DATA,
-                           "%s: corpus %s has another manifest or other folds than the folder before it", folder,
-                           a->corpora[i].name);
-    return QV_OK;
-}
-
-static qv_status merge_one(qv_ctx *ctx, const char *out, const char *folder, qv_plan *joined)
+/* Parts of one study differ in the number of seeds at most. */
+static qv_status open_part(qv_ctx *ctx, part *p, const part *first)
 {
     qv_status status = QV_OK;
-    qv_study *s = NULL;
-    qv_plan p = {0};
-    merging m = {.from = folder, .to = out};
-    QV_TRY(qv_study_of_folder(ctx, &s, folder));
-    QV_TRY(qv_study_claim_folder(ctx, s, out));
-    QV_TRY(qv_plan_read(ctx, &p, s, folder));
-    if (joined->n_corpora) QV_TRY(same_corpora(ctx, joined, &p, folder));
-    m.s = s;
-    m.p = &p;
-    QV_TRY(qv_records_each(ctx, s, &p, folder, take_record, &m));
-    qv_info(ctx, "%s: %zu records copied, %zu were there already", folder, m.copied, m.same);
-    if (p.seeds > joined->seeds) {
-        qv_plan swap = *joined;
-        *joined = p;
-        p = swap;
-    }
+    QV_TRY(qv_study_of_folder(ctx, &p->study, p->folder));
+    QV_TRY(qv_plan_read(ctx, &p->plan, p->study, p->folder));
+    if (p == first) goto done;
+    QV_TRY(qv_study_same(ctx, first->folder, first->study, p->study));
+    QV_TRY(qv_plan_same(ctx, &first->plan, &p->plan, first->folder, p->folder));
 done:
-    qv_plan_free(&p);
-    qv_study_free(s);
     return status;
 }
 
-qv_status qv_study_merge(qv_ctx *ctx, const char *out, const char *const *folders, size_t n)
+/* That with the most seeds. */
+static const qv_plan *largest_plan(const part *parts, size_t n)
+{
+    const qv_plan *most = &parts[0].plan;
+    for (size_t i = 1; i < n; i++)
+        if (parts[i].plan.seeds > most->seeds) most = &parts[i].plan;
+    return most;
+}
+
+/* What was in `out` before is a part like the others, the last. */
+static qv_status list_parts(qv_ctx *ctx, part *parts, size_t *n, const char *out, const char *const *folders)
 {
     qv_status status = QV_OK;
-    qv_plan joined = {0};
-    for (size_t i = 0; i < n; i++) QV_TRY(merge_one(ctx, out, folders[i], &joined));
-    QV_TRY(qv_plan_write(ctx, &joined, out));
-    QV_TRY(qv_study_report(ctx, out, NULL));
+    char *plan = NULL;
+    for (size_t i = 0; i < *n; i++) parts[i].folder = folders[i];
+    QV_TRY(qv_path_join(ctx, &plan, out, "plan.json"));
+    if (qv_path_exists(plan)) parts[(*n)++].folder = out;
+    for (size_t i = 0; i < *n; i++) QV_TRY(open_part(ctx, &parts[i], &parts[0]));
 done:
-    qv_plan_free(&joined);
+    free(plan);
+    return status;
+}
+
+qv_status qv_study_merge(qv_ctx *ctx, const char *out, const char *const *folders, size_t n, char **answer)
+{
+    qv_status status = QV_OK;
+    part *parts = NULL;
+    size_t all = n;
+    QV_TRY(qv_alloc(ctx, &parts, n + 1, sizeof *parts));
+    QV_TRY(list_parts(ctx, parts, &all, out, folders)); /* nothing is written before all of it fits */
+    QV_TRY(qv_study_claim_folder(ctx, parts[0].study, out));
+    QV_TRY(qv_plan_write(ctx, largest_plan(parts, all), out));
+    for (size_t i = 0; i < n; i++) {
+        copying c = {.from = &parts[i], .to = out};
+        QV_TRY(qv_records_each(ctx, parts[i].study, &parts[i].plan, parts[i].folder, take_record, &c));
+        qv_info(ctx, "%s: %zu records copied, %zu were there already", parts[i].folder, c.copied, c.same);
+    }
+    QV_TRY(qv_study_report(ctx, out, NULL, answer));
+done:
+    for (size_t i = 0; parts && i < all; i++) {
+        qv_plan_free(&parts[i].plan);
+        qv_study_free(parts[i].study);
+    }
+    free(parts);
     return status;
 }

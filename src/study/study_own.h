@@ -3,7 +3,6 @@
 #define QV_STUDY_STUDY_OWN_H
 
 #include "run/fold.h"
-#include "study/store.h"
 #include "study/study.h"
 
 /* ---- data ---- */
@@ -30,6 +29,11 @@ typedef struct qv_study_corpora {
 qv_status qv_study_load(qv_ctx *ctx, qv_study_corpora *c, const qv_study *s, const qv_study_options *o);
 void qv_study_unload(qv_study_corpora *c, const qv_study *s);
 const qv_study_data *qv_study_data_of(const qv_study_corpora *c, size_t corpus, size_t cell);
+/* What a run costs: training steps, and batches of windows that are evaluated. */
+typedef struct qv_run_size {
+    double steps, batches;
+} qv_run_size;
+qv_run_size qv_study_run_size(const qv_settings *s, const qv_study_data *d, const qv_fold *fold);
 /* Trainings at a time, where nobody says: one a processor; on a GPU a few, since a small one does not fill it. */
 int qv_study_threads(const qv_study_corpora *c, const qv_study_options *o);
 
@@ -57,9 +61,14 @@ typedef struct qv_plan {
     size_t n_corpora;
 } qv_plan;
 
-qv_status qv_plan_make(qv_ctx *ctx, qv_plan *p, const qv_study *s, const qv_study_corpora *c, int seeds,
-                       const char *command);
+qv_status qv_plan_make(qv_ctx *ctx, qv_plan *p, const qv_study *s, const qv_study_corpora *c, const char *command);
 qv_status qv_plan_write(qv_ctx *ctx, const qv_plan *p, const char *out);
+/* Settles the number of seeds of a plan that was made with those of the study: as asked (0: nobody did), and never
+ * fewer than OUT has, since what is taken away after looking is chosen. QV_ERR_USAGE also where OUT has records of
+ * other manifests or folds. */
+qv_status qv_plan_settle(qv_ctx *ctx, qv_plan *p, const qv_study *s, const char *out, int asked);
+/* QV_ERR_DATA names the first corpus that differs in manifest or folds. */
+qv_status qv_plan_same(qv_ctx *ctx, const qv_plan *a, const qv_plan *b, const char *name_a, const char *name_b);
 /* OUT/plan.json, checked against the study. */
 qv_status qv_plan_read(qv_ctx *ctx, qv_plan *p, const qv_study *s, const char *out);
 void qv_plan_free(qv_plan *p);
@@ -67,6 +76,8 @@ void qv_plan_free(qv_plan *p);
 /* Makes OUT a folder of this study: writes study.ini where there is none, else refuses another study by its first
  * line that differs. */
 qv_status qv_study_claim_folder(qv_ctx *ctx, const qv_study *s, const char *out);
+/* Refuses `now` where OUT was begun with another study, by the first line that differs. */
+qv_status qv_study_same(qv_ctx *ctx, const char *out, const qv_study *then, const qv_study *now);
 /* The study that OUT was begun with. */
 qv_status qv_study_of_folder(qv_ctx *ctx, qv_study **s, const char *out);
 

@@ -10,7 +10,7 @@
 #include "report/svg.h"
 #include "study/study_report.h"
 
-/* Lines and points of cells: eight colours, four dashes. */
+/* Lines and points of cells: eight colours, and numbers beside them. */
 static const char style[] =
     ":root{--c0:#1f63ad;--c1:#b04516;--c2:#1a7566;--c3:#7a3e9d;--c4:#8a5a00;--c5:#a3245a;--c6:#3d6b1f;--c7:#4d5561}\n"
     "@media screen and "
@@ -23,7 +23,9 @@ static const char style[] =
     ".trace{fill:none;stroke:var(--k);stroke-width:1.8}.spread{fill:var(--k);opacity:.13}\n"
     ".zero{stroke:var(--soft);stroke-width:1.2;stroke-dasharray:2 3}\n"
     ".speaker{fill:var(--soft);opacity:.38}.whisk{stroke:var(--ink);stroke-width:1.8}.point{fill:var(--ink)}\n"
-    ".seen{fill:var(--k);opacity:.35}.new{fill:none;stroke:var(--k);stroke-width:1.1}\n"
+    ".many.large{grid-template-columns:repeat(auto-fill,minmax(13rem,1fr))}\n"
+    ".plain{--k:var(--soft)}\n" /* a number where colours are those of classes */
+    ".seen{fill:var(--k);opacity:.5}.new{fill:none;stroke:var(--k);stroke-width:1.3}\n"
     "svg .num{fill:var(--card);font-size:8.5px;font-weight:700}\n"
     ".key{display:inline-block;min-width:1.25rem;padding:0 "
     ".25rem;margin-right:.45rem;border-radius:.7rem;text-align:center;"
@@ -93,38 +95,52 @@ static void table_head(qv_buf *b, const char *label, const char *const *names, s
 
 /* ---- head ---- */
 
-static void cautions(qv_buf *b, const qv_results *r)
+/* What there is to know about one corpus before its figures are believed. */
+static void corpus_cautions(qv_buf *b, const qv_results *r, size_t corpus)
 {
     char text[512];
-    for (size_t i = 0; i < r->plan->n_corpora; i++) {
-        const qv_plan_corpus *c = &r->plan->corpora[i];
-        snprintf(text, sizeof text, "Corpus %s has %zu test speakers; it takes %d.", c->name, r->n_speakers[i],
-                 QV_INTERVAL_LEAST);
-        if (r->n_speakers[i] < QV_INTERVAL_LEAST) qv_page_note(b, "Too few speakers for an interval.", text);
+    const qv_plan_corpus *c = &r->plan->corpora[corpus];
+    const size_t speakers = r->n_speakers[corpus], family = r->n_comparisons;
+    const double smallest = qv_plan_smallest_p(r->study, r->plan, corpus);
+    if (speakers < QV_INTERVAL_LEAST) {
+        snprintf(text, sizeof text, "Corpus %s has %zu test speaker%s; it takes %d.", c->name, speakers,
+                 speakers == 1 ? "" : "s", QV_INTERVAL_LEAST);
+        qv_page_note(b, "Too few speakers for an interval.", text);
+    }
+    if (c->n_folds < speakers && family) {
         snprintf(text, sizeof text,
                  "The %zu speakers of corpus %s are tested in %zu folds, and the speakers of a fold by the same "
-                 "networks: the "
-                 "sign-flip test turns whole folds.",
-                 r->n_speakers[i], c->name, c->n_folds);
-        if (c->n_folds < r->n_speakers[i] && r->study->n_comparisons)
-            qv_page_note(b, "Fewer folds than speakers.", text);
+                 "networks: the sign-flip test turns whole folds. Intervals take the speakers one by one, and are the "
+                 "narrower for it.",
+                 speakers, c->name, c->n_folds);
+        qv_page_note(b, "Fewer folds than speakers.", text);
+    }
+    if (c->skipped) {
         snprintf(text, sizeof text, "%zu of the %zu recordings of corpus %s could not be read.", c->skipped,
                  c->recordings, c->name);
-        if (c->skipped) qv_page_note(b, "Left out.", text);
+        qv_page_note(b, "Left out.", text);
     }
-    if (r->n_comparisons && r->runs == r->planned && r->comparisons[0].smallest > r->study->alpha) {
+    if (family && smallest > r->study->alpha) {
         snprintf(text, sizeof text,
-                 "The smallest p that these folds can give, corrected for %zu comparison%s, is %.2g and above %g: "
-                 "nothing here "
-                 "can be called significant.",
-                 r->n_comparisons, r->n_comparisons == 1 ? "" : "s", r->comparisons[0].smallest, r->study->alpha);
+                 "The smallest p that the %zu folds of corpus %s can give, corrected for %zu comparison%s, is %.2g and "
+                 "above %g: nothing there can be called significant.",
+                 c->n_folds, c->name, family, family == 1 ? "" : "s", smallest, r->study->alpha);
         qv_page_note(b, "Too few folds.", text);
     }
+}
+
+static void cautions(qv_buf *b, const qv_results *r)
+{
+    char text[256];
+    for (size_t i = 0; i < r->plan->n_corpora; i++) corpus_cautions(b, r, i);
     if (r->n_makers > 1)
         qv_page_note(b, "Made by several programs or machines.",
                      "Their last bits may differ; which made how many is said at the end.");
     if (r->plan->seeds != r->study->seeds) {
-        snprintf(text, sizeof text, "The study file says %d, the command said %d.", r->study->seeds, r->plan->seeds);
+        snprintf(text, sizeof text,
+                 "The study file says %d, these are %d. A number that is changed after looking is a p-value that means "
+                 "less.",
+                 r->study->seeds, r->plan->seeds);
         qv_page_note(b, "Another number of seeds.", text);
     }
 }
@@ -141,8 +157,9 @@ static void head(qv_buf *b, const qv_results *r)
         qv_markup_printf(b, "%s%s: %zu recordings, %zu speakers, %zu classes, %zu folds", i ? "; " : "", c->name,
                          c->recordings, r->n_speakers[i], c->n_classes, c->n_folds);
     }
-    qv_buf_printf(b, ". %zu settings, %d %s, %zu of %zu runs.</p></header>\n<p class=\"lead\">", r->study->n_cells,
-                  r->plan->seeds, r->plan->seeds == 1 ? "seed" : "seeds", r->runs, r->planned);
+    qv_buf_printf(b, ". %zu %s, %d %s, %zu of %zu runs.</p></header>\n<p class=\"lead\">", r->study->n_cells,
+                  r->study->n_cells == 1 ? "setting" : "settings", r->plan->seeds,
+                  r->plan->seeds == 1 ? "seed" : "seeds", r->runs, r->planned);
     qv_study_answer(r, &answer);
     qv_markup_text(b, answer.failed || !answer.data ? "" : answer.data);
     b->failed = b->failed || answer.failed;
@@ -155,8 +172,7 @@ static void head(qv_buf *b, const qv_results *r)
 
 static void cell_row(qv_buf *b, const qv_results *r, size_t corpus, size_t k)
 {
-    const qv_cell_result *c = qv_result_cell(r, corpus, k);
-    const qv_cell_result *base = r->study->baseline >= 0 ? qv_result_cell(r, corpus, (size_t)r->study->baseline) : NULL;
+    const qv_cell_result *c = qv_result_cell(r, corpus, k), *base = qv_result_baseline(r, corpus);
     qv_buf_printf(b, "<tr><th scope=\"row\"><span class=\"key k%zu\">%zu</span>", k % 8, k + 1);
     qv_markup_text(b, r->study->cells[k].name);
     if (base == c) qv_buf_puts(b, "<span class=\"sub\">baseline</span>");
@@ -175,7 +191,7 @@ static void cell_row(qv_buf *b, const qv_results *r, size_t corpus, size_t k)
     if (c->runs)
         qv_buf_printf(b, c->least_epoch == c->most_epoch ? "%d" : "%d\xE2\x80\x93%d", c->least_epoch, c->most_epoch);
     qv_buf_printf(b, "</td><td>%zu</td>", c->runs);
-    number_cell(b, 0, c->seconds, false);
+    number_cell(b, c->seconds < 10 ? 1 : 0, c->seconds, false);
     qv_buf_puts(b, "</tr>\n");
 }
 
@@ -186,7 +202,7 @@ static void cell_table(qv_buf *b, const qv_results *r, size_t corpus)
         "UA test<br>even", "gap<br>even", "sd of<br>seeds", "epoch",       "runs",       "seconds<br>a run"};
     static const char *const without[] = {"setting",        "UA<br>train", "UA<br>test", "gap<br>points",
                                           "UA test<br>even", "gap<br>even", "sd of<br>seeds", "epoch",       "runs",       "seconds<br>a run"};
-    bool base = r->study->baseline >= 0;
+    const bool base = qv_result_baseline(r, corpus) != NULL;
     qv_buf_puts(b, "<h2>Settings</h2>\n");
     table_head(b, "Settings", base ? with : without, base ? 12 : 10);
     for (size_t k = 0; k < r->study->n_cells; k++) cell_row(b, r, corpus, k);
@@ -194,18 +210,9 @@ static void cell_table(qv_buf *b, const qv_results *r, size_t corpus)
         b, "</tbody></table></div>\n<p class=\"under\">Means over the test speakers, seeds averaged first; below them "
            "95 % intervals (BCa bootstrap over speakers). A speaker's gap is the UA of the training recordings of "
            "the fold that holds the speaker out, less the speaker's own UA. Differences and the deviation of seeds "
-           "are in points. <em>Even</em>: the same weights with batch norm's statistics taken anew over the training "
+           "(of the mean UA, where all speakers are in) are in points. <em>Even</em>: the same weights with batch "
+           "norm's statistics taken anew over the training "
            "windows, without the shake; they stand beside, the verdict never looks at them.</p>\n");
-}
-
-static void verdict_cell(qv_buf *b, const qv_results *r, const qv_comparison_result *c)
-{
-    if (!c->complete)
-        qv_buf_puts(b, "<td>interim</td>");
-    else if (c->smallest > r->study->alpha)
-        qv_buf_puts(b, "<td>cannot be said</td>");
-    else
-        qv_buf_puts(b, c->significant ? "<td class=\"yes\">significant</td>" : "<td>no</td>");
 }
 
 static void comparison_name(qv_buf *b, const qv_results *r, const qv_comparison_result *c, bool whole)
@@ -229,7 +236,6 @@ static void comparison_table(qv_buf *b, const qv_results *r, size_t corpus)
         "<i>p</i><br>gap down", "<i>p</i><br>needed", "Holm",          "verdict"};
     qv_buf_puts(b, "<h2>Comparisons</h2>\n");
     table_head(b, "Comparisons", names, sizeof names / sizeof *names);
-    double smallest = NAN;
     for (size_t i = 0; i < r->n_comparisons; i++) {
         const qv_comparison_result *c = &r->comparisons[i];
         if (c->corpus != corpus) continue;
@@ -240,9 +246,8 @@ static void comparison_table(qv_buf *b, const qv_results *r, size_t corpus)
         p_cell(b, c->gap.flip.p);
         p_cell(b, c->p);
         p_cell(b, c->adjusted);
-        verdict_cell(b, r, c);
+        qv_buf_printf(b, "<td%s>%s</td>", c->significant ? " class=\"yes\"" : "", qv_comparison_verdict(r, c));
         qv_buf_puts(b, "</tr>\n");
-        smallest = c->smallest;
     }
     qv_buf_printf(
         b,
@@ -250,7 +255,7 @@ static void comparison_table(qv_buf *b, const qv_results *r, size_t corpus)
         "speakers of a fold together. Where both are expected, the <i>p</i> needed is the larger of the two; "
         "Holm's correction is over all comparisons (%zu). Significant: at most %g. The smallest corrected <i>p</i> "
         "that can come out here is %.2g.</p>\n",
-        r->n_comparisons, r->study->alpha, smallest);
+        r->n_comparisons, r->study->alpha, qv_plan_smallest_p(r->study, r->plan, corpus));
 }
 
 static void other_table(qv_buf *b, const qv_results *r, size_t corpus)
@@ -312,34 +317,38 @@ static void symmetry_table(qv_buf *b, const qv_results *r, size_t corpus)
     static const char *const names[] = {
         "setting", "recordings", "off<br>centre", "off even,<br>origin", "nearest,<br>origin",
         "off even,<br>mean", "nearest,<br>mean", "spread", "margin"};
-    bool any = false;
-    for (size_t k = 0; k < r->study->n_cells; k++) any = any || qv_result_cell(r, corpus, k)->dims > 0;
-    if (!any) return;
+    if (!qv_results_embedded(r, corpus)) return;
     qv_buf_puts(b, "<h2>Symmetry</h2>\n");
     table_head(b, "Symmetry", names, sizeof names / sizeof *names);
     for (size_t k = 0; k < r->study->n_cells; k++)
         for (int part = 0; part < 2; part++)
             if (qv_result_cell(r, corpus, k)->dims) symmetry_row(b, r, qv_result_cell(r, corpus, k), k, part);
     qv_buf_puts(
-        b, "</tbody></table></div>\n<p class=\"under\">Of the embedding layer, or of the pooled features where there is "
-           "none; degrees but for the first. Off centre: length of the mean embedding over the mean length, 0 where they "
-           "balance. Off even: root mean square distance of the class means' angles from the simplex, in two dimensions "
-           "with more than three classes from the regular polygon, seen from the origin and from the mean of all. "
-           "Nearest: the smallest angle between two classes. Spread: of embeddings about the mean of their class. Margin: "
-           "the smallest angle of two classes less their spreads. Means over folds, below them the 95 % interval of "
-           "Student's t over seeds.</p>\n");
+        b,
+        "</tbody></table></div>\n<p class=\"under\">Of the embedding layer, or of the pooled features where there is "
+        "none; degrees but for the first. Off centre: length of the mean embedding over the mean length, 0 where they "
+        "balance. Off even: root mean square distance of the class means' angles from the simplex, in two dimensions "
+        "with more than three classes from the regular polygon, seen from the origin and from the mean of all. "
+        "Nearest: the smallest angle between two classes. Spread: of embeddings about the mean of their class. Margin: "
+        "the smallest angle of two classes less their spreads. Means over folds and seeds, below them the 95 % "
+        "interval of "
+        "Student's t over seeds, cut to what the measure can be.</p>\n");
 }
 
 /* ---- pictures ---- */
 
 static void pictures(qv_buf *b, const qv_results *r, size_t corpus)
 {
-    qv_buf_puts(b, "<div class=\"two\">\n");
+    if (!qv_results_begun(r, corpus)) {
+        qv_buf_puts(b, "<h2>Pictures</h2>\n<p>No run is finished yet.</p>\n");
+        return;
+    }
+    qv_buf_puts(b, "<h2>Accuracy and gap</h2>\n<div class=\"two\">\n");
     qv_study_scatter(b, r, corpus);
     qv_study_gamma(b, r, corpus);
-    qv_study_scales(b, r, corpus);
+    qv_study_profiles(b, r, corpus);
     qv_buf_puts(b, "</div>\n");
-    if (r->study->n_comparisons) {
+    if (qv_results_compared(r, corpus)) {
         qv_buf_puts(b, "<h2>Differences</h2>\n<div class=\"two\">\n");
         qv_study_forest(b, r, corpus, false);
         qv_study_forest(b, r, corpus, true);
@@ -352,13 +361,22 @@ static void pictures(qv_buf *b, const qv_results *r, size_t corpus)
 
 /* ---- the end ---- */
 
+/* Without validation recordings the last epoch counts whatever the setting says. */
+static bool chooses_epoch(const qv_results *r, size_t cell)
+{
+    const qv_settings *s = &r->study->cells[cell].settings;
+    bool validated = s->val_speakers > 0;
+    for (size_t i = 0; i < r->plan->n_corpora; i++) validated = validated || qv_result_cell(r, i, cell)->validated;
+    return s->epoch_rule == QV_EPOCH_BEST && validated;
+}
+
 /* "last epoch", or what differs between cells. */
-static void put_epoch_rule(qv_buf *b, const qv_study *s)
+static void put_epoch_rule(qv_buf *b, const qv_results *r)
 {
     bool best = false, last = false;
-    for (size_t k = 0; k < s->n_cells; k++) {
-        best = best || s->cells[k].settings.epoch_rule == QV_EPOCH_BEST;
-        last = last || s->cells[k].settings.epoch_rule == QV_EPOCH_LAST;
+    for (size_t k = 0; k < r->study->n_cells; k++) {
+        best = best || chooses_epoch(r, k);
+        last = last || !chooses_epoch(r, k);
     }
     qv_buf_puts(b, last && best ? "as the setting says: the last one, or the best UA on validation speakers"
                    : last       ? "the last one of the length that the study file sets"
@@ -370,7 +388,7 @@ static void protocol(qv_buf *b, const qv_results *r)
 {
     qv_buf rule = {0};
     qv_buf_puts(b, "<section><h2>Protocol</h2>\n<dl>\n");
-    put_epoch_rule(&rule, r->study);
+    put_epoch_rule(&rule, r);
     qv_page_entry(b, "Choice of epoch", rule.failed ? "" : rule.data, "");
     qv_buf_free(&rule);
     qv_page_entry(b, "Figures", "full windows, evaluation mode, running statistics of batch norm", "");
@@ -443,7 +461,6 @@ qv_status qv_study_page(qv_ctx *ctx, qv_buf *b, const qv_results *r)
             other_table(b, r, i);
         }
         symmetry_table(b, r, i);
-        qv_buf_puts(b, "<h2>Accuracy and gap</h2>\n");
         pictures(b, r, i);
     }
     qv_buf_puts(b, "<div class=\"two\">\n");

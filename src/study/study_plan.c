@@ -8,7 +8,7 @@
 #include "base/json.h"
 #include "study/study_own.h"
 
-enum { LARGEST_PLAN = 64 << 20, FORMAT = 1 };
+enum { LARGEST_PLAN = 64 << 20, FORMAT = 1, MOST = 100000 };
 
 /* ---- made ---- */
 
@@ -50,11 +50,10 @@ done:
     return status;
 }
 
-qv_status qv_plan_make(qv_ctx *ctx, qv_plan *p, const qv_study *s, const qv_study_corpora *c, int seeds,
-                       const char *command)
+qv_status qv_plan_make(qv_ctx *ctx, qv_plan *p, const qv_study *s, const qv_study_corpora *c, const char *command)
 {
     qv_status status = QV_OK;
-    *p = (qv_plan){.seeds = seeds};
+    *p = (qv_plan){.seeds = s->seeds};
     if (command) QV_TRY(qv_strdup(ctx, &p->command, command));
     QV_TRY(qv_alloc(ctx, &p->corpora, s->n_corpora, sizeof *p->corpora));
     for (size_t i = 0; i < s->n_corpora; i++) {
@@ -128,62 +127,29 @@ done:
 
 /* ---- read ---- */
 
-static qv_status wrong(qv_ctx *ctx, const char *key)
-{
-    return qv_fail(ctx, QV_ERR_DATA, "\"%s\" is not what this program writes", key);
-}
-
-static qv_status take_text(qv_ctx *ctx, const json_t *from, const char *key, char **out)
-{
-    const char *text = json_string_value(json_object_get(from, key));
-    return text ? qv_strdup(ctx, out, text) : wrong(ctx, key);
-}
-
-static qv_status take_count(qv_ctx *ctx, const json_t *from, const char *key, size_t *out)
-{
-    const json_t *v = json_object_get(from, key);
-    if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) > 1000000000) return wrong(ctx, key);
-    *out = (size_t)json_integer_value(v);
-    return QV_OK;
-}
-
-static qv_status take_names(qv_ctx *ctx, const json_t *from, const char *key, char ***out, size_t *n)
-{
-    const json_t *list = json_object_get(from, key);
-    size_t count = json_array_size(list);
-    if (count < 1 || count > 100000) return wrong(ctx, key);
-    qv_status status = qv_alloc(ctx, out, count, sizeof **out);
-    for (size_t i = 0; status == QV_OK && i < count; i++) {
-        const char *name = json_string_value(json_array_get(list, i));
-        status = name ? qv_strdup(ctx, &(*out)[i], name) : wrong(ctx, key);
-        if (status == QV_OK) (*n)++;
-    }
-    return status;
-}
-
 static qv_status take_corpus(qv_ctx *ctx, const json_t *from, qv_plan_corpus *c)
 {
     const json_t *folds = json_object_get(from, "folds");
     size_t n = json_array_size(folds);
     qv_status status = QV_OK;
-    QV_TRY(take_text(ctx, from, "name", &c->name));
-    QV_TRY(take_text(ctx, from, "manifest", &c->manifest));
-    QV_TRY(take_text(ctx, from, "hash", &c->hash));
-    QV_TRY(take_count(ctx, from, "recordings", &c->recordings));
-    QV_TRY(take_count(ctx, from, "skipped", &c->skipped));
-    QV_TRY(take_names(ctx, from, "classes", &c->classes, &c->n_classes));
-    if (n < 1 || n > QV_MOST_FOLDS) return wrong(ctx, "folds");
+    QV_TRY(qv_json_take_text(ctx, from, "name", &c->name));
+    QV_TRY(qv_json_take_text(ctx, from, "manifest", &c->manifest));
+    QV_TRY(qv_json_take_text(ctx, from, "hash", &c->hash));
+    QV_TRY(qv_json_take_count(ctx, from, "recordings", &c->recordings));
+    QV_TRY(qv_json_take_count(ctx, from, "skipped", &c->skipped));
+    QV_TRY(qv_json_take_names(ctx, from, "classes", MOST, &c->classes, &c->n_classes));
+    if (n < 1 || n > QV_MOST_FOLDS) return qv_json_wrong(ctx, "folds", "a list of them");
     QV_TRY(qv_alloc(ctx, &c->folds, n, sizeof *c->folds));
     for (size_t i = 0; i < n; i++) {
         qv_plan_fold *f = &c->folds[c->n_folds++];
         const json_t *fold = json_array_get(folds, i);
-        QV_TRY(take_text(ctx, fold, "name", &f->name));
-        if (strchr(f->name, '/')) return wrong(ctx, "name");
-        for (size_t k = 0; k < i; k++)
-            if (strcmp(c->folds[k].name, f->name) == 0) return wrong(ctx, "name"); /* its records would count twice */
-        QV_TRY(take_count(ctx, fold, "train", &f->train));
-        QV_TRY(take_count(ctx, fold, "test", &f->test));
-        QV_TRY(take_names(ctx, fold, "speakers", &f->speakers, &f->n_speakers));
+        QV_TRY(qv_json_take_text(ctx, fold, "name", &f->name));
+        if (strchr(f->name, '/')) return qv_json_wrong(ctx, "name", "that of a fold, without /");
+        for (size_t k = 0; k < i; k++) /* its records would count twice */
+            if (strcmp(c->folds[k].name, f->name) == 0) return qv_json_wrong(ctx, "name", "another for each fold");
+        QV_TRY(qv_json_take_count(ctx, fold, "train", &f->train));
+        QV_TRY(qv_json_take_count(ctx, fold, "test", &f->test));
+        QV_TRY(qv_json_take_names(ctx, fold, "speakers", MOST, &f->speakers, &f->n_speakers));
     }
 done:
     return status;
@@ -195,17 +161,18 @@ static qv_status take_plan(qv_ctx *ctx, const json_t *root, qv_plan *p, const qv
     const char *command = json_string_value(json_object_get(root, "command"));
     size_t seeds = 0;
     qv_status status = QV_OK;
-    if (json_integer_value(json_object_get(root, "format")) != FORMAT) return wrong(ctx, "format");
-    QV_TRY(take_count(ctx, root, "seeds", &seeds));
-    if (seeds < 1 || seeds > 10000) return wrong(ctx, "seeds");
+    if (json_integer_value(json_object_get(root, "format")) != FORMAT) return qv_json_wrong(ctx, "format", "1");
+    QV_TRY(qv_json_take_count(ctx, root, "seeds", &seeds));
+    if (seeds < 1 || seeds > 10000) return qv_json_wrong(ctx, "seeds", "1 to 10000");
     p->seeds = (int)seeds;
     if (command) QV_TRY(qv_strdup(ctx, &p->command, command));
-    if (json_array_size(corpora) != s->n_corpora) return wrong(ctx, "corpora");
+    if (json_array_size(corpora) != s->n_corpora) return qv_json_wrong(ctx, "corpora", "those of study.ini");
     QV_TRY(qv_alloc(ctx, &p->corpora, s->n_corpora, sizeof *p->corpora));
     for (size_t i = 0; i < s->n_corpora; i++) {
         p->n_corpora++;
         QV_TRY(take_corpus(ctx, json_array_get(corpora, i), &p->corpora[i]));
-        if (strcmp(p->corpora[i].name, s->corpora[i].name) != 0) return wrong(ctx, "corpora");
+        if (strcmp(p->corpora[i].name, s->corpora[i].name) != 0)
+            return qv_json_wrong(ctx, "corpora", "those of study.ini");
     }
 done:
     return status;
@@ -236,6 +203,74 @@ done:
     return status;
 }
 
+/* ---- compared ---- */
+
+static bool same_folds(const qv_plan_corpus *a, const qv_plan_corpus *b)
+{
+    for (size_t f = 0; f < a->n_folds; f++) {
+        const qv_plan_fold *x = &a->folds[f], *y = &b->folds[f];
+        if (strcmp(x->name, y->name) != 0 || x->train != y->train || x->n_speakers != y->n_speakers) return false;
+        for (size_t k = 0; k < x->n_speakers; k++)
+            if (strcmp(x->speakers[k], y->speakers[k]) != 0) return false;
+    }
+    return true;
+}
+
+qv_status qv_plan_same(qv_ctx *ctx, const qv_plan *a, const qv_plan *b, const char *name_a, const char *name_b)
+{
+    for (size_t i = 0; i < a->n_corpora; i++) {
+        const qv_plan_corpus *x = &a->corpora[i], *y = &b->corpora[i];
+        if (strcmp(x->hash, y->hash) != 0)
+            return qv_fail(ctx, QV_ERR_DATA,
+                           "corpus %s: the manifest of %s has the hash %s, that of %s %s; results of two "
+                           "manifests are not one study, and need another --out",
+                           x->name, name_a, x->hash, name_b, y->hash);
+        if (x->n_folds != y->n_folds || !same_folds(x, y))
+            return qv_fail(ctx, QV_ERR_DATA, "corpus %s: %s and %s have other folds, and need another --out", x->name,
+                           name_a, name_b);
+    }
+    return QV_OK;
+}
+
+/* Before the first record nothing speaks against another plan. */
+static qv_status is_begun(qv_ctx *ctx, const char *out, bool *begun)
+{
+    qv_status status = QV_OK;
+    char *records = NULL, *plan = NULL;
+    QV_TRY(qv_path_join(ctx, &records, out, "records"));
+    QV_TRY(qv_path_join(ctx, &plan, out, "plan.json"));
+    *begun = qv_path_exists(records) && qv_path_exists(plan);
+done:
+    free(records);
+    free(plan);
+    return status;
+}
+
+qv_status qv_plan_settle(qv_ctx *ctx, qv_plan *p, const qv_study *s, const char *out, int asked)
+{
+    qv_status status = QV_OK;
+    qv_plan then = {0};
+    bool begun = false;
+    p->seeds = asked ? asked : s->seeds;
+    QV_TRY(is_begun(ctx, out, &begun));
+    if (begun) status = qv_plan_read(ctx, &then, s, out);
+    if (status == QV_ERR_DATA) status = QV_OK, begun = false; /* damaged: it is written anew */
+    if (status != QV_OK || !begun) goto done;
+    QV_TRY(qv_plan_same(ctx, &then, p, out, "this command"));
+    if (then.seeds <= p->seeds) goto done;
+    if (asked)
+        status = qv_fail(ctx, QV_ERR_USAGE,
+                         "--seeds %d: %s has %d already, and what is taken away after looking is chosen; "
+                         "another --out begins anew",
+                         asked, out, then.seeds);
+    else
+        qv_info(ctx, "%s has %d seeds already and goes on with them", out, then.seeds);
+    p->seeds = then.seeds;
+done:
+    qv_plan_free(&then);
+    return status;
+}
+
 /* ---- the folder ---- */
 
 qv_status qv_study_of_folder(qv_ctx *ctx, qv_study **s, const char *out)
@@ -245,7 +280,7 @@ qv_status qv_study_of_folder(qv_ctx *ctx, qv_study **s, const char *out)
     qv_status status = qv_path_join(ctx, &path, out, "study.ini");
     if (status == QV_OK && !qv_path_exists(path))
         status = qv_fail(ctx, QV_ERR_USAGE, "%s holds no study (no study.ini); give the --out folder of one", out);
-    if (status == QV_OK) status = qv_study_read(ctx, s, path, NULL);
+    if (status == QV_OK) status = qv_study_read(ctx, s, path, NULL, 0);
     free(path);
     return status;
 }
@@ -264,26 +299,32 @@ static qv_status refuse(qv_ctx *ctx, const char *out, const char *then, const ch
         out, na < 300 ? na : 300, a, nb < 300 ? nb : 300, b, out);
 }
 
+qv_status qv_study_same(qv_ctx *ctx, const char *out, const qv_study *then, const qv_study *now)
+{
+    qv_buf a = {0}, b = {0};
+    qv_study_identity(then, &a);
+    qv_study_identity(now, &b);
+    qv_status status = qv_buf_check(ctx, a.failed ? &a : &b);
+    if (status == QV_OK && strcmp(a.data, b.data) != 0) status = refuse(ctx, out, a.data, b.data);
+    qv_buf_free(&a);
+    qv_buf_free(&b);
+    return status;
+}
+
 qv_status qv_study_claim_folder(qv_ctx *ctx, const qv_study *s, const char *out)
 {
     qv_status status = QV_OK;
     char *path = NULL;
     qv_study *then = NULL;
-    qv_buf a = {0}, b = {0};
     QV_TRY(qv_make_dirs(ctx, out));
     QV_TRY(qv_path_join(ctx, &path, out, "study.ini"));
     if (!qv_path_exists(path)) {
         QV_TRY(qv_write_file(ctx, path, s->text, strlen(s->text)));
         goto done;
     }
-    QV_TRY(qv_study_read(ctx, &then, path, NULL));
-    qv_study_identity(then, &a);
-    qv_study_identity(s, &b);
-    QV_TRY(qv_buf_check(ctx, a.failed ? &a : &b));
-    if (strcmp(a.data, b.data) != 0) status = refuse(ctx, out, a.data, b.data);
+    QV_TRY(qv_study_read(ctx, &then, path, NULL, 0));
+    QV_TRY(qv_study_same(ctx, out, then, s));
 done:
-    qv_buf_free(&a);
-    qv_buf_free(&b);
     qv_study_free(then);
     free(path);
     return status;

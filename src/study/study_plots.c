@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "net/block.h"
 #include "report/page.h"
 #include "report/svg.h"
 #include "study/study_report.h"
@@ -21,13 +22,13 @@ static double chance_of(const qv_results *r, size_t corpus) { return 1 / (double
 
 static void open_colour(qv_buf *b, size_t k) { qv_buf_printf(b, "<g class=\"k%zu\">\n", k % COLOURS); }
 
-/* Numbered names under a picture; cells without records are left out. */
-static void cell_legend(qv_buf *b, const qv_results *r, size_t corpus, bool scales_only)
+/* Numbered names under a picture; cells without records, or without the profile that is shown, are left out. */
+static void cell_legend(qv_buf *b, const qv_results *r, size_t corpus, qv_profile_kind shown)
 {
     qv_buf_puts(b, "<p class=\"legend\">");
     for (size_t k = 0; k < r->study->n_cells; k++) {
         const qv_cell_result *c = qv_result_cell(r, corpus, k);
-        if (c->runs == 0 || (scales_only && c->n_scales == 0)) continue;
+        if (c->runs == 0 || (shown < QV_PROFILES && c->profiles[shown].n == 0)) continue;
         qv_buf_printf(b, "<span><b class=\"key k%zu\">%zu</b>", k % COLOURS, k + 1);
         qv_markup_text(b, r->study->cells[k].name);
         qv_buf_puts(b, "</span> ");
@@ -83,7 +84,7 @@ void qv_study_scatter(qv_buf *b, const qv_results *r, size_t corpus)
         if (c->runs) scatter_point(b, &p, c, k);
     }
     qv_svg_end(b);
-    cell_legend(b, r, corpus, false);
+    cell_legend(b, r, corpus, QV_PROFILES);
     qv_buf_puts(b, "<p class=\"under\">Lines: 95 % intervals over the test speakers.</p></figure>\n");
 }
 
@@ -186,17 +187,12 @@ static void curve_legend(qv_buf *b, bool val)
 void qv_study_curves(qv_buf *b, const qv_results *r, size_t corpus)
 {
     double epochs = 1;
-    bool val = false, any = false;
+    bool val = false;
     for (size_t k = 0; k < r->study->n_cells; k++) {
         const qv_cell_result *c = qv_result_cell(r, corpus, k);
         if (c->n_curve == 0) continue;
-        any = true;
         epochs = fmax(epochs, c->curve[QV_RUN_EPOCH][c->n_curve - 1]);
         val = val || !isnan(c->curve[QV_RUN_VAL][c->n_curve - 1]);
-    }
-    if (!any) {
-        qv_buf_puts(b, "<p>No run is finished yet.</p>\n");
-        return;
     }
     curve_legend(b, val);
     qv_buf_puts(b, "<div class=\"many\">\n");
@@ -230,14 +226,14 @@ static void embedding_figure(qv_buf *b, const qv_results *r, size_t corpus, size
         for (size_t i = 0; i < 2 * c->shape[part].n_points; i++) far = fmax(far, fabs(c->shape[part].points[i]));
     qv_plot p = {qv_axis_exact(-far, far, 2, 6, SIDE - 6), qv_axis_exact(-far, far, 2, SIDE - 6, 6)};
     snprintf(id, sizeof id, "embedding%zu-%zu", corpus, k);
-    qv_buf_printf(b, "<figure class=\"small\"><figcaption><b class=\"key k%zu\">%zu</b>", k % COLOURS, k + 1);
+    qv_buf_printf(b, "<figure class=\"small\"><figcaption><b class=\"key plain\">%zu</b>", k + 1);
     qv_markup_text(b, r->study->cells[k].name);
     qv_buf_puts(b, "</figcaption>\n");
     qv_svg_begin(b, id, SIDE, SIDE, "Embedding of one setting", "One dot a recording, about the origin.");
     qv_svg_line(b, "grid", 6, SIDE / 2.0, SIDE - 6, SIDE / 2.0);
     qv_svg_line(b, "grid", SIDE / 2.0, 6, SIDE / 2.0, SIDE - 6);
-    points_of(b, &p, &c->shape[0], "seen", 1.8);
-    points_of(b, &p, &c->shape[1], "new", 2.6);
+    points_of(b, &p, &c->shape[0], "seen", 2.4);
+    points_of(b, &p, &c->shape[1], "new", 3.6);
     qv_svg_end(b);
     qv_buf_puts(b, "</figure>\n");
 }
@@ -255,7 +251,7 @@ void qv_study_embeddings(qv_buf *b, const qv_results *r, size_t corpus)
                 qv_markup_text(b, c->classes[i]);
                 qv_buf_puts(b, "</span> ");
             }
-            qv_buf_puts(b, "</p>\n<div class=\"many\">\n");
+            qv_buf_puts(b, "</p>\n<div class=\"many large\">\n");
         }
         embedding_figure(b, r, corpus, k);
     }
@@ -266,28 +262,36 @@ void qv_study_embeddings(qv_buf *b, const qv_results *r, size_t corpus)
 
 /* ---- gamma0 ---- */
 
-/* The axis that sets shake.gamma0 and nothing else; n_axes: none. */
-static size_t gamma_axis(const qv_study *s)
+/* Whether two settings are the same but for shake.gamma0; the defaults stand in neither. */
+static bool same_but_gamma(const char *a, const char *b)
 {
-    size_t a = 0;
-    while (a < s->n_axes && (!s->axes[a].setting || strcmp(s->axes[a].setting, "shake.gamma0") != 0)) a++;
-    return a;
+    static const char key[] = "shake.gamma0 = ";
+    for (;;) {
+        if (strncmp(a, key, sizeof key - 1) == 0) a = strchr(a, '\n') + 1;
+        if (strncmp(b, key, sizeof key - 1) == 0) b = strchr(b, '\n') + 1;
+        size_t n = strcspn(a, "\n");
+        if (n == 0 || strncmp(a, b, n + 1) != 0) return n == 0 && *b == '\0';
+        a += n + 1, b += n + 1;
+    }
 }
 
-/* Cells that differ in the axis alone, and have a level of it. */
-static bool same_but(const qv_study *s, size_t axis, size_t a, size_t b)
+/* Cells that differ in gamma0 alone, where that has an effect. */
+static bool same_group(const qv_study *s, size_t a, size_t b)
 {
-    for (size_t i = 0; i < s->n_axes; i++)
-        if (i != axis && s->cells[a].level[i] != s->cells[b].level[i]) return false;
-    return s->cells[a].level[axis] >= 0 && s->cells[b].level[axis] >= 0;
+    return qv_order_norm_before_shake((qv_block_order)s->cells[a].settings.order) &&
+           same_but_gamma(s->cells[a].identity, s->cells[b].identity);
 }
 
-static bool first_of_group(const qv_study *s, size_t axis, size_t k)
+/* The first of a group of at least two. */
+static bool first_of_group(const qv_study *s, size_t k)
 {
-    if (s->cells[k].level[axis] < 0) return false;
-    for (size_t i = 0; i < k; i++)
-        if (same_but(s, axis, i, k)) return false;
-    return true;
+    size_t n = 0;
+    for (size_t i = 0; i < s->n_cells; i++) {
+        if (!same_group(s, k, i)) continue;
+        if (i < k) return false;
+        n++;
+    }
+    return n > 1;
 }
 
 static double value_of(const qv_cell_result *c, bool gap) { return gap ? c->mean_gap : c->mean_ua; }
@@ -297,14 +301,14 @@ static const qv_interval *interval_of(const qv_cell_result *c, bool gap)
 }
 
 /* One group's points by rising gamma0. */
-static size_t group_points(const qv_results *r, size_t corpus, size_t axis, size_t first, bool gap, size_t *cells,
-                           double *x, double *y)
+static size_t group_points(const qv_results *r, size_t corpus, size_t first, bool gap, size_t *cells, double *x,
+                           double *y)
 {
     const qv_study *s = r->study;
     size_t n = 0;
     for (size_t k = first; k < s->n_cells && n < 64; k++) {
         const qv_cell_result *c = qv_result_cell(r, corpus, k);
-        if (!same_but(s, axis, first, k) || c->runs == 0) continue;
+        if (!same_group(s, first, k) || c->runs == 0) continue;
         size_t at = n++;
         for (; at > 0 && x[at - 1] > s->cells[k].settings.gamma0; at--)
             x[at] = x[at - 1], y[at] = y[at - 1], cells[at] = cells[at - 1];
@@ -315,12 +319,11 @@ static size_t group_points(const qv_results *r, size_t corpus, size_t axis, size
     return n;
 }
 
-static void gamma_group(qv_buf *b, const qv_results *r, size_t corpus, size_t axis, size_t first, bool gap,
-                        const qv_plot *p)
+static void gamma_group(qv_buf *b, const qv_results *r, size_t corpus, size_t first, bool gap, const qv_plot *p)
 {
     size_t cells[64];
     double x[64], y[64];
-    size_t n = group_points(r, corpus, axis, first, gap, cells, x, y);
+    size_t n = group_points(r, corpus, first, gap, cells, x, y);
     open_colour(b, first);
     qv_plot_line(b, p, "trace", x, y, n);
     qv_buf_puts(b, "</g>\n");
@@ -335,76 +338,137 @@ static void gamma_group(qv_buf *b, const qv_results *r, size_t corpus, size_t ax
     }
 }
 
-static void gamma_figure(qv_buf *b, const qv_results *r, size_t corpus, size_t axis, bool gap)
+/* Widens the axes to a group. */
+static void reach_group(const qv_results *r, size_t corpus, size_t first, bool gap, double *low, double *high,
+                        double *last)
 {
+    for (size_t k = first; k < r->study->n_cells; k++) {
+        const qv_cell_result *c = qv_result_cell(r, corpus, k);
+        if (!same_group(r->study, first, k)) continue;
+        reach(low, high, value_of(c, gap));
+        reach(low, high, interval_of(c, gap)->bca_low);
+        reach(low, high, interval_of(c, gap)->bca_high);
+        *last = fmax(*last, r->study->cells[k].settings.gamma0);
+    }
+}
+
+static void gamma_figure(qv_buf *b, const qv_results *r, size_t corpus, bool gap)
+{
+    enum { BESIDE = 5 };
     double low = HUGE_VAL, high = -HUGE_VAL, last = 0;
     char id[32];
+    size_t groups = 0, drawn = 0;
     for (size_t k = 0; k < r->study->n_cells; k++) {
-        const qv_cell_result *c = qv_result_cell(r, corpus, k);
-        if (r->study->cells[k].level[axis] < 0) continue;
-        reach(&low, &high, value_of(c, gap));
-        reach(&low, &high, interval_of(c, gap)->bca_low);
-        reach(&low, &high, interval_of(c, gap)->bca_high);
-        last = fmax(last, r->study->cells[k].settings.gamma0);
+        if (!first_of_group(r->study, k)) continue;
+        reach_group(r, corpus, k, gap, &low, &high, &last);
+        groups++;
     }
-    qv_plot p = {qv_axis_nice(0, last, 5, 40, WIDTH - 18), qv_axis_nice(low, high, 5, HEIGHT - 76, 22)};
+    qv_plot p = {qv_axis_nice(0, last, 5, 48, WIDTH - 26), qv_axis_nice(low, high, 5, HEIGHT - 76, 22)};
     snprintf(id, sizeof id, "gamma%zu%s", corpus, gap ? "gap" : "ua");
     qv_page_figure(b, "chart", gap ? "Start of the scale against gap" : "Start of the scale against accuracy");
     qv_svg_begin(b, id, WIDTH, HEIGHT - 40, gap ? "gamma0 against gap" : "gamma0 against UA",
                  "The same figures as in the table of settings; lines join settings that differ in gamma0 alone.");
     qv_plot_frame(b, &p, "gamma0", gap ? "gap, points" : "UA of test speakers");
-    for (size_t k = 0; k < r->study->n_cells; k++)
-        if (first_of_group(r->study, axis, k)) gamma_group(b, r, corpus, axis, k, gap, &p);
+    for (size_t k = 0; k < r->study->n_cells; k++) {
+        if (!first_of_group(r->study, k)) continue;
+        double aside = BESIDE * ((double)drawn++ - (double)(groups - 1) / 2);
+        qv_plot beside = p; /* so that no group's marks cover those of another */
+        beside.x.from += aside, beside.x.to += aside;
+        gamma_group(b, r, corpus, k, gap, &beside);
+    }
     qv_svg_end(b);
-    qv_buf_puts(b, "</figure>\n");
+    qv_buf_puts(b, "<p class=\"under\">Lines join settings that differ in gamma0 alone.</p></figure>\n");
 }
 
 void qv_study_gamma(qv_buf *b, const qv_results *r, size_t corpus)
 {
-    size_t axis = gamma_axis(r->study);
-    if (axis == r->study->n_axes) return;
-    gamma_figure(b, r, corpus, axis, false);
-    gamma_figure(b, r, corpus, axis, true);
+    bool any = false;
+    for (size_t k = 0; k < r->study->n_cells; k++) any = any || first_of_group(r->study, k);
+    if (!any) return;
+    gamma_figure(b, r, corpus, false);
+    gamma_figure(b, r, corpus, true);
 }
 
-/* ---- learned scales ---- */
+/* ---- layer by layer ---- */
 
-static void scale_trace(qv_buf *b, const qv_cell_result *c, size_t k, const qv_plot *p)
+enum { MOST_BLOCKS = 256 };
+
+static void profile_line(qv_buf *b, const qv_profile *from, size_t k, const qv_plot *p)
 {
-    double x[256];
-    size_t n = c->n_scales < 256 ? c->n_scales : 256;
+    double x[MOST_BLOCKS];
+    size_t n = from->n < MOST_BLOCKS ? from->n : MOST_BLOCKS;
     for (size_t i = 0; i < n; i++) x[i] = (double)i + 1;
     open_colour(b, k);
-    qv_plot_band(b, p, "spread", x, c->scales_low, c->scales_high, n);
-    qv_plot_line(b, p, "trace", x, c->scales, n);
-    if (n) numbered_mark(b, k, qv_axis_at(&p->x, x[n - 1]), qv_axis_at(&p->y, c->scales[n - 1]));
+    qv_plot_band(b, p, "spread", x, from->low, from->high, n);
+    qv_plot_line(b, p, "trace", x, from->mean, n);
     qv_buf_puts(b, "</g>\n");
 }
 
-void qv_study_scales(qv_buf *b, const qv_results *r, size_t corpus)
+/* The cell's number stands a share of the way along its line: those of equal lines would cover each other at the end.
+ */
+static void profile_mark(qv_buf *b, const qv_profile *from, size_t k, const qv_plot *p, double share)
 {
+    double at = share * (double)(from->n - 1);
+    size_t before = (size_t)at, after = before + 1 < from->n ? before + 1 : before;
+    double y = from->mean[before] + (at - (double)before) * (from->mean[after] - from->mean[before]);
+    if (isnan(y)) return;
+    open_colour(b, k);
+    numbered_mark(b, k, qv_axis_at(&p->x, 1 + at), qv_axis_at(&p->y, y));
+    qv_buf_puts(b, "</g>\n");
+}
+
+typedef struct profile_words {
+    const char *caption, *title, *description, *axis, *under;
+} profile_words;
+
+static const profile_words profile_texts[QV_PROFILES] = {
+    [QV_PROFILE_SCALES] = {"Learned scales before the shake", "Learned scales, block by block",
+                           "Mean absolute scale of the normalization before the shake, at the end of training.",
+                           "mean |gamma|", ""},
+    [QV_PROFILE_MOVED] = {"What a coefficient can move", "Half the difference of the branches, block by block",
+                          "Root mean square of half the difference of the two branches, in that of the block's output.",
+                          "share of the output",
+                          "Half the difference of the branches in the block's output, root mean squares: what the shake "
+                          "moves. "},
+    [QV_PROFILE_APART] = {"How far apart the branches are", "Difference over sum of the branches, block by block",
+                          "Root mean square of the difference of the two branches, in that of their sum.",
+                          "difference / sum", "1: branches that have nothing to do with each other; 0: equal ones. "},
+};
+
+static void profile_figure(qv_buf *b, const qv_results *r, size_t corpus, qv_profile_kind kind)
+{
+    const profile_words *t = &profile_texts[kind];
     double high = 0;
-    size_t blocks = 0;
+    size_t blocks = 0, traces = 0, drawn = 0;
     char id[32];
     for (size_t k = 0; k < r->study->n_cells; k++) {
-        const qv_cell_result *c = qv_result_cell(r, corpus, k);
-        if (c->n_scales > blocks) blocks = c->n_scales;
-        for (size_t i = 0; i < c->n_scales; i++) high = fmax(high, c->scales_high[i]);
+        const qv_profile *p = &qv_result_cell(r, corpus, k)->profiles[kind];
+        if (p->n > blocks) blocks = p->n;
+        traces += p->n > 0;
+        for (size_t i = 0; i < p->n; i++) high = fmax(high, p->high[i]);
     }
     if (blocks == 0) return;
     qv_plot p = {qv_axis_exact(1, fmax(2, (double)blocks), blocks < 8 ? (int)blocks : 8, 40, WIDTH - 18),
                  qv_axis_nice(0, high, 5, HEIGHT - 76, 22)};
     p.x.step = fmax(1, round(p.x.step));
     p.x.digits = 0;
-    snprintf(id, sizeof id, "scales%zu", corpus);
-    qv_page_figure(b, "chart", "Learned scales before the shake");
-    qv_svg_begin(b, id, WIDTH, HEIGHT - 40, "Learned scales, block by block",
-                 "Mean absolute scale of the normalization before the shake, at the end of training.");
-    qv_plot_frame(b, &p, "block, from the input", "mean |gamma|");
+    snprintf(id, sizeof id, "%s%zu", qv_profile_keys[kind], corpus);
+    qv_page_figure(b, "chart", t->caption);
+    qv_svg_begin(b, id, WIDTH, HEIGHT - 40, t->title, t->description);
+    qv_plot_frame(b, &p, "block, from the input", t->axis);
     for (size_t k = 0; k < r->study->n_cells; k++)
-        if (qv_result_cell(r, corpus, k)->n_scales) scale_trace(b, qv_result_cell(r, corpus, k), k, &p);
+        if (qv_result_cell(r, corpus, k)->profiles[kind].n)
+            profile_line(b, &qv_result_cell(r, corpus, k)->profiles[kind], k, &p);
+    for (size_t k = 0; k < r->study->n_cells; k++)
+        if (qv_result_cell(r, corpus, k)->profiles[kind].n)
+            profile_mark(b, &qv_result_cell(r, corpus, k)->profiles[kind], k, &p, (double)++drawn / (double)traces);
     qv_svg_end(b);
-    cell_legend(b, r, corpus, true);
-    qv_buf_puts(
-        b, "<p class=\"under\">Line: mean of the runs; area: from the smallest to the largest run.</p></figure>\n");
+    cell_legend(b, r, corpus, kind);
+    qv_buf_printf(b, "<p class=\"under\">%sLine: mean of the runs; area: from the smallest to the largest run.</p></figure>\n",
+                  t->under);
+}
+
+void qv_study_profiles(qv_buf *b, const qv_results *r, size_t corpus)
+{
+    for (int k = 0; k < QV_PROFILES; k++) profile_figure(b, r, corpus, (qv_profile_kind)k);
 }

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "base/io.h"
-#include "study/study_own.h"
+#include "study/study_compare.h"
 
 enum { WARM_STEPS = 2, MOST_STEPS = 10 };
 static const double enough_seconds = 3;
@@ -21,6 +21,7 @@ typedef struct predictor {
     const qv_study *s;
     const qv_study_options *o;
     qv_study_corpora data;
+    qv_plan plan;
     cost *costs; /* [corpora][cells] */
     size_t n, next;
     volatile int stop;
@@ -141,29 +142,18 @@ static void watch(qv_ctx *ctx, void *user)
 
 /* ---- counting ---- */
 
-/* Seconds of one run: steps, the middle window of every recording at each evaluation, all windows at the end. */
 static double run_seconds(const qv_settings *s, const qv_study_data *d, const qv_fold *fold, const cost *c)
 {
-    double windows = 0, recordings = 0, batch = s->batch, evaluations = ceil((double)s->epochs / s->eval_every);
-    for (size_t i = 0; i < d->manifest->n; i++) {
-        int frames = d->features->entries[i].frames;
-        if (fold->part[i] == QV_PART_UNUSED || frames == 0) continue;
-        recordings++;
-        windows += qv_window_count(frames, qv_settings_patch_frames(s), true);
-    }
-    double steps = ceil((double)fold->items[QV_PART_TRAIN] * s->epochs / batch);
-    return steps * c->step + (evaluations * recordings + windows) / batch * c->batch;
+    qv_run_size size = qv_study_run_size(s, d, fold);
+    return size.steps * c->step + size.batches * c->batch;
 }
 
-static qv_status count_open(qv_ctx *ctx, const predictor *p, size_t corpus, size_t cell, size_t fold, int seeds,
-                            size_t *open)
+static qv_status count_open(qv_ctx *ctx, const predictor *p, size_t corpus, size_t cell, size_t fold, size_t *open)
 {
-    const qv_study_data *d = qv_study_data_of(&p->data, corpus, cell);
-    for (int k = 0; k < seeds; k++) {
+    for (int k = 0; k < p->plan.seeds; k++) {
         char *path;
-        qv_status status =
-            qv_study_record_path(ctx, &path, p->o->out, p->s->corpora[corpus].name, p->s->cells[cell].file,
-                                 d->folds->folds[fold].name, p->s->first_seed + (uint64_t)k);
+        const qv_run_id run = {corpus, fold, cell, p->s->first_seed + (uint64_t)k};
+        qv_status status = qv_run_path(ctx, &path, p->s, &p->plan, p->o->out, &run);
         if (status != QV_OK) return status;
         *open += !qv_path_exists(path);
         free(path);
@@ -181,7 +171,7 @@ static void print_duration(qv_buf *b, double seconds)
         qv_buf_printf(b, "%.1f h", seconds / 3600);
 }
 
-static qv_status print_prediction(qv_ctx *ctx, predictor *p, int seeds, int threads, qv_buf *b)
+static qv_status print_prediction(qv_ctx *ctx, predictor *p, int threads, qv_buf *b)
 {
     qv_status status = QV_OK;
     double total = 0;
@@ -194,12 +184,12 @@ static qv_status print_prediction(qv_ctx *ctx, predictor *p, int seeds, int thre
         for (size_t f = 0; f < d->folds->n; f++) {
             size_t left = 0;
             double seconds = run_seconds(&p->s->cells[cell].settings, d, &d->folds->folds[f], c);
-            QV_TRY(count_open(ctx, p, corpus, cell, f, seeds, &left));
+            QV_TRY(count_open(ctx, p, corpus, cell, f, &left));
             c->run += seconds / (double)d->folds->n;
             c->open += left;
             total += (double)left * seconds;
         }
-        size_t runs = d->folds->n * (size_t)seeds, at = b->len;
+        size_t runs = d->folds->n * (size_t)p->plan.seeds, at = b->len;
         qv_buf_printf(b, "%-10s  %-40s  %7.1f  ", p->s->corpora[corpus].name, p->s->cells[cell].name, 1000 * c->step);
         print_duration(b, c->run);
         while (!b->failed && b->len - at < 73) qv_buf_puts(b, " ");
@@ -207,7 +197,8 @@ static qv_status print_prediction(qv_ctx *ctx, predictor *p, int seeds, int thre
         all += runs;
         open += c->open;
     }
-    qv_buf_printf(b, "\n%zu cells, %zu runs, %zu to do, %d at a time: about ", p->s->n_cells, all, open, threads);
+    qv_buf_printf(b, "\n%zu cell%s, %zu runs, %zu to do, %d at a time: about ", p->s->n_cells,
+                  p->s->n_cells == 1 ? "" : "s", all, open, threads);
     print_duration(b, total / threads);
     if (p->o->shards > 1) {
         qv_buf_printf(b, "; a shard of %d: about ", p->o->shards);
@@ -223,16 +214,19 @@ qv_status qv_study_predict(qv_ctx *ctx, qv_study *s, const qv_study_options *o, 
 {
     qv_status status = QV_OK;
     predictor p = {.s = s, .o = o};
-    int seeds = o->seeds ? o->seeds : s->seeds;
     pthread_mutex_init(&p.mutex, NULL);
     QV_TRY(qv_study_load(ctx, &p.data, s, o));
+    QV_TRY(qv_plan_make(ctx, &p.plan, s, &p.data, o->command));
+    QV_TRY(qv_plan_settle(ctx, &p.plan, s, o->out, o->seeds));
+    qv_plan_warn(ctx, s, &p.plan);
     const int threads = qv_study_threads(&p.data, o);
     p.n = s->n_corpora * s->n_cells;
     QV_TRY(qv_alloc(ctx, &p.costs, p.n, sizeof *p.costs));
     QV_TRY(qv_crew_run(ctx, &(qv_crew){threads, work, watch, &p, &p.stop}));
-    QV_TRY(print_prediction(ctx, &p, seeds, threads, text));
+    QV_TRY(print_prediction(ctx, &p, threads, text));
 done:
     qv_study_unload(&p.data, s);
+    qv_plan_free(&p.plan);
     free(p.costs);
     pthread_mutex_destroy(&p.mutex);
     return status;

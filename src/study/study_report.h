@@ -2,10 +2,20 @@
 #ifndef QV_STUDY_STUDY_REPORT_H
 #define QV_STUDY_STUDY_REPORT_H
 
-#include "study/study_results.h"
+#include "study/study_compare.h"
 
-/* Makes all three from study.ini, plan.json and records/. `path` (may be NULL) gets that of the page. */
-qv_status qv_study_report(qv_ctx *ctx, const char *out, char **path);
+/* What a study's folder holds and says, from study.ini, plan.json and records/. Stays where it was read. */
+typedef struct qv_findings {
+    qv_study *study;
+    qv_plan plan;
+    qv_results results; /* borrows the other two */
+} qv_findings;
+qv_status qv_findings_read(qv_ctx *ctx, qv_findings *f, const char *out);
+void qv_findings_free(qv_findings *f);
+
+/* Makes all three files. `path` and `answer` (each may be NULL) get that of the page and its first sentences, for
+ * free(). */
+qv_status qv_study_report(qv_ctx *ctx, const char *out, char **path, char **answer);
 
 /* The answer in two sentences, made from the numbers. */
 void qv_study_answer(const qv_results *r, qv_buf *b);
@@ -19,9 +29,10 @@ void qv_study_tex(qv_buf *b, const qv_results *r);
 void qv_study_scatter(qv_buf *b, const qv_results *r, size_t corpus);
 void qv_study_forest(qv_buf *b, const qv_results *r, size_t corpus, bool gap);
 void qv_study_curves(qv_buf *b, const qv_results *r, size_t corpus);
-/* Nothing where no axis sets shake.gamma0, or no cell has scales. */
+/* Nothing where no two settings differ in shake.gamma0 alone. */
 void qv_study_gamma(qv_buf *b, const qv_results *r, size_t corpus);
-void qv_study_scales(qv_buf *b, const qv_results *r, size_t corpus);
+/* Scales, and how the branches stand to each other, block by block: one figure each, where a cell has them. */
+void qv_study_profiles(qv_buf *b, const qv_results *r, size_t corpus);
 /* Nothing where no cell has an embedding of two dimensions. */
 void qv_study_embeddings(qv_buf *b, const qv_results *r, size_t corpus);
 

@@ -6,59 +6,6 @@
 #include <string.h>
 #include <xxhash.h>
 
-#include "base/io.h"
-#include "study/study_compare.h"
-
-/* ---- all records ---- */
-
-static qv_status check_record(qv_ctx *ctx, const qv_study_record *r, const qv_study_cell *cell,
-                              const qv_plan_corpus *corpus, const char *path)
-{
-    if (strcmp(r->settings, cell->identity) != 0)
-        return qv_fail(ctx, QV_ERR_DATA, "%s was trained with other settings than cell %s of the study", path,
-                       cell->name);
-    if (strcmp(r->manifest, corpus->hash) != 0)
-        return qv_fail(ctx, QV_ERR_DATA, "%s was trained on another manifest (hash %s, the plan says %s)", path,
-                       r->manifest, corpus->hash);
-    if ((size_t)r->n_classes != corpus->n_classes)
-        return qv_fail(ctx, QV_ERR_DATA, "%s has %d classes, the plan %zu", path, r->n_classes, corpus->n_classes);
-    return QV_OK;
-}
-
-static qv_status give_record(qv_ctx *ctx, const qv_study *s, const qv_plan *p, const char *out, qv_record_fn fn,
-                             void *user, size_t corpus, size_t fold, size_t cell, int seed)
-{
-    qv_status status = QV_OK;
-    qv_study_record r = {0};
-    char *path = NULL;
-    const qv_plan_corpus *c = &p->corpora[corpus];
-    QV_TRY(qv_study_record_path(ctx, &path, out, c->name, s->cells[cell].file, c->folds[fold].name,
-                                s->first_seed + (uint64_t)seed));
-    bool there = qv_path_exists(path);
-    if (there) {
-        QV_TRY(qv_study_record_read(ctx, &r, path));
-        QV_TRY(check_record(ctx, &r, &s->cells[cell], c, path));
-    }
-    QV_TRY(fn(ctx, user, there ? &r : NULL, corpus, fold, cell, seed));
-done:
-    qv_study_record_free(&r);
-    free(path);
-    return status;
-}
-
-qv_status qv_records_each(qv_ctx *ctx, const qv_study *s, const qv_plan *p, const char *out, qv_record_fn fn,
-                          void *user)
-{
-    qv_status status = QV_OK;
-    for (int seed = 0; seed < p->seeds; seed++)
-        for (size_t corpus = 0; corpus < p->n_corpora; corpus++)
-            for (size_t fold = 0; fold < p->corpora[corpus].n_folds; fold++)
-                for (size_t cell = 0; cell < s->n_cells; cell++)
-                    QV_TRY(give_record(ctx, s, p, out, fn, user, corpus, fold, cell, seed));
-done:
-    return status;
-}
-
 /* ---- sums over records ---- */
 
 /* Beside the results: what only counts until all records are read. */
@@ -73,6 +20,7 @@ typedef struct gathering {
     XXH3_state_t *digest;
 } gathering;
 
+/* Of a speaker whom the fold tests. */
 static size_t speaker_index(const qv_results *r, size_t corpus, size_t fold, const char *name)
 {
     size_t i = 0;
@@ -122,41 +70,37 @@ done:
     return status;
 }
 
-static qv_status add_scales(qv_ctx *ctx, qv_cell_result *c, const qv_study_record *r)
+static qv_status add_profile(qv_ctx *ctx, qv_profile *p, const qv_record_profile *from)
 {
     qv_status status = QV_OK;
-    if (c->runs == 0) {
-        QV_TRY(qv_alloc(ctx, &c->layers, r->n_scales, sizeof *c->layers));
-        QV_TRY(qv_alloc(ctx, &c->scales, r->n_scales, sizeof(double)));
-        QV_TRY(qv_alloc(ctx, &c->scales_low, r->n_scales, sizeof(double)));
-        QV_TRY(qv_alloc(ctx, &c->scales_high, r->n_scales, sizeof(double)));
-        for (size_t i = 0; i < r->n_scales; i++) {
-            QV_TRY(qv_strdup(ctx, &c->layers[i], r->layers[i]));
-            c->scales_low[i] = INFINITY;
-            c->n_scales++;
+    if (from->n == 0) goto done; /* nothing of the kind in this network, or a record of an earlier program */
+    if (p->runs == 0) {
+        QV_TRY(qv_alloc(ctx, &p->layers, from->n, sizeof *p->layers));
+        QV_TRY(qv_alloc(ctx, &p->mean, from->n, sizeof *p->mean));
+        QV_TRY(qv_alloc(ctx, &p->low, from->n, sizeof *p->low));
+        QV_TRY(qv_alloc(ctx, &p->high, from->n, sizeof *p->high));
+        for (size_t i = 0; i < from->n; i++) {
+            QV_TRY(qv_strdup(ctx, &p->layers[i], from->layers[i]));
+            p->low[i] = INFINITY;
+            p->n++;
         }
     }
-    for (size_t i = 0; i < c->n_scales && i < r->n_scales; i++) {
-        c->scales[i] += r->scales[i];
-        c->scales_low[i] = fmin(c->scales_low[i], r->scales[i]);
-        c->scales_high[i] = fmax(c->scales_high[i], r->scales[i]);
+    for (size_t i = 0; i < p->n && i < from->n; i++) {
+        p->mean[i] += from->mean[i];
+        p->low[i] = fmin(p->low[i], from->mean[i]);
+        p->high[i] = fmax(p->high[i], from->mean[i]);
     }
+    p->runs++;
 done:
     return status;
 }
 
-static qv_status add_speakers(qv_ctx *ctx, gathering *g, const qv_study_record *r, size_t corpus, size_t fold,
-                              size_t cell, int seed)
+static void add_speakers(gathering *g, const qv_study_record *r, const qv_run_id *run, size_t at, size_t of_seed)
 {
-    size_t at = corpus * g->r->study->n_cells + cell, of_seed = at * (size_t)g->r->plan->seeds + (size_t)seed;
     qv_cell_result *c = &g->r->cells[at];
     for (size_t i = 0; i < r->running.n_speakers; i++) {
         const qv_record_speaker *s = &r->running.speakers[i];
-        size_t k = speaker_index(g->r, corpus, fold, s->name);
-        if (k == g->r->n_speakers[corpus])
-            return qv_fail(ctx, QV_ERR_DATA,
-                           "a record of fold %s, cell %s, tests speaker %s, whom the plan does not test there", r->fold,
-                           r->cell, s->name);
+        size_t k = speaker_index(g->r, run->corpus, run->fold, s->name);
         c->ua[k] += s->ua;
         c->train[k] += r->running.train.ua;
         c->gap[k] += 100 * (r->running.train.ua - s->ua);
@@ -169,7 +113,6 @@ static qv_status add_speakers(qv_ctx *ctx, gathering *g, const qv_study_record *
         c->even_ua += r->even.speakers[i].ua;
         c->even_gap += 100 * (r->even.train.ua - r->even.speakers[i].ua);
     }
-    return QV_OK;
 }
 
 static qv_status copy_points(qv_ctx *ctx, qv_record_shape *to, const qv_record_shape *from)
@@ -184,41 +127,42 @@ done:
     return status;
 }
 
-static qv_status add_shape(qv_ctx *ctx, gathering *g, const qv_study_record *r, size_t at, int seed)
+static qv_status add_shape(qv_ctx *ctx, gathering *g, const qv_study_record *r, size_t at, size_t of_seed)
 {
-    size_t of = at * (size_t)g->r->plan->seeds + (size_t)seed;
     qv_cell_result *c = &g->r->cells[at];
     qv_status status = QV_OK;
     if (r->dims == 0) return QV_OK;
     for (int part = 0; part < 2; part++) {
         qv_symmetry s = r->shape[part].symmetry;
         for (int k = 0; k < QV_SYMMETRY_MEASURES; k++)
-            g->shape_sum[(of * 2 + (size_t)part) * QV_SYMMETRY_MEASURES + (size_t)k] += *qv_symmetry_at(&s, k);
+            g->shape_sum[(of_seed * 2 + (size_t)part) * QV_SYMMETRY_MEASURES + (size_t)k] += *qv_symmetry_at(&s, k);
         if (c->runs == 0) QV_TRY(copy_points(ctx, &c->shape[part], &r->shape[part]));
     }
     c->dims = r->dims;
-    g->shape_n[of]++;
+    g->shape_n[of_seed]++;
 done:
     return status;
 }
 
-static qv_status add_record(qv_ctx *ctx, void *user, const qv_study_record *r, size_t corpus, size_t fold, size_t cell,
-                            int seed)
+static qv_status add_record(qv_ctx *ctx, void *user, const qv_study_record *r, const qv_run_id *run)
 {
     gathering *g = user;
-    qv_cell_result *c = &g->r->cells[corpus * g->r->study->n_cells + cell];
+    size_t at = run->corpus * g->r->study->n_cells + run->cell;
+    size_t of_seed = at * (size_t)g->r->plan->seeds + (size_t)(run->seed - g->r->study->first_seed);
+    qv_cell_result *c = &g->r->cells[at];
     qv_status status = QV_OK;
     g->r->planned++;
     if (!r) return QV_OK;
     QV_TRY(add_curve(ctx, c, r));
-    QV_TRY(add_scales(ctx, c, r));
-    QV_TRY(add_shape(ctx, g, r, corpus * g->r->study->n_cells + cell, seed));
-    QV_TRY(add_speakers(ctx, g, r, corpus, fold, cell, seed));
+    for (int k = 0; k < QV_PROFILES; k++) QV_TRY(add_profile(ctx, &c->profiles[k], &r->profiles[k]));
+    QV_TRY(add_shape(ctx, g, r, at, of_seed));
+    add_speakers(g, r, run, at, of_seed);
     QV_TRY(count_maker(ctx, g->r, r));
     XXH3_64bits_update(g->digest, r->check, strlen(r->check));
     if (c->runs == 0 || r->epoch < c->least_epoch) c->least_epoch = r->epoch;
     if (c->runs == 0 || r->epoch > c->most_epoch) c->most_epoch = r->epoch;
     c->parameters = r->parameters;
+    c->validated = c->validated || r->running.val.n > 0;
     c->seconds += r->seconds;
     c->runs++;
     g->r->runs++;
@@ -228,42 +172,43 @@ done:
 
 /* ---- means ---- */
 
-/* Mean and deviation over the seeds of which every speaker is there. */
-static double deviation_of_seeds(const gathering *g, size_t corpus, size_t at)
+/* Over the seeds of which every speaker is there; x: room for a value a seed. */
+static double deviation_of_seeds(const gathering *g, size_t corpus, size_t at, double *x)
 {
-    double sum = 0, square = 0;
     size_t n = 0, seeds = (size_t)g->r->plan->seeds;
-    for (size_t k = 0; k < seeds; k++) {
-        size_t of = g->seed_n[at * seeds + k];
-        if (of != g->r->n_speakers[corpus]) continue;
-        double x = g->seed_sum[at * seeds + k] / (double)of;
-        sum += x;
-        square += x * x;
-        n++;
-    }
-    if (n < 2) return NAN;
-    double mean = sum / (double)n;
-    return sqrt(fmax(0, square - (double)n * mean * mean) / (double)(n - 1));
+    for (size_t of = at * seeds; of < (at + 1) * seeds; of++)
+        if (g->seed_n[of] == g->r->n_speakers[corpus]) x[n++] = g->seed_sum[of] / (double)g->seed_n[of];
+    return n < 2 ? NAN : qv_t_paired(x, n).sd;
 }
 
-static qv_seed_mean over_seeds(const gathering *g, size_t at, size_t part, size_t measure)
+/* Cut to what the measure can be: lengths and angles are not negative, and `centre` is a share. */
+static qv_seed_mean over_seeds(const gathering *g, size_t at, size_t part, size_t measure, double *x)
 {
     size_t seeds = (size_t)g->r->plan->seeds, n = 0;
-    double sum = 0, square = 0;
-    qv_seed_mean m = {NAN, NAN, NAN};
-    for (size_t k = 0; k < seeds; k++) {
-        size_t of = at * seeds + k;
-        if (g->shape_n[of] == 0) continue;
-        double x = g->shape_sum[(of * 2 + part) * QV_SYMMETRY_MEASURES + measure] / (double)g->shape_n[of];
-        sum += x, square += x * x, n++;
-    }
-    if (n == 0) return m;
-    m.mean = sum / (double)n;
-    if (n < 2) return m;
-    double sd = sqrt(fmax(0, square - (double)n * m.mean * m.mean) / (double)(n - 1));
-    double half = qv_t_quantile_above(0.025, (double)(n - 1)) * sd / sqrt((double)n);
-    m.low = m.mean - half, m.high = m.mean + half;
+    for (size_t of = at * seeds; of < (at + 1) * seeds; of++)
+        if (g->shape_n[of] > 0)
+            x[n++] = g->shape_sum[(of * 2 + part) * QV_SYMMETRY_MEASURES + measure] / (double)g->shape_n[of];
+    qv_t_test t = qv_t_paired(x, n);
+    qv_seed_mean m = {t.mean, NAN, NAN};
+    if (n < 2 || isnan(t.mean)) return m;
+    double half = qv_t_quantile_above(0.025, (double)(n - 1)) * t.sd / sqrt((double)n);
+    const qv_symmetry_range *range = &qv_symmetry_ranges[measure];
+    m.low = fmax(range->low, m.mean - half), m.high = fmin(range->high, m.mean + half);
     return m;
+}
+
+/* What only all seeds together say. */
+static qv_status finish_seeds(qv_ctx *ctx, const gathering *g, size_t corpus, size_t at)
+{
+    qv_cell_result *c = &g->r->cells[at];
+    double *x;
+    qv_status status = qv_alloc(ctx, &x, (size_t)g->r->plan->seeds, sizeof *x);
+    if (status != QV_OK) return status;
+    c->seed_sd = deviation_of_seeds(g, corpus, at, x);
+    for (size_t part = 0; part < 2; part++)
+        for (size_t k = 0; k < QV_SYMMETRY_MEASURES; k++) c->symmetry[part][k] = over_seeds(g, at, part, k, x);
+    free(x);
+    return QV_OK;
 }
 
 static qv_status finish_intervals(qv_ctx *ctx, qv_cell_result *c, size_t speakers)
@@ -309,11 +254,10 @@ static qv_status finish_cell(qv_ctx *ctx, gathering *g, size_t corpus, size_t at
     c->seconds /= runs;
     for (size_t i = 0; i < c->n_curve; i++)
         for (size_t k = QV_RUN_LOSS; k < QV_RUN_COLUMNS; k++) c->curve[k][i] /= runs;
-    for (size_t i = 0; i < c->n_scales; i++) c->scales[i] /= runs;
-    c->seed_sd = deviation_of_seeds(g, corpus, at);
-    for (size_t part = 0; part < 2; part++)
-        for (size_t k = 0; k < QV_SYMMETRY_MEASURES; k++) c->symmetry[part][k] = over_seeds(g, at, part, k);
-    return finish_intervals(ctx, c, g->r->n_speakers[corpus]);
+    for (int k = 0; k < QV_PROFILES; k++)
+        for (size_t i = 0; i < c->profiles[k].n; i++) c->profiles[k].mean[i] /= (double)c->profiles[k].runs;
+    qv_status status = finish_seeds(ctx, g, corpus, at);
+    return status != QV_OK ? status : finish_intervals(ctx, c, g->r->n_speakers[corpus]);
 }
 
 /* ---- memory ---- */
@@ -378,7 +322,7 @@ static void free_gathering(gathering *g)
     XXH3_freeState(g->digest);
 }
 
-qv_status qv_results_make(qv_ctx *ctx, qv_results *r, const qv_study *s, const qv_plan *p, const char *out)
+qv_status qv_results_gather(qv_ctx *ctx, qv_results *r, const qv_study *s, const qv_plan *p, const char *out)
 {
     qv_status status = QV_OK;
     gathering g = {.r = r};
@@ -387,21 +331,46 @@ qv_status qv_results_make(qv_ctx *ctx, qv_results *r, const qv_study *s, const q
     QV_TRY(qv_records_each(ctx, s, p, out, add_record, &g));
     for (size_t i = 0; i < p->n_corpora * s->n_cells; i++) QV_TRY(finish_cell(ctx, &g, i / s->n_cells, i));
     r->digest = XXH3_64bits_digest(g.digest);
-    QV_TRY(qv_results_compare(ctx, r));
 done:
     free_gathering(&g);
     if (status != QV_OK) qv_results_free(r);
     return status;
 }
 
+bool qv_results_begun(const qv_results *r, size_t corpus)
+{
+    for (size_t k = 0; k < r->study->n_cells; k++)
+        if (qv_result_cell(r, corpus, k)->runs > 0) return true;
+    return false;
+}
+
+bool qv_results_compared(const qv_results *r, size_t corpus)
+{
+    for (size_t i = 0; i < r->n_comparisons; i++)
+        if (r->comparisons[i].corpus == corpus && !isnan(r->comparisons[i].ua.mean)) return true;
+    return false;
+}
+
+bool qv_results_embedded(const qv_results *r, size_t corpus)
+{
+    for (size_t k = 0; k < r->study->n_cells; k++)
+        if (qv_result_cell(r, corpus, k)->dims > 0) return true;
+    return false;
+}
+
+static void free_profile(qv_profile *p)
+{
+    for (size_t i = 0; i < p->n; i++) free(p->layers[i]);
+    free(p->layers);
+    free(p->mean);
+    free(p->low);
+    free(p->high);
+}
+
 static void free_cell(qv_cell_result *c)
 {
     for (size_t k = 0; k < QV_RUN_COLUMNS; k++) free(c->curve[k]);
-    for (size_t k = 0; k < c->n_scales; k++) free(c->layers[k]);
-    free(c->layers);
-    free(c->scales);
-    free(c->scales_low);
-    free(c->scales_high);
+    for (int k = 0; k < QV_PROFILES; k++) free_profile(&c->profiles[k]);
     for (int k = 0; k < 2; k++) {
         free(c->shape[k].points);
         free(c->shape[k].labels);

@@ -3,12 +3,19 @@
 #define QV_STUDY_STUDY_RESULTS_H
 
 #include "study/stats.h"
-#include "study/study_own.h"
+#include "study/study_records.h"
 
 /* Over seeds, each the mean over its folds: with the 95 % interval of Student's t, NaN for fewer than two seeds. */
 typedef struct qv_seed_mean {
     double mean, low, high;
 } qv_seed_mean;
+
+/* A number a layer, over the runs of a cell. */
+typedef struct qv_profile {
+    char **layers;             /* [n] */
+    double *mean, *low, *high; /* of the runs: mean, smallest and largest */
+    size_t n, runs;            /* layers; records that have it */
+} qv_profile;
 
 /* One cell on one corpus. A speaker's figures are means over the seeds that are there. */
 typedef struct qv_cell_result {
@@ -22,14 +29,13 @@ typedef struct qv_cell_result {
     double seed_sd;                /* of the mean UA over whole seeds; NaN for fewer than two */
     double *curve[QV_RUN_COLUMNS]; /* [n_curve] means over all runs; NaN where one has none */
     size_t n_curve;
-    char **layers;                             /* [n_scales] */
-    double *scales, *scales_low, *scales_high; /* mean, smallest and largest of the runs */
-    size_t n_scales;
+    qv_profile profiles[QV_PROFILES];
     size_t dims; /* of the embedding */
     qv_seed_mean symmetry[2][QV_SYMMETRY_MEASURES]; /* of training and test recordings */
     qv_record_shape shape[2];    /* those of the first run, to be drawn */
     double seconds;              /* of one run, mean */
     int least_epoch, most_epoch; /* whose weights were taken */
+    bool validated;              /* a run had validation recordings to choose it by */
     size_t parameters;
 } qv_cell_result;
 
@@ -78,8 +84,8 @@ typedef struct qv_results {
     uint64_t digest; /* XXH3 over all results, in the plan's order: equal digests are equal records */
 } qv_results;
 
-/* Reads every record of the plan below OUT, and concludes. */
-qv_status qv_results_make(qv_ctx *ctx, qv_results *r, const qv_study *s, const qv_plan *p, const char *out);
+/* Reads every record of the plan below OUT: cells, runs, makers. qv_results_compare concludes from them. */
+qv_status qv_results_gather(qv_ctx *ctx, qv_results *r, const qv_study *s, const qv_plan *p, const char *out);
 void qv_results_free(qv_results *r);
 
 static inline const qv_cell_result *qv_result_cell(const qv_results *r, size_t corpus, size_t cell)
@@ -87,11 +93,15 @@ static inline const qv_cell_result *qv_result_cell(const qv_results *r, size_t c
     return &r->cells[corpus * r->study->n_cells + cell];
 }
 
-/* Every record of the plan that is there, in order: seeds, corpora, folds, cells; for records that are not there
- * r is NULL. */
-typedef qv_status (*qv_record_fn)(qv_ctx *ctx, void *user, const qv_study_record *r, size_t corpus, size_t fold,
-                                  size_t cell, int seed);
-qv_status qv_records_each(qv_ctx *ctx, const qv_study *s, const qv_plan *p, const char *out, qv_record_fn fn,
-                          void *user);
+/* NULL where the study names none. */
+static inline const qv_cell_result *qv_result_baseline(const qv_results *r, size_t corpus)
+{
+    return r->study->baseline < 0 ? NULL : qv_result_cell(r, corpus, (size_t)r->study->baseline);
+}
+
+/* Whether any run on the corpus is there, any comparison has a difference, any run has measured an embedding. */
+bool qv_results_begun(const qv_results *r, size_t corpus);
+bool qv_results_compared(const qv_results *r, size_t corpus);
+bool qv_results_embedded(const qv_results *r, size_t corpus);
 
 #endif

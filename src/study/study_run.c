@@ -9,14 +9,15 @@
 
 #include "base/io.h"
 #include "run/run.h"
+#include "study/study_compare.h"
 #include "study/study_report.h"
+#include "study/study_reuse.h"
 #include "study/study_train.h"
 
 typedef enum run_state { OPEN, MINE, DONE, FAILED } run_state;
 
 typedef struct run {
-    size_t corpus, cell, fold;
-    uint64_t seed;
+    qv_run_id id;
     double weight; /* steps that it takes, evaluations counted as such */
     run_state state;
     bool told;      /* its end was reported */
@@ -28,6 +29,7 @@ typedef struct runner {
     const qv_study *s;
     const qv_study_options *o;
     qv_study_corpora data;
+    qv_plan plan;
     qv_maker maker;
     qv_run_lock lock;
     run *runs;
@@ -39,47 +41,44 @@ typedef struct runner {
     double *share;         /* [threads] of the run in flight that is done */
     size_t *at;            /* [threads] its index, n: none */
     char *failure;         /* of the first run whose loss was not finite */
+    size_t failures;
 } runner;
 
 /* ---- the list of runs ---- */
 
 /* Steps of training, and of evaluation as if each were a third of one. */
-static double weigh(const qv_study *s, const qv_study_data *d, size_t cell, size_t fold)
+static double weigh(const runner *r, const qv_run_id *id)
 {
-    const qv_settings *c = &s->cells[cell].settings;
-    const qv_fold *f = &d->folds->folds[fold];
-    int patch = qv_settings_patch_frames(c);
-    double all = 0, windows = 0, batch = c->batch;
-    for (size_t i = 0; i < d->manifest->n; i++) {
-        int frames = d->features->entries[i].frames;
-        if (f->part[i] == QV_PART_UNUSED || frames == 0) continue;
-        all++;
-        windows += qv_window_count(frames, patch, true);
-    }
-    double evaluations = ceil((double)c->epochs / c->eval_every);
-    return (double)f->items[QV_PART_TRAIN] / batch * c->epochs + (all * evaluations + windows) / batch / 3;
+    const qv_study_data *d = qv_study_data_of(&r->data, id->corpus, id->cell);
+    qv_run_size size = qv_study_run_size(&r->s->cells[id->cell].settings, d, &d->folds->folds[id->fold]);
+    return size.steps + size.batches / 3;
 }
 
-/* Seed by seed, so that what is there early is a whole study of fewer seeds; within it fold by fold. Of each fold and
- * seed the shards take turns in the cells, so that each gets cells of all kinds. */
-static qv_status list_runs(qv_ctx *ctx, runner *r, int seeds)
+/* The runs of a cell are dealt out as cards are, seed by seed and fold by fold, each cell beginning where the one
+ * before ends after a seed: every shard gets as many of every cell as the next, give or take one, and the same ones
+ * where seeds are added. fold: counted through all corpora. */
+static bool is_of_shard(const runner *r, int seed, size_t cell, size_t fold)
 {
-    const qv_study *s = r->s;
+    size_t folds = 0, shards = (size_t)r->o->shards;
+    if (shards == 0) return true;
+    for (size_t i = 0; i < r->plan.n_corpora; i++) folds += r->plan.corpora[i].n_folds;
+    return (((size_t)seed + cell) * folds + fold) % shards == (size_t)r->o->shard - 1;
+}
+
+/* Seed by seed, so that what is there early is a whole study of fewer seeds; within it fold by fold. */
+static qv_status list_runs(qv_ctx *ctx, runner *r)
+{
     qv_status status = QV_OK;
-    size_t cap = 0, shards = (size_t)(r->o->shards ? r->o->shards : 1),
-           shard = (size_t)(r->o->shard ? r->o->shard : 1) - 1;
-    for (int seed = 0; seed < seeds; seed++)
-        for (size_t corpus = 0; corpus < s->n_corpora; corpus++)
-            for (size_t fold = 0; fold < qv_study_data_of(&r->data, corpus, 0)->folds->n; fold++)
-                for (size_t cell = 0; cell < s->n_cells; cell++) {
-                    if ((cell + fold + (size_t)seed) % shards != shard) continue;
+    size_t cap = 0;
+    for (int seed = 0; seed < r->plan.seeds; seed++)
+        for (size_t corpus = 0, before = 0; corpus < r->plan.n_corpora; before += r->plan.corpora[corpus++].n_folds)
+            for (size_t fold = 0; fold < r->plan.corpora[corpus].n_folds; fold++)
+                for (size_t cell = 0; cell < r->s->n_cells; cell++) {
+                    if (!is_of_shard(r, seed, cell, before + fold)) continue;
                     QV_TRY(qv_grow(ctx, &r->runs, &cap, r->n + 1, sizeof *r->runs));
-                    const qv_study_data *d = qv_study_data_of(&r->data, corpus, cell);
-                    r->runs[r->n++] = (run){.corpus = corpus,
-                                            .cell = cell,
-                                            .fold = fold,
-                                            .seed = s->first_seed + (uint64_t)seed,
-                                            .weight = weigh(s, d, cell, fold)};
+                    run *x = &r->runs[r->n++];
+                    *x = (run){.id = {corpus, fold, cell, r->s->first_seed + (uint64_t)seed}};
+                    x->weight = weigh(r, &x->id);
                 }
 done:
     return status;
@@ -87,49 +86,29 @@ done:
 
 static qv_status path_of(qv_ctx *ctx, const runner *r, const run *x, char **path)
 {
-    const qv_study_data *d = qv_study_data_of(&r->data, x->corpus, x->cell);
-    return qv_study_record_path(ctx, path, r->o->out, r->s->corpora[x->corpus].name, r->s->cells[x->cell].file,
-                                d->folds->folds[x->fold].name, x->seed);
+    return qv_run_path(ctx, path, r->s, &r->plan, r->o->out, &x->id);
 }
 
 static void print_run(const runner *r, const run *x, qv_buf *b)
 {
-    const qv_study_data *d = qv_study_data_of(&r->data, x->corpus, x->cell);
-    if (r->s->n_corpora > 1) qv_buf_printf(b, "%s ", r->s->corpora[x->corpus].name);
-    qv_buf_printf(b, "%s, fold %s, seed %llu", r->s->cells[x->cell].name, d->folds->folds[x->fold].name,
-                  (unsigned long long)x->seed);
+    const qv_plan_corpus *c = &r->plan.corpora[x->id.corpus];
+    if (r->s->n_corpora > 1) qv_buf_printf(b, "%s ", c->name);
+    qv_buf_printf(b, "%s, fold %s, seed %llu", r->s->cells[x->id.cell].name, c->folds[x->id.fold].name,
+                  (unsigned long long)x->id.seed);
 }
 
-static qv_status another(qv_ctx *ctx, const char *path, const char *what, const char *found, const char *wanted)
-{
-    size_t a = 0, n = 0; /* to the line that differs */
-    for (size_t i = 0; found[i] && found[i] == wanted[i]; i++)
-        if (found[i] == '\n') a = i + 1;
-    n = strcspn(found + a, "\n");
-    return qv_fail(ctx, QV_ERR_DATA, "%s is of another study: %s \"%.*s\" there, \"%.*s\" here; give another --out",
-                   path, what, (int)n, found + a, (int)strcspn(wanted + a, "\n"), wanted + a);
-}
-
-/* A record that is there must be of this very run. */
-static qv_status check_record(qv_ctx *ctx, const runner *r, run *x, const char *path)
+/* What the screen says of a record that is there. */
+static qv_status take_record(qv_ctx *ctx, const runner *r, run *x, const char *path)
 {
     qv_study_record record = {0};
-    char hash[32];
-    const qv_study_cell *cell = &r->s->cells[x->cell];
-    qv_status status = qv_study_record_read(ctx, &record, path);
+    qv_status status = qv_run_read(ctx, &record, r->s, &r->plan, &x->id, path);
     if (status != QV_OK) return status;
-    snprintf(hash, sizeof hash, "%016llx",
-             (unsigned long long)qv_study_data_of(&r->data, x->corpus, x->cell)->manifest->hash);
-    if (strcmp(record.settings, cell->identity) != 0)
-        status = another(ctx, path, "the settings have", record.settings, cell->identity);
-    else if (strcmp(record.manifest, hash) != 0)
-        status = another(ctx, path, "the manifest's hash is", record.manifest, hash);
-    x->ua = x->gap = 0;
     const qv_record_scores *s = &record.running;
+    x->ua = 0;
     for (size_t i = 0; i < s->n_speakers; i++) x->ua += s->speakers[i].ua / (double)s->n_speakers;
     x->gap = 100 * (s->train.ua - x->ua);
     qv_study_record_free(&record);
-    return status;
+    return QV_OK;
 }
 
 /* ---- workers ---- */
@@ -172,7 +151,7 @@ static qv_status try_run(qv_ctx *ctx, runner *r, run *x, bool *mine)
     if (qv_path_exists(path)) {
         if (*mine) qv_run_lock_leave(&r->lock, path + strlen(r->o->out));
         *mine = false;
-        QV_TRY(check_record(ctx, r, x, path));
+        QV_TRY(take_record(ctx, r, x, path));
         x->state = DONE;
     } else {
         x->state = MINE;
@@ -236,6 +215,7 @@ static qv_status note_failure(qv_ctx *ctx, runner *r, const run *x)
     qv_buf_printf(&b, ": %s", qv_ctx_message(ctx));
     qv_status status = qv_buf_check(ctx, &b);
     pthread_mutex_lock(&r->mutex);
+    r->failures++;
     if (!r->failure) {
         r->failure = b.data;
         b.data = NULL;
@@ -252,18 +232,13 @@ static qv_status train_one(qv_ctx *ctx, runner *r, int worker, size_t index)
     qv_study_record record = {0};
     char *path = NULL;
     double begin = qv_now();
-    qv_study_job job = {.study = r->s,
-                        .data = qv_study_data_of(&r->data, x->corpus, x->cell),
-                        .maker = &r->maker,
-                        .corpus = x->corpus,
-                        .cell = x->cell,
-                        .fold = x->fold,
-                        .seed = x->seed};
+    qv_study_job job = {
+        .study = r->s, .data = qv_study_data_of(&r->data, x->id.corpus, x->id.cell), .maker = &r->maker, .run = x->id};
     QV_TRY(path_of(ctx, r, x, &path));
     QV_TRY(qv_study_train(ctx, &job, &record));
     QV_TRY(qv_study_record_write(ctx, &record, path));
     pthread_mutex_lock(&r->mutex);
-    status = check_record(ctx, r, x, path);
+    status = take_record(ctx, r, x, path);
     pthread_mutex_unlock(&r->mutex);
 done:
     if (path) qv_run_lock_leave(&r->lock, path + strlen(r->o->out));
@@ -321,7 +296,7 @@ static size_t best_cell(const runner *r, double *best)
         double sum = 0;
         size_t n = 0;
         for (size_t i = 0; i < r->n; i++)
-            if (r->runs[i].cell == c && r->runs[i].corpus == 0 && r->runs[i].state == DONE) {
+            if (r->runs[i].id.cell == c && r->runs[i].id.corpus == 0 && r->runs[i].state == DONE) {
                 sum += r->runs[i].ua;
                 n++;
             }
@@ -373,11 +348,11 @@ static void watch(qv_ctx *ctx, void *user)
 
 /* ---- the whole ---- */
 
-static qv_status open_runner(qv_ctx *ctx, runner *r, int seeds)
+static qv_status open_runner(qv_ctx *ctx, runner *r)
 {
     qv_status status = QV_OK;
     qv_op_fn ops[QV_OP_COUNT];
-    QV_TRY(list_runs(ctx, r, seeds));
+    QV_TRY(list_runs(ctx, r));
     r->threads = qv_study_threads(&r->data, r->o);
     QV_TRY(qv_alloc(ctx, &r->share, (size_t)r->threads, sizeof *r->share));
     QV_TRY(qv_alloc(ctx, &r->at, (size_t)r->threads, sizeof *r->at));
@@ -394,21 +369,13 @@ static void close_runner(runner *r)
 {
     qv_run_lock_close(&r->lock);
     qv_study_unload(&r->data, r->s);
+    qv_plan_free(&r->plan);
     free(r->runs);
     free(r->share);
     free(r->at);
     free(r->failure);
     free(r->maker.program);
     pthread_mutex_destroy(&r->mutex);
-}
-
-static qv_status write_plan(qv_ctx *ctx, const runner *r, int seeds)
-{
-    qv_plan plan = {0};
-    qv_status status = qv_plan_make(ctx, &plan, r->s, &r->data, seeds, r->o->command);
-    if (status == QV_OK) status = qv_plan_write(ctx, &plan, r->o->out);
-    qv_plan_free(&plan);
-    return status;
 }
 
 /* Looks once for what is there already, so that the screen begins with it. */
@@ -420,7 +387,7 @@ static qv_status count_done(qv_ctx *ctx, runner *r)
     for (size_t i = 0; i < r->n; i++) {
         QV_TRY(path_of(ctx, r, &r->runs[i], &path));
         if (qv_path_exists(path)) {
-            QV_TRY(check_record(ctx, r, &r->runs[i], path));
+            QV_TRY(take_record(ctx, r, &r->runs[i], path));
             r->runs[i].state = DONE;
             r->runs[i].told = true;
             done++;
@@ -428,30 +395,42 @@ static qv_status count_done(qv_ctx *ctx, runner *r)
         free(path);
         path = NULL;
     }
-    qv_info(ctx, "%zu cells, %zu runs%s, %zu done; %d threads, one training each", r->s->n_cells, r->n,
-            r->o->shards > 1 ? " of this shard" : "", done, r->threads);
+    qv_info(ctx, "%zu cell%s, %zu run%s%s, %zu done; %d at a time, a thread each", r->s->n_cells,
+            r->s->n_cells == 1 ? "" : "s", r->n, r->n == 1 ? "" : "s", r->o->shards > 1 ? " of this shard" : "", done,
+            r->threads);
 done:
     free(path);
     return status;
 }
 
-qv_status qv_study_run(qv_ctx *ctx, qv_study *s, const qv_study_options *o)
+static qv_status tell_failures(qv_ctx *ctx, const runner *r)
+{
+    return qv_fail(ctx, QV_ERR_NUMERIC,
+                   "%zu of %zu runs failed and have no record, so that their setting cannot be compared; a study that "
+                   "changes it is another, with an --out of its own. The first: %s",
+                   r->failures, r->n, r->failure);
+}
+
+qv_status qv_study_run(qv_ctx *ctx, qv_study *s, const qv_study_options *o, char **answer)
 {
     qv_status status = QV_OK;
-    runner r = {.s = s, .o = o, .lock = {.fd = -1}, .start = qv_now()};
-    int seeds = o->seeds ? o->seeds : s->seeds;
+    runner r = {.s = s, .o = o, .lock = {.fd = -1}};
     pthread_mutex_init(&r.mutex, NULL);
     QV_TRY(qv_study_load(ctx, &r.data, s, o));
     QV_TRY(qv_study_claim_folder(ctx, s, o->out));
-    QV_TRY(open_runner(ctx, &r, seeds));
-    QV_TRY(write_plan(ctx, &r, seeds));
+    QV_TRY(qv_plan_make(ctx, &r.plan, s, &r.data, o->command));
+    QV_TRY(qv_plan_settle(ctx, &r.plan, s, o->out, o->seeds));
+    qv_plan_warn(ctx, s, &r.plan);
+    QV_TRY(open_runner(ctx, &r));
+    for (size_t i = 0; i < o->n_reuse; i++) QV_TRY(qv_study_reuse(ctx, s, &r.plan, &r.lock, o->out, o->reuse[i]));
     QV_TRY(count_done(ctx, &r));
+    QV_TRY(qv_plan_write(ctx, &r.plan, o->out));
     r.start = qv_now();
     status = qv_crew_run(ctx, &(qv_crew){r.threads, work, watch, &r, &r.stop});
     if (status == QV_ERR_INTERRUPTED) qv_info(ctx, "interrupted; finished runs are kept, and the same command goes on");
     if (status != QV_OK) goto done;
-    QV_TRY(qv_study_report(ctx, o->out, NULL));
-    if (r.failure) status = qv_fail(ctx, QV_ERR_NUMERIC, "%s", r.failure);
+    QV_TRY(qv_study_report(ctx, o->out, NULL, answer));
+    if (r.failure) status = tell_failures(ctx, &r);
 done:
     close_runner(&r);
     return status;

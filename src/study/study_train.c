@@ -7,9 +7,11 @@
 #include <time.h>
 
 #include "quaver_build.h"
+#include "train/branches.h"
 
 typedef struct finishing {
     const qv_study_job *job;
+    const qv_settings *settings;
     qv_study_record *r;
 } finishing;
 
@@ -36,26 +38,39 @@ done:
     return status;
 }
 
+static qv_status open_profile(qv_ctx *ctx, qv_record_profile *p, size_t most)
+{
+    qv_status status = qv_alloc(ctx, &p->layers, most, sizeof *p->layers);
+    return status == QV_OK ? qv_alloc(ctx, &p->mean, most, sizeof *p->mean) : status;
+}
+
+static qv_status add_layer(qv_ctx *ctx, qv_record_profile *p, const char *layer, double mean)
+{
+    qv_status status = qv_strdup(ctx, &p->layers[p->n], layer);
+    if (status == QV_OK) p->mean[p->n++] = mean;
+    return status;
+}
+
 /* Mean |gamma| of each normalization before a shake: "stage1.block0.bn3.gamma" is the layer "stage1.block0". */
-static qv_status take_scales(qv_ctx *ctx, qv_study_record *r, qv_trainer *t)
+static qv_status take_scales(qv_ctx *ctx, qv_record_profile *to, qv_trainer *t)
 {
     static const char ending[] = ".bn3.gamma";
     const qv_program *p = qv_trainer_net(t)->program;
     qv_status status = QV_OK;
     double *gamma = NULL;
-    QV_TRY(qv_alloc(ctx, &r->layers, p->n_buffers, sizeof *r->layers));
-    QV_TRY(qv_alloc(ctx, &r->scales, p->n_buffers, sizeof *r->scales));
+    QV_TRY(open_profile(ctx, to, p->n_buffers));
     for (size_t i = 0; i < p->n_buffers; i++) {
         const qv_buffer *b = &p->buffers[i];
         size_t n = qv_buffer_len(b), len = strlen(b->name), tail = sizeof ending - 1;
+        char layer[sizeof b->name] = "";
+        double mean = 0;
         if (b->role != QV_ROLE_PARAM || b->alias >= 0 || len <= tail || strcmp(b->name + len - tail, ending) != 0)
             continue;
         QV_TRY(qv_alloc(ctx, &gamma, n, sizeof *gamma));
         qv_exec_read(qv_trainer_exec(t), (int)i, 0, n, gamma);
-        QV_TRY(qv_strdup(ctx, &r->layers[r->n_scales], b->name));
-        r->layers[r->n_scales][len - tail] = '\0';
-        for (size_t k = 0; k < n; k++) r->scales[r->n_scales] += fabs(gamma[k]) / (double)n;
-        r->n_scales++;
+        for (size_t k = 0; k < n; k++) mean += fabs(gamma[k]) / (double)n;
+        memcpy(layer, b->name, len - tail);
+        QV_TRY(add_layer(ctx, to, layer, mean));
         free(gamma);
         gamma = NULL;
     }
@@ -64,7 +79,27 @@ done:
     return status;
 }
 
-static qv_status look_inside(qv_ctx *ctx, void *user, qv_trainer *t, const qv_fold_part *parts)
+static qv_status take_branches(qv_ctx *ctx, const finishing *f, qv_trainer *t, const qv_dataset *d,
+                               const qv_fold_part *from)
+{
+    qv_record_profile *moved = &f->r->profiles[QV_PROFILE_MOVED], *apart = &f->r->profiles[QV_PROFILE_APART];
+    qv_branches *b = NULL;
+    size_t n;
+    qv_status status = QV_OK;
+    QV_TRY(qv_branches_measure(ctx, t, f->settings, d, from->items, from->n, &b, &n));
+    QV_TRY(open_profile(ctx, moved, n));
+    QV_TRY(open_profile(ctx, apart, n));
+    for (size_t i = 0; i < n; i++) {
+        QV_TRY(add_layer(ctx, moved, b[i].layer, short_number(b[i].moved)));
+        QV_TRY(add_layer(ctx, apart, b[i].layer, short_number(b[i].apart)));
+    }
+done:
+    free(b);
+    return status;
+}
+
+static qv_status look_inside(qv_ctx *ctx, void *user, qv_trainer *t, const qv_dataset *d,
+                             const qv_fold_part *parts)
 {
     const finishing *f = user;
     const qv_manifest *m = f->job->data->manifest;
@@ -72,7 +107,8 @@ static qv_status look_inside(qv_ctx *ctx, void *user, qv_trainer *t, const qv_fo
     f->r->dims = (size_t)qv_trainer_net(t)->embedding_size;
     QV_TRY(take_shape(ctx, m, &parts[QV_FOLD_TRAIN], f->r->dims, &f->r->shape[0]));
     QV_TRY(take_shape(ctx, m, &parts[QV_FOLD_TEST], f->r->dims, &f->r->shape[1]));
-    QV_TRY(take_scales(ctx, f->r, t));
+    QV_TRY(take_scales(ctx, &f->r->profiles[QV_PROFILE_SCALES], t));
+    QV_TRY(take_branches(ctx, f, t, d, &parts[QV_FOLD_TRAIN]));
 done:
     return status;
 }
@@ -127,7 +163,7 @@ done:
 
 static qv_status describe(qv_ctx *ctx, qv_study_record *r, const qv_study_job *job)
 {
-    const qv_study_cell *cell = &job->study->cells[job->cell];
+    const qv_study_cell *cell = &job->study->cells[job->run.cell];
     const qv_manifest *m = job->data->manifest;
     char hash[32], now[32];
     time_t t = time(NULL);
@@ -136,9 +172,9 @@ static qv_status describe(qv_ctx *ctx, qv_study_record *r, const qv_study_job *j
     gmtime_r(&t, &tm);
     strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%SZ", &tm);
     snprintf(hash, sizeof hash, "%016llx", (unsigned long long)m->hash);
-    QV_TRY(qv_strdup(ctx, &r->corpus, job->study->corpora[job->corpus].name));
+    QV_TRY(qv_strdup(ctx, &r->corpus, job->study->corpora[job->run.corpus].name));
     QV_TRY(qv_strdup(ctx, &r->cell, cell->name));
-    QV_TRY(qv_strdup(ctx, &r->fold, job->data->folds->folds[job->fold].name));
+    QV_TRY(qv_strdup(ctx, &r->fold, job->data->folds->folds[job->run.fold].name));
     QV_TRY(qv_strdup(ctx, &r->manifest, hash));
     QV_TRY(qv_strdup(ctx, &r->settings, cell->identity));
     QV_TRY(qv_alloc(ctx, &r->classes, (size_t)m->n_classes, sizeof *r->classes));
@@ -150,7 +186,7 @@ static qv_status describe(qv_ctx *ctx, qv_study_record *r, const qv_study_job *j
     const bool on_gpu = cell->settings.device == QV_DEVICE_CUDA;
     QV_TRY(qv_strdup(ctx, &r->libraries, on_gpu ? qv_gpu_describe(job->maker->gpu) : qv_cpu_conv_name()));
     QV_TRY(qv_strdup(ctx, &r->finished, now));
-    r->seed = job->seed;
+    r->seed = job->run.seed;
 done:
     return status;
 }
@@ -158,19 +194,19 @@ done:
 qv_status qv_study_train(qv_ctx *ctx, const qv_study_job *job, qv_study_record *out)
 {
     const qv_manifest *m = job->data->manifest;
-    qv_settings settings = job->study->cells[job->cell].settings; /* its texts stay the cell's */
+    qv_settings settings = job->study->cells[job->run.cell].settings; /* its texts stay the cell's */
     qv_records records = {.classes = m->classes, .n_classes = m->n_classes}, even_records = records;
     qv_fold_summary scores = {0}, even = {0};
     qv_status status = QV_OK;
     *out = (qv_study_record){0};
-    settings.seed = job->seed;
+    settings.seed = job->run.seed;
     settings.threads = 1;
     QV_TRY(qv_settings_detect(ctx, &settings, m));
     qv_fold_job fold = {.settings = &settings,
                         .manifest = m,
                         .features = job->data->features,
-                        .fold = &job->data->folds->folds[job->fold],
-                        .index = (int)job->fold,
+                        .fold = &job->data->folds->folds[job->run.fold],
+                        .index = (int)job->run.fold,
                         .count = (int)job->data->folds->n,
                         .records = &records,
                         .gpu = job->maker->gpu,
@@ -179,7 +215,7 @@ qv_status qv_study_train(qv_ctx *ctx, const qv_study_job *job, qv_study_record *
                         .parameters = &out->parameters,
                         .embeddings = true,
                         .finished = look_inside,
-                        .user = &(finishing){job, out}};
+                        .user = &(finishing){job, &settings, out}};
     QV_TRY(qv_fold_train(ctx, &fold, &scores));
     QV_TRY(describe(ctx, out, job));
     out->epoch = scores.epoch;

@@ -2,7 +2,7 @@
 #ifndef QV_STUDY_STUDY_TRAIN_H
 #define QV_STUDY_STUDY_TRAIN_H
 
-#include "study/study_own.h"
+#include "study/study_records.h"
 
 /* What made the records of this process. */
 typedef struct qv_maker {
@@ -15,8 +15,7 @@ typedef struct qv_study_job {
     const qv_study *study;
     const qv_study_data *data;
     const qv_maker *maker;
-    size_t corpus, cell, fold;
-    uint64_t seed;
+    qv_run_id run;
 } qv_study_job;
 
 /* Trains on the calling thread alone. *out is the caller's to free. */

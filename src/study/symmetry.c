@@ -8,6 +8,10 @@ static const double degrees = 57.295779513082321;
 const char *const qv_symmetry_keys[QV_SYMMETRY_MEASURES] = {"centre",       "off_origin", "nearest_origin", "off_mean",
                                                             "nearest_mean", "spread",     "margin"};
 
+/* Root mean squares of gaps on the circle may pass a half turn; two spreads may each be one. */
+const qv_symmetry_range qv_symmetry_ranges[QV_SYMMETRY_MEASURES] = {{0, 1},   {0, 360}, {0, 180},   {0, 360},
+                                                                    {0, 180}, {0, 180}, {-360, 180}};
+
 double *qv_symmetry_at(qv_symmetry *s, int measure)
 {
     double *const places[QV_SYMMETRY_MEASURES] = {&s->centre,         &s->origin.off_ideal, &s->origin.nearest,

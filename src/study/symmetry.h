@@ -25,6 +25,10 @@ typedef struct qv_symmetry {
 /* The measures one by one: key in records and tables, and the place of its value. */
 enum { QV_SYMMETRY_MEASURES = 7 };
 extern const char *const qv_symmetry_keys[QV_SYMMETRY_MEASURES];
+typedef struct qv_symmetry_range {
+    double low, high;
+} qv_symmetry_range;
+extern const qv_symmetry_range qv_symmetry_ranges[QV_SYMMETRY_MEASURES]; /* that their values cannot leave */
 double *qv_symmetry_at(qv_symmetry *s, int measure);
 
 /* embeddings [n][dims]; labels [n], each below `classes` (at least 2). QV_ERR_MEMORY. */

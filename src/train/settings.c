@@ -80,7 +80,8 @@ static const setting table[] = {
     {"train.clip", REAL, AT(clip), "0", 0, 1e6, {0}, false, "all gradients together are cut to this length; 0: never"},
     {"train.momentum", REAL, AT(momentum), "0.9", 0, 0.9999, {0}, false, "of sgd"},
     {"train.nesterov", BOOL, AT(nesterov), "yes", 0, 0, {0}, false, "Nesterov's momentum"},
-    {"train.weight_decay", REAL, AT(weight_decay), "1e-4", 0, 10, {0}, false, "not on scales, shifts and biases"},
+    {"train.weight_decay", REAL, AT(weight_decay), "1e-4", 0, 10, {0}, false, "on the weights of convolutions and linear layers"},
+    {"train.decay_all", BOOL, AT(decay_all), "no", 0, 0, {0}, false, "weight decay on scales, shifts and biases too"},
     {"train.class_weights", CHOICE, AT(class_weights), "balanced", 0, 0, {"none", "balanced"}, false,
      "balanced: every class weighs the same in the loss"},
     {"train.sampling", CHOICE, AT(sampling), "natural", 0, 0, {"natural", "balanced"}, false,
@@ -590,6 +591,7 @@ qv_net_config qv_settings_net(const qv_settings *s)
                            .momentum = (float)s->momentum,
                            .weight_decay = (float)s->weight_decay,
                            .nesterov = s->nesterov,
+                           .decay_all = s->decay_all,
                            .measure = s->bn_eval == QV_BN_EVEN};
 }
 

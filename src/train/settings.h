@@ -37,7 +37,7 @@ typedef struct qv_settings {
     /* [bn] */
     double bn_eps, bn_momentum;
     /* [train] */
-    int epochs, batch, schedule, nesterov, class_weights, sampling;
+    int epochs, batch, schedule, nesterov, decay_all, class_weights, sampling;
     int optimizer;
     double beta1, beta2, adam_eps, clip;
     double lr, momentum, weight_decay, warmup, smoothing, mixup, step_epochs, step_factor;
@@ -89,6 +89,9 @@ void qv_settings_help(qv_buf *out);
 /* The first setting of a section ("net."; "": of all) in which a and b differ, as "section.key" with both values in *values; settings that only
  * say where and how fast (device of the same arithmetic, threads) do not count. NULL: none. */
 const char *qv_settings_differ(const qv_settings *a, const qv_settings *b, const char *section, qv_buf *values);
+
+/* Puts settings that change nothing beside the others at their defaults: equal trainings then have equal settings. */
+qv_status qv_settings_idle(qv_ctx *ctx, qv_settings *s);
 
 /* Settings of a training for use on another device; precisions that it does not have become fp32. gpu is borrowed:
  * NULL for the first one. */

@@ -270,7 +270,8 @@ static qv_status end_step(qv_ctx *ctx, qv_trainer *t, qv_loss *loss)
     double one = sums[0] / sums[1];
     if (!isfinite(one)) {
         t->broken = true;
-        return qv_fail(ctx, QV_ERR_NUMERIC, "the loss became %g at step %llu", one, (unsigned long long)t->done);
+        return qv_fail(ctx, QV_ERR_NUMERIC, "the loss became %s at step %llu", isnan(one) ? "nan" : "infinite",
+                       (unsigned long long)t->done);
     }
     t->done++;
     loss->sum += one;

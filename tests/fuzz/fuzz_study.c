@@ -35,7 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     qv_ctx *ctx = qv_fuzz_ctx();
     qv_study *s;
-    qv_status status = qv_study_read(ctx, &s, qv_fuzz_file(0, data, size), NULL);
+    qv_status status = qv_study_read(ctx, &s, qv_fuzz_file(0, data, size), NULL, 0);
     qv_fuzz_refused(ctx, status);
     if (status == QV_OK) {
         look_at(s);

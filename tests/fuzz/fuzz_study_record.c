@@ -17,7 +17,8 @@ static void write_and_read(qv_ctx *ctx, const qv_study_record *r)
     qv_fuzz_promise(qv_study_record_read(ctx, &again, path) == QV_OK, "what was written is read");
     qv_fuzz_promise(qv_study_record_line(ctx, &line, path) == QV_OK, "its line is sound");
     qv_fuzz_promise(r->seed == again.seed && r->running.n_speakers == again.running.n_speakers &&
-                        r->n_scales == again.n_scales && r->n_curve == again.n_curve &&
+                        r->profiles[QV_PROFILE_SCALES].n == again.profiles[QV_PROFILE_SCALES].n &&
+                        r->profiles[QV_PROFILE_APART].n == again.profiles[QV_PROFILE_APART].n && r->n_curve == again.n_curve &&
                         r->n_classes == again.n_classes && strcmp(r->cell, again.cell) == 0,
                     "nothing is lost");
     free(line);

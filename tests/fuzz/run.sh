@@ -2,12 +2,13 @@
 # Searches for inputs that break a reader, with libFuzzer under the address and undefined-behaviour sanitizers.
 # usage: tests/fuzz/run.sh TARGET SECONDS     one target (audio, manifest, ...: tests/fuzz/fuzz_TARGET.c)
 #        tests/fuzz/run.sh all SECONDS        each in turn, so long each
-# What is found in between is kept under QV_FUZZ_CORPUS (default build-fuzz/corpus) and grows from run to run; a line
-# with executions and findings is added to its runs.txt, which tests/fuzz/sum.sh adds up. QV_FUZZ_SEED: of the search.
+# What is found in between is kept under QV_FUZZ_CORPUS (default build-fuzz/corpus) and grows from run to run; it begins as
+# tests/fuzz/corpora holds it, where keep.sh puts it again. A line with executions and findings is added to its runs.txt,
+# which tests/fuzz/sum.sh adds up. QV_FUZZ_SEED: of the search.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
-[ $# -eq 2 ] || { sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -eq 2 ] || { sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 build=${QV_FUZZ_BUILD:-$root/build-fuzz}
 corpus=${QV_FUZZ_CORPUS:-$build/corpus}
 clang=${CLANG:-clang}
@@ -23,7 +24,11 @@ configure() {
 # What a target needs beside: its dictionary, the largest input, seconds an input may take.
 search() { # search TARGET SECONDS
     target=$1 seconds=$2
-    mkdir -p "$corpus/$target" "$here/crashes/$target"
+    if [ ! -d "$corpus/$target" ]; then
+        mkdir "$corpus/$target"
+        [ ! -f "$here/corpora/$target.tar.xz" ] || tar -C "$corpus/$target" -xJf "$here/corpora/$target.tar.xz"
+    fi
+    mkdir -p "$here/crashes/$target"
     ninja -C "$build" "fuzz_$target" >"$build/build.log"
     largest=65536
     [ "$target" != labels ] && [ "$target" != pattern ] || largest=4096

@@ -1,0 +1,98 @@
+#include "study/study_records.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/io.h"
+
+qv_status qv_run_path(qv_ctx *ctx, char **path, const qv_study *s, const qv_plan *p, const char *out,
+                      const qv_run_id *run)
+{
+    const qv_plan_corpus *c = &p->corpora[run->corpus];
+    return qv_study_record_path(ctx, path, out, c->name, s->cells[run->cell].file, c->folds[run->fold].name, run->seed);
+}
+
+/* Cut to the line in which they differ. */
+static qv_status another_study(qv_ctx *ctx, const char *what, const char *found, const char *wanted)
+{
+    size_t at = 0;
+    for (size_t i = 0; found[i] && found[i] == wanted[i]; i++)
+        if (found[i] == '\n') at = i + 1;
+    return qv_fail(ctx, QV_ERR_DATA, "this is of another study: %s \"%.*s\" there, \"%.*s\" here; give another --out",
+                   what, (int)strcspn(found + at, "\n"), found + at, (int)strcspn(wanted + at, "\n"), wanted + at);
+}
+
+static qv_status check_speakers(qv_ctx *ctx, const qv_record_scores *scores, const qv_plan_fold *fold)
+{
+    for (size_t i = 0; i < scores->n_speakers; i++) {
+        size_t k = 0;
+        while (k < fold->n_speakers && strcmp(fold->speakers[k], scores->speakers[i].name) != 0) k++;
+        if (k == fold->n_speakers)
+            return qv_fail(ctx, QV_ERR_DATA, "this is of other folds: it tests speaker %s, whom fold %s does not test",
+                           scores->speakers[i].name, fold->name);
+    }
+    return QV_OK;
+}
+
+qv_status qv_run_check(qv_ctx *ctx, const qv_study_record *r, const qv_study *s, const qv_plan *p, const qv_run_id *run)
+{
+    const qv_plan_corpus *corpus = &p->corpora[run->corpus];
+    const qv_plan_fold *fold = &corpus->folds[run->fold];
+    qv_status status = QV_OK;
+    if (strcmp(r->settings, s->cells[run->cell].identity) != 0)
+        return another_study(ctx, "the settings have", r->settings, s->cells[run->cell].identity);
+    if (strcmp(r->manifest, corpus->hash) != 0)
+        return another_study(ctx, "the manifest's hash is", r->manifest, corpus->hash);
+    if ((size_t)r->n_classes != corpus->n_classes)
+        return qv_fail(ctx, QV_ERR_DATA, "%d classes, the corpus has %zu", r->n_classes, corpus->n_classes);
+    if (strcmp(r->fold, fold->name) != 0 || r->seed != run->seed)
+        return qv_fail(ctx, QV_ERR_DATA,
+                       "this is another run, fold %s with seed %llu; remove it, and the right one is trained", r->fold,
+                       (unsigned long long)r->seed);
+    QV_TRY(check_speakers(ctx, &r->running, fold));
+    QV_TRY(check_speakers(ctx, &r->even, fold));
+done:
+    return status;
+}
+
+qv_status qv_run_read(qv_ctx *ctx, qv_study_record *r, const qv_study *s, const qv_plan *p, const qv_run_id *run,
+                      const char *path)
+{
+    qv_status status = qv_study_record_read(ctx, r, path);
+    if (status != QV_OK) return status;
+    status = qv_run_check(ctx, r, s, p, run);
+    if (status == QV_OK) return QV_OK;
+    qv_study_record_free(r);
+    return qv_fail_prefix(ctx, status, "%s", path);
+}
+
+static qv_status give_record(qv_ctx *ctx, const qv_study *s, const qv_plan *p, const char *out, const qv_run_id *run,
+                             qv_record_fn fn, void *user)
+{
+    qv_status status = QV_OK;
+    qv_study_record r = {0};
+    char *path = NULL;
+    QV_TRY(qv_run_path(ctx, &path, s, p, out, run));
+    bool there = qv_path_exists(path);
+    if (there) QV_TRY(qv_run_read(ctx, &r, s, p, run, path));
+    QV_TRY(fn(ctx, user, there ? &r : NULL, run));
+done:
+    qv_study_record_free(&r);
+    free(path);
+    return status;
+}
+
+qv_status qv_records_each(qv_ctx *ctx, const qv_study *s, const qv_plan *p, const char *out, qv_record_fn fn,
+                          void *user)
+{
+    qv_status status = QV_OK;
+    for (int seed = 0; seed < p->seeds; seed++)
+        for (size_t corpus = 0; corpus < p->n_corpora; corpus++)
+            for (size_t fold = 0; fold < p->corpora[corpus].n_folds; fold++)
+                for (size_t cell = 0; cell < s->n_cells; cell++) {
+                    const qv_run_id run = {corpus, fold, cell, s->first_seed + (uint64_t)seed};
+                    QV_TRY(give_record(ctx, s, p, out, &run, fn, user));
+                }
+done:
+    return status;
+}

@@ -1,0 +1,16 @@
+#!/bin/sh
+# The records of docs/studies: of the study files that data/studies holds, whole, and enough for their pages.
+# usage: studies.sh path/to/source path/to/quaver
+set -eu
+root=$1 quaver=$2
+T=$(mktemp -d "${TMPDIR:-/tmp}/quaver-studies-XXXXXX")
+trap 'rm -rf "$T"' EXIT
+for folder in "$root"/docs/studies/*/; do
+    name=$(basename "$folder")
+    cmp "$folder/study.ini" "$root/data/studies/$name.ini" || { echo "$name: not the study file that it was begun with"; exit 1; }
+    cp -r "$folder" "$T/$name"
+    "$quaver" study report "$T/$name" >"$T/out" 2>&1 || { cat "$T/out"; exit 1; }
+    done=$(find "$T/$name/records" -name '*.jsonl' | wc -l)
+    [ "$done" -gt 0 ] || { echo "$name: no records"; exit 1; }
+    echo "$name: $done records, $(wc -l <"$T/$name/report.csv") lines in report.csv"
+done
