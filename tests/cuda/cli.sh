@@ -81,8 +81,8 @@ expect 0 'can be used: SIMT emulation' "$simt" doctor
 # Trainings of a study share the GPU, and what each gives does not depend on how many there are.
 . "$(dirname "$0")/../support/study.sh"
 put_study "$T/study.ini" "embedded = 3 1" speaker 2
-expect 0 '4 threads, one training each' "$simt" study "$T/study.ini" --out "$T/together" --no-cache --device cuda
-expect 0 '1 threads, one training each' "$simt" study "$T/study.ini" --out "$T/alone" --no-cache --device cuda:0 -j 1
+expect 0 '4 at a time, a thread each' "$simt" study "$T/study.ini" --out "$T/together" --no-cache --device cuda
+expect 0 '1 at a time, a thread each' "$simt" study "$T/study.ini" --out "$T/alone" --no-cache --device cuda:0 -j 1
 (cd "$T/together/records" && find . -type f | sort) >"$T/list"
 [ "$(wc -l <"$T/list")" -eq 6 ] || fail "$(wc -l <"$T/list") records, not 6"
 while read -r record; do
