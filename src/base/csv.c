@@ -4,29 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool ends_line(const char *s, size_t i) { return s[i] == '\n' || (s[i] == '\r' && s[i + 1] != '\n'); }
-
-static int line_of(const char *text, size_t offset)
-{
-    int line = 1;
-    for (size_t i = 0; i < offset; i++) line += ends_line(text, i);
-    return line;
-}
-
-qv_status qv_text_check(qv_ctx *ctx, const char *name, const char *text, size_t size)
-{
-    size_t bad = qv_utf8_check(text, size);
-    if (bad < size) {
-        return qv_fail(ctx, QV_ERR_DATA, "%s:%d: byte 0x%02x is not UTF-8; save the file as UTF-8", name,
-                       line_of(text, bad), (unsigned)(unsigned char)text[bad]);
-    }
-    size_t nul = strlen(text);
-    if (nul < size) {
-        return qv_fail(ctx, QV_ERR_DATA, "%s:%d: a NUL byte; this is not a text file", name, line_of(text, nul));
-    }
-    return QV_OK;
-}
-
 qv_status qv_csv_open(qv_ctx *ctx, qv_csv *r, const char *name, char *text, size_t size)
 {
     *r = (qv_csv){.name = name, .text = text, .size = size, .line = 1};
@@ -70,7 +47,7 @@ static qv_status quoted_cell(qv_ctx *ctx, qv_csv *r, size_t *to)
             if (r->text[r->pos + 1] != '"') break;
             r->pos++;
         }
-        r->line += ends_line(r->text, r->pos);
+        r->line += qv_ends_line(r->text, r->pos);
         r->text[out++] = r->text[r->pos];
     }
     r->pos++;
@@ -94,7 +71,7 @@ static qv_status plain_cell(qv_ctx *ctx, qv_csv *r, size_t *to)
 static void skip_empty_lines(qv_csv *r)
 {
     for (; r->pos < r->size && (r->text[r->pos] == '\n' || r->text[r->pos] == '\r'); r->pos++) {
-        r->line += ends_line(r->text, r->pos);
+        r->line += qv_ends_line(r->text, r->pos);
     }
 }
 

@@ -35,7 +35,4 @@ void qv_csv_write(qv_buf *b, const char *const *cells, size_t n);
 /* A first record: `first`, which is not empty, and behind it the names, each with the prefix. */
 void qv_csv_header(qv_buf *b, const char *const *first, size_t n, const char *prefix, char *const *names, size_t n_names);
 
-/* QV_ERR_DATA "NAME:LINE: ..." where the text, which ends with a NUL of its own, is not UTF-8 or holds a NUL. */
-qv_status qv_text_check(qv_ctx *ctx, const char *name, const char *text, size_t size);
-
 #endif

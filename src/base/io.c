@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/csv.h"
+#include "base/text.h"
 
 /* Without waiting: a named pipe that nobody writes to is empty, and not a reason to hang. */
 qv_status qv_open_read(qv_ctx *ctx, const char *path, FILE **out, struct stat *st)

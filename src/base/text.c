@@ -34,7 +34,7 @@ size_t qv_utf8_check(const char *s, size_t size)
 size_t qv_control(const char *s)
 {
     const unsigned char *c = (const unsigned char *)s;
-    if (c[0] == 0xC2) return c[1] >= 0x80 && c[1] < 0xA0 ? 2 : 0; /* U+0080 ... U+009F */
+    if (c[0] == 0xC2) return c[1] >= 0x80 && c[1] < 0xA0 ? 2 : 0;                  /* U+0080 ... U+009F */
     if (c[0] == 0xE2 && c[1] == 0x80) return c[2] >= 0xA8 && c[2] <= 0xAE ? 3 : 0; /* U+2028 ... U+202E */
     if (c[0] == 0xE2 && c[1] == 0x81) return c[2] >= 0xA6 && c[2] <= 0xA9 ? 3 : 0; /* U+2066 ... U+2069 */
     return (c[0] > 0 && c[0] < ' ') || c[0] == 0x7F;
@@ -56,4 +56,25 @@ void qv_calm(char *text)
         memset(text, '?', n);
         if (n == 0) n = whole;
     }
+}
+
+static int line_of(const char *text, size_t offset)
+{
+    int line = 1;
+    for (size_t i = 0; i < offset; i++) line += qv_ends_line(text, i);
+    return line;
+}
+
+qv_status qv_text_check(qv_ctx *ctx, const char *name, const char *text, size_t size)
+{
+    size_t bad = qv_utf8_check(text, size);
+    if (bad < size) {
+        return qv_fail(ctx, QV_ERR_DATA, "%s:%d: byte 0x%02x is not UTF-8; save the file as UTF-8", name,
+                       line_of(text, bad), (unsigned)(unsigned char)text[bad]);
+    }
+    size_t nul = strlen(text);
+    if (nul < size) {
+        return qv_fail(ctx, QV_ERR_DATA, "%s:%d: a NUL byte; this is not a text file", name, line_of(text, nul));
+    }
+    return QV_OK;
 }

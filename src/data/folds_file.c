@@ -2,7 +2,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/csv.h"
 #include "base/io.h"
 #include "base/nearest.h"
 #include "data/folds_own.h"

@@ -4,8 +4,9 @@
 #include <string.h>
 #include <xxhash.h>
 
-#include "base/csv.h"
+#include "base/buf.h"
 #include "base/io.h"
+#include "base/text.h"
 #include "data/images.h"
 #include "data/manifest_own.h"
 

@@ -3,8 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/csv.h"
+#include "base/buf.h"
 #include "base/io.h"
+#include "base/text.h"
 
 enum { QV_LABELS_MAX = 1000, QV_LABELS_FILE_MAX = 1 << 20 };
 

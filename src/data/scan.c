@@ -6,8 +6,9 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/csv.h"
+#include "base/buf.h"
 #include "base/io.h"
+#include "base/text.h"
 #include "data/corpus_report.h"
 #include "data/features.h"
 #include "data/manifest_own.h"

@@ -4,13 +4,15 @@
 #include <stdlib.h>
 
 #include "base/io.h"
+#include "base/json.h"
 #include "report/report_data.h"
 
-enum { LARGEST_FILE = 16 << 20, LARGEST_COUNT = 1000000000 };
+enum { LARGEST_FILE = 16 << 20, MOST_CLASSES = 1000, LARGEST_COUNT = 1000000000 };
 
-static qv_status wrong(qv_ctx *ctx, const char *key, const char *expected)
+static bool is_there(const json_t *from, const char *key)
 {
-    return qv_fail(ctx, QV_ERR_DATA, "\"%s\" is not what was expected: %s", key, expected);
+    const json_t *v = json_object_get(from, key);
+    return v && !json_is_null(v);
 }
 
 /* `key` of `from`, which must hold an object (an array); NULL where it is missing or null. */
@@ -19,26 +21,18 @@ static qv_status get_group(qv_ctx *ctx, const json_t *from, const char *key, boo
     *out = json_object_get(from, key);
     if (json_is_null(*out)) *out = NULL;
     if (!*out || (array ? json_is_array(*out) : json_is_object(*out))) return QV_OK;
-    return wrong(ctx, key, array ? "a list" : "an object");
+    return qv_json_wrong(ctx, key, array ? "a list" : "an object");
 }
 
 static qv_status get_text(qv_ctx *ctx, const json_t *from, const char *key, char **out)
 {
-    const json_t *v = json_object_get(from, key);
-    if (!v || json_is_null(v)) return QV_OK;
-    if (!json_is_string(v)) return wrong(ctx, key, "a text or null");
-    return qv_strdup(ctx, out, json_string_value(v));
+    return is_there(from, key) ? qv_json_take_text(ctx, from, key, out) : QV_OK;
 }
 
 static qv_status get_count(qv_ctx *ctx, const json_t *from, const char *key, size_t *out)
 {
-    const json_t *v = json_object_get(from, key);
     *out = 0;
-    if (!v || json_is_null(v)) return QV_OK;
-    if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) > LARGEST_COUNT)
-        return wrong(ctx, key, "a whole number from 0 to 1000000000");
-    *out = (size_t)json_integer_value(v);
-    return QV_OK;
+    return is_there(from, key) ? qv_json_take_count(ctx, from, key, out) : QV_OK;
 }
 
 static qv_status get_int(qv_ctx *ctx, const json_t *from, const char *key, int *out)
@@ -57,7 +51,7 @@ static qv_status get_real(qv_ctx *ctx, const json_t *from, const char *key, doub
     if (!v || json_is_null(v)) return QV_OK;
     double x = json_number_value(v);
     if (!json_is_number(v) || !(x >= 0 && x <= high))
-        return wrong(ctx, key, high == 1 ? "a number from 0 to 1" : "a number from 0");
+        return qv_json_wrong(ctx, key, high == 1 ? "a number from 0 to 1" : "a number from 0");
     *out = x;
     return QV_OK;
 }
@@ -66,7 +60,7 @@ static qv_status get_bool(qv_ctx *ctx, const json_t *from, const char *key, bool
 {
     const json_t *v = json_object_get(from, key);
     *out = json_is_true(v);
-    return !v || json_is_boolean(v) ? QV_OK : wrong(ctx, key, "true or false");
+    return !v || json_is_boolean(v) ? QV_OK : qv_json_wrong(ctx, key, "true or false");
 }
 
 static qv_status get_texts(qv_ctx *ctx, const json_t *root, qv_summary *s)
@@ -83,25 +77,9 @@ done:
 
 static qv_status get_classes(qv_ctx *ctx, const json_t *root, qv_summary *s)
 {
-    qv_status status = QV_OK;
-    json_t *list;
-    QV_TRY(get_group(ctx, root, "classes", true, &list));
-    size_t n = json_array_size(list);
-    if (n < 1 || n > 1000) {
-        status = wrong(ctx, "classes", "1 to 1000 names");
-        goto done;
-    }
-    QV_TRY(qv_alloc(ctx, &s->classes, n, sizeof *s->classes));
-    for (size_t i = 0; i < n; i++) {
-        const char *name = json_string_value(json_array_get(list, i));
-        if (!name) {
-            status = wrong(ctx, "classes", "names");
-            goto done;
-        }
-        QV_TRY(qv_strdup(ctx, &s->classes[i], name));
-        s->n_classes++;
-    }
-done:
+    size_t n = 0;
+    qv_status status = qv_json_take_names(ctx, root, "classes", MOST_CLASSES, &s->classes, &n);
+    s->n_classes = (int)n;
     return status;
 }
 
@@ -111,7 +89,7 @@ static qv_status get_notes(qv_ctx *ctx, const json_t *root, qv_summary *s)
     qv_status status = get_group(ctx, root, "notes", true, &list);
     for (size_t i = 0; status == QV_OK && i < json_array_size(list); i++) {
         const char *text = json_string_value(json_array_get(list, i));
-        status = text ? qv_summary_note(ctx, s, "%s", text) : wrong(ctx, "notes", "a list of texts");
+        status = text ? qv_summary_note(ctx, s, "%s", text) : qv_json_wrong(ctx, "notes", "a list of texts");
     }
     return status;
 }
@@ -126,7 +104,7 @@ static qv_status get_part(qv_ctx *ctx, const json_t *fold, const char *key, qv_p
     QV_TRY(get_int(ctx, from, "speakers", &out->speakers));
     QV_TRY(get_real(ctx, from, "ua", 1, &out->ua));
     QV_TRY(get_real(ctx, from, "wa", 1, &out->wa));
-    if (out->n > 0 && (isnan(out->ua) || isnan(out->wa))) status = wrong(ctx, key, "ua and wa where n is above 0");
+    if (out->n > 0 && (isnan(out->ua) || isnan(out->wa))) status = qv_json_wrong(ctx, key, "ua and wa where n is above 0");
 done:
     return status;
 }
@@ -136,7 +114,7 @@ static qv_status get_fold(qv_ctx *ctx, const json_t *from, qv_summary *s)
     qv_status status = QV_OK;
     qv_fold_summary *f;
     const char *name = json_string_value(json_object_get(from, "name"));
-    if (!name) return wrong(ctx, "folds", "objects with a \"name\"");
+    if (!name) return qv_json_wrong(ctx, "folds", "objects with a \"name\"");
     QV_TRY(qv_summary_fold(ctx, s, name, &f));
     QV_TRY(get_int(ctx, from, "epoch", &f->epoch));
     QV_TRY(get_int(ctx, from, "overlap", &f->overlap));
@@ -156,7 +134,7 @@ static qv_status get_interval(qv_ctx *ctx, const json_t *pooled, const char *key
     const json_t *a = json_array_get(v, 0), *b = json_array_get(v, 1);
     double x = json_number_value(a), y = json_number_value(b);
     if (!json_is_number(a) || !json_is_number(b) || !(0 <= x && x <= y && y <= 1))
-        return wrong(ctx, key, "two rising numbers from 0 to 1, or null");
+        return qv_json_wrong(ctx, key, "two rising numbers from 0 to 1, or null");
     *low = x;
     *high = y;
     return QV_OK;
@@ -173,7 +151,7 @@ static qv_status get_confusion(qv_ctx *ctx, const json_t *pooled, qv_summary *s)
         const json_t *cell = json_array_get(json_array_get(rows, i / k), i % k);
         json_int_t n = json_integer_value(cell);
         if (!json_is_integer(cell) || n < 0 || n > LARGEST_COUNT) {
-            status = wrong(ctx, "confusion", "a row a class, each with a count a class");
+            status = qv_json_wrong(ctx, "confusion", "a row a class, each with a count a class");
             goto done;
         }
         confusion[i] = (size_t)n;
@@ -201,7 +179,7 @@ static qv_status get_pooled(qv_ctx *ctx, const json_t *root, qv_summary *s)
     QV_TRY(get_interval(ctx, pooled, "ua_interval", &b->ua_low, &b->ua_high));
     QV_TRY(get_interval(ctx, pooled, "wa_interval", &b->wa_low, &b->wa_high));
     if (qv_bootstrap_valid(b) && (isnan(b->ua_low) || isnan(b->wa_low)))
-        status = wrong(ctx, "ua_interval", "an interval where there are 8 speakers or more");
+        status = qv_json_wrong(ctx, "ua_interval", "an interval where there are 8 speakers or more");
 done:
     return status;
 }

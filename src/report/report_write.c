@@ -3,9 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/csv.h"
+#include "base/buf.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "base/text.h"
 #include "report/report_data.h"
 
 static json_t *real_json(double x) { return isfinite(x) ? json_real(x) : json_null(); }

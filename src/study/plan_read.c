@@ -5,10 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/csv.h"
+#include "base/buf.h"
 #include "base/ini.h"
 #include "base/io.h"
 #include "base/nearest.h"
+#include "base/text.h"
 #include "study/plan_own.h"
 
 enum { LARGEST_FILE = 1 << 20, MOST_NAME = 40 };

@@ -8,10 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/csv.h"
+#include "base/buf.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "base/safetensors.h"
+#include "base/text.h"
 #include "quaver_build.h"
 
 static const char format_name[] = "quaver-checkpoint";

@@ -5,10 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/csv.h"
+#include "base/buf.h"
 #include "base/ini.h"
 #include "base/io.h"
 #include "base/nearest.h"
+#include "base/text.h"
 #include "kernels/patch.h"
 
 typedef enum kind { INT, REAL, TEXT, CHOICE, BOOL, SEED } kind;
