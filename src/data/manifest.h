@@ -13,15 +13,16 @@ typedef struct qv_item {
     char *speaker; /* never "", but QV_NO_SPEAKER: refused where speakers matter */
     char *emotion; /* after --labels; NULL in a manifest made for prediction */
     char *gender, *session, *split, *fold, *corpus; /* NULL where there is no such column or cell */
-    double start, end;                              /* seconds; end < 0: to the end of the file */
-    int channel;                                    /* 1, 2, ...: this one alone; 0: the average of all */
-    int label;                                      /* index into qv_manifest.classes, -1: none */
-    int speaker_id;                                 /* index into qv_manifest.speakers */
-    int corpus_id;                                  /* index into qv_manifest.corpora */
-    int source;                                     /* index into qv_manifest.sources */
-    int line;                                       /* of the manifest, for messages */
-    int64_t index;                                  /* of images: which of the file's */
-    char **extra;                                   /* cells of the other columns, as many as qv_manifest.n_extra */
+    double start, end; /* seconds; end < 0: to the end of the file */
+    int channel;       /* 1, 2, ...: this one alone; 0: the average of all */
+    int label;         /* index into qv_manifest.classes, -1: none */
+    int speaker_id;    /* index into qv_manifest.speakers */
+    int corpus_id;     /* index into qv_manifest.corpora */
+    int source;        /* index into qv_manifest.sources */
+    int line;          /* of the manifest, for messages */
+    int64_t index;     /* of images: which of the file's */
+    uint64_t device, inode; /* of the file: equal where two paths lead to one; 0 in a manifest that was not read */
+    char **extra;      /* cells of the other columns, as many as qv_manifest.n_extra */
 } qv_item;
 
 /* More than these are no emotions and no corpora, but another column; reports show as many. */
@@ -46,11 +47,10 @@ typedef struct qv_manifest {
 } qv_manifest;
 
 typedef struct qv_manifest_options {
-    const char *labels; /* "anger,joy=happiness,...", or NULL: every emotion is a class */
-    bool need_emotion;  /* training and evaluation; else the column may be absent */
-    bool keep_unlisted; /* recordings whose emotion `labels` does not name: kept with label -1, else dropped and counted
-                         */
-    bool allow_absent;  /* a name in `labels` that no recording has is fine (a checkpoint's classes) */
+    const char *labels;  /* "anger,joy=happiness,...", or NULL: every emotion is a class */
+    bool need_emotion;   /* training and evaluation; else the column may be absent */
+    bool keep_unlisted;  /* recordings whose emotion `labels` does not name: kept with label -1, else dropped and counted */
+    bool allow_absent;   /* a name in `labels` that no recording has is fine (a checkpoint's classes) */
 } qv_manifest_options;
 
 /* Reads and checks a manifest: columns, quotes, duplicate rows, times, that each emotion is

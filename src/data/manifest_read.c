@@ -17,14 +17,6 @@ enum { QV_MANIFEST_MAX_BYTES = 1 << 28 };
 
 static const double QV_TIME_MAX = 1e9; /* seconds; what nanoseconds in 64 bits can hold */
 
-/* Which recording a row means, whatever its path looks like. */
-typedef struct identity {
-    dev_t device;
-    ino_t inode;
-    double start, end;
-    int channel, line;
-} identity;
-
 typedef struct reader {
     qv_csv csv;
     const char *path;
@@ -33,8 +25,6 @@ typedef struct reader {
     size_t n_cells;
     int column[QV_CSV_MAX_CELLS]; /* meaning of each cell, -1: an extra one */
     int cell_of[QV_COLUMNS];      /* cell of each meaning, -1: absent */
-    identity *seen;
-    size_t n_seen, cap_seen;
 } reader;
 
 static qv_status fail_at(qv_ctx *ctx, const reader *r, const char *what, const char *text)
@@ -164,9 +154,8 @@ static qv_status find_recording(qv_ctx *ctx, reader *r, qv_item *item)
                        strerror(errno));
     }
     if (S_ISDIR(st.st_mode)) return fail_at(ctx, r, "a folder, a recording was expected:", item->file);
-    qv_status status = qv_grow(ctx, &r->seen, &r->cap_seen, r->n_seen + 1, sizeof *r->seen);
-    if (status != QV_OK) return status;
-    r->seen[r->n_seen++] = (identity){st.st_dev, st.st_ino, item->start, item->end, item->channel, r->csv.row_line};
+    item->device = (uint64_t)st.st_dev;
+    item->inode = (uint64_t)st.st_ino;
     return QV_OK;
 }
 
@@ -224,42 +213,50 @@ done:
     return status;
 }
 
-static int by_recording(const void *a, const void *b)
+static int ascending(double x, double y) { return (x > y) - (x < y); }
+
+/* Which recording a row means, whatever its path looks like. */
+static int compare_recordings(const qv_item *x, const qv_item *y)
 {
-    const identity *x = a, *y = b;
     if (x->device != y->device) return x->device < y->device ? -1 : 1;
     if (x->inode != y->inode) return x->inode < y->inode ? -1 : 1;
-    if (x->start < y->start || x->start > y->start) return x->start < y->start ? -1 : 1;
-    if (x->end < y->end || x->end > y->end) return x->end < y->end ? -1 : 1;
-    if (x->channel != y->channel) return x->channel < y->channel ? -1 : 1;
-    return x->line - y->line;
+    int order = ascending(x->start, y->start);
+    if (order == 0) order = ascending(x->end, y->end);
+    return order ? order : x->channel - y->channel;
 }
 
-static bool same_recording(const identity *x, const identity *y)
+/* Equal ones in the order of the rows, which lie in one array. */
+static int by_recording(const void *a, const void *b)
 {
-    identity z = *y;
-    z.line = x->line;
-    return by_recording(x, &z) == 0;
+    const qv_item *x = *(const qv_item *const *)a, *y = *(const qv_item *const *)b;
+    int order = compare_recordings(x, y);
+    return order ? order : (x > y) - (x < y);
 }
 
-/* The first row, in the order of the file, that repeats another. */
-static qv_status refuse_duplicates(qv_ctx *ctx, reader *r, const qv_manifest *m)
+static qv_status fail_again(qv_ctx *ctx, char *const *paths, const qv_item *again, const qv_item *first)
 {
-    const identity *first = NULL, *again = NULL;
-    qsort(r->seen, r->n_seen, sizeof *r->seen, by_recording);
-    for (size_t i = 1; i < r->n_seen; i++) {
-        if (!same_recording(&r->seen[i - 1], &r->seen[i])) continue;
-        if (again && again->line < r->seen[i].line) continue;
-        first = &r->seen[i - 1];
-        again = &r->seen[i];
+    bool elsewhere = again->source != first->source;
+    return qv_fail(ctx, QV_ERR_DATA, "%s:%d: %s stands already in line %d%s%s; delete one of the two",
+                   paths[again->source], again->line, again->name, first->line, elsewhere ? " of " : "",
+                   elsewhere ? paths[first->source] : "");
+}
+
+/* Names the first row, in the order of paths[source], that repeats another: within a list it would count twice, in two
+ * lists train in one corpus and be tested in the other. */
+static qv_status refuse_duplicates(qv_ctx *ctx, const qv_manifest *m, char *const *paths)
+{
+    const qv_item **order, *first = NULL, *again = NULL;
+    qv_status status = qv_alloc(ctx, &order, m->n, sizeof *order);
+    if (status != QV_OK) return status;
+    for (size_t i = 0; i < m->n; i++) order[i] = &m->items[i];
+    qsort(order, m->n, sizeof *order, by_recording);
+    for (size_t i = 1; i < m->n; i++) {
+        if (compare_recordings(order[i - 1], order[i]) != 0 || (again && again < order[i])) continue;
+        first = order[i - 1];
+        again = order[i];
     }
-    if (!again) return QV_OK;
-    const char *name = "";
-    for (size_t i = 0; i < m->n; i++) {
-        if (m->items[i].line == again->line) name = m->items[i].name;
-    }
-    return qv_fail(ctx, QV_ERR_DATA, "%s:%d: %s stands already in line %d; delete one of the two", r->path, again->line,
-                   name, first->line);
+    free(order);
+    return again ? fail_again(ctx, paths, again, first) : QV_OK;
 }
 
 static qv_status read_table(qv_ctx *ctx, reader *r, qv_manifest *m)
@@ -273,7 +270,7 @@ static qv_status read_table(qv_ctx *ctx, reader *r, qv_manifest *m)
     QV_TRY(qv_csv_open(ctx, &r->csv, r->path, text, size));
     QV_TRY(read_header(ctx, r, m));
     QV_TRY(read_rows(ctx, r, m));
-    QV_TRY(refuse_duplicates(ctx, r, m));
+    QV_TRY(refuse_duplicates(ctx, m, &m->path));
     m->hash = qv_manifest_hash_rows(m);
 done:
     return status;
@@ -298,7 +295,6 @@ done:
     qv_manifest_free(m);
     if (r) {
         qv_csv_close(&r->csv);
-        free(r->seen);
         free(r->dir);
     }
     free(r);
@@ -356,9 +352,8 @@ typedef struct gathering {
     qv_manifest *all;
     char **paths, **labels; /* [n], [n_labels] */
     int n, n_labels;
-    uint64_t *hashes;   /* [n] */
-    const char **first; /* [n]: a recording of each, of the items' */
-    qv_buf classes;     /* of those gathered so far, as labels */
+    uint64_t *hashes; /* [n] */
+    qv_buf classes;   /* of those gathered so far, as labels */
 } gathering;
 
 /* "emodb" of "lists/emodb.csv", for rows that do not say their corpus. */
@@ -414,12 +409,6 @@ static qv_status move_items(qv_ctx *ctx, gathering *g, qv_manifest *m, int sourc
     return QV_OK;
 }
 
-static bool same_file(const char *a, const char *b)
-{
-    struct stat x, y;
-    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
-}
-
 /* With labels of its own a manifest gets its classes now; their names are then those of the whole. */
 static qv_status gather(qv_ctx *ctx, gathering *g, int k, const qv_manifest_options *options)
 {
@@ -434,12 +423,6 @@ static qv_status gather(qv_ctx *ctx, gathering *g, int k, const qv_manifest_opti
     }
     hash_labels(m, own.labels);
     g->hashes[k] = m->hash;
-    g->first[k] = m->items[0].file;
-    for (int j = 0; j < k; j++) {
-        if (g->hashes[j] != g->hashes[k] || !same_file(g->first[j], g->first[k])) continue;
-        status = qv_fail(ctx, QV_ERR_USAGE, "%s and %s are the same list", g->paths[j], g->paths[k]);
-        goto done;
-    }
     if (g->n_labels > 1) {
         QV_TRY(qv_manifest_number(ctx, m, &own));
         for (int c = 0; c < m->n_classes; c++) {
@@ -460,36 +443,6 @@ done:
     return status;
 }
 
-/* One recording in two lists would train in one corpus and be tested in the other. */
-static qv_status refuse_shared(qv_ctx *ctx, const gathering *g)
-{
-    qv_status status = QV_OK;
-    const qv_item *items = g->all->items, *first = NULL, *again = NULL;
-    identity *seen = NULL;
-    QV_TRY(qv_alloc(ctx, &seen, g->all->n, sizeof *seen));
-    for (size_t i = 0; i < g->all->n; i++) {
-        struct stat st;
-        if (stat(items[i].file, &st) != 0) {
-            status = qv_fail_errno(ctx, "cannot find %s", items[i].file);
-            goto done;
-        }
-        seen[i] = (identity){st.st_dev, st.st_ino, items[i].start, items[i].end, items[i].channel, (int)i};
-    }
-    qsort(seen, g->all->n, sizeof *seen, by_recording);
-    for (size_t i = 1; i < g->all->n; i++) {
-        const qv_item *later = &items[seen[i].line];
-        if (!same_recording(&seen[i - 1], &seen[i]) || (again && again < later)) continue;
-        first = &items[seen[i - 1].line];
-        again = later;
-    }
-    if (again)
-        status = qv_fail(ctx, QV_ERR_DATA, "%s:%d: %s stands already in line %d of %s; delete one of the two",
-                         g->paths[again->source], again->line, again->name, first->line, g->paths[first->source]);
-done:
-    free(seen);
-    return status;
-}
-
 static qv_status gather_all(qv_ctx *ctx, gathering *g, const char *paths, const qv_manifest_options *options)
 {
     qv_status status = QV_OK;
@@ -501,14 +454,13 @@ static qv_status gather_all(qv_ctx *ctx, gathering *g, const char *paths, const 
         goto done;
     }
     QV_TRY(qv_alloc(ctx, &g->hashes, (size_t)g->n, sizeof *g->hashes));
-    QV_TRY(qv_alloc(ctx, &g->first, (size_t)g->n, sizeof *g->first));
     QV_TRY(qv_manifest_new(ctx, &g->all));
     QV_TRY(qv_strdup(ctx, &g->all->path, paths));
     for (int k = 0; k < g->n; k++) QV_TRY(gather(ctx, g, k, options));
     QV_TRY(qv_manifest_corpora(ctx, g->all));
     if (g->n_labels > 1) whole.labels = g->classes.data;
     QV_TRY(qv_manifest_number(ctx, g->all, &whole));
-    QV_TRY(refuse_shared(ctx, g));
+    QV_TRY(refuse_duplicates(ctx, g->all, g->paths));
     g->all->hash = XXH3_64bits(g->hashes, (size_t)g->n * sizeof *g->hashes);
     hash_labels(g->all, whole.labels);
     g->all->sources = g->paths;
@@ -532,7 +484,6 @@ done:
     free_texts(g.paths, g.n);
     free_texts(g.labels, g.n_labels);
     free(g.hashes);
-    free(g.first);
     qv_buf_free(&g.classes);
     qv_manifest_free(g.all);
     return status;

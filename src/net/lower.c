@@ -27,8 +27,8 @@ int qv_work_like(qv_lowering *l, int like, int c, const char *name)
 int qv_param(qv_lowering *l, const char *name, int n, int h, int w, int c, qv_init init, float value, bool decayed,
              int *grad)
 {
-    qv_buffer b = {
-        .dtype = QV_REAL, .n = n, .h = h, .w = w, .c = c, .alias = -1, .decayed = decayed || l->net->config.decay_all};
+    qv_buffer b = {.dtype = QV_REAL, .n = n, .h = h, .w = w, .c = c, .alias = -1};
+    b.decayed = decayed || l->net->config.decay_all;
     b.role = QV_ROLE_MOMENT;
     qv_add_buffer(&l->b, b, "%s%s.moment", l->scope, name);
     b.role = QV_ROLE_SQUARE;
@@ -81,15 +81,8 @@ int qv_conv_backward(qv_lowering *l, qv_conv *c, int dy, bool want_dx)
 
 static int running(qv_lowering *l, const char *name, const char *what, int channels, float start)
 {
-    qv_buffer b = {.dtype = QV_REAL,
-                   .role = QV_ROLE_RUNNING,
-                   .n = 1,
-                   .h = 1,
-                   .w = 1,
-                   .c = channels,
-                   .alias = -1,
-                   .init = QV_INIT_CONST,
-                   .init_value = start};
+    qv_buffer b = {.dtype = QV_REAL, .role = QV_ROLE_RUNNING, .n = 1, .h = 1, .w = 1, .c = channels, .alias = -1,
+                   .init = QV_INIT_CONST, .init_value = start};
     return qv_add_buffer(&l->b, b, "%s%s.%s", l->scope, name, what);
 }
 
@@ -134,7 +127,8 @@ int qv_norm_forward(qv_lowering *l, qv_norm *n, int x)
         var = vector(l, n, "var");
         set_norm_attr(l, qv_add_op(&l->b, QV_OP_BN_STATS, (int[]){x}, (int[]){mean, var}), n);
     }
-    qv_op *finalize = qv_add_op(&l->b, QV_OP_BN_FINALIZE, (int[]){mean, var}, (int[]){n->rstd, n->rmean, n->rvar});
+    qv_op *finalize =
+        qv_add_op(&l->b, QV_OP_BN_FINALIZE, (int[]){mean, var}, (int[]){n->rstd, n->rmean, n->rvar});
     set_norm_attr(l, finalize, n);
     n->mean = qv_measures(l) ? mean : n->rmean;
     char name[32];
