@@ -1,13 +1,23 @@
-/* Records of other studies for the runs that are the same in this one. */
+/* Records of other studies for the runs that are the same in this one: equal settings, manifest, fold and seed. */
 #ifndef QV_STUDY_STUDY_REUSE_H
 #define QV_STUDY_STUDY_REUSE_H
 
-#include "study/study_own.h"
+#include "study/study_records.h"
 
-/* Copies to OUT, under this study's names, the records of the study in `folder` that have the settings, manifest, fold
- * and seed of runs of which OUT has none. The folder stays as it is. QV_ERR_DATA where it holds no study, or a record
- * that is damaged or of other folds. */
-qv_status qv_study_reuse(qv_ctx *ctx, const qv_study *s, const qv_plan *p, qv_run_lock *lock, const char *out,
-                         const char *folder);
+/* Another study's folder. Zeroed: none. */
+typedef struct qv_reuse {
+    const char *folder; /* borrowed */
+    qv_study *study;
+    qv_plan plan;
+} qv_reuse;
+
+/* QV_ERR_USAGE or QV_ERR_DATA where the folder holds no study. */
+qv_status qv_reuse_open(qv_ctx *ctx, qv_reuse *x, const char *folder);
+void qv_reuse_close(qv_reuse *x);
+
+/* Copies its record of a run of this study to `path`, under this study's names; *taken is false where it has none.
+ * QV_ERR_DATA where the record is damaged or of other folds. */
+qv_status qv_reuse_take(qv_ctx *ctx, const qv_reuse *x, const qv_study *s, const qv_plan *p, const qv_run_id *run,
+                        const char *path, bool *taken);
 
 #endif

@@ -32,6 +32,7 @@ typedef struct runner {
     qv_plan plan;
     qv_maker maker;
     qv_run_lock lock;
+    qv_reuse *others; /* [o->n_reuse] */
     run *runs;
     size_t n;
     int threads;
@@ -137,7 +138,18 @@ done:
     return status;
 }
 
-/* Held, looked at again and found missing: nobody else trains or has trained it. */
+/* Of the studies that may serve the first that has trained the same. */
+static qv_status reuse(qv_ctx *ctx, const runner *r, const qv_run_id *id, const char *path)
+{
+    bool taken = false;
+    for (size_t i = 0; i < r->o->n_reuse && !taken; i++) {
+        qv_status status = qv_reuse_take(ctx, &r->others[i], r->s, &r->plan, id, path, &taken);
+        if (status != QV_OK) return status;
+    }
+    return QV_OK;
+}
+
+/* Held, looked at again and found missing: nobody else trains or has trained it, here or in a study that may serve. */
 static qv_status try_run(qv_ctx *ctx, runner *r, run *x, bool *mine)
 {
     qv_status status = QV_OK;
@@ -147,6 +159,7 @@ static qv_status try_run(qv_ctx *ctx, runner *r, run *x, bool *mine)
     if (!qv_path_exists(path)) {
         QV_TRY(qv_run_lock_take(ctx, &r->lock, path + strlen(r->o->out), false, mine));
         if (!*mine) goto done;
+        if (!qv_path_exists(path)) QV_TRY(reuse(ctx, r, &x->id, path));
     }
     if (qv_path_exists(path)) {
         if (*mine) qv_run_lock_leave(&r->lock, path + strlen(r->o->out));
@@ -360,6 +373,8 @@ static qv_status open_runner(qv_ctx *ctx, runner *r)
     QV_TRY(qv_program_hash(ctx, &r->maker.program));
     qv_cpu_ops(ops, qv_settings_isa(&r->s->cells[0].settings), &r->maker.isa);
     r->maker.gpu = r->data.gpu;
+    QV_TRY(qv_alloc(ctx, &r->others, r->o->n_reuse, sizeof *r->others));
+    for (size_t i = 0; i < r->o->n_reuse; i++) QV_TRY(qv_reuse_open(ctx, &r->others[i], r->o->reuse[i]));
     QV_TRY(qv_run_lock_open(ctx, &r->lock, r->o->out));
 done:
     return status;
@@ -368,6 +383,8 @@ done:
 static void close_runner(runner *r)
 {
     qv_run_lock_close(&r->lock);
+    for (size_t i = 0; r->others && i < r->o->n_reuse; i++) qv_reuse_close(&r->others[i]);
+    free(r->others);
     qv_study_unload(&r->data, r->s);
     qv_plan_free(&r->plan);
     free(r->runs);
@@ -422,7 +439,6 @@ qv_status qv_study_run(qv_ctx *ctx, qv_study *s, const qv_study_options *o, char
     QV_TRY(qv_plan_settle(ctx, &r.plan, s, o->out, o->seeds));
     qv_plan_warn(ctx, s, &r.plan);
     QV_TRY(open_runner(ctx, &r));
-    for (size_t i = 0; i < o->n_reuse; i++) QV_TRY(qv_study_reuse(ctx, s, &r.plan, &r.lock, o->out, o->reuse[i]));
     QV_TRY(count_done(ctx, &r));
     QV_TRY(qv_plan_write(ctx, &r.plan, o->out));
     r.start = qv_now();
