@@ -11,62 +11,17 @@ enum { MELS = 8, BATCH = 5, BLOCKS = 3 };
 static const qv_toy_shape shape = {
     .speakers = 3, .classes = 2, .takes = 2, .mels = MELS, .shortest = 6, .longest = 20, .apart = 3};
 
-typedef struct bench {
-    qv_ctx *ctx;
-    qv_toy toy;
-    qv_settings settings;
-    qv_dataset *data;
-    qv_trainer *trainer; /* after an epoch */
-} bench;
-
-static void open_bench(bench *b, qv_device device, const char *order)
+/* A trainer of all recordings, after an epoch. */
+static void open_bench(qv_toy_bench *b, qv_device device, const char *order)
 {
-    qv_loss loss = {0};
-    *b = (bench){.ctx = qv_test_ctx()};
-    qv_toy_make(b->ctx, &b->toy, &shape, qv_test_seed());
-    qv_toy_settings(b->ctx, &b->settings, MELS);
+    qv_toy_bench_open(b, &shape);
     qv_assert_ok(b->ctx, qv_settings_set(b->ctx, &b->settings, "net.order", order));
     b->settings.device = (int)device;
     b->settings.batch = BATCH;
-    bool training[64] = {false};
-    for (size_t i = 0; i < b->toy.n; i++) training[i] = true;
-    qv_assert_ok(b->ctx,
-                 qv_dataset_new_training(b->ctx, &b->data, b->toy.manifest, &b->toy.features, &b->settings, training));
-    qv_trainer_options o = {.items = b->toy.all, .n_items = b->toy.n, .keep_buffers = true, .no_fuse = true};
-    qv_assert_ok(b->ctx, qv_trainer_new(b->ctx, &b->trainer, &b->settings, b->data, &o, shape.classes));
-    qv_assert_ok(b->ctx, qv_trainer_run(b->ctx, b->trainer, 1, &loss));
+    qv_toy_bench_train(b, b->toy.n, 1);
 }
 
-static void close_bench(bench *b)
-{
-    qv_trainer_free(b->trainer);
-    qv_dataset_free(b->data);
-    qv_settings_free(&b->settings);
-    qv_toy_free(&b->toy);
-    qv_ctx_free(b->ctx);
-}
-
-static int buffer_named(const bench *b, const char *name)
-{
-    const qv_program *p = qv_trainer_net(b->trainer)->program;
-    for (size_t i = 0; i < p->n_buffers; i++)
-        if (strcmp(p->buffers[i].name, name) == 0) return (int)i;
-    fail_msg("there is no buffer %s", name);
-    return -1;
-}
-
-/* Values of a buffer, released with free(). */
-static double *values_of(const bench *b, const char *name, size_t *n)
-{
-    int id = buffer_named(b, name);
-    *n = qv_buffer_len(&qv_trainer_net(b->trainer)->program->buffers[id]);
-    double *v = calloc(*n, sizeof *v);
-    assert_non_null(v);
-    qv_exec_read(qv_trainer_exec(b->trainer), id, 0, *n, v);
-    return v;
-}
-
-static qv_branches *measure(bench *b)
+static qv_branches *measure(qv_toy_bench *b)
 {
     qv_branches *found;
     size_t n;
@@ -77,7 +32,7 @@ static qv_branches *measure(bench *b)
 }
 
 /* Sums of squares over the recordings, one at a time. */
-static qv_branches one_by_one(bench *b, int stage)
+static qv_branches one_by_one(qv_toy_bench *b, int stage)
 {
     char z_name[64], y_name[64];
     double apart = 0, together = 0, output = 0, probs[8];
@@ -88,7 +43,7 @@ static qv_branches one_by_one(bench *b, int stage)
     for (size_t i = 0; i < b->toy.n; i++) {
         size_t all, all_z;
         qv_assert_ok(b->ctx, qv_trainer_predict(b->ctx, b->trainer, &b->toy.all[i], 1, false, probs));
-        double *y = values_of(b, y_name, &all), *z = values_of(b, z_name, &all_z);
+        double *y = qv_toy_bench_values(b, y_name, &all), *z = qv_toy_bench_values(b, z_name, &all_z);
         size_t c = (size_t)b->settings.width << (stage - 1), positions = all / BATCH / c;
         assert_int_equal(all_z, 2 * all);
         for (size_t p = 0; p < positions; p++)
@@ -112,7 +67,7 @@ static void it_is_what_the_buffers_say(void **state)
     (void)state;
     static const qv_device devices[] = {QV_DEVICE_REF, QV_DEVICE_CPU};
     for (size_t d = 0; d < 2; d++) {
-        bench b;
+        qv_toy_bench b;
         open_bench(&b, devices[d], "preact-bn");
         qv_branches *found = measure(&b);
         double bound = devices[d] == QV_DEVICE_REF ? 1e-12 : 1e-5;
@@ -124,16 +79,16 @@ static void it_is_what_the_buffers_say(void **state)
             assert_true(fabs(found[k].apart - want.apart) <= bound * want.apart);
         }
         free(found);
-        close_bench(&b);
+        qv_toy_bench_close(&b);
     }
 }
 
-static void write_halves(const bench *b, const char *name, double first, double second)
+static void write_halves(const qv_toy_bench *b, const char *name, double first, double second)
 {
     size_t n;
-    double *v = values_of(b, name, &n);
+    double *v = qv_toy_bench_values(b, name, &n);
     for (size_t i = 0; i < n; i++) v[i] = i < n / 2 ? first : second;
-    qv_exec_write(qv_trainer_exec(b->trainer), buffer_named(b, name), 0, n, v);
+    qv_exec_write(qv_trainer_exec(b->trainer), qv_toy_bench_buffer(b, name), 0, n, v);
     free(v);
 }
 
@@ -142,7 +97,7 @@ static void write_halves(const bench *b, const char *name, double first, double 
 static void branches_that_are_known(void **state)
 {
     (void)state;
-    bench b;
+    qv_toy_bench b;
     open_bench(&b, QV_DEVICE_CPU, "relu-bn");
     write_halves(&b, "stage2.block0.bn3.gamma", 0, 0);
     write_halves(&b, "stage2.block0.bn3.beta", 3, 1);
@@ -155,7 +110,7 @@ static void branches_that_are_known(void **state)
     assert_true(found[1].apart == 0 && found[1].moved == 0);
     assert_true(isfinite(found[2].apart) && isfinite(found[2].moved) && found[2].apart > 0);
     free(found);
-    close_bench(&b);
+    qv_toy_bench_close(&b);
 }
 
 int main(void)

@@ -12,63 +12,19 @@ enum { MELS = 8, PATCH = 8, FRAMES = 11, TRAINING = 12, BATCH = 6, WINDOWS = 2 *
 static const qv_toy_shape shape = {
     .speakers = 4, .classes = 3, .takes = 2, .mels = MELS, .shortest = FRAMES, .longest = FRAMES, .apart = 3};
 
-typedef struct bench {
-    qv_ctx *ctx;
-    qv_toy toy;
-    qv_settings settings;
-    qv_dataset *data;
-    qv_trainer *trainer; /* of the first half of the recordings, after two epochs */
-} bench;
-
-static void open_bench(bench *b, qv_device device, qv_bn_eval how)
+/* A trainer of the first half of the recordings, after two epochs. */
+static void open_bench(qv_toy_bench *b, qv_device device, qv_bn_eval how)
 {
-    bool training[2 * TRAINING] = {false};
-    qv_loss loss = {0};
-    *b = (bench){.ctx = qv_test_ctx()};
-    qv_toy_make(b->ctx, &b->toy, &shape, qv_test_seed());
-    qv_toy_settings(b->ctx, &b->settings, MELS);
+    qv_toy_bench_open(b, &shape);
     b->settings.device = (int)device;
     b->settings.batch = BATCH;
     b->settings.bn_eval = (int)how;
-    for (int i = 0; i < TRAINING; i++) training[i] = true;
-    qv_assert_ok(b->ctx,
-                 qv_dataset_new_training(b->ctx, &b->data, b->toy.manifest, &b->toy.features, &b->settings, training));
-    qv_trainer_options o = {.items = b->toy.all, .n_items = TRAINING, .keep_buffers = true, .no_fuse = true};
-    qv_assert_ok(b->ctx, qv_trainer_new(b->ctx, &b->trainer, &b->settings, b->data, &o, shape.classes));
-    qv_assert_ok(b->ctx, qv_trainer_run(b->ctx, b->trainer, 2, &loss));
-}
-
-static void close_bench(bench *b)
-{
-    qv_trainer_free(b->trainer);
-    qv_dataset_free(b->data);
-    qv_settings_free(&b->settings);
-    qv_toy_free(&b->toy);
-    qv_ctx_free(b->ctx);
-}
-
-static int buffer_named(const bench *b, const char *name)
-{
-    const qv_program *p = qv_trainer_net(b->trainer)->program;
-    for (size_t i = 0; i < p->n_buffers; i++)
-        if (strcmp(p->buffers[i].name, name) == 0) return (int)i;
-    fail_msg("there is no buffer %s", name);
-    return -1;
-}
-
-/* Values of a buffer, released with free(). */
-static double *values_of(const bench *b, const char *name, size_t *n)
-{
-    int id = buffer_named(b, name);
-    *n = qv_buffer_len(&qv_trainer_net(b->trainer)->program->buffers[id]);
-    double *v = calloc(*n, sizeof *v);
-    qv_exec_read(qv_trainer_exec(b->trainer), id, 0, *n, v);
-    return v;
+    qv_toy_bench_train(b, TRAINING, 2);
 }
 
 /* What the first batch norm sees of every window in evaluation: [windows][positions][channels], released with free().
  */
-static double *first_inputs(const bench *b, size_t *channels, size_t *rows)
+static double *first_inputs(const qv_toy_bench *b, size_t *channels, size_t *rows)
 {
     qv_net *net = qv_trainer_net(b->trainer);
     qv_exec *e = qv_trainer_exec(b->trainer);
@@ -80,7 +36,7 @@ static double *first_inputs(const bench *b, size_t *channels, size_t *rows)
         for (int i = 0; i < BATCH; i++) w[i] = (qv_window){(first + i) / 2, (first + i) % 2 * (FRAMES - PATCH)};
         qv_exec_write_bytes(e, net->windows, 0, sizeof w, w);
         qv_assert_ok(b->ctx, qv_exec_run(b->ctx, e, QV_LIST_EVAL));
-        double *batch = values_of(b, "eval.stem.conv.out", &n);
+        double *batch = qv_toy_bench_values(b, "eval.stem.conv.out", &n);
         if (!all) all = calloc(n * (WINDOWS / BATCH), sizeof *all);
         memcpy(all + (size_t)(first / BATCH) * n, batch, n * sizeof *all);
         free(batch);
@@ -94,13 +50,13 @@ static double *first_inputs(const bench *b, size_t *channels, size_t *rows)
 static void the_first_batch_norm_sees_all_windows(void **state)
 {
     (void)state;
-    bench b;
+    qv_toy_bench b;
     size_t channels, rows, n;
     open_bench(&b, QV_DEVICE_REF, QV_BN_EVEN);
     double *x = first_inputs(&b, &channels, &rows);
     qv_assert_ok(b.ctx, qv_recalibrate(b.ctx, b.trainer, b.data));
-    double *mean = values_of(&b, "stage1.block0.bn1.running_mean", &n),
-           *var = values_of(&b, "stage1.block0.bn1.running_var", &n);
+    double *mean = qv_toy_bench_values(&b, "stage1.block0.bn1.running_mean", &n),
+           *var = qv_toy_bench_values(&b, "stage1.block0.bn1.running_var", &n);
     assert_int_equal(n, channels);
     for (size_t c = 0; c < channels; c++) {
         double sum = 0, square = 0, size = 0;
@@ -113,7 +69,7 @@ static void the_first_batch_norm_sees_all_windows(void **state)
         assert_true(fabs(var[c] - square) <= 4 * unit * (square + size * size));
     }
     free(x), free(mean), free(var);
-    close_bench(&b);
+    qv_toy_bench_close(&b);
 }
 
 /* A running average is pulled towards no batch: what stood there before does not matter. */
@@ -122,19 +78,19 @@ static void it_gives_the_same_bits_again(void **state)
     (void)state;
     static const qv_device devices[] = {QV_DEVICE_REF, QV_DEVICE_REF32, QV_DEVICE_CPU};
     for (int k = 0; k < 3; k++) {
-        bench b;
+        qv_toy_bench b;
         size_t n;
         open_bench(&b, devices[k], QV_BN_EVEN);
         const char *name = "stage3.block0.bn2.running_var";
-        double *before = values_of(&b, name, &n);
+        double *before = qv_toy_bench_values(&b, name, &n);
         qv_assert_ok(b.ctx, qv_recalibrate(b.ctx, b.trainer, b.data));
-        double *once = values_of(&b, name, &n);
+        double *once = qv_toy_bench_values(&b, name, &n);
         qv_assert_ok(b.ctx, qv_recalibrate(b.ctx, b.trainer, b.data));
-        double *twice = values_of(&b, name, &n);
+        double *twice = qv_toy_bench_values(&b, name, &n);
         assert_memory_not_equal(before, once, n * sizeof *once);
         assert_memory_equal(once, twice, n * sizeof *once);
         free(before), free(once), free(twice);
-        close_bench(&b);
+        qv_toy_bench_close(&b);
     }
 }
 
@@ -142,31 +98,31 @@ static void it_gives_the_same_bits_again(void **state)
 static void test_recordings_and_weights_are_left_alone(void **state)
 {
     (void)state;
-    bench b;
+    qv_toy_bench b;
     size_t n;
     open_bench(&b, QV_DEVICE_REF, QV_BN_EVEN);
-    double *weights = values_of(&b, "stage1.block0.conv1", &n);
+    double *weights = qv_toy_bench_values(&b, "stage1.block0.conv1", &n);
     qv_assert_ok(b.ctx, qv_recalibrate(b.ctx, b.trainer, b.data));
-    double *after = values_of(&b, "stage1.block0.conv1", &n);
+    double *after = qv_toy_bench_values(&b, "stage1.block0.conv1", &n);
     assert_memory_equal(weights, after, n * sizeof *after);
     free(weights), free(after);
-    double *var = values_of(&b, "final.bn.running_var", &n);
+    double *var = qv_toy_bench_values(&b, "final.bn.running_var", &n);
     for (int64_t i = b.toy.features.entries[TRAINING].first_frame * MELS; i < b.toy.features.frames * MELS; i++)
         b.toy.frames[i] = 1e3f;
     qv_assert_ok(b.ctx, qv_recalibrate(b.ctx, b.trainer, b.data));
-    after = values_of(&b, "final.bn.running_var", &n);
+    after = qv_toy_bench_values(&b, "final.bn.running_var", &n);
     assert_memory_equal(var, after, n * sizeof *after);
     free(var), free(after);
-    close_bench(&b);
+    qv_toy_bench_close(&b);
 }
 
 static void a_trainer_without_the_list_says_so(void **state)
 {
     (void)state;
-    bench b;
+    qv_toy_bench b;
     open_bench(&b, QV_DEVICE_REF, QV_BN_RUNNING);
     assert_int_equal(qv_recalibrate(b.ctx, b.trainer, b.data), QV_ERR_INTERNAL);
-    close_bench(&b);
+    qv_toy_bench_close(&b);
 }
 
 int main(void)

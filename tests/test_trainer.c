@@ -8,23 +8,7 @@
 static const qv_toy_shape shape = {
     .speakers = 4, .classes = 3, .takes = 2, .mels = 16, .shortest = 5, .longest = 30, .apart = 3};
 
-typedef struct bench {
-    qv_ctx *ctx;
-    qv_toy toy;
-    qv_settings settings;
-    qv_dataset *data;
-    qv_trainer *trainer;
-} bench;
-
-/* Frames and settings; a test may change both before open_trainer. */
-static void open_bench(bench *b, const qv_toy_shape *of)
-{
-    *b = (bench){.ctx = qv_test_ctx()};
-    qv_toy_make(b->ctx, &b->toy, of, qv_test_seed());
-    qv_toy_settings(b->ctx, &b->settings, of->mels);
-}
-
-static void open_data(bench *b, const bool *in_training)
+static void open_data(qv_toy_bench *b, const bool *in_training)
 {
     bool all[1000];
     for (size_t i = 0; i < b->toy.n; i++) all[i] = true;
@@ -33,7 +17,7 @@ static void open_data(bench *b, const bool *in_training)
 }
 
 /* Another trainer over the same data. n_items 0: it cannot train. */
-static qv_trainer *new_trainer(const bench *b, const qv_settings *s, size_t n_items)
+static qv_trainer *new_trainer(const qv_toy_bench *b, const qv_settings *s, size_t n_items)
 {
     qv_trainer *t;
     qv_trainer_options o = {.items = b->toy.all, .n_items = n_items};
@@ -41,29 +25,20 @@ static qv_trainer *new_trainer(const bench *b, const qv_settings *s, size_t n_it
     return t;
 }
 
-static void open_trainer(bench *b)
+static void open_trainer(qv_toy_bench *b)
 {
     open_data(b, NULL);
     b->trainer = new_trainer(b, &b->settings, b->toy.n);
 }
 
-static void close_bench(bench *b)
-{
-    qv_trainer_free(b->trainer);
-    qv_dataset_free(b->data);
-    qv_settings_free(&b->settings);
-    qv_toy_free(&b->toy);
-    qv_ctx_free(b->ctx);
-}
-
-static double train(const bench *b, uint64_t epochs)
+static double train(const qv_toy_bench *b, uint64_t epochs)
 {
     qv_loss loss = {0};
     qv_assert_ok(b->ctx, qv_trainer_run(b->ctx, b->trainer, epochs, &loss));
     return loss.sum / (double)loss.steps;
 }
 
-static double *predict(const bench *b, qv_trainer *t)
+static double *predict(const qv_toy_bench *b, qv_trainer *t)
 {
     double *probs = calloc(b->toy.n * (size_t)b->toy.manifest->n_classes, sizeof *probs);
     qv_assert_ok(b->ctx, qv_trainer_predict(b->ctx, t, b->toy.all, b->toy.n, true, probs));
@@ -74,8 +49,8 @@ static double *predict(const bench *b, qv_trainer *t)
 
 static void learns_what_is_separable_on(qv_device device)
 {
-    bench b;
-    open_bench(&b, &shape);
+    qv_toy_bench b;
+    qv_toy_bench_open(&b, &shape);
     b.settings.device = (int)device;
     b.settings.width = 4;
     b.settings.epochs = 60;
@@ -94,7 +69,7 @@ static void learns_what_is_separable_on(qv_device device)
     assert_true(last < 0.5 * first);
     assert_int_equal(right, b.toy.n);
     free(probs);
-    close_bench(&b);
+    qv_toy_bench_close(&b);
 }
 
 static void learns_what_is_separable(void **state)
@@ -108,8 +83,8 @@ static void learns_what_is_separable(void **state)
 static void learns_from_augmented_mixtures(void **state)
 {
     (void)state;
-    bench b;
-    open_bench(&b, &shape);
+    qv_toy_bench b;
+    qv_toy_bench_open(&b, &shape);
     qv_settings *s = &b.settings;
     s->width = 4, s->epochs = 60;
     s->speed = 0.2, s->warp = 0.05, s->gain = 1, s->voices = 1, s->mixup = 0.4;
@@ -131,7 +106,7 @@ static void learns_from_augmented_mixtures(void **state)
         for (int k = 0; k < 3; k++) assert_true(p[k] <= p[label]);
     }
     free(probs);
-    close_bench(&b);
+    qv_toy_bench_close(&b);
 }
 
 /* ---- what a step sees ---- */
@@ -140,8 +115,8 @@ static void learns_from_augmented_mixtures(void **state)
 static void balanced_sampling_draws_classes_alike(void **state)
 {
     (void)state;
-    bench b;
-    open_bench(&b, &(qv_toy_shape){.speakers = 4, .classes = 3, .takes = 4, .mels = 8, .shortest = 8, .longest = 8});
+    qv_toy_bench b;
+    qv_toy_bench_open(&b, &(qv_toy_shape){.speakers = 4, .classes = 3, .takes = 4, .mels = 8, .shortest = 8, .longest = 8});
     b.settings.sampling = QV_SAMPLING_BALANCED;
     b.settings.batch = 12;
     open_data(&b, NULL);
@@ -163,7 +138,7 @@ static void balanced_sampling_draws_classes_alike(void **state)
     for (int i = 0; i < 32; i++) drawn[b.data->utterances[order[i]].label]++, seen[order[i]]++;
     for (int k = 0; k < 3; k++) assert_true(drawn[k] == 10 || drawn[k] == 11);
     for (size_t i = 0; i < b.toy.n; i++) assert_true(seen[i] <= (b.data->utterances[i].label == 0 ? 1 : 2));
-    close_bench(&b);
+    qv_toy_bench_close(&b);
 }
 
 static void epoch_orders_are_permutations(void **state)
@@ -194,7 +169,7 @@ static void epoch_orders_are_permutations(void **state)
 enum { RECORDINGS = 10, STRADDLING_BATCH = 4 };
 
 typedef struct watch {
-    const bench *b;
+    const qv_toy_bench *b;
     int times[RECORDINGS];
     int steps, most;
 } watch;
@@ -224,9 +199,9 @@ static void look_at_batch(void *user, const qv_progress *p)
 static void every_recording_is_seen_once_an_epoch(void **state)
 {
     (void)state;
-    bench b;
+    qv_toy_bench b;
     double weights[RECORDINGS];
-    open_bench(
+    qv_toy_bench_open(
         &b, &(qv_toy_shape){.speakers = 1, .classes = RECORDINGS, .takes = 1, .mels = 8, .shortest = 8, .longest = 9});
     b.settings.device = QV_DEVICE_REF;
     b.settings.lr = 0;
@@ -241,7 +216,7 @@ static void every_recording_is_seen_once_an_epoch(void **state)
         assert_int_equal(w.steps, 5);
         for (int i = 0; i < RECORDINGS; i++) assert_int_equal(w.times[i], 2);
     }
-    close_bench(&b);
+    qv_toy_bench_close(&b);
 }
 
 static void windows_cover_the_recording(void **state)
@@ -269,8 +244,8 @@ static void windows_cover_the_recording(void **state)
 static void rates_follow_the_schedule(void **state)
 {
     (void)state;
-    bench b;
-    open_bench(&b, &(qv_toy_shape){.speakers = 5, .classes = 2, .takes = 1, .mels = 8, .shortest = 8, .longest = 8});
+    qv_toy_bench b;
+    qv_toy_bench_open(&b, &(qv_toy_shape){.speakers = 5, .classes = 2, .takes = 1, .mels = 8, .shortest = 8, .longest = 8});
     b.settings.batch = 5;
     b.settings.warmup = 2;
     b.settings.lr = 0.5;
@@ -305,7 +280,7 @@ static void rates_follow_the_schedule(void **state)
     for (uint64_t i = 0; i < 20; i++) assert_true(fabs(qv_trainer_rate(cold, i) - 0.5 * (double)(i + 1) / 20) <= 1e-15);
     qv_trainer_free(even);
     qv_trainer_free(cold);
-    close_bench(&b);
+    qv_toy_bench_close(&b);
 }
 
 /* ---- numbers that are none ---- */
@@ -316,11 +291,11 @@ static void a_loss_that_is_none_names_the_step(void **state)
 {
     (void)state;
     for (int device = QV_DEVICE_CPU; device <= QV_DEVICE_REF32; device++) {
-        bench b;
+        qv_toy_bench b;
         double done = 0;
         char expected[32];
         qv_loss loss = {0};
-        open_bench(&b, &shape);
+        qv_toy_bench_open(&b, &shape);
         b.settings.device = device;
         b.settings.normalize = QV_NORM_NONE;
         for (int k = 0; k < shape.mels * b.toy.features.entries[5].frames; k++)
@@ -334,16 +309,16 @@ static void a_loss_that_is_none_names_the_step(void **state)
         assert_non_null(end);
         assert_string_equal(end, expected);
         assert_int_equal(loss.steps, (int)done);
-        close_bench(&b);
+        qv_toy_bench_close(&b);
     }
 }
 
 static void damaged_weights_give_no_answer(void **state)
 {
     (void)state;
-    bench b;
+    qv_toy_bench b;
     double probs[1000];
-    open_bench(&b, &shape);
+    qv_toy_bench_open(&b, &shape);
     open_trainer(&b);
     const qv_program *p = qv_trainer_net(b.trainer)->program;
     size_t i = 0;
@@ -351,7 +326,7 @@ static void damaged_weights_give_no_answer(void **state)
     qv_exec_write(qv_trainer_exec(b.trainer), (int)i, 0, 1, &(double){NAN});
     assert_int_equal(qv_trainer_predict(b.ctx, b.trainer, b.toy.all, b.toy.n, true, probs), QV_ERR_NUMERIC);
     assert_non_null(strstr(qv_ctx_message(b.ctx), "not finite"));
-    close_bench(&b);
+    qv_toy_bench_close(&b);
 }
 
 /* ---- what answers depend on ---- */
@@ -374,7 +349,7 @@ static void copy_weights(qv_trainer *to, qv_trainer *from, double by, uint64_t *
 }
 
 /* A trained bench, its answers, and a trainer of other settings with the same weights. */
-static qv_trainer *twin(const bench *b, const qv_settings *s)
+static qv_trainer *twin(const qv_toy_bench *b, const qv_settings *s)
 {
     qv_trainer *t = new_trainer(b, s, 0);
     copy_weights(t, b->trainer, 0, NULL);
@@ -384,8 +359,8 @@ static qv_trainer *twin(const bench *b, const qv_settings *s)
 static void answers_depend_on_the_recording_alone(void **state)
 {
     (void)state;
-    bench b;
-    open_bench(&b, &shape);
+    qv_toy_bench b;
+    qv_toy_bench_open(&b, &shape);
     b.settings.device = QV_DEVICE_REF;
     open_trainer(&b);
     train(&b, 2);
@@ -408,13 +383,13 @@ static void answers_depend_on_the_recording_alone(void **state)
         qv_trainer_free(t);
     }
     free(all);
-    close_bench(&b);
+    qv_toy_bench_close(&b);
 }
 
 /* A float backend rounds every product and partial sum. The longest sums of this network have 9 * 16 terms, so that a
  * layer's roundings do no more than moving each of its weights by 7 sqrt(144) = 84 half units in the last place (the
  * bound of support/op_maker.h); how far that moves the answers is measured on the reference, eight times. */
-static double allowed_error(const bench *b, const double *answers)
+static double allowed_error(const qv_toy_bench *b, const double *answers)
 {
     uint64_t random = qv_test_seed();
     qv_trainer *moved = new_trainer(b, &b->settings, 0);
@@ -432,8 +407,8 @@ static double allowed_error(const bench *b, const double *answers)
 static void devices_agree(void **state)
 {
     (void)state;
-    bench b;
-    open_bench(&b, &shape);
+    qv_toy_bench b;
+    qv_toy_bench_open(&b, &shape);
     b.settings.device = QV_DEVICE_REF;
     b.settings.width = 4;
     open_trainer(&b);
@@ -457,7 +432,7 @@ static void devices_agree(void **state)
     }
     assert_true(bound < 0.01); /* else nothing was compared */
     free(answers);
-    close_bench(&b);
+    qv_toy_bench_close(&b);
 }
 
 /* ---- normalization ---- */
@@ -465,7 +440,7 @@ static void devices_agree(void **state)
 enum { CONSTANT_BAND = 3 };
 
 /* Mean and deviation of one band over the recordings that `take` accepts. */
-static void band_moments(const bench *b, int band, const bool *take, double *mean, double *deviation)
+static void band_moments(const qv_toy_bench *b, int band, const bool *take, double *mean, double *deviation)
 {
     double sum = 0, square = 0, n = 0;
     for (int pass = 0; pass < 2; pass++)
@@ -485,7 +460,7 @@ static void band_moments(const bench *b, int band, const bool *take, double *mea
     *deviation = sqrt(square / n);
 }
 
-static void assert_row(const bench *b, int row, const bool *take)
+static void assert_row(const qv_toy_bench *b, int row, const bool *take)
 {
     for (int j = 0; j < shape.mels; j++) {
         const float *norm = b->data->norm + row * 2 * shape.mels;
@@ -500,9 +475,9 @@ static void assert_row(const bench *b, int row, const bool *take)
     }
 }
 
-static void open_normalized(bench *b, qv_normalization how, const bool *in_training)
+static void open_normalized(qv_toy_bench *b, qv_normalization how, const bool *in_training)
 {
-    open_bench(b, &shape);
+    qv_toy_bench_open(b, &shape);
     b->settings.normalize = (int)how;
     for (int64_t t = 0; t < b->toy.features.frames; t++) b->toy.frames[t * shape.mels + CONSTANT_BAND] = -23.02585f;
     open_data(b, in_training);
@@ -511,7 +486,7 @@ static void open_normalized(bench *b, qv_normalization how, const bool *in_train
 static void corpus_normalization_looks_at_training_alone(void **state)
 {
     (void)state;
-    bench b;
+    qv_toy_bench b;
     bool training[1000] = {false};
     float before[2 * 16];
     for (int i = 0; i < 18; i++) training[i] = true; /* three of four speakers */
@@ -528,13 +503,13 @@ static void corpus_normalization_looks_at_training_alone(void **state)
     qv_dataset_free(b.data);
     open_data(&b, training);
     assert_memory_not_equal(b.data->norm, before, sizeof before);
-    close_bench(&b);
+    qv_toy_bench_close(&b);
 }
 
 static void speakers_and_utterances_have_their_own(void **state)
 {
     (void)state;
-    bench b;
+    qv_toy_bench b;
     open_normalized(&b, QV_NORM_SPEAKER, NULL);
     assert_int_equal(b.data->norms, shape.speakers);
     for (int row = 0; row < shape.speakers; row++) {
@@ -544,7 +519,7 @@ static void speakers_and_utterances_have_their_own(void **state)
     }
     for (size_t i = 0; i < b.toy.n; i++)
         assert_int_equal(b.data->utterances[i].norm, b.toy.manifest->items[i].speaker_id);
-    close_bench(&b);
+    qv_toy_bench_close(&b);
     open_normalized(&b, QV_NORM_UTTERANCE, NULL);
     assert_int_equal(b.data->norms, b.toy.n);
     for (size_t row = 0; row < b.toy.n; row++) {
@@ -553,13 +528,13 @@ static void speakers_and_utterances_have_their_own(void **state)
         assert_row(&b, (int)row, take);
         assert_int_equal(b.data->utterances[row].norm, row);
     }
-    close_bench(&b);
+    qv_toy_bench_close(&b);
 }
 
 static void no_normalization_and_one_that_is_given(void **state)
 {
     (void)state;
-    bench b;
+    qv_toy_bench b;
     float given[2 * 16];
     open_normalized(&b, QV_NORM_NONE, NULL);
     for (int j = 0; j < shape.mels; j++) {
@@ -570,12 +545,12 @@ static void no_normalization_and_one_that_is_given(void **state)
     qv_dataset_free(b.data);
     qv_assert_ok(b.ctx, qv_dataset_new(b.ctx, &b.data, b.toy.manifest, &b.toy.features, QV_NORM_CORPUS, NULL, given));
     assert_memory_equal(b.data->norm, given, sizeof given);
-    close_bench(&b);
+    qv_toy_bench_close(&b);
 }
 
 /* Row `at` of the table gives speaker a's frames the mean and deviation that lie `share` of the way to the other's, then
  * normalizes as row `by` does. */
-static void assert_voice(const bench *b, int at, int by, const bool *a, const bool *other, double share)
+static void assert_voice(const qv_toy_bench *b, int at, int by, const bool *a, const bool *other, double share)
 {
     for (int j = 0; j < shape.mels; j++) {
         const float *norm = b->data->norm + by * 2 * shape.mels, *row = b->data->norm + at * 2 * shape.mels;
@@ -594,7 +569,7 @@ static void assert_voice(const bench *b, int at, int by, const bool *a, const bo
 enum { TRAINING = 3, EACH = 128 };
 
 /* From row `first` on; speaker a is normalized by row a * each_own. */
-static void assert_voices(const bench *b, bool of[TRAINING][1000], int first, int each_own)
+static void assert_voices(const qv_toy_bench *b, bool of[TRAINING][1000], int first, int each_own)
 {
     assert_int_equal(b->data->voices, EACH);
     assert_int_equal(b->data->rows, first + TRAINING * EACH);
@@ -607,7 +582,7 @@ static void assert_voices(const bench *b, bool of[TRAINING][1000], int first, in
 static void voices_stand_between_those_of_training(void **state)
 {
     (void)state;
-    bench b;
+    qv_toy_bench b;
     bool of[TRAINING][1000] = {{false}}, training[1000] = {false};
     float plain[2 * 16];
     for (int i = 0; i < 18; i++) training[i] = of[i / 6][i] = true;
@@ -633,7 +608,7 @@ static void voices_stand_between_those_of_training(void **state)
     b.settings.normalize = QV_NORM_UTTERANCE;
     open_data(&b, training);
     assert_int_equal(b.data->voices, 0);
-    close_bench(&b);
+    qv_toy_bench_close(&b);
 }
 
 int main(void)

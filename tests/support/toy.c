@@ -81,3 +81,52 @@ void qv_toy_settings(qv_ctx *ctx, qv_settings *s, int mels)
     s->eval_every = 1;
     s->threads = 1;
 }
+
+void qv_toy_bench_open(qv_toy_bench *b, const qv_toy_shape *shape)
+{
+    *b = (qv_toy_bench){.ctx = qv_test_ctx()};
+    qv_toy_make(b->ctx, &b->toy, shape, qv_test_seed());
+    qv_toy_settings(b->ctx, &b->settings, shape->mels);
+}
+
+void qv_toy_bench_train(qv_toy_bench *b, size_t n, uint64_t epochs)
+{
+    qv_loss loss = {0};
+    bool *training = calloc(b->toy.n, sizeof *training);
+    assert_non_null(training);
+    for (size_t i = 0; i < n; i++) training[i] = true;
+    qv_assert_ok(b->ctx,
+                 qv_dataset_new_training(b->ctx, &b->data, b->toy.manifest, &b->toy.features, &b->settings, training));
+    qv_trainer_options o = {.items = b->toy.all, .n_items = n, .keep_buffers = true, .no_fuse = true};
+    qv_assert_ok(b->ctx, qv_trainer_new(b->ctx, &b->trainer, &b->settings, b->data, &o, b->toy.manifest->n_classes));
+    qv_assert_ok(b->ctx, qv_trainer_run(b->ctx, b->trainer, epochs, &loss));
+    free(training);
+}
+
+void qv_toy_bench_close(qv_toy_bench *b)
+{
+    qv_trainer_free(b->trainer);
+    qv_dataset_free(b->data);
+    qv_settings_free(&b->settings);
+    qv_toy_free(&b->toy);
+    qv_ctx_free(b->ctx);
+}
+
+int qv_toy_bench_buffer(const qv_toy_bench *b, const char *name)
+{
+    const qv_program *p = qv_trainer_net(b->trainer)->program;
+    for (size_t i = 0; i < p->n_buffers; i++)
+        if (strcmp(p->buffers[i].name, name) == 0) return (int)i;
+    fail_msg("there is no buffer %s", name);
+    return -1;
+}
+
+double *qv_toy_bench_values(const qv_toy_bench *b, const char *name, size_t *n)
+{
+    int id = qv_toy_bench_buffer(b, name);
+    *n = qv_buffer_len(&qv_trainer_net(b->trainer)->program->buffers[id]);
+    double *v = calloc(*n, sizeof *v);
+    assert_non_null(v);
+    qv_exec_read(qv_trainer_exec(b->trainer), id, 0, *n, v);
+    return v;
+}
