@@ -33,6 +33,7 @@ esac
 for target in $targets; do # a test that is no program of its own may need any of them
     case $target in test_* | cuda_*) ;; *) targets=all ;; esac
 done
+[ "$targets" = all ] || targets="quaver $targets" # which some of them run
 # shellcheck disable=SC2086
 ninja -C "$build" -j "${QV_JOBS:-2}" ${targets:-all} >"$build/build.log" || { tail -n 30 "$build/build.log"; exit 1; }
 export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1
