@@ -6,8 +6,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-#include <xxhash.h>
-
+#include "base/hash.h"
 #include "base/io.h"
 #include "data/manifest_own.h"
 
@@ -182,35 +181,6 @@ static int by_content(const void *a, const void *b)
     return x->item < y->item ? -1 : x->item > y->item;
 }
 
-static qv_status hash_file(qv_ctx *ctx, const char *path, XXH128_hash_t *hash)
-{
-    qv_status status = QV_OK;
-    XXH3_state_t *state = NULL;
-    char *chunk = NULL;
-    const size_t size = 1 << 16;
-    size_t n;
-    FILE *f = fopen(path, "rb");
-    if (!f) return qv_fail_errno(ctx, "cannot open %s", path);
-    QV_TRY(qv_alloc(ctx, &chunk, size, 1));
-    state = XXH3_createState();
-    if (!state) {
-        status = qv_fail(ctx, QV_ERR_MEMORY, "no memory for a hash");
-        goto done;
-    }
-    XXH3_128bits_reset(state);
-    while ((n = fread(chunk, 1, size, f)) > 0) XXH3_128bits_update(state, chunk, n);
-    if (ferror(f)) {
-        status = qv_fail_errno(ctx, "cannot read %s", path);
-        goto done;
-    }
-    *hash = XXH3_128bits_digest(state);
-done:
-    XXH3_freeState(state);
-    free(chunk);
-    fclose(f);
-    return status;
-}
-
 /* Only files of the same size can be equal; the others are never read. */
 static qv_status hash_contents(qv_ctx *ctx, const qv_manifest *m, content *c)
 {
@@ -225,7 +195,7 @@ static qv_status hash_contents(qv_ctx *ctx, const qv_manifest *m, content *c)
     qsort(c, m->n, sizeof *c, by_size);
     for (size_t i = 0; i < m->n; i++) {
         bool before = i > 0 && c[i - 1].size == c[i].size, after = i + 1 < m->n && c[i + 1].size == c[i].size;
-        if ((before || after) && c[i].size > 0) QV_TRY(hash_file(ctx, m->items[c[i].item].file, &c[i].hash));
+        if ((before || after) && c[i].size > 0) QV_TRY(qv_hash_file(ctx, m->items[c[i].item].file, &c[i].hash));
         QV_TRY(qv_poll(ctx));
         qv_report(ctx, "duplicates", "files", (double)(i + 1), (double)m->n);
     }

@@ -13,7 +13,7 @@
  *   {
  *     "format": 1,
  *     "quaver": "0.1.0",                program's version
- *     "program": "9f..",                XXH3 of the program file
+ *     "program": "9f..",                XXH3, of 128 bits, of the program file
  *     "command": "quaver train ...",    what repeats the run
  *     "manifest": {"path": "..", "hash": "..", "recordings_hash": "..", "recordings": 339, "skipped": 0, "speakers": 10},
  *     "classes": ["anger", ..],

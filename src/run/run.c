@@ -7,8 +7,8 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-#include <xxhash.h>
 
+#include "base/hash.h"
 #include "base/io.h"
 #include "data/folds.h"
 #include "quaver_build.h"
@@ -33,13 +33,13 @@ typedef struct run_state {
 
 qv_status qv_program_hash(qv_ctx *ctx, char **out)
 {
-    char *data, text[32];
-    size_t size;
-    if (!qv_path_exists("/proc/self/exe")) return qv_strdup(ctx, out, "unknown"); /* a root without /proc */
-    qv_status status = qv_read_file(ctx, "/proc/self/exe", (size_t)1 << 30, &data, &size);
+    static const char program[] = "/proc/self/exe";
+    char text[33];
+    XXH128_hash_t h;
+    if (!qv_path_exists(program)) return qv_strdup(ctx, out, "unknown"); /* a root without /proc */
+    qv_status status = qv_hash_file(ctx, program, &h);
     if (status != QV_OK) return status;
-    snprintf(text, sizeof text, "%016llx", (unsigned long long)XXH3_64bits(data, size));
-    free(data);
+    snprintf(text, sizeof text, "%016llx%016llx", (unsigned long long)h.high64, (unsigned long long)h.low64);
     return qv_strdup(ctx, out, text);
 }
 

@@ -28,7 +28,7 @@ qv_status qv_run(qv_ctx *ctx, const qv_settings *s, const qv_run_options *o, qv_
 /* Settings of the run in a folder, for a resume that is told nothing else. */
 qv_status qv_run_settings(qv_ctx *ctx, qv_settings *s, const char *out);
 
-/* Hash of the program file that runs, in hexadecimal; "unknown" where there is no /proc to find it by. */
+/* XXH3, of 128 bits, of the program file that runs, in hexadecimal; "unknown" where there is no /proc to find it by. */
 qv_status qv_program_hash(qv_ctx *ctx, char **out);
 
 #endif

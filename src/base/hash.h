@@ -1,0 +1,12 @@
+/* XXH3 of a file, of 128 bits. */
+#ifndef QV_BASE_HASH_H
+#define QV_BASE_HASH_H
+
+#include <xxhash.h>
+
+#include "base/status.h"
+
+/* Reads it piece by piece, however long it is. */
+qv_status qv_hash_file(qv_ctx *ctx, const char *path, XXH128_hash_t *hash);
+
+#endif
