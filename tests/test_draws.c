@@ -92,23 +92,34 @@ static void neighbouring_draws_are_independent(void **state)
         assert_true(fabs(product[axis] / count[axis]) <= five_deviations(1.0 / 144, count[axis]));
 }
 
-/* The counter of the design, written out once more. */
+/* The counters of the design, written out once more: bits 24.. of the third word are the purpose. */
 static void coefficients_are_philox_of_the_design(void **state)
 {
     (void)state;
     struct draws d;
+    qv_shake_attr a = shaken;
     qv_step_state s = {.key = {5, 6}, .step = 1234567, .set_size = 37, .batch = 20, .first = 8};
-    draw(&d, shaken, s, 12, 2);
+    const uint32_t key[] = {5, 6};
+    int relaxed = 0;
+    a.negative = 1 << 22;
+    a.relaxed = 1 << 23;
+    draw(&d, a, s, 12, 2);
     for (uint32_t n = 0; n < 12; n++) {
+        uint64_t row = (uint64_t)1234567 * 20 + 8 + n;
+        uint32_t counter[] = {1234567, (uint32_t)(row % 37), 8u << 24 | 3, (uint32_t)(row / 37)};
+        bool even = qv_philox(counter, key).v[0] >> 8 < 1 << 23;
+        relaxed += even;
         for (uint32_t band = 0; band < 2; band++) {
-            uint64_t row = (uint64_t)1234567 * 20 + 8 + n;
-            qv_philox4 r =
-                qv_philox((uint32_t[]){1234567, (uint32_t)(row % 37), 1u << 24 | band << 16 | 3, (uint32_t)(row / 37)},
-                          (uint32_t[]){5, 6});
-            assert_true(d.alpha[n * 2 + band] == (r.v[0] >> 8) / 16777216.0);
-            assert_true(d.beta[n * 2 + band] == (r.v[1] >> 8) / 16777216.0);
+            size_t i = n * 2 + band;
+            counter[2] = 1u << 24 | band << 16 | 3;
+            qv_philox4 r = qv_philox(counter, key);
+            assert_true(d.alpha[i] == (even ? 0.5 : (r.v[0] >> 8) / 16777216.0));
+            assert_true(d.beta[i] == (even ? 0.5 : (r.v[1] >> 8) / 16777216.0));
+            assert_true(d.alpha_sign[i] == (!even && r.v[2] >> 30 == 0 ? -1 : 1));
+            assert_true(d.beta_sign[i] == (!even && r.v[3] >> 30 == 0 ? -1 : 1));
         }
     }
+    assert_true(relaxed > 0 && relaxed < 12);
 }
 
 /* Rows 0..N of one call are those of two calls with half the batch each, as two ranks would make them. */

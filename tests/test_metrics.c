@@ -33,6 +33,23 @@ static void worked_by_hand(void **state)
     qv_ctx_free(ctx);
 }
 
+/* A class that stands once, on one side only, counts with F1 0; one that stands nowhere does not. */
+static void a_class_that_stands_once_counts(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_test_ctx();
+    static const int once[] = {0, 1}, first[] = {0, 0};
+    for (int swapped = 0; swapped < 2; swapped++) {
+        qv_answers a = {swapped ? first : once, swapped ? once : first, NULL, 2, 3, 0};
+        qv_metrics m;
+        qv_assert_ok(ctx, qv_metrics_compute(ctx, &m, &a));
+        assert_near(m.macro_f1, 1.0 / 3); /* of 2/3 and 0 */
+        assert_true(m.score[1].f1 == 0 && isnan(m.score[2].f1));
+        qv_metrics_free(&m);
+    }
+    qv_ctx_free(ctx);
+}
+
 static void nothing_gives_no_number(void **state)
 {
     (void)state;
@@ -286,6 +303,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(worked_by_hand),
+        cmocka_unit_test(a_class_that_stands_once_counts),
         cmocka_unit_test(nothing_gives_no_number),
         cmocka_unit_test(agrees_with_scikit_learn),
         cmocka_unit_test(label_outside_is_refused),

@@ -5,6 +5,8 @@
 #include <math.h>
 
 #include "base/beta.h"
+#include "base/order.h"
+#include "base/philox.h"
 #include "study/stats.h"
 #include "support/support.h"
 
@@ -160,6 +162,46 @@ static void interval_of_the_opposite_is_the_opposite(void **state)
     assert_near(r[1].high, -r[0].low, bound, "percentile, high");
     assert_near(r[1].bca_low, -r[0].bca_high, bound, "BCa, low");
     assert_near(r[1].bca_high, -r[0].bca_low, bound, "BCa, high");
+}
+
+static void quantiles_are_linear_between_two_values(void **state)
+{
+    (void)state;
+    double x[] = {16, 1, 8, 4, 2};
+    static const double want[][2] = {{0, 1}, {0.25, 2}, {0.375, 3}, {0.5, 4}, {0.875, 12}, {0.9375, 14}, {1, 16}};
+    qv_sort(x, 5);
+    for (int i = 0; i < 5; i++) assert_true(x[i] == ldexp(1, i));
+    for (size_t k = 0; k < sizeof want / sizeof *want; k++) assert_true(qv_quantile(x, 5, want[k][0]) == want[k][1]);
+    assert_true(qv_quantile(x + 2, 1, 0.3) == 4);
+}
+
+/* Few draws, made here once more, one number of Philox after the other, so that each order statistic counts. */
+static void interval_is_that_of_its_draws(void **state)
+{
+    enum { N = 10, MOST = 95 };
+    const uint32_t key[2] = {5, 0};
+    qv_ctx *ctx = *state;
+    uint64_t random = qv_test_seed();
+    double x[N], means[MOST];
+    for (int i = 0; i < N; i++) x[i] = qv_test_normal(&random);
+    for (size_t draws = 1; draws <= MOST; draws += 47) {
+        for (uint32_t k = 0; k < draws; k++) {
+            means[k] = 0;
+            for (uint32_t j = 0; j < N; j++) {
+                const uint32_t counter[4] = {k, j / 4 * 4, 0, 1};
+                means[k] += x[((uint64_t)qv_philox(counter, key).v[j % 4] * N) >> 32] / N;
+            }
+        }
+        qv_sort(means, draws);
+        qv_interval r;
+        qv_assert_ok(ctx, qv_interval_mean(ctx, &r, x, N, 5, draws));
+        for (int side = 0; side < 2; side++) {
+            double at = (side ? 0.975 : 0.025) * (double)(draws - 1), over = at - floor(at);
+            double want = (1 - over) * means[(size_t)floor(at)] + (draws > 1 ? over * means[(size_t)floor(at) + 1] : 0);
+            assert_near(side ? r.high : r.low, want, 64 * DBL_EPSILON * 4, "a quantile of few draws");
+        }
+        if (draws == 1) assert_true(isnan(r.bca_low) && isnan(r.bca_high)); /* no draw on one side of the mean */
+    }
 }
 
 static void holm_agrees_with_statsmodels(void **state)
@@ -466,6 +508,8 @@ int main(void)
         cmocka_unit_test(flips_agree_with_scipy),
         cmocka_unit_test(intervals_agree_with_scipy),
         cmocka_unit_test(interval_of_the_opposite_is_the_opposite),
+        cmocka_unit_test(quantiles_are_linear_between_two_values),
+        cmocka_unit_test(interval_is_that_of_its_draws),
         cmocka_unit_test(holm_agrees_with_statsmodels),
         cmocka_unit_test(identical_records_give_one),
         cmocka_unit_test(equal_differences_are_certain),

@@ -4,14 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/order.h"
 #include "base/philox.h"
 #include "study/stats.h"
-
-static int ascending(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 /* ---- sign flips ---- */
 
@@ -60,7 +55,7 @@ static qv_status signed_sums(qv_ctx *ctx, double **out, const double *x, size_t 
     for (size_t i = 0; i < n; i++) s[0] -= x[i];
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0, half = (size_t)1 << i; k < half; k++) s[half + k] = s[k] + 2 * x[i];
-    qsort(s, count, sizeof *s, ascending);
+    qv_sort(s, count);
     return QV_OK;
 }
 
@@ -160,14 +155,6 @@ static double resampled_mean(const double *x, uint32_t n, uint32_t draw, const u
     return sum / n;
 }
 
-/* Linear between the two nearest order statistics. */
-static double quantile(const double *sorted, size_t n, double share)
-{
-    double at = share * (double)(n - 1);
-    size_t i = (size_t)at;
-    return i + 1 >= n ? sorted[n - 1] : sorted[i] + (at - (double)i) * (sorted[i + 1] - sorted[i]);
-}
-
 /* Acceleration of the mean: a sixth of the skewness of the jackknife's means. */
 static double acceleration(const double *x, size_t n, double mean)
 {
@@ -188,9 +175,10 @@ static void bca_bounds(qv_interval *out, const double *sorted, size_t draws, con
     double below = 0;
     /* ties with the mean count half, as SciPy has it: else discrete values would shift the interval */
     for (size_t k = 0; k < draws; k++) below += sorted[k] < mean ? 1 : sorted[k] == mean ? 0.5 : 0;
+    if (below == 0 || below == (double)draws) return; /* few draws, all on one side: no level to correct by */
     double z0 = qv_normal_quantile(below / (double)draws), a = acceleration(x, n, mean), z = qv_normal_quantile(0.975);
-    out->bca_low = quantile(sorted, draws, bca_level(z0, a, -z));
-    out->bca_high = quantile(sorted, draws, bca_level(z0, a, z));
+    out->bca_low = qv_quantile(sorted, draws, bca_level(z0, a, -z));
+    out->bca_high = qv_quantile(sorted, draws, bca_level(z0, a, z));
 }
 
 qv_status qv_interval_mean(qv_ctx *ctx, qv_interval *out, const double *x, size_t n, uint64_t seed, size_t draws)
@@ -210,9 +198,9 @@ qv_status qv_interval_mean(qv_ctx *ctx, qv_interval *out, const double *x, size_
         *out = (qv_interval){low, low, low, low};
     } else {
         for (size_t k = 0; k < draws; k++) means[k] = resampled_mean(x, (uint32_t)n, (uint32_t)k, key);
-        qsort(means, draws, sizeof *means, ascending);
-        out->low = quantile(means, draws, 0.025);
-        out->high = quantile(means, draws, 0.975);
+        qv_sort(means, draws);
+        out->low = qv_quantile(means, draws, 0.025);
+        out->high = qv_quantile(means, draws, 0.975);
         bca_bounds(out, means, draws, x, n, mean);
     }
     free(means);

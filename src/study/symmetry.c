@@ -3,6 +3,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/order.h"
+
 static const double degrees = 57.295779513082321;
 
 const char *const qv_symmetry_keys[QV_SYMMETRY_MEASURES] = {"centre",       "off_origin", "nearest_origin", "off_mean",
@@ -34,12 +36,6 @@ static double angle(const double *a, const double *b, size_t dims)
     return size > 0 ? degrees * acos(fmax(-1, fmin(1, dot(a, b, dims) / size))) : NAN;
 }
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* Root mean square distance of the gaps between neighbours on the circle from 360 / C. turns: [classes]. */
 static double off_polygon(const double *means, int classes, double *turns)
 {
@@ -49,7 +45,7 @@ static double off_polygon(const double *means, int classes, double *turns)
         if (!(dot(m, m, 2) > 0)) return NAN;
         turns[k] = degrees * atan2(m[1], m[0]);
     }
-    qsort(turns, (size_t)classes, sizeof *turns, by_value);
+    qv_sort(turns, (size_t)classes);
     for (int k = 0; k < classes; k++) {
         double next = k + 1 < classes ? turns[k + 1] : turns[0] + 360, off = next - turns[k] - 360.0 / classes;
         sum += off * off;

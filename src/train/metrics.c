@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/order.h"
 #include "base/philox.h"
 
 static double ratio(size_t a, size_t b) { return b ? (double)a / (double)b : NAN; }
@@ -175,21 +176,6 @@ static void draw_clusters(const int *clusters, uint32_t n, uint32_t resample, co
     }
 }
 
-static int ascending(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Linear between the two nearest order statistics. */
-static double percentile(const double *sorted, int n, double share)
-{
-    double at = share * (n - 1);
-    int i = (int)at;
-    if (i >= n - 1) return sorted[n - 1];
-    return sorted[i] + (at - i) * (sorted[i + 1] - sorted[i]);
-}
-
 /* Memory of one bootstrap. */
 typedef struct boot {
     int *clusters; /* speakers with recordings */
@@ -239,7 +225,7 @@ qv_status qv_bootstrap_speakers(qv_ctx *ctx, qv_bootstrap *out, const qv_answers
     qv_status status = QV_OK;
     boot w = {0};
     const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
-    const int n = QV_BOOTSTRAP_RESAMPLES;
+    const size_t n = QV_BOOTSTRAP_RESAMPLES;
     *out = (qv_bootstrap){0, NAN, NAN, NAN, NAN};
     QV_TRY(check_answers(ctx, a, true));
     QV_TRY(boot_new(ctx, &w, a));
@@ -247,13 +233,13 @@ qv_status qv_bootstrap_speakers(qv_ctx *ctx, qv_bootstrap *out, const qv_answers
     for (int s = 0; s < a->speakers; s++)
         if (w.weight[s]) w.clusters[out->speakers++] = s;
     if (!qv_bootstrap_valid(out)) goto done;
-    for (uint32_t r = 0; r < (uint32_t)n; r++) resample(&w, a, out->speakers, r, key);
-    qsort(w.ua, (size_t)n, sizeof *w.ua, ascending);
-    qsort(w.wa, (size_t)n, sizeof *w.wa, ascending);
-    out->ua_low = percentile(w.ua, n, 0.025);
-    out->ua_high = percentile(w.ua, n, 0.975);
-    out->wa_low = percentile(w.wa, n, 0.025);
-    out->wa_high = percentile(w.wa, n, 0.975);
+    for (uint32_t r = 0; r < n; r++) resample(&w, a, out->speakers, r, key);
+    qv_sort(w.ua, n);
+    qv_sort(w.wa, n);
+    out->ua_low = qv_quantile(w.ua, n, 0.025);
+    out->ua_high = qv_quantile(w.ua, n, 0.975);
+    out->wa_low = qv_quantile(w.wa, n, 0.025);
+    out->wa_high = qv_quantile(w.wa, n, 0.975);
 done:
     boot_free(&w);
     return status;

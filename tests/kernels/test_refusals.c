@@ -1,6 +1,7 @@
 /* Calls that the hand-written kernels must refuse before anything is launched: shapes that do not belong together, types
  * that do not, operands that are missing. On whatever implements the CUDA runtime, as test_kernels.c. */
 #include <cuda_runtime_api.h>
+#include <math.h>
 
 #include "kernels/bf16.h"
 #include "kernels/geometry.h"
@@ -146,6 +147,73 @@ static void one_wrong_operand_is_refused(void **state)
     assert_int_equal(accepted, 0);
 }
 
+/* --- what is wrong with the op itself --- */
+
+/* One whole number in the attributes of a call that is right and has the operands that are named. */
+typedef struct wrong_attribute {
+    qv_op_kind kind;
+    const char *named;
+    size_t at;
+    int64_t value;
+    bool wide; /* 64 bits */
+} wrong_attribute;
+
+#define WRONG(kind, named, field, value) {kind, named, offsetof(qv_op, a.field), value, sizeof(((qv_op *)0)->a.field) == 8}
+
+static void one_wrong_attribute_is_refused(void **state)
+{
+    (void)state;
+    static const wrong_attribute wrong[] = {
+        WRONG(QV_OP_BN_FINALIZE, "i0", bn.count, 1),
+        WRONG(QV_OP_BN_MEASURE, "i0", bn.count, 1),
+        WRONG(QV_OP_BLOCK_END, "o1", bn.count, 1),
+        WRONG(QV_OP_BN_APPLY, "i0", bn.repeat, 0),
+        WRONG(QV_OP_BN_APPLY, "i0", bn.repeat, 3),
+        WRONG(QV_OP_BN_GRAD_SUMS, "i0", bn.repeat, 0),
+        WRONG(QV_OP_BN_GRAD_SUMS, "i0", bn.repeat, 3),
+        WRONG(QV_OP_BN_GRAD_SUMS, "i6", bn.repeat, 2),
+        WRONG(QV_OP_BN_GRAD_APPLY, "i0", bn.repeat, 0),
+        WRONG(QV_OP_BN_GRAD_APPLY, "i0", bn.repeat, 3),
+        WRONG(QV_OP_BN_GRAD_APPLY, "i8", bn.repeat, 2),
+        WRONG(QV_OP_SHAKE_COEF, "o0", shake.layer, -1),
+        WRONG(QV_OP_SHAKE_COEF, "o0", shake.layer, 65536),
+        WRONG(QV_OP_SHAKE_COEF, "o0", shake.affine, -1),
+        WRONG(QV_OP_SHAKE_COEF, "o0", shake.affine, (1 << 22) + 1),
+        WRONG(QV_OP_SGD, "i0", sgd.decayed, -1),
+        WRONG(QV_OP_ADAMW, "i0", adamw.decayed, -1),
+        WRONG(QV_OP_GATHER, "i5", gather.windows, 0), /* then it needs an order ... */
+        WRONG(QV_OP_GATHER, "i4", gather.windows, 1), /* ... and here the windows */
+        WRONG(QV_OP_GATHER, "o0", gather.time_masks, QV_MASKS + 1),
+        WRONG(QV_OP_GATHER, "o0", gather.mel_masks, QV_MASKS + 1),
+    };
+    for (size_t k = 0; k < sizeof wrong / sizeof *wrong; k++) {
+        const wrong_attribute *w = &wrong[k];
+        right_call r;
+        right_call_new(&r, w->kind, w->named);
+        assert_int_equal(answer_to(&r, NULL), 0);
+        const int32_t narrow = (int32_t)w->value;
+        memcpy((char *)&r.p.op + w->at, w->wide ? (const void *)&w->value : &narrow, w->wide ? 8 : 4);
+        if (answer_to(&r, NULL) != QV_REFUSED) fail_msg("%s takes wrong attribute %zu", qv_op_info_of(w->kind).name, k);
+        right_call_free(&r);
+    }
+}
+
+static void angles_that_no_margin_has_are_refused(void **state)
+{
+    (void)state;
+    static const float wrong[] = {0, 0.5f, 1.5f, QV_SPHERE_MOST + 0.5f, QV_SPHERE_MOST + 1, NAN};
+    right_call r;
+    right_call_new(&r, QV_OP_MARGIN, "i6"); /* the step, which only A-Softmax asks for */
+    assert_int_equal(r.p.op.a.margin.kind, QV_MARGIN_SPHERE);
+    assert_int_equal(answer_to(&r, NULL), 0);
+    assert_int_equal(answer_to(&r, "i6.-"), QV_REFUSED);
+    for (size_t k = 0; k < sizeof wrong / sizeof *wrong; k++) {
+        r.p.op.a.margin.m = wrong[k];
+        assert_int_equal(answer_to(&r, NULL), QV_REFUSED);
+    }
+    right_call_free(&r);
+}
+
 /* --- one after the other --- */
 
 static int answer(qv_op_kind kind, const qv_tensor *in, const qv_tensor *out, qv_op op)
@@ -252,6 +320,23 @@ static void wrong_convolutions_are_refused(void **state)
     device_free(to);
 }
 
+/* Products with more tiles than a grid's second axis has, of columns or of groups. */
+static void grids_past_the_limit_are_refused(void **state)
+{
+    (void)state;
+    const qv_tensor of[][3] = {{shape(1, 1, 1, 1), shape(32 * (QV_GRID_Y + 1), 1, 1, 1), shape(1, 1, 1, 32 * (QV_GRID_Y + 1))},
+                               {shape(1, 1, 1, QV_GRID_Y + 1), shape(QV_GRID_Y + 1, 1, 1, 1), shape(1, 1, 1, QV_GRID_Y + 1)}};
+    float *d = device_alloc(64);
+    for (int k = 0; k < 2; k++) {
+        const qv_op op = {.kind = QV_OP_CONV, .a.conv = {1, 1, 0, of[k][0].c}};
+        qv_tensor in[QV_MAX_IN] = {of[k][0], of[k][1]}, out[QV_MAX_OUT] = {of[k][2]};
+        in[0].data = in[1].data = out[0].data = d;
+        const qv_call call = {.op = &op, .in = in, .out = out};
+        assert_int_equal(qv_kernels[QV_OP_CONV](&call, NULL), QV_REFUSED);
+    }
+    device_free(d);
+}
+
 /* An op whose operands are all 2x2x2x4 (`first` 8 channels wide where it takes two branches), with operand i as bf16.
  */
 static int answer_with(qv_op_kind kind, int wide_in, int wide_out, int in_bf16, int out_bf16)
@@ -314,6 +399,9 @@ int main(void)
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_wrong_operand_is_refused),
+        cmocka_unit_test(one_wrong_attribute_is_refused),
+        cmocka_unit_test(angles_that_no_margin_has_are_refused),
+        cmocka_unit_test(grids_past_the_limit_are_refused),
         cmocka_unit_test(wrong_shapes_are_refused),
         cmocka_unit_test(wrong_convolutions_are_refused),
         cmocka_unit_test(mixed_operands_are_refused),
