@@ -45,7 +45,7 @@ struct adamw_of {
 
 extern "C" int qv_cuda_adamw(const qv_call *c, size_t *need)
 {
-    if (need) return (*need = 0), 0;
+    if (need) return qv_no_scratch(need);
     const qv_adamw_attr &a = c->op->a.adamw;
     const adamw_of f = {qv_data<const qv_step_state>(c->in[0]),
                         qv_data(c->in[1]),

@@ -30,6 +30,6 @@ extern "C" int qv_cuda_advance(qv_step_state *state, const float *loss, float *r
 {
     if (ring_size == 0 || n_rates == 0) return QV_REFUSED;
     const advance_operands o = {state, loss, rates, ring, ring_size, n_rates};
-    QV_LAUNCH(advance, dim3(1), dim3(32), 0, stream, o);
+    QV_LAUNCH(advance, dim3(1), dim3(32), stream, o);
     return qv_launch_error();
 }

@@ -66,9 +66,9 @@ template <class T, int V> int run_apply(const qv_call *c, const bn_operands &o)
     if (g.columns == 0) return QV_REFUSED;
     const dim3 grid(g.blocks, g.columns), block(g.threads);
     if (a.repeat == 1)
-        QV_LAUNCH((apply<T, V, 1>), grid, block, 0, c->stream, o, g, a.relu != 0);
+        QV_LAUNCH((apply<T, V, 1>), grid, block, c->stream, o, g, a.relu != 0);
     else
-        QV_LAUNCH((apply<T, V, 2>), grid, block, 0, c->stream, o, g, a.relu != 0);
+        QV_LAUNCH((apply<T, V, 2>), grid, block, c->stream, o, g, a.relu != 0);
     return qv_launch_error();
 }
 
@@ -187,7 +187,7 @@ template <class T, int V, bool NORM> int run_shake(const qv_call *c, const shake
     const qv_tensor &y = c->out[0], &alpha = c->in[5];
     const qv_rows g = qv_pass_rows(qv_positions(y), o.u.channels / V);
     if (g.columns == 0) return QV_REFUSED;
-    QV_LAUNCH((apply_shake<T, V, NORM>), dim3(g.blocks, g.columns), dim3(g.threads), 0, c->stream, o, g,
+    QV_LAUNCH((apply_shake<T, V, NORM>), dim3(g.blocks, g.columns), dim3(g.threads), c->stream, o, g,
               qv_plane_of(y.h, y.w, alpha.c, g.lanes));
     return qv_launch_error();
 }
@@ -198,7 +198,7 @@ template <class T, int V, bool NORM> int run_measured(const qv_call *c, const sh
     const qv_rows g = qv_sums_rows(qv_positions(y), o.u.channels / V);
     if (g.columns == 0) return QV_REFUSED;
     const qv_parts p = {static_cast<float *>(c->scratch), qv_data<unsigned>(c->out[5]), o.u.channels, g.rows, g.chunk};
-    QV_LAUNCH((measured_shake<T, V, NORM>), dim3(g.blocks, g.columns), dim3(g.threads), 0, c->stream, o, g,
+    QV_LAUNCH((measured_shake<T, V, NORM>), dim3(g.blocks, g.columns), dim3(g.threads), c->stream, o, g,
               qv_plane_of(y.h, y.w, alpha.c, g.lanes), p, qv_finish_of(c->out + 1, c->op->a.bn));
     return qv_launch_error();
 }
@@ -242,7 +242,7 @@ template <class T, int V> int run_end(const qv_call *c, const shake_operands &o)
 
 extern "C" int qv_cuda_bn_apply(const qv_call *c, size_t *need)
 {
-    if (need) return (*need = 0), 0;
+    if (need) return qv_no_scratch(need);
     const qv_tensor &x = c->in[0], &y = c->out[0];
     const int32_t sets = c->op->a.bn.repeat;
     if (qv_tensor_len(&x) == 0 || (sets != 1 && sets != 2) || y.c != sets * x.c) return QV_REFUSED;
@@ -257,7 +257,7 @@ extern "C" int qv_cuda_bn_apply(const qv_call *c, size_t *need)
 
 extern "C" int qv_cuda_bn_shake_add(const qv_call *c, size_t *need)
 {
-    if (need) return (*need = 0), 0;
+    if (need) return qv_no_scratch(need);
     if (!shake_fits(c)) return QV_REFUSED;
     const shake_operands o = {
         operands_of(c, c->out[0].c), qv_data(c->in[5]), c->in[6].data, nullptr, nullptr, nullptr, nullptr};

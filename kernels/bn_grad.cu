@@ -283,14 +283,14 @@ struct run_sums {
         if (g.columns == 0 || merge.columns == 0) return QV_REFUSED;
         if (c->out[2].data) {
             const qv_parts p = {part, qv_data<unsigned>(c->out[2]), results, g.rows, g.chunk};
-            QV_LAUNCH((sums_whole<T, V, XS, DS, RELU>), grid, dim3(g.threads), 0, c->stream, o, p, dgamma, dbeta,
+            QV_LAUNCH((sums_whole<T, V, XS, DS, RELU>), grid, dim3(g.threads), c->stream, o, p, dgamma, dbeta,
                       (uint32_t)x.c, g, plane);
             return qv_launch_error();
         }
-        QV_LAUNCH((sums_blocks<T, V, XS, DS, RELU>), grid, dim3(g.threads), 0, c->stream, o, part, g, plane);
+        QV_LAUNCH((sums_blocks<T, V, XS, DS, RELU>), grid, dim3(g.threads), c->stream, o, part, g, plane);
         const int error = qv_launch_error();
         if (error) return error;
-        QV_LAUNCH(sums_merge, dim3(1, merge.columns), dim3(merge.threads), 0, c->stream, part, o.rstd, dgamma, dbeta,
+        QV_LAUNCH(sums_merge, dim3(1, merge.columns), dim3(merge.threads), c->stream, part, o.rstd, dgamma, dbeta,
                   merge, (uint32_t)x.c);
         return qv_launch_error();
     }
@@ -303,7 +303,7 @@ struct run_apply {
         const qv_tensor &x = c->in[1];
         const qv_rows g = qv_pass_rows(qv_positions(x), o.channels / V);
         if (g.columns == 0) return QV_REFUSED;
-        QV_LAUNCH((grad_apply<T, V, XS, DS, RELU>), dim3(g.blocks, g.columns), dim3(g.threads), 0, c->stream, o, g,
+        QV_LAUNCH((grad_apply<T, V, XS, DS, RELU>), dim3(g.blocks, g.columns), dim3(g.threads), c->stream, o, g,
                   qv_plane_of(x.h, x.w, bands, g.lanes));
         return qv_launch_error();
     }
@@ -368,7 +368,7 @@ extern "C" int qv_cuda_bn_grad_sums(const qv_call *c, size_t *need)
 
 extern "C" int qv_cuda_bn_grad_apply(const qv_call *c, size_t *need)
 {
-    if (need) return (*need = 0), 0;
+    if (need) return qv_no_scratch(need);
     const qv_tensor &x = c->in[1], &coef = c->in[8];
     if (!fits(c, coef) || !qv_alike(x, c->in[9], c->out[0]) || !qv_floats(c->in[6], c->in[7])) return QV_REFUSED;
     grad_operands o = operands_of(c, 8);

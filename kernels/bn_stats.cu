@@ -99,10 +99,10 @@ template <class T, int V> int run(const qv_call *c)
     const qv_rows g = geometry(c->in[0], V), merge = qv_merge_rows(g.blocks, channels);
     float *part = static_cast<float *>(c->scratch);
     if (g.columns == 0 || merge.columns == 0) return QV_REFUSED;
-    QV_LAUNCH((stats_blocks<T, V>), dim3(g.blocks, g.columns), dim3(g.threads), 0, c->stream, x, part, g, channels);
+    QV_LAUNCH((stats_blocks<T, V>), dim3(g.blocks, g.columns), dim3(g.threads), c->stream, x, part, g, channels);
     const int error = qv_launch_error();
     if (error) return error;
-    QV_LAUNCH((stats_merge<T>), dim3(1, merge.columns), dim3(merge.threads), 0, c->stream, x, part,
+    QV_LAUNCH((stats_merge<T>), dim3(1, merge.columns), dim3(merge.threads), c->stream, x, part,
               qv_data<float>(c->out[0]), qv_data<float>(c->out[1]), merge, g);
     return qv_launch_error();
 }
@@ -113,7 +113,7 @@ template <class T, int V> int run_whole(const qv_call *c)
     const uint32_t channels = (uint32_t)c->in[0].c;
     if (g.columns == 0) return QV_REFUSED;
     const qv_parts p = {static_cast<float *>(c->scratch), qv_data<unsigned>(c->out[4]), channels, g.rows, g.chunk};
-    QV_LAUNCH((stats_whole<T, V>), dim3(g.blocks, g.columns), dim3(g.threads), 0, c->stream, qv_data<const T>(c->in[0]),
+    QV_LAUNCH((stats_whole<T, V>), dim3(g.blocks, g.columns), dim3(g.threads), c->stream, qv_data<const T>(c->in[0]),
               p, g, qv_finish_of(c->out, c->op->a.bn));
     return qv_launch_error();
 }
@@ -166,12 +166,12 @@ extern "C" int qv_cuda_bn_measure(const qv_call *c, size_t *need)
 
 extern "C" int qv_cuda_bn_finalize(const qv_call *c, size_t *need)
 {
-    if (need) return (*need = 0), 0;
+    if (need) return qv_no_scratch(need);
     const qv_bn_attr &a = c->op->a.bn;
     const uint32_t channels = (uint32_t)c->out[0].c;
     if (channels == 0 || (!a.eval && a.count < 2)) return QV_REFUSED;
     if (!qv_floats(c->in[0], c->in[1], c->out[0], c->out[1], c->out[2])) return QV_REFUSED;
-    QV_LAUNCH(finalize, dim3((channels + QV_BLOCK - 1) / QV_BLOCK), dim3(QV_BLOCK), 0, c->stream, qv_data(c->in[0]),
+    QV_LAUNCH(finalize, dim3((channels + QV_BLOCK - 1) / QV_BLOCK), dim3(QV_BLOCK), c->stream, qv_data(c->in[0]),
               qv_data(c->in[1]), qv_data<float>(c->out[0]), qv_data<float>(c->out[1]), qv_data<float>(c->out[2]),
               channels, a);
     return qv_launch_error();

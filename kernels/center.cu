@@ -68,7 +68,7 @@ __global__ void __launch_bounds__(QV_BLOCK) center(center_operands o, qv_rows g)
 
 extern "C" int qv_cuda_center(const qv_call *c, size_t *need)
 {
-    if (need) return (*need = 0), 0;
+    if (need) return qv_no_scratch(need);
     const qv_tensor &x = c->in[0], &centers = c->out[0];
     if (qv_tensor_len(&x) == 0 || x.h != 1 || x.w != 1 || centers.h != 1 || centers.w != 1 || centers.c != x.c)
         return QV_REFUSED;
@@ -85,6 +85,6 @@ extern "C" int qv_cuda_center(const qv_call *c, size_t *need)
                                c->op->a.center};
     if (o.of.share && !o.of.others) return QV_REFUSED;
     const qv_rows g = qv_rows_of(o.samples, 1, 1, 1, 1);
-    QV_LAUNCH(center, dim3(1), dim3(g.threads), 0, c->stream, o, g);
+    QV_LAUNCH(center, dim3(1), dim3(g.threads), c->stream, o, g);
     return qv_launch_error();
 }

@@ -39,8 +39,8 @@ extern "C" int qv_cuda_clip(const qv_call *c, size_t *need)
     const qv_rows g = qv_rows_of(len, 1, 1, 8, QV_SUM_BLOCKS), last = qv_rows_of(g.blocks, 1, 1, 1, 1);
     if (need) return (*need = g.blocks * sizeof(float)), 0;
     float *part = static_cast<float *>(c->scratch);
-    QV_LAUNCH(sum_squares, dim3(g.blocks), dim3(g.threads), 0, c->stream, qv_data(c->in[0]), part, g);
-    QV_LAUNCH(choose_scale, dim3(1), dim3(last.threads), 0, c->stream, part, c->op->a.clip.most,
+    QV_LAUNCH(sum_squares, dim3(g.blocks), dim3(g.threads), c->stream, qv_data(c->in[0]), part, g);
+    QV_LAUNCH(choose_scale, dim3(1), dim3(last.threads), c->stream, part, c->op->a.clip.most,
               qv_data<float>(c->out[0]), last);
     return qv_launch_error();
 }

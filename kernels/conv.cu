@@ -191,7 +191,7 @@ int run_product(const product &g, uint32_t pieces, void *stream)
 {
     const uint64_t x = qv_up(g.rows, TILE_M), y = qv_up(g.columns, TILE_N), z = (uint64_t)g.s.groups * pieces;
     if (x > QV_GRID_X || y > QV_GRID_Y || z > QV_GRID_Y) return QV_REFUSED;
-    QV_LAUNCH((multiply<A, TA, B, TB, TO>), dim3((uint32_t)x, (uint32_t)y, (uint32_t)z), dim3(THREADS), 0, stream, g);
+    QV_LAUNCH((multiply<A, TA, B, TB, TO>), dim3((uint32_t)x, (uint32_t)y, (uint32_t)z), dim3(THREADS), stream, g);
     return qv_launch_error();
 }
 
@@ -221,7 +221,7 @@ template <class W> int run_merge(const qv_call *c, uint32_t pieces)
     const qv_tensor &dw = c->out[0];
     const qv_rows g = qv_merge_rows(pieces, (uint32_t)qv_tensor_len(&dw));
     if (g.columns == 0) return QV_REFUSED;
-    QV_LAUNCH((merge_pieces<W>), dim3(1, g.columns), dim3(g.threads), 0, c->stream,
+    QV_LAUNCH((merge_pieces<W>), dim3(1, g.columns), dim3(g.threads), c->stream,
               static_cast<const float *>(c->scratch), qv_data<W>(dw), g);
     return qv_launch_error();
 }
@@ -414,7 +414,7 @@ template <class T, class W, int V> int run_stem(const qv_call *c, const stem_ope
 {
     const qv_rows g = qv_pass_rows(o.s.outputs, o.s.co / V);
     if (g.columns == 0) return QV_REFUSED;
-    QV_LAUNCH((stem_forward<T, W, V>), dim3(g.blocks, g.columns), dim3(g.threads), 0, c->stream, o, g,
+    QV_LAUNCH((stem_forward<T, W, V>), dim3(g.blocks, g.columns), dim3(g.threads), c->stream, o, g,
               qv_plane_of(c->out[0].h, c->out[0].w, 1, g.lanes));
     return qv_launch_error();
 }
@@ -429,7 +429,7 @@ bool holds(const conv_shape &s, uint32_t v)
 template <class T, int V> int run_stem_gradient(const qv_call *c, const stem_operands &o)
 {
     const qv_rows g = qv_sums_rows(o.s.outputs, o.s.co / V);
-    QV_LAUNCH((stem_gradient<T, V>), dim3(g.blocks), dim3(g.threads), 0, c->stream, o, g,
+    QV_LAUNCH((stem_gradient<T, V>), dim3(g.blocks), dim3(g.threads), c->stream, o, g,
               qv_plane_of(c->in[1].h, c->in[1].w, 1, g.lanes));
     return qv_launch_error();
 }
@@ -465,7 +465,7 @@ template <class T> int gradient_product(const qv_call *c, const conv_shape &s, u
 
 extern "C" int qv_cuda_conv(const qv_call *c, size_t *need)
 {
-    if (need) return (*need = 0), 0;
+    if (need) return qv_no_scratch(need);
     const qv_tensor &x = c->in[0], &w = c->in[1], &y = c->out[0];
     const qv_conv_attr &a = c->op->a.conv;
     if (!fits(a, x, w, y)) return QV_REFUSED;
@@ -486,7 +486,7 @@ extern "C" int qv_cuda_conv(const qv_call *c, size_t *need)
 
 extern "C" int qv_cuda_conv_grad_x(const qv_call *c, size_t *need)
 {
-    if (need) return (*need = 0), 0;
+    if (need) return qv_no_scratch(need);
     const qv_tensor &dy = c->in[0], &w = c->in[1], &dx = c->out[0];
     const qv_conv_attr &a = c->op->a.conv;
     if (!fits(a, dx, w, dy)) return QV_REFUSED;

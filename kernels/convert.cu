@@ -21,7 +21,7 @@ template <class From, class To> int run(const From *from, To *to, size_t n, void
     const bool wide = reinterpret_cast<uintptr_t>(from) % 16 == 0 && reinterpret_cast<uintptr_t>(to) % 16 == 0;
     const uint64_t blocks = qv_up(wide ? qv_up(n, 8) : n, QV_BLOCK);
     if (n == 0) return QV_REFUSED;
-    QV_LAUNCH((convert<From, To>), dim3((uint32_t)(blocks < most ? blocks : most)), dim3(QV_BLOCK), 0, stream, from, to,
+    QV_LAUNCH((convert<From, To>), dim3((uint32_t)(blocks < most ? blocks : most)), dim3(QV_BLOCK), stream, from, to,
               n, wide);
     return qv_launch_error();
 }

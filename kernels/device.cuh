@@ -206,8 +206,7 @@ template <uint32_t GROUP, class F> __device__ inline void qv_each_row(const qv_r
 #pragma unroll
         for (uint32_t k = 0; k < GROUP; k++) f.take(x[k], row + k * lanes);
     }
-    if constexpr (GROUP > 1)
-        for (; row < at.end; row += lanes) f.take(f.load(row), row);
+    for (; row < at.end; row += lanes) f.take(f.load(row), row);
 }
 
 /* Merges K values a thread over the lanes of a block, column by column, by a tree of fixed shape;

@@ -66,7 +66,7 @@ template <class T> struct sum_of {
 
 extern "C" int qv_cuda_relu(const qv_call *c, size_t *need)
 {
-    if (need) return (*need = 0), 0;
+    if (need) return qv_no_scratch(need);
     const qv_tensor &x = c->in[0], &y = c->out[0];
     if (!qv_alike(x, y)) return QV_REFUSED;
     return qv_by_type(x, [&](auto type) {
@@ -78,7 +78,7 @@ extern "C" int qv_cuda_relu(const qv_call *c, size_t *need)
 
 extern "C" int qv_cuda_relu_grad(const qv_call *c, size_t *need)
 {
-    if (need) return (*need = 0), 0;
+    if (need) return qv_no_scratch(need);
     const qv_tensor &dy = c->in[0], &y = c->in[1], &addend = c->in[2], &dx = c->out[0];
     if (!qv_alike(dy, y, addend, dx)) return QV_REFUSED;
     return qv_by_type(dy, [&](auto type) {
@@ -90,7 +90,7 @@ extern "C" int qv_cuda_relu_grad(const qv_call *c, size_t *need)
 
 extern "C" int qv_cuda_add(const qv_call *c, size_t *need)
 {
-    if (need) return (*need = 0), 0;
+    if (need) return qv_no_scratch(need);
     const qv_tensor &a = c->in[0], &b = c->in[1], &y = c->out[0];
     if (!qv_alike(a, b, y)) return QV_REFUSED;
     return qv_by_type(a, [&](auto type) {

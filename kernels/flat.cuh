@@ -36,7 +36,7 @@ template <int V, class F> inline int qv_flat_launch(const F &f, size_t len, void
 {
     const uint64_t blocks = qv_flat_blocks(len, V);
     if (blocks == 0 || blocks > QV_GRID_X) return QV_REFUSED;
-    QV_LAUNCH((qv_flat<V, F>), dim3((uint32_t)blocks), dim3(QV_BLOCK), 0, stream, f, len);
+    QV_LAUNCH((qv_flat<V, F>), dim3((uint32_t)blocks), dim3(QV_BLOCK), stream, f, len);
     return qv_launch_error();
 }
 

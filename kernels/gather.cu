@@ -103,7 +103,7 @@ template <class T, int V> int run(const gather_operands &o, void *stream)
 {
     const uint64_t tiles = qv_up((uint64_t)o.frames * (o.values / V), (uint64_t)ITEMS * QV_BLOCK);
     if (tiles > QV_GRID_Y) return QV_REFUSED;
-    QV_LAUNCH((patches<T, V>), dim3(o.samples, (uint32_t)tiles), dim3(QV_BLOCK), 0, stream, o);
+    QV_LAUNCH((patches<T, V>), dim3(o.samples, (uint32_t)tiles), dim3(QV_BLOCK), stream, o);
     return qv_launch_error();
 }
 
@@ -139,7 +139,7 @@ bool has_all(const gather_operands &o)
 
 extern "C" int qv_cuda_gather(const qv_call *c, size_t *need)
 {
-    if (need) return (*need = 0), 0;
+    if (need) return qv_no_scratch(need);
     const qv_tensor &x = c->out[0];
     if (qv_tensor_len(&x) == 0 || !qv_plane_fits(x.h, x.w, x.c)) return QV_REFUSED;
     if (c->in[1].c != x.w * x.c || c->in[3].c != x.w * x.c) return QV_REFUSED;

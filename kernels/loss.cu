@@ -68,7 +68,7 @@ __global__ void __launch_bounds__(QV_BLOCK) cross_entropy(loss_operands o, qv_ro
 
 extern "C" int qv_cuda_loss(const qv_call *c, size_t *need)
 {
-    if (need) return (*need = 0), 0;
+    if (need) return qv_no_scratch(need);
     const qv_tensor &logits = c->in[0];
     if (qv_tensor_len(&logits) == 0 || logits.h != 1 || logits.w != 1) return QV_REFUSED;
     if (!qv_floats(logits, c->in[2], c->in[4], c->out[0], c->out[1], c->out[2])) return QV_REFUSED;
@@ -84,6 +84,6 @@ extern "C" int qv_cuda_loss(const qv_call *c, size_t *need)
                              c->op->a.loss.smoothing};
     if (o.of.share && !o.of.others) return QV_REFUSED;
     const qv_rows g = qv_rows_of(o.samples, 1, 1, 1, 1);
-    QV_LAUNCH(cross_entropy, dim3(1), dim3(g.threads), 0, c->stream, o, g);
+    QV_LAUNCH(cross_entropy, dim3(1), dim3(g.threads), c->stream, o, g);
     return qv_launch_error();
 }

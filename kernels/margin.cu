@@ -164,7 +164,7 @@ bool is_possible(const qv_margin_attr &a, const qv_tensor &state)
 
 extern "C" int qv_cuda_margin(const qv_call *c, size_t *need)
 {
-    if (need) return (*need = 0), 0;
+    if (need) return qv_no_scratch(need);
     const qv_tensor &cosines = c->in[0], &norm = c->in[3], &dnorm = c->out[2];
     const qv_margin_attr &a = c->op->a.margin;
     if (qv_tensor_len(&cosines) == 0 || cosines.h != 1 || cosines.w != 1 || !is_possible(a, c->in[6]))
@@ -193,6 +193,6 @@ extern "C" int qv_cuda_margin(const qv_call *c, size_t *need)
     for (int i = 1; i < (int)a.m && a.kind == QV_MARGIN_SPHERE; i++)
         o.borders[i] = (float)cos(i * 3.14159265358979323846 / (double)a.m);
     const qv_rows g = qv_rows_of(o.samples, 1, 1, 1, 1);
-    QV_LAUNCH(margin_entropy, dim3(1), dim3(g.threads), 0, c->stream, o, g);
+    QV_LAUNCH(margin_entropy, dim3(1), dim3(g.threads), c->stream, o, g);
     return qv_launch_error();
 }

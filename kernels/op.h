@@ -195,6 +195,13 @@ typedef struct qv_call {
  * but a NULL data still means "absent". */
 typedef int (*qv_op_fn)(const qv_call *call, size_t *need);
 
+/* What an op without scratch answers to `need`. */
+static inline int qv_no_scratch(size_t *need)
+{
+    *need = 0;
+    return 0;
+}
+
 #ifdef __cplusplus
 }
 #endif

@@ -64,7 +64,7 @@ template <class T, int V> int run_pool(const qv_call *c)
     const uint64_t positions = (uint64_t)x.h * (uint64_t)x.w;
     const qv_rows g = qv_pool_rows(positions, (uint32_t)x.c, V);
     if (g.columns == 0) return QV_REFUSED;
-    QV_LAUNCH((average<T, V>), dim3((uint32_t)x.n, g.columns), dim3(g.threads), 0, c->stream, qv_data<const T>(x),
+    QV_LAUNCH((average<T, V>), dim3((uint32_t)x.n, g.columns), dim3(g.threads), c->stream, qv_data<const T>(x),
               qv_data<float>(c->out[0]), g, (uint32_t)x.c);
     return qv_launch_error();
 }
@@ -74,7 +74,7 @@ template <class T, int V> int run_grad(const qv_call *c)
     const qv_tensor &dx = c->out[0];
     const qv_rows g = qv_pass_rows(qv_positions(dx), (uint32_t)dx.c / V);
     if (g.columns == 0) return QV_REFUSED;
-    QV_LAUNCH((spread<T, V>), dim3(g.blocks, g.columns), dim3(g.threads), 0, c->stream, qv_data(c->in[0]),
+    QV_LAUNCH((spread<T, V>), dim3(g.blocks, g.columns), dim3(g.threads), c->stream, qv_data(c->in[0]),
               qv_data<T>(dx), g, qv_plane_of(dx.h, dx.w, 1, g.lanes), (uint32_t)dx.c);
     return qv_launch_error();
 }
@@ -90,7 +90,7 @@ bool fits(const qv_tensor &image, const qv_tensor &point)
 
 extern "C" int qv_cuda_pool(const qv_call *c, size_t *need)
 {
-    if (need) return (*need = 0), 0;
+    if (need) return qv_no_scratch(need);
     const qv_tensor &x = c->in[0], &y = c->out[0];
     if (!fits(x, y)) return QV_REFUSED;
     return qv_by_type(x, [&](auto type) {
@@ -101,7 +101,7 @@ extern "C" int qv_cuda_pool(const qv_call *c, size_t *need)
 
 extern "C" int qv_cuda_pool_grad(const qv_call *c, size_t *need)
 {
-    if (need) return (*need = 0), 0;
+    if (need) return qv_no_scratch(need);
     const qv_tensor &dy = c->in[0], &dx = c->out[0];
     if (!fits(dx, dy)) return QV_REFUSED;
     return qv_by_type(dx, [&](auto type) {

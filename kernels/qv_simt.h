@@ -7,8 +7,9 @@
  *
  *   QV_SHARED(type, name, extents)      shared array "name", as in QV_SHARED(float, s, [2][32]);
  *   QV_DYN_SHARED(type, name);          pointer to the shared memory that the launch asks for
- *   QV_LAUNCH(kernel, grid, block, shared_bytes, stream, arguments...);
+ *   QV_LAUNCH(kernel, grid, block, stream, arguments...);
  *                                       templates in parentheses; arguments are plain data
+ *   QV_LAUNCH_SHARED(kernel, grid, block, shared_bytes, stream, arguments...);
  *   qv_launch_error()                   of the launches since the last call: 0, or the CUDA error
  *   qv_ld4(p), qv_st4(p, v)             float4 at a float pointer on 16 bytes
  *   qv_ld16(p), qv_st16(p, v)           uint4 at any pointer on 16 bytes
@@ -30,7 +31,9 @@
 #define QV_DYN_SHARED(type, name)                                    \
     extern __shared__ __align__(16) unsigned char qv_dynamic_shared[]; \
     type *const name = reinterpret_cast<type *>(qv_dynamic_shared)
-#define QV_LAUNCH(kernel, grid, block, shared_bytes, stream, ...) \
+#define QV_LAUNCH(kernel, grid, block, stream, ...) \
+    kernel<<<(grid), (block), 0, static_cast<cudaStream_t>(stream)>>>(__VA_ARGS__)
+#define QV_LAUNCH_SHARED(kernel, grid, block, shared_bytes, stream, ...) \
     kernel<<<(grid), (block), (shared_bytes), static_cast<cudaStream_t>(stream)>>>(__VA_ARGS__)
 #define QV_ACQUIRE_GRID() __threadfence()
 
@@ -50,7 +53,9 @@ __device__ static inline void qv_st16(void *p, uint4 v) { *static_cast<uint4 *>(
     static char qv_key_##name;             \
     qv_shared_##name &name = simt::shared<qv_shared_##name>(&qv_key_##name, #name)
 #define QV_DYN_SHARED(type, name) type *const name = static_cast<type *>(simt::dynamic_shared(alignof(type)))
-#define QV_LAUNCH(kernel, grid, block, shared_bytes, stream, ...) \
+#define QV_LAUNCH(kernel, grid, block, stream, ...) \
+    simt::launcher(#kernel, kernel, (grid), (block), 0, (stream))(__VA_ARGS__)
+#define QV_LAUNCH_SHARED(kernel, grid, block, shared_bytes, stream, ...) \
     simt::launcher(#kernel, kernel, (grid), (block), (shared_bytes), (stream))(__VA_ARGS__)
 #define QV_ACQUIRE_GRID simt::Site{__FILE__, __LINE__}.acquire_grid
 

@@ -39,7 +39,7 @@ struct sgd_of {
 
 extern "C" int qv_cuda_sgd(const qv_call *c, size_t *need)
 {
-    if (need) return (*need = 0), 0;
+    if (need) return qv_no_scratch(need);
     const sgd_of f = {qv_data<const qv_step_state>(c->in[0]), qv_data(c->in[1]), qv_data(c->in[2]),
                       qv_data<float>(c->out[0]), qv_data<float>(c->out[1]), c->op->a.sgd};
     if (f.a.decayed < 0 || !qv_floats(c->in[1], c->in[2], c->out[0], c->out[1])) return QV_REFUSED;

@@ -134,7 +134,7 @@ template <int V, class F> int run_rows(const qv_call *c, F f, const qv_tensor &t
     f.coef = qv_data(coef);
     f.channels = (uint32_t)t.c;
     f.plane = qv_plane_of(t.h, t.w, coef.c, g.lanes);
-    QV_LAUNCH(over_rows<F>, dim3(g.blocks, g.columns), dim3(g.threads), 0, c->stream, f, g);
+    QV_LAUNCH(over_rows<F>, dim3(g.blocks, g.columns), dim3(g.threads), c->stream, f, g);
     return qv_launch_error();
 }
 
@@ -167,7 +167,7 @@ bool fits(const qv_tensor &narrow, const qv_tensor &wide, const qv_tensor &coef)
 
 extern "C" int qv_cuda_shake_coef(const qv_call *c, size_t *need)
 {
-    if (need) return (*need = 0), 0;
+    if (need) return qv_no_scratch(need);
     const qv_tensor &alpha = c->out[0], &beta = c->out[1];
     const size_t count = qv_tensor_len(&alpha);
     const qv_shake_attr &a = c->op->a.shake;
@@ -176,14 +176,14 @@ extern "C" int qv_cuda_shake_coef(const qv_call *c, size_t *need)
     if (a.affine < 0 || a.affine > 1 << 22 || !qv_floats(alpha, beta, c->out[2], c->out[3])) return QV_REFUSED;
     const coef_tables to = {qv_data<float>(alpha), qv_data<float>(beta), qv_data<float>(c->out[2]),
                             qv_data<float>(c->out[3])};
-    QV_LAUNCH(coefficients, dim3(((uint32_t)count + QV_BLOCK - 1) / QV_BLOCK), dim3(QV_BLOCK), 0, c->stream,
+    QV_LAUNCH(coefficients, dim3(((uint32_t)count + QV_BLOCK - 1) / QV_BLOCK), dim3(QV_BLOCK), c->stream,
               qv_data<const qv_step_state>(c->in[0]), to, (uint32_t)count, (uint32_t)alpha.c, a);
     return qv_launch_error();
 }
 
 extern "C" int qv_cuda_shake_add(const qv_call *c, size_t *need)
 {
-    if (need) return (*need = 0), 0;
+    if (need) return qv_no_scratch(need);
     const qv_tensor &y = c->out[0];
     const qv_tensor &z = c->in[0], &s = c->in[2];
     if (!fits(y, z, c->in[1]) || !qv_alike(y, s)) return QV_REFUSED;
@@ -195,7 +195,7 @@ extern "C" int qv_cuda_shake_add(const qv_call *c, size_t *need)
 
 extern "C" int qv_cuda_shake_grad(const qv_call *c, size_t *need)
 {
-    if (need) return (*need = 0), 0;
+    if (need) return qv_no_scratch(need);
     const qv_tensor &dy = c->in[0], &dz = c->out[0];
     if (!fits(dy, dz, c->in[1])) return QV_REFUSED;
     return qv_by_type(dy, [&](auto type) {
@@ -206,7 +206,7 @@ extern "C" int qv_cuda_shake_grad(const qv_call *c, size_t *need)
 
 extern "C" int qv_cuda_scale(const qv_call *c, size_t *need)
 {
-    if (need) return (*need = 0), 0;
+    if (need) return qv_no_scratch(need);
     const qv_tensor &x = c->in[0], &k = c->in[1], &y = c->out[0];
     if (qv_tensor_len(&x) == 0 || x.c != y.c || !qv_plane_fits(x.h, x.w, k.c) || !qv_alike(x, y) || !qv_floats(k))
         return QV_REFUSED;

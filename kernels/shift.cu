@@ -86,7 +86,7 @@ template <template <class, int> class Rows, class T, int V> int run(const qv_cal
     const qv_tensor &to = c->out[0];
     const qv_rows g = qv_pass_rows(qv_positions(to), shape.channels / V);
     if (g.columns == 0) return QV_REFUSED;
-    QV_LAUNCH((move_rows<Rows, T, V>), dim3(g.blocks, g.columns), dim3(g.threads), 0, c->stream,
+    QV_LAUNCH((move_rows<Rows, T, V>), dim3(g.blocks, g.columns), dim3(g.threads), c->stream,
               qv_data<const T>(c->in[0]), qv_data<T>(to), g, qv_plane_of(to.h, to.w, 1, g.lanes), shape);
     return qv_launch_error();
 }
@@ -94,7 +94,7 @@ template <template <class, int> class Rows, class T, int V> int run(const qv_cal
 template <template <class, int> class Rows>
 int shift(const qv_call *c, size_t *need, const qv_tensor &large, const qv_tensor &small)
 {
-    if (need) return (*need = 0), 0;
+    if (need) return qv_no_scratch(need);
     if (qv_tensor_len(&large) == 0 || !qv_plane_fits(large.h, large.w, 1) || small.n != large.n ||
         small.h != (large.h + 1) / 2 || small.w != (large.w + 1) / 2 || small.c != 2 * large.c || !qv_alike(large, small))
         return QV_REFUSED;

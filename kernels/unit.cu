@@ -63,26 +63,26 @@ bool is_column(const qv_tensor &t, const qv_tensor &rows) { return !t.data || qv
 
 extern "C" int qv_cuda_unit(const qv_call *c, size_t *need)
 {
-    if (need) return (*need = 0), 0;
+    if (need) return qv_no_scratch(need);
     const qv_tensor &x = c->in[0];
     if (!are_rows(x, c->out[0]) || !is_column(c->out[1], x)) return QV_REFUSED;
     if (!qv_floats(x, c->out[0], c->out[1])) return QV_REFUSED;
     const rows_of o = {qv_data(x),   nullptr, nullptr, nullptr, qv_data<float>(c->out[0]), qv_data<float>(c->out[1]),
                        (uint32_t)x.c};
     const qv_rows g = qv_rows_of(o.channels, 1, 1, 1, 1);
-    QV_LAUNCH(unit, dim3((uint32_t)x.n), dim3(g.threads), 0, c->stream, o, g);
+    QV_LAUNCH(unit, dim3((uint32_t)x.n), dim3(g.threads), c->stream, o, g);
     return qv_launch_error();
 }
 
 extern "C" int qv_cuda_unit_grad(const qv_call *c, size_t *need)
 {
-    if (need) return (*need = 0), 0;
+    if (need) return qv_no_scratch(need);
     const qv_tensor &dy = c->in[0], &y = c->in[1], &norm = c->in[2], &dnorm = c->in[3];
     if (!are_rows(dy, y, c->out[0]) || !is_column(norm, dy) || !is_column(dnorm, dy)) return QV_REFUSED;
     if (!qv_floats(dy, y, norm, dnorm, c->out[0])) return QV_REFUSED;
     const rows_of o = {qv_data(dy), qv_data(y),    qv_data(norm), qv_data(dnorm), qv_data<float>(c->out[0]),
                        nullptr,     (uint32_t)dy.c};
     const qv_rows g = qv_rows_of(o.channels, 1, 1, 1, 1);
-    QV_LAUNCH(unit_grad, dim3((uint32_t)dy.n), dim3(g.threads), 0, c->stream, o, g);
+    QV_LAUNCH(unit_grad, dim3((uint32_t)dy.n), dim3(g.threads), c->stream, o, g);
     return qv_launch_error();
 }

@@ -29,6 +29,11 @@ static void worked_by_hand(void **state)
     assert_true(m.score[1].recall == 0 && isnan(m.score[1].precision) && m.score[1].f1 == 0);
     assert_true(isnan(m.score[2].recall) && m.score[2].precision == 0 && m.score[2].f1 == 0);
     assert_true(qv_confusion_ua(confusion, 3) == 0.375 && qv_confusion_wa(confusion, 3) == 0.5);
+    qv_metrics again;
+    qv_assert_ok(ctx, qv_metrics_from_confusion(ctx, &again, confusion, 3));
+    assert_memory_equal(again.confusion, confusion, sizeof confusion);
+    assert_true(again.ua == m.ua && again.wa == m.wa && again.macro_f1 == m.macro_f1 && again.n == m.n);
+    qv_metrics_free(&again);
     qv_metrics_free(&m);
     qv_ctx_free(ctx);
 }

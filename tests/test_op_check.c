@@ -56,7 +56,7 @@ static int relu_in_place(const qv_call *call, size_t *need)
 /* The last element is left as it was. */
 static int relu_without_tail(const qv_call *call, size_t *need)
 {
-    if (need) return *need = 0, 0;
+    if (need) return qv_no_scratch(need);
     float *y = call->out[0].data, *last = y + qv_tensor_len(&call->out[0]) - 1, kept = *last;
     qv_ref32_ops[QV_OP_RELU](call, NULL);
     memcpy(last, &kept, sizeof kept);
@@ -96,7 +96,7 @@ static int pool_from_dirty_scratch(const qv_call *call, size_t *need)
 /* Mean square less squared mean, in float. */
 static int stats_by_difference(const qv_call *call, size_t *need)
 {
-    if (need) return *need = 0, 0;
+    if (need) return qv_no_scratch(need);
     const float *x = call->in[0].data;
     float *mean = call->out[0].data, *var = call->out[1].data;
     size_t channels = (size_t)call->in[0].c, len = qv_tensor_len(&call->in[0]);
@@ -113,7 +113,7 @@ static int stats_by_difference(const qv_call *call, size_t *need)
 /* x scale + shift, with the mean folded into the shift. */
 static int apply_folded(const qv_call *call, size_t *need)
 {
-    if (need) return *need = 0, 0;
+    if (need) return qv_no_scratch(need);
     const qv_bn_attr *a = &call->op->a.bn;
     const float *x = call->in[0].data, *mean = call->in[1].data, *rstd = call->in[2].data;
     const float *gamma = call->in[3].data, *beta = call->in[4].data;

@@ -320,19 +320,26 @@ static void wrong_convolutions_are_refused(void **state)
     device_free(to);
 }
 
-/* Products with more tiles than a grid's second axis has, of columns or of groups. */
+/* Products with more tiles than a grid has room for: of columns, of groups, of rows. */
 static void grids_past_the_limit_are_refused(void **state)
 {
     (void)state;
-    const qv_tensor of[][3] = {{shape(1, 1, 1, 1), shape(32 * (QV_GRID_Y + 1), 1, 1, 1), shape(1, 1, 1, 32 * (QV_GRID_Y + 1))},
-                               {shape(1, 1, 1, QV_GRID_Y + 1), shape(QV_GRID_Y + 1, 1, 1, 1), shape(1, 1, 1, QV_GRID_Y + 1)}};
+    enum { PAST = QV_GRID_Y + 1 };
+    const struct {
+        qv_op_kind kind;
+        qv_tensor in[2], out;
+    } calls[] = {
+        {QV_OP_CONV, {shape(1, 1, 1, 1), shape(32 * PAST, 1, 1, 1)}, shape(1, 1, 1, 32 * PAST)},
+        {QV_OP_CONV, {shape(1, 1, 1, PAST), shape(PAST, 1, 1, 1)}, shape(1, 1, 1, PAST)},
+        {QV_OP_CONV_GRAD_X, {shape(1 << 27, 1, 1, 1), shape(1, 1, 1, 1)}, shape(1 << 27, 64, 32, 1)},
+    };
     float *d = device_alloc(64);
-    for (int k = 0; k < 2; k++) {
-        const qv_op op = {.kind = QV_OP_CONV, .a.conv = {1, 1, 0, of[k][0].c}};
-        qv_tensor in[QV_MAX_IN] = {of[k][0], of[k][1]}, out[QV_MAX_OUT] = {of[k][2]};
+    for (size_t k = 0; k < sizeof calls / sizeof *calls; k++) {
+        const qv_op op = {.kind = (int32_t)calls[k].kind, .a.conv = {1, 1, 0, k == 1 ? PAST : 1}};
+        qv_tensor in[QV_MAX_IN] = {calls[k].in[0], calls[k].in[1]}, out[QV_MAX_OUT] = {calls[k].out};
         in[0].data = in[1].data = out[0].data = d;
         const qv_call call = {.op = &op, .in = in, .out = out};
-        assert_int_equal(qv_kernels[QV_OP_CONV](&call, NULL), QV_REFUSED);
+        assert_int_equal(qv_kernels[op.kind](&call, NULL), QV_REFUSED);
     }
     device_free(d);
 }

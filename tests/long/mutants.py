@@ -19,14 +19,14 @@ import tempfile
 # of the changed file alone.
 Kind = collections.namedtuple("Kind", "files first then")
 KINDS = {
-    "kernels": Kind(["kernels/*.cu", "kernels/*.cuh"], ["test_refusals_plain", "test_kernels_plain/ops"],
-                    ["test_refusals_asan", "test_kernels_asan/ops", "test_kernels_race/ops", "cuda_test_training_plain",
+    "kernels": Kind(["kernels/*.cu", "kernels/*.cuh"], ["test_refusals_plain", "test_step_plain", "test_kernels_plain/ops"],
+                    ["test_refusals_asan", "test_step_asan", "test_kernels_asan/ops", "test_kernels_race/ops", "cuda_test_training_plain",
                      "test_kernels_plain"]),
     "ref": Kind(["src/backend/ref/shake.c", "src/backend/ref/bn.c", "kernels/coef.h"],
                 ["test_ref", "test_draws", "test_fixtures"], ["test_properties", "test_ops/ops", "test_net"]),
     "cpu": Kind(["src/backend/cpu/isa/shake.c", "src/backend/cpu/isa/bn.c", "src/backend/cpu/isa/bn_grad.c"],
                 ["test_programs", "test_ops/ops"], ["test_fixtures"]),
-    "statistics": Kind(["src/train/metrics.c", "src/study/stats.c", "src/study/stats_resample.c"],
+    "statistics": Kind(["src/train/metrics.c", "src/study/stats.c", "src/study/stats_resample.c", "src/base/order.c"],
                        ["test_metrics", "test_stats"], []),
 }
 SWAPS = {

@@ -206,10 +206,10 @@ extern "C" int sample_sum(void *stream, sum_variant v, const float *x, float *y,
 {
     const dim3 grid(static_cast<unsigned>(blocks));
     switch (v) {
-    case SUM_RIGHT: QV_LAUNCH((sum<SUM_RIGHT>), grid, 128, 0, stream, x, y); break;
-    case SUM_NO_BARRIER: QV_LAUNCH((sum<SUM_NO_BARRIER>), grid, 128, 0, stream, x, y); break;
-    case SUM_NO_REUSE_BARRIER: QV_LAUNCH((sum<SUM_NO_REUSE_BARRIER>), grid, 128, 0, stream, x, y); break;
-    case SUM_ONE_PAIR: QV_LAUNCH(one_pair, grid, 128, 0, stream, x, y); break;
+    case SUM_RIGHT: QV_LAUNCH((sum<SUM_RIGHT>), grid, 128, stream, x, y); break;
+    case SUM_NO_BARRIER: QV_LAUNCH((sum<SUM_NO_BARRIER>), grid, 128, stream, x, y); break;
+    case SUM_NO_REUSE_BARRIER: QV_LAUNCH((sum<SUM_NO_REUSE_BARRIER>), grid, 128, stream, x, y); break;
+    case SUM_ONE_PAIR: QV_LAUNCH(one_pair, grid, 128, stream, x, y); break;
     }
     return qv_launch_error();
 }
@@ -217,15 +217,15 @@ extern "C" int sample_sum(void *stream, sum_variant v, const float *x, float *y,
 extern "C" int sample_lanes(void *stream, int syncwarp, const float *x, float *y)
 {
     if (syncwarp)
-        QV_LAUNCH((lanes<true>), 1, 32, 0, stream, x, y);
+        QV_LAUNCH((lanes<true>), 1, 32, stream, x, y);
     else
-        QV_LAUNCH((lanes<false>), 1, 32, 0, stream, x, y);
+        QV_LAUNCH((lanes<false>), 1, 32, stream, x, y);
     return qv_launch_error();
 }
 
 extern "C" int sample_warp(void *stream, unsigned *y)
 {
-    QV_LAUNCH(warp, 1, 32, 0, stream, y);
+    QV_LAUNCH(warp, 1, 32, stream, y);
     return qv_launch_error();
 }
 
@@ -233,9 +233,9 @@ extern "C" int sample_ticket(void *stream, ticket_variant v, const float *x, flo
 {
     const dim3 grid(static_cast<unsigned>(blocks));
     switch (v) {
-    case TICKET_RIGHT: QV_LAUNCH((ticket<TICKET_RIGHT>), grid, 32, 0, stream, x, part, counter, y); break;
-    case TICKET_NO_FENCE: QV_LAUNCH((ticket<TICKET_NO_FENCE>), grid, 32, 0, stream, x, part, counter, y); break;
-    case TICKET_NO_ACQUIRE: QV_LAUNCH((ticket<TICKET_NO_ACQUIRE>), grid, 32, 0, stream, x, part, counter, y); break;
+    case TICKET_RIGHT: QV_LAUNCH((ticket<TICKET_RIGHT>), grid, 32, stream, x, part, counter, y); break;
+    case TICKET_NO_FENCE: QV_LAUNCH((ticket<TICKET_NO_FENCE>), grid, 32, stream, x, part, counter, y); break;
+    case TICKET_NO_ACQUIRE: QV_LAUNCH((ticket<TICKET_NO_ACQUIRE>), grid, 32, stream, x, part, counter, y); break;
     }
     return qv_launch_error();
 }
@@ -243,24 +243,24 @@ extern "C" int sample_ticket(void *stream, ticket_variant v, const float *x, flo
 extern "C" int sample_count(void *stream, int atomic, int *y, int blocks, int threads)
 {
     if (atomic)
-        QV_LAUNCH((count<true>), static_cast<unsigned>(blocks), static_cast<unsigned>(threads), 0, stream, y);
+        QV_LAUNCH((count<true>), static_cast<unsigned>(blocks), static_cast<unsigned>(threads), stream, y);
     else
-        QV_LAUNCH((count<false>), static_cast<unsigned>(blocks), static_cast<unsigned>(threads), 0, stream, y);
+        QV_LAUNCH((count<false>), static_cast<unsigned>(blocks), static_cast<unsigned>(threads), stream, y);
     return qv_launch_error();
 }
 
 extern "C" int sample_double(void *stream, const float *x, float *y, int n, int over)
 {
-    QV_LAUNCH(twice, static_cast<unsigned>(n + 63) / 64, 64, 0, stream, x, y, n, over);
+    QV_LAUNCH(twice, static_cast<unsigned>(n + 63) / 64, 64, stream, x, y, n, over);
     return qv_launch_error();
 }
 
 extern "C" int sample_vector(void *stream, int raw, const float *x, float *y, int shift)
 {
     if (raw)
-        QV_LAUNCH((vector<true>), 1, 16, 0, stream, x, y, shift);
+        QV_LAUNCH((vector<true>), 1, 16, stream, x, y, shift);
     else
-        QV_LAUNCH((vector<false>), 1, 16, 0, stream, x, y, shift);
+        QV_LAUNCH((vector<false>), 1, 16, stream, x, y, shift);
     return qv_launch_error();
 }
 
@@ -269,22 +269,22 @@ extern "C" int sample_defect(void *stream, defect d, float *y, int threads)
     const dim3 block(static_cast<unsigned>(threads));
     const unsigned n = static_cast<unsigned>(threads);
     switch (d) {
-    case DEFECT_DIVERGENT_SHUFFLE: QV_LAUNCH(divergent_shuffle, 1, block, 0, stream, y); break;
-    case DEFECT_TWO_SITE_SHUFFLE: QV_LAUNCH(two_site_shuffle, 1, block, 0, stream, y); break;
-    case DEFECT_LANE_NOT_IN_MASK: QV_LAUNCH(shuffle_with, 1, block, 0, stream, y, 0xffffu, 3, 32); break;
-    case DEFECT_SOURCE_NOT_IN_MASK: QV_LAUNCH(shuffle_with, 1, block, 0, stream, y, 0xffffu, 20, 32); break;
-    case DEFECT_PARTIAL_WARP: QV_LAUNCH(shuffle_with, 1, block, 0, stream, y, ALL, 3, 32); break;
-    case DEFECT_WIDTH: QV_LAUNCH(shuffle_with, 1, block, 0, stream, y, ALL, 3, 12); break;
-    case DEFECT_SHUFFLE_AND_BARRIER: QV_LAUNCH(shuffle_and_barrier, 1, block, 0, stream, y); break;
-    case DEFECT_MASKS_IN_A_RING: QV_LAUNCH(masks_in_a_ring, 1, block, 0, stream); break;
-    case DEFECT_DIVERGENT_BARRIER: QV_LAUNCH(divergent_barrier, 1, block, 0, stream, y); break;
-    case DEFECT_TWO_SITE_BARRIER: QV_LAUNCH(two_site_barrier, 1, block, 0, stream, y); break;
-    case DEFECT_EARLY_RETURN: QV_LAUNCH(early_return, 1, block, 0, stream, y); break;
-    case DEFECT_SHARED_STATIC_OVERRUN: QV_LAUNCH(static_overrun, 1, block, 0, stream, y, n); break;
-    case DEFECT_SHARED_DYNAMIC_OVERRUN: QV_LAUNCH(dynamic_overrun, 1, block, n * sizeof(float), stream, y, n); break;
-    case DEFECT_SHARED_UNWRITTEN: QV_LAUNCH(unwritten, 1, block, 0, stream, y); break;
-    case DEFECT_OVERFLOW: QV_LAUNCH(overflow, 1, block, 0, stream, y, 0x40000000); break;
-    case DEFECT_HALF_WORDS: QV_LAUNCH(half_words, 1, block, 0, stream, y); break;
+    case DEFECT_DIVERGENT_SHUFFLE: QV_LAUNCH(divergent_shuffle, 1, block, stream, y); break;
+    case DEFECT_TWO_SITE_SHUFFLE: QV_LAUNCH(two_site_shuffle, 1, block, stream, y); break;
+    case DEFECT_LANE_NOT_IN_MASK: QV_LAUNCH(shuffle_with, 1, block, stream, y, 0xffffu, 3, 32); break;
+    case DEFECT_SOURCE_NOT_IN_MASK: QV_LAUNCH(shuffle_with, 1, block, stream, y, 0xffffu, 20, 32); break;
+    case DEFECT_PARTIAL_WARP: QV_LAUNCH(shuffle_with, 1, block, stream, y, ALL, 3, 32); break;
+    case DEFECT_WIDTH: QV_LAUNCH(shuffle_with, 1, block, stream, y, ALL, 3, 12); break;
+    case DEFECT_SHUFFLE_AND_BARRIER: QV_LAUNCH(shuffle_and_barrier, 1, block, stream, y); break;
+    case DEFECT_MASKS_IN_A_RING: QV_LAUNCH(masks_in_a_ring, 1, block, stream); break;
+    case DEFECT_DIVERGENT_BARRIER: QV_LAUNCH(divergent_barrier, 1, block, stream, y); break;
+    case DEFECT_TWO_SITE_BARRIER: QV_LAUNCH(two_site_barrier, 1, block, stream, y); break;
+    case DEFECT_EARLY_RETURN: QV_LAUNCH(early_return, 1, block, stream, y); break;
+    case DEFECT_SHARED_STATIC_OVERRUN: QV_LAUNCH(static_overrun, 1, block, stream, y, n); break;
+    case DEFECT_SHARED_DYNAMIC_OVERRUN: QV_LAUNCH_SHARED(dynamic_overrun, 1, block, n * sizeof(float), stream, y, n); break;
+    case DEFECT_SHARED_UNWRITTEN: QV_LAUNCH(unwritten, 1, block, stream, y); break;
+    case DEFECT_OVERFLOW: QV_LAUNCH(overflow, 1, block, stream, y, 0x40000000); break;
+    case DEFECT_HALF_WORDS: QV_LAUNCH(half_words, 1, block, stream, y); break;
     }
     return qv_launch_error();
 }
@@ -292,12 +292,12 @@ extern "C" int sample_defect(void *stream, defect d, float *y, int threads)
 extern "C" int sample_shape(void *stream, unsigned grid_x, unsigned grid_y, unsigned block_x, unsigned block_z,
                             unsigned long shared)
 {
-    QV_LAUNCH(idle, dim3(grid_x, grid_y), dim3(block_x, 1, block_z), shared, stream);
+    QV_LAUNCH_SHARED(idle, dim3(grid_x, grid_y), dim3(block_x, 1, block_z), shared, stream);
     return qv_launch_error();
 }
 
 extern "C" int sample_add(void *stream, const float *x, float *y)
 {
-    QV_LAUNCH(add, 1, 64, 0, stream, x, y);
+    QV_LAUNCH(add, 1, 64, stream, x, y);
     return qv_launch_error();
 }

@@ -4,7 +4,7 @@
 
 int QV_REF(adamw)(const qv_call *call, size_t *need)
 {
-    if (need) return *need = 0, QV_OK;
+    if (need) return qv_no_scratch(need);
     const qv_adamw_attr *a = &call->op->a.adamw;
     const qv_step_state *state = call->in[0].data;
     const qv_real *grad = call->in[1].data, *scale = call->in[2].data;

@@ -31,7 +31,7 @@ int QV_REF(bn_stats)(const qv_call *call, size_t *need)
 /* A single value has no variance: bn.count below 2 is QV_ERR_USAGE unless bn.eval. */
 int QV_REF(bn_finalize)(const qv_call *call, size_t *need)
 {
-    if (need) return *need = 0, QV_OK;
+    if (need) return qv_no_scratch(need);
     const qv_bn_attr *a = &call->op->a.bn;
     if (!a->eval && a->count < 2) return QV_ERR_USAGE;
     const qv_real *mean = call->in[0].data, *var = call->in[1].data;
@@ -49,7 +49,7 @@ int QV_REF(bn_finalize)(const qv_call *call, size_t *need)
 
 int QV_REF(bn_apply)(const qv_call *call, size_t *need)
 {
-    if (need) return *need = 0, QV_OK;
+    if (need) return qv_no_scratch(need);
     const qv_bn_attr *a = &call->op->a.bn;
     const qv_real *x = call->in[0].data, *mean = call->in[1].data, *rstd = call->in[2].data;
     const qv_real *gamma = call->in[3].data, *beta = call->in[4].data;
@@ -140,7 +140,7 @@ int QV_REF(bn_grad_apply)(const qv_call *call, size_t *need)
 {
     struct grad g = grad_of(call, &call->in[8]);
     if (g.coef && (g.sets != 1 || g.channels % 2)) return QV_ERR_USAGE;
-    if (need) return *need = 0, QV_OK;
+    if (need) return qv_no_scratch(need);
     const qv_real *dgamma = call->in[6].data, *dbeta = call->in[7].data, *addend = call->in[9].data;
     qv_real *dx = call->out[0].data;
     double count = (double)g.rows;
@@ -165,7 +165,7 @@ int QV_REF(bn_measure)(const qv_call *call, size_t *need)
     qv_call first = *call;
     first.out = stats;
     int error = QV_REF(bn_stats)(&first, &bytes);
-    if (error || call->op->a.bn.count < 2) return error ? error : QV_ERR_USAGE;
+    if (error) return error;
     if (need) return *need = bytes + channels * sizeof(qv_real), QV_OK;
     stats[1].data = (char *)call->scratch + bytes;
     error = QV_REF(bn_stats)(&first, NULL);

@@ -50,7 +50,7 @@ static void move(const qv_call *call, qv_real *centers)
 
 int QV_REF(center)(const qv_call *call, size_t *need)
 {
-    if (need) return *need = 0, QV_OK;
+    if (need) return qv_no_scratch(need);
     const qv_real *entropy = call->in[3].data;
     qv_real *centers = call->out[0].data, *loss = call->out[1].data;
     loss[0] = (qv_real)((double)entropy[0] + pull(call, centers, (double)entropy[1]));

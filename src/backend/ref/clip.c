@@ -5,7 +5,7 @@
 
 int QV_REF(clip)(const qv_call *call, size_t *need)
 {
-    if (need) return *need = 0, QV_OK;
+    if (need) return qv_no_scratch(need);
     const qv_real *grad = call->in[0].data;
     qv_real *scale = call->out[0].data;
     double sum = 0, most = (double)call->op->a.clip.most;

@@ -14,7 +14,7 @@ static qv_real patch_value(const qv_patch *v, const float *feats, const float *n
 
 int QV_REF(gather)(const qv_call *call, size_t *need)
 {
-    if (need) return *need = 0, QV_OK;
+    if (need) return qv_no_scratch(need);
     const qv_step_state *state = call->in[0].data;
     const float *feats = call->in[1].data, *norms = call->in[3].data, *quantiles = call->in[6].data;
     const qv_utterance *utts = call->in[2].data;

@@ -2,7 +2,7 @@
 
 int QV_REF(linear)(const qv_call *call, size_t *need)
 {
-    if (need) return *need = 0, QV_OK;
+    if (need) return qv_no_scratch(need);
     const qv_real *x = call->in[0].data, *w = call->in[1].data, *b = call->in[2].data;
     qv_real *y = call->out[0].data;
     size_t samples = (size_t)call->in[0].n, channels = (size_t)call->in[0].c, classes = (size_t)call->out[0].c;
@@ -35,7 +35,7 @@ static void grad_weights(const qv_real *x, const qv_real *dy, size_t samples, si
 
 int QV_REF(linear_grad)(const qv_call *call, size_t *need)
 {
-    if (need) return *need = 0, QV_OK;
+    if (need) return qv_no_scratch(need);
     const qv_real *x = call->in[0].data, *w = call->in[1].data, *dy = call->in[2].data;
     qv_real *dx = call->out[0].data;
     size_t samples = (size_t)call->in[0].n, channels = (size_t)call->in[0].c, classes = (size_t)call->in[2].c;

@@ -3,7 +3,7 @@
 
 int QV_REF(shake_coef)(const qv_call *call, size_t *need)
 {
-    if (need) return *need = 0, QV_OK;
+    if (need) return qv_no_scratch(need);
     const qv_step_state *s = call->in[0].data;
     qv_real *alpha = call->out[0].data, *beta = call->out[1].data;
     qv_real *alpha_sign = call->out[2].data, *beta_sign = call->out[3].data;
@@ -23,7 +23,7 @@ int QV_REF(shake_coef)(const qv_call *call, size_t *need)
 
 int QV_REF(shake_add)(const qv_call *call, size_t *need)
 {
-    if (need) return *need = 0, QV_OK;
+    if (need) return qv_no_scratch(need);
     const qv_tensor *alpha = &call->in[1], *shape = &call->out[0];
     const qv_real *z = call->in[0].data, *s = call->in[2].data;
     qv_real *y = shape->data;
@@ -38,7 +38,7 @@ int QV_REF(shake_add)(const qv_call *call, size_t *need)
 
 int QV_REF(shake_grad)(const qv_call *call, size_t *need)
 {
-    if (need) return *need = 0, QV_OK;
+    if (need) return qv_no_scratch(need);
     const qv_tensor *shape = &call->in[0], *beta = &call->in[1];
     const qv_real *g = shape->data;
     qv_real *dz = call->out[0].data;
@@ -56,7 +56,7 @@ int QV_REF(shake_grad)(const qv_call *call, size_t *need)
 
 int QV_REF(scale)(const qv_call *call, size_t *need)
 {
-    if (need) return *need = 0, QV_OK;
+    if (need) return qv_no_scratch(need);
     const qv_tensor *shape = &call->in[0];
     const qv_real *x = shape->data;
     qv_real *y = call->out[0].data;
@@ -98,7 +98,7 @@ static int shake_normalized(const qv_call *call, bool end)
 
 int QV_REF(bn_shake_add)(const qv_call *call, size_t *need)
 {
-    if (need) return *need = 0, QV_OK;
+    if (need) return qv_no_scratch(need);
     return shake_normalized(call, false);
 }
 
@@ -107,7 +107,7 @@ int QV_REF(block_end)(const qv_call *call, size_t *need)
     qv_call measure = *call;
     measure.in = &call->out[0];
     measure.out = &call->out[1];
-    if (need) return *need = 0, call->out[1].data ? QV_REF(bn_measure)(&measure, need) : QV_OK;
+    if (need) return call->out[1].data ? QV_REF(bn_measure)(&measure, need) : qv_no_scratch(need);
     shake_normalized(call, true);
     return call->out[1].data ? QV_REF(bn_measure)(&measure, NULL) : QV_OK;
 }

@@ -4,7 +4,7 @@
 
 int QV_REF(unit)(const qv_call *call, size_t *need)
 {
-    if (need) return *need = 0, QV_OK;
+    if (need) return qv_no_scratch(need);
     const qv_real *x = call->in[0].data;
     qv_real *y = call->out[0].data, *norm = call->out[1].data;
     size_t rows = (size_t)call->in[0].n, channels = (size_t)call->in[0].c;
@@ -20,7 +20,7 @@ int QV_REF(unit)(const qv_call *call, size_t *need)
 
 int QV_REF(unit_grad)(const qv_call *call, size_t *need)
 {
-    if (need) return *need = 0, QV_OK;
+    if (need) return qv_no_scratch(need);
     const qv_real *dy = call->in[0].data, *y = call->in[1].data, *norm = call->in[2].data, *dnorm = call->in[3].data;
     qv_real *dx = call->out[0].data;
     size_t rows = (size_t)call->in[0].n, channels = (size_t)call->in[0].c;

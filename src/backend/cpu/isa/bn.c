@@ -192,12 +192,14 @@ int QV_FN(qv_bn_apply)(const qv_call *call, size_t *need)
     const float *mean_in = call->in[1].data, *rstd = call->in[2].data, *gamma = call->in[3].data, *beta = call->in[4].data;
     float *mean = call->scratch, *scale = mean + lanes, *shift = scale + sets * lanes;
     memcpy(mean, mean_in, c * sizeof *mean);
-    qv_spread(mean, c, lanes);
     for (size_t j = 0; j < sets; j++) {
         for (size_t i = 0; i < c; i++) scale[j * lanes + i] = rstd[i] * gamma[j * c + i];
         memcpy(shift + j * lanes, beta + j * c, c * sizeof *shift);
-        qv_spread(scale + j * lanes, c, lanes);
-        qv_spread(shift + j * lanes, c, lanes);
+    }
+    if (sets == 1) { /* a pass over two sets goes channel by channel */
+        qv_spread(mean, c, lanes);
+        qv_spread(scale, c, lanes);
+        qv_spread(shift, c, lanes);
     }
     apply_args a = {call->in[0].data, mean, scale, shift, call->out[0].data, v, bn->relu != 0, false};
     a.stream = qv_streams(&call->out[0], sets == 2 ? 2 * c : lanes);

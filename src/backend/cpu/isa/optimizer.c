@@ -87,7 +87,7 @@ static void sgd_range(void *user, int chunk, size_t begin, size_t end)
 
 int QV_FN(qv_sgd)(const qv_call *call, size_t *need)
 {
-    if (need) return (*need = 0), 0;
+    if (need) return qv_no_scratch(need);
     const qv_step_state *state = call->in[0].data;
     const float *scale = call->in[2].data;
     sgd_args s = {call->in[1].data,     call->out[0].data, call->out[1].data,
@@ -132,7 +132,7 @@ static void adamw_range(void *user, int chunk, size_t begin, size_t end)
 
 int QV_FN(qv_adamw)(const qv_call *call, size_t *need)
 {
-    if (need) return (*need = 0), 0;
+    if (need) return qv_no_scratch(need);
     const qv_adamw_attr *attr = &call->op->a.adamw;
     const qv_step_state *state = call->in[0].data;
     const float *scale = call->in[2].data;

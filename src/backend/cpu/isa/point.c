@@ -58,18 +58,18 @@ static void add_piece(float *restrict y, const float *restrict a, const float *r
 
 int QV_FN(qv_relu)(const qv_call *call, size_t *need)
 {
-    if (need) return (*need = 0), 0;
+    if (need) return qv_no_scratch(need);
     return run_point(call, &(point_args){.piece = relu_piece});
 }
 
 int QV_FN(qv_relu_grad)(const qv_call *call, size_t *need)
 {
-    if (need) return (*need = 0), 0;
+    if (need) return qv_no_scratch(need);
     return run_point(call, &(point_args){.piece = relu_grad_piece, .b = call->in[1].data, .addend = call->in[2].data});
 }
 
 int QV_FN(qv_add)(const qv_call *call, size_t *need)
 {
-    if (need) return (*need = 0), 0;
+    if (need) return qv_no_scratch(need);
     return run_point(call, &(point_args){.piece = add_piece, .b = call->in[1].data});
 }

@@ -35,7 +35,7 @@ static void pool_samples(void *user, int chunk, size_t begin, size_t end)
 
 int QV_FN(qv_pool)(const qv_call *call, size_t *need)
 {
-    if (need) return (*need = 0), 0;
+    if (need) return qv_no_scratch(need);
     const qv_tensor *x = &call->in[0];
     pool_args a = {x->data, call->out[0].data, (size_t)x->h * (size_t)x->w, (size_t)x->c};
     qv_parallel(qv_pool_for(call, qv_tensor_len(x)), (size_t)x->n, 1, pool_samples, &a);
@@ -57,7 +57,7 @@ static void spread_samples(void *user, int chunk, size_t begin, size_t end)
 
 int QV_FN(qv_pool_grad)(const qv_call *call, size_t *need)
 {
-    if (need) return (*need = 0), 0;
+    if (need) return qv_no_scratch(need);
     const qv_tensor *dx = &call->out[0];
     pool_args a = {call->in[0].data, dx->data, (size_t)dx->h * (size_t)dx->w, (size_t)dx->c};
     qv_parallel(qv_pool_for(call, qv_tensor_len(dx)), (size_t)dx->n, 1, spread_samples, &a);

@@ -67,7 +67,7 @@ static void bn_add_rows(void *user, int chunk, size_t begin, size_t end)
 
 int QV_FN(qv_shake_add)(const qv_call *call, size_t *need)
 {
-    if (need) return (*need = 0), 0;
+    if (need) return qv_no_scratch(need);
     const qv_tensor *y = &call->out[0];
     shake_args a = {.z = call->in[0].data, .s = call->in[2].data, .y = y->data, .channels = (size_t)y->c};
     a.coefs = qv_coefs_of(&call->in[1], y);
@@ -111,7 +111,7 @@ static void grad_rows(void *user, int chunk, size_t begin, size_t end)
 
 int QV_FN(qv_shake_grad)(const qv_call *call, size_t *need)
 {
-    if (need) return (*need = 0), 0;
+    if (need) return qv_no_scratch(need);
     const qv_tensor *g = &call->in[0];
     shake_args a = {.s = g->data, .y = call->out[0].data, .channels = (size_t)g->c};
     a.coefs = qv_coefs_of(&call->in[1], g);
@@ -136,7 +136,7 @@ static void scale_rows(void *user, int chunk, size_t begin, size_t end)
 
 int QV_FN(qv_scale)(const qv_call *call, size_t *need)
 {
-    if (need) return (*need = 0), 0;
+    if (need) return qv_no_scratch(need);
     const qv_tensor *x = &call->in[0];
     shake_args a = {.s = x->data, .y = call->out[0].data, .channels = (size_t)x->c};
     a.coefs = qv_coefs_of(&call->in[1], x);

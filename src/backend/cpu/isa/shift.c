@@ -49,7 +49,7 @@ static shift_args args_of(const qv_call *call, const qv_tensor *large, const qv_
 
 int QV_FN(qv_shift)(const qv_call *call, size_t *need)
 {
-    if (need) return (*need = 0), 0;
+    if (need) return qv_no_scratch(need);
     const qv_tensor *y = &call->out[0];
     shift_args a = args_of(call, &call->in[0], y);
     qv_parallel(qv_pool_for(call, qv_tensor_len(y)), (size_t)y->n * a.half_h, 1, shift_lines, &a);
@@ -58,7 +58,7 @@ int QV_FN(qv_shift)(const qv_call *call, size_t *need)
 
 int QV_FN(qv_shift_grad)(const qv_call *call, size_t *need)
 {
-    if (need) return (*need = 0), 0;
+    if (need) return qv_no_scratch(need);
     const qv_tensor *dx = &call->out[0];
     shift_args a = args_of(call, dx, &call->in[0]);
     qv_parallel(qv_pool_for(call, qv_tensor_len(dx)), (size_t)dx->n * a.h, 1, unshift_lines, &a);
