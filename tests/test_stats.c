@@ -231,7 +231,7 @@ static void identical_records_give_one(void **state)
     qv_flip_test f;
     qv_interval i;
     qv_t_test t = qv_t_paired(zero, 10);
-    assert_true(t.p == 1 && t.mean == 0 && t.sd == 0 && isnan(t.dz));
+    assert_true(t.p == 1 && t.mean == 0 && t.sd == 0 && isnan(t.t) && isnan(t.dz));
     assert_true(qv_t_corrected(zero, 10, 0.25) == 1);
     qv_assert_ok(ctx, qv_flip_signs(ctx, &f, zero, NULL, 10, 1));
     assert_true(f.p == 1);

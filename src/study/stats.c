@@ -9,6 +9,13 @@
 
 /* ---- distributions ---- */
 
+/* The middle of an interval; false: no number lies inside it any more. */
+static bool halve(double low, double high, double *middle)
+{
+    *middle = (low + high) / 2;
+    return low < *middle && *middle < high;
+}
+
 double qv_t_above(double t, double df)
 {
     if (isnan(t) || !(df > 0)) return NAN;
@@ -21,10 +28,9 @@ double qv_t_above(double t, double df)
 
 double qv_t_quantile_above(double p, double df)
 {
-    double low = 0, high = 1;
+    double low = 0, high = 1, middle;
     while (qv_t_above(high, df) > p) high *= 2;
-    for (int i = 0; i < 80; i++) {
-        double middle = (low + high) / 2;
+    while (halve(low, high, &middle)) {
         if (qv_t_above(middle, df) > p)
             low = middle;
         else
@@ -35,19 +41,17 @@ double qv_t_quantile_above(double p, double df)
 
 double qv_normal_below(double z) { return erfc(-z / sqrt(2)) / 2; }
 
-/* Bisection to the last bit of what the interval of use needs: called a few times an interval, so speed is no matter.
- */
+/* Bisection: called a few times an interval, so speed is no matter. */
 double qv_normal_quantile(double p)
 {
-    double low = -40, high = 40;
-    for (int i = 0; i < 80; i++) {
-        double middle = (low + high) / 2;
+    double low = -40, high = 40, middle;
+    while (halve(low, high, &middle)) {
         if (qv_normal_below(middle) < p)
             low = middle;
         else
             high = middle;
     }
-    return (low + high) / 2;
+    return middle;
 }
 
 /* ---- t-tests ---- */
@@ -74,12 +78,6 @@ static bool all_equal(const double *d, size_t n)
     return true;
 }
 
-/* t of a mean over its standard error, both of which may be 0. */
-static double t_of(double mean, double error)
-{
-    return error > 0 ? mean / error : mean > 0 ? INFINITY : mean < 0 ? -INFINITY : NAN;
-}
-
 /* No difference at all speaks for nothing. */
 static double p_of(double t, double df) { return isnan(t) ? 1 : qv_t_above(t, df); }
 
@@ -90,7 +88,7 @@ qv_t_test qv_t_paired(const double *d, size_t n)
     r.mean = mean_of(d, n);
     if (n < 2) return r;
     r.sd = all_equal(d, n) ? 0 : sqrt(variance_of(d, n, r.mean));
-    r.t = t_of(r.mean, r.sd / sqrt((double)n));
+    r.t = r.mean / (r.sd / sqrt((double)n)); /* without a deviation infinite, or NaN where there is no difference */
     r.p = p_of(r.t, (double)n - 1);
     if (r.sd > 0) r.dz = r.mean / r.sd;
     return r;
@@ -100,7 +98,7 @@ double qv_t_corrected(const double *d, size_t n, double ratio)
 {
     if (n < 2) return NAN;
     double mean = mean_of(d, n), variance = all_equal(d, n) ? 0 : variance_of(d, n, mean);
-    return p_of(t_of(mean, sqrt(variance * (1 / (double)n + ratio))), (double)n - 1);
+    return p_of(mean / sqrt(variance * (1 / (double)n + ratio)), (double)n - 1);
 }
 
 /* ---- Holm ---- */

@@ -38,6 +38,9 @@ SWAPS = {
 # apart by the blanks that clang-format puts round an operator.
 SKIP = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|^[ \t]*#(?:[^\n]*\\\n)*[^\n]*', re.S | re.M)
 TOKEN = re.compile(r"(?<= )(?:\+=|-=|\*=|/=|<=|>=|==|!=|&&|\|\||[-+*/<>%])(?= )|(?<![\w.])(?:0\.5f?|1\.0f?|[012])(?![\w.])")
+# What no result can depend on is left alone: hints for speed, and the extent of an array that is filled where it stands.
+HINT = re.compile(r"qv_(?:prefetch|pool_for)\(")
+EXTENT = re.compile(r"\d\] = \{")
 OP = re.compile(r"\b(?:QV_FN\(qv_|QV_REF\(|qv_cuda_)(\w+)\)?\(const qv_call")
 CPU_SECONDS = 60
 
@@ -47,7 +50,9 @@ def places(path):
     text = open(path).read()
     blank = SKIP.sub(lambda m: re.sub(r"[^\n]", " ", m.group()), text)
     for m in TOKEN.finditer(blank):
-        if blank[blank.rfind("\n", 0, m.start()) + 1] == " ":
+        begin, end = blank.rfind("\n", 0, m.start()) + 1, blank.find("\n", m.start())
+        hint = HINT.search(blank, begin, end)
+        if blank[begin] == " " and not (hint and hint.start() < m.start()) and not EXTENT.match(blank, m.start()):
             yield path, text, m
 
 

@@ -160,8 +160,7 @@ int QV_REF(bn_grad_apply)(const qv_call *call, size_t *need)
 int QV_REF(bn_measure)(const qv_call *call, size_t *need)
 {
     size_t channels = (size_t)call->in[0].c, bytes = 0;
-    qv_tensor var = {.n = 1, .h = 1, .w = 1, .c = call->in[0].c};
-    qv_tensor stats[2] = {call->out[0], var};
+    qv_tensor stats[2] = {call->out[0], call->out[0]};
     qv_call first = *call;
     first.out = stats;
     int error = QV_REF(bn_stats)(&first, &bytes);
