@@ -1,6 +1,8 @@
 /* Measures: worked by hand, against scikit-learn, and the bootstrap against its exact distribution. */
 #include <math.h>
 
+#include "base/order.h"
+#include "base/philox.h"
 #include "support/support.h"
 #include "train/metrics.h"
 
@@ -234,6 +236,35 @@ static void interval_fits_the_exact_distribution(void **state)
     qv_ctx_free(ctx);
 }
 
+/* The same draws, made here once more, one number of Philox after the other. */
+static void interval_is_that_of_its_draws(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_test_ctx();
+    int truth[MOST], predicted[MOST], speaker[MOST], right[SPEAKERS] = {0}, all[SPEAKERS] = {0};
+    size_t n = uneven_answers(truth, predicted, speaker);
+    qv_answers a = {truth, predicted, speaker, n, 2, SPEAKERS};
+    const uint32_t key[2] = {9, 5};
+    static double wa[QV_BOOTSTRAP_RESAMPLES];
+    for (size_t i = 0; i < n; i++) all[speaker[i]]++, right[speaker[i]] += truth[i] == predicted[i];
+    for (uint32_t k = 0; k < QV_BOOTSTRAP_RESAMPLES; k++) {
+        int hits = 0, count = 0;
+        for (uint32_t j = 0; j < SPEAKERS; j++) {
+            const uint32_t counter[4] = {k, j / 4 * 4, 0, 0};
+            uint64_t s = (uint64_t)qv_philox(counter, key).v[j % 4] * SPEAKERS >> 32;
+            hits += right[s];
+            count += all[s];
+        }
+        wa[k] = (double)hits / count;
+    }
+    qv_sort(wa, QV_BOOTSTRAP_RESAMPLES);
+    qv_bootstrap b;
+    qv_assert_ok(ctx, qv_bootstrap_speakers(ctx, &b, &a, (uint64_t)key[1] << 32 | key[0]));
+    assert_near(b.wa_low, qv_quantile(wa, QV_BOOTSTRAP_RESAMPLES, 0.025));
+    assert_near(b.wa_high, qv_quantile(wa, QV_BOOTSTRAP_RESAMPLES, 0.975));
+    qv_ctx_free(ctx);
+}
+
 static bool same_interval(const qv_bootstrap *a, const qv_bootstrap *b)
 {
     return a->ua_low == b->ua_low && a->ua_high == b->ua_high && a->wa_low == b->wa_low && a->wa_high == b->wa_high;
@@ -315,6 +346,7 @@ int main(void)
         cmocka_unit_test(only_the_answers_are_read),
         cmocka_unit_test(speakers_one_by_one),
         cmocka_unit_test(interval_fits_the_exact_distribution),
+        cmocka_unit_test(interval_is_that_of_its_draws),
         cmocka_unit_test(interval_depends_on_nothing_but_answers_and_seed),
         cmocka_unit_test(interval_at_its_borders),
         cmocka_unit_test(every_allocation_may_fail),

@@ -19,7 +19,6 @@ static bool halve(double low, double high, double *middle)
 double qv_t_above(double t, double df)
 {
     if (isnan(t) || !(df > 0)) return NAN;
-    if (isinf(t)) return t > 0 ? 0 : 1;
     /* For small |t| the tail is near a half: from the middle no digits are lost. */
     double x = df / (df + t * t);
     double both = t * t < df ? 1 - qv_beta_inc(0.5, df / 2, t * t / (df + t * t)) : qv_beta_inc(df / 2, 0.5, x);
