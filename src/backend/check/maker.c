@@ -91,13 +91,13 @@ void qv_coefficients(qv_maker *m, qv_tensor *t, qv_tensor of)
 }
 
 /* Shapes round the edges of vector code: one channel, tails of 4, 8 and 16, whole blocks; one position, one
- * sample; more rows than a block of threads. */
+ * sample; more rows than a block of threads; sums of more than 16 blocks, the last of them short. */
 static const struct {
     int n, h, w, c;
 } shapes[] = {
     {1, 1, 1, 1},  {2, 1, 1, 1},  {1, 1, 2, 3},  {2, 3, 5, 3},   {2, 1, 1, 33},  {3, 7, 5, 16},   {2, 5, 8, 33},
     {2, 8, 8, 64}, {4, 1, 1, 16}, {1, 9, 4, 17}, {5, 16, 4, 32}, {1, 64, 64, 1}, {1, 64, 64, 16}, {7, 13, 12, 8},
-    {3, 5, 5, 257},
+    {3, 5, 9, 257},
 };
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
