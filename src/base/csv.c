@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/io.h"
+
 qv_status qv_csv_open(qv_ctx *ctx, qv_csv *r, const char *name, char *text, size_t size)
 {
     *r = (qv_csv){.name = name, .text = text, .size = size, .line = 1};

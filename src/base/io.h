@@ -11,7 +11,9 @@
 qv_status qv_open_read(qv_ctx *ctx, const char *path, FILE **out, struct stat *st);
 /* Reads a whole file of at most `limit` bytes; appends a NUL that `size` does not count. */
 qv_status qv_read_file(qv_ctx *ctx, const char *path, size_t limit, char **data, size_t *size);
-/* The same of a text in UTF-8 without a NUL; a byte order mark at its start is dropped. */
+/* QV_ERR_DATA "NAME:LINE: ..." where the text, which ends with a NUL of its own, is not UTF-8 or holds a NUL. */
+qv_status qv_text_check(qv_ctx *ctx, const char *name, const char *text, size_t size);
+/* Reads a file as qv_read_file does, a text in UTF-8 without a NUL; a byte order mark at its start is dropped. */
 qv_status qv_read_text(qv_ctx *ctx, const char *path, size_t limit, char **text);
 
 /* An output file that appears under its name complete or not at all: written beside

@@ -57,24 +57,3 @@ void qv_calm(char *text)
         if (n == 0) n = whole;
     }
 }
-
-static int line_of(const char *text, size_t offset)
-{
-    int line = 1;
-    for (size_t i = 0; i < offset; i++) line += qv_ends_line(text, i);
-    return line;
-}
-
-qv_status qv_text_check(qv_ctx *ctx, const char *name, const char *text, size_t size)
-{
-    size_t bad = qv_utf8_check(text, size);
-    if (bad < size) {
-        return qv_fail(ctx, QV_ERR_DATA, "%s:%d: byte 0x%02x is not UTF-8; save the file as UTF-8", name,
-                       line_of(text, bad), (unsigned)(unsigned char)text[bad]);
-    }
-    size_t nul = strlen(text);
-    if (nul < size) {
-        return qv_fail(ctx, QV_ERR_DATA, "%s:%d: a NUL byte; this is not a text file", name, line_of(text, nul));
-    }
-    return QV_OK;
-}

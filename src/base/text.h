@@ -2,7 +2,8 @@
 #ifndef QV_BASE_TEXT_H
 #define QV_BASE_TEXT_H
 
-#include "base/status.h"
+#include <stdbool.h>
+#include <stddef.h>
 
 /* Offset of the first byte that is not UTF-8 (overlong forms, surrogates and values past U+10FFFF included), or `size`.
  */
@@ -10,9 +11,6 @@ size_t qv_utf8_check(const char *s, size_t size);
 
 /* LF, CRLF and a lone CR end a line: does it end with s[i]? s ends with a NUL. */
 static inline bool qv_ends_line(const char *s, size_t i) { return s[i] == '\n' || (s[i] == '\r' && s[i + 1] != '\n'); }
-
-/* QV_ERR_DATA "NAME:LINE: ..." where the text, which ends with a NUL of its own, is not UTF-8 or holds a NUL. */
-qv_status qv_text_check(qv_ctx *ctx, const char *name, const char *text, size_t size);
 
 /* Bytes of the character that s begins with if it moves a terminal's cursor, or worse: C0, DEL and C1 controls, breaks
  * of lines and paragraphs, and what turns the direction of the text that follows it. 0: it begins with none. */
