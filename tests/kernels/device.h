@@ -7,6 +7,15 @@
 
 #include "support/support.h"
 
+/* Is there one to test on? If not, says so in the words by which ctest knows a test that was passed over. */
+static inline bool device_there(void)
+{
+    int devices = 0;
+    bool there = cudaGetDeviceCount(&devices) == cudaSuccess && devices > 0;
+    if (!there) fprintf(stderr, "ALL TESTS SKIPPED: no CUDA device\n");
+    return there;
+}
+
 static inline void check(cudaError_t e)
 {
     if (e == cudaSuccess) return;

@@ -525,11 +525,7 @@ int main(int argc, char **argv)
             return 2;
         }
     }
-    int devices = 0;
-    if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
-        fprintf(stderr, "ALL TESTS SKIPPED: no CUDA device\n");
-        return 0;
-    }
+    if (!device_there()) return 0;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(between_guard_bands),
         cmocka_unit_test(in_tight_memory),

@@ -399,11 +399,7 @@ static void mixed_operands_are_refused(void **state)
 
 int main(void)
 {
-    int devices = 0;
-    if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
-        fprintf(stderr, "ALL TESTS SKIPPED: no CUDA device\n");
-        return 0;
-    }
+    if (!device_there()) return 0;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_wrong_operand_is_refused),
         cmocka_unit_test(one_wrong_attribute_is_refused),

@@ -99,11 +99,7 @@ static void a_step_is_kept_and_the_next_one_begins(void **state)
 
 int main(void)
 {
-    int devices = 0;
-    if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
-        fprintf(stderr, "ALL TESTS SKIPPED: no CUDA device\n");
-        return 0;
-    }
+    if (!device_there()) return 0;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(widths_of_numbers_at_any_alignment),
         cmocka_unit_test(a_step_is_kept_and_the_next_one_begins),
