@@ -307,6 +307,9 @@ static void interval_at_its_borders(void **state)
     qv_bootstrap b;
     qv_assert_ok(ctx, qv_bootstrap_speakers(ctx, &b, &a, 1));
     assert_true(b.ua_low == 0.5 && b.ua_high == 0.5 && b.wa_low == 0.5 && b.wa_high == 0.5);
+    qv_answers but_first = {truth + 1, predicted + 1, speaker + 1, 15, 2, 8}; /* the first speaker has one recording left */
+    qv_assert_ok(ctx, qv_bootstrap_speakers(ctx, &b, &but_first, 1));
+    assert_int_equal(b.speakers, 8);
     a.n = 14; /* the eighth speaker has a number but no recording */
     qv_assert_ok(ctx, qv_bootstrap_speakers(ctx, &b, &a, 1));
     assert_int_equal(b.speakers, 7);
