@@ -26,12 +26,25 @@ typedef struct qv_winograd {
 /* Runs the call; with `need` not NULL only stores there how many bytes of scratch it wants. */
 typedef int (*qv_winograd_fn)(const qv_winograd *g, const qv_call *call, size_t *need);
 
+/* A direct convolution, or one of its gradients, for the kernels that read strips (isa/strips.h). */
+typedef struct qv_strips {
+    int kind; /* QV_OP_CONV, ... */
+    size_t n, kernel, stride, pad, groups;
+    size_t from_h, from_w, to_h, to_w; /* of the first input and of the output; CONV_GRAD_W: of x and of dy */
+    size_t from, to;                   /* channels a group, likewise */
+    int threads;                       /* the scratch has room for so many */
+} qv_strips;
+
+typedef int (*qv_strips_fn)(const qv_strips *g, const qv_call *call, size_t *need);
+
 /* What is compiled once an instruction set (isa/). A row of `ops` may be NULL: the reference's is taken. */
 typedef struct qv_isa {
     const char *name;
     qv_op_fn ops[QV_OP_COUNT];
     void (*gemm)(const qv_gemm_args *g);
-    qv_winograd_fn winograd_conv, winograd_grad_w; /* the first also for CONV_GRAD_X; channels: multiples of 16 */
+    /* The first of each also for CONV_GRAD_X; channels: multiples of 16. */
+    qv_winograd_fn winograd_conv, winograd_grad_w;
+    qv_strips_fn strips_conv, strips_grad_w; /* NULL: there is none */
 } qv_isa;
 
 extern const qv_isa qv_isa_base;
@@ -45,7 +58,7 @@ const qv_isa *qv_isa_best(const char *max_isa);
 /* The three convolutions; call->plan comes from qv_cpu_plan. */
 int qv_cpu_conv(const qv_call *call, size_t *need);
 
-/* What does the convolutions that Winograd does not (conv_dnnl.c, or conv_plain.c without oneDNN): a plan
+/* What does the convolutions that the kernels of isa/ do not (conv_dnnl.c, or conv_plain.c without oneDNN): a plan
  * made once an op, its scratch in *need, and the call with that plan. */
 qv_status qv_direct_plan(qv_ctx *ctx, const qv_op *op, const qv_tensor *in, const qv_tensor *out, const qv_cpu_options *o,
                          void **plan, size_t *need);

@@ -4,6 +4,8 @@
  * costs no digits. */
 #include "backend/cpu/isa/isa.h"
 
+enum { VECTORS = 4 }; /* of lanes whose sums run side by side: one alone would wait for itself */
+
 typedef struct stats_args {
     const float *x;
     float *first, *mean, *m2; /* [segments][lanes] in the scratch; mean is relative to first */
@@ -11,23 +13,39 @@ typedef struct stats_args {
     size_t segments;
 } stats_args;
 
+/* merge_block for so many vectors of lanes. */
+static inline __attribute__((always_inline)) void merge_lanes(const float *x, size_t rows, size_t step, float share,
+                                                              float weight, const float *first, float *mean, float *m2,
+                                                              const size_t vectors)
+{
+    const float part = 1.0f / (float)rows;
+    qv_vec base[VECTORS], m[VECTORS], squares[VECTORS];
+    for (size_t k = 0; k < vectors; k++) base[k] = qv_load(first + k * QV_WIDTH), m[k] = squares[k] = (qv_vec){0};
+    for (size_t r = 0; r < rows; r++)
+        for (size_t k = 0; k < vectors; k++) m[k] += qv_load(x + r * step + k * QV_WIDTH) - base[k];
+    for (size_t k = 0; k < vectors; k++) m[k] *= part;
+    for (size_t r = 0; r < rows; r++) {
+        for (size_t k = 0; k < vectors; k++) {
+            const qv_vec d = qv_load(x + r * step + k * QV_WIDTH) - base[k] - m[k];
+            squares[k] += d * d;
+        }
+    }
+    for (size_t k = 0; k < vectors; k++) {
+        const qv_vec before = qv_load(mean + k * QV_WIDTH), delta = m[k] - before;
+        qv_store(mean + k * QV_WIDTH, before + delta * share);
+        qv_store(m2 + k * QV_WIDTH, qv_load(m2 + k * QV_WIDTH) + squares[k] + delta * delta * weight);
+    }
+}
+
 /* Merges a block of rows into what was seen of each lane, `seen` rows before. */
 static void merge_block(const float *x, size_t rows, size_t lanes, size_t seen, const float *first, float *mean, float *m2)
 {
     const float share = (float)rows / (float)(seen + rows), weight = (float)seen * share, part = 1.0f / (float)rows;
     size_t p = 0;
-    for (; p + QV_WIDTH <= lanes; p += QV_WIDTH) {
-        const qv_vec base = qv_load(first + p), before = qv_load(mean + p);
-        qv_vec sum = {0}, squares = {0};
-        for (size_t r = 0; r < rows; r++) sum += qv_load(x + r * lanes + p) - base;
-        const qv_vec m = sum * part, delta = m - before;
-        for (size_t r = 0; r < rows; r++) {
-            const qv_vec d = qv_load(x + r * lanes + p) - base - m;
-            squares += d * d;
-        }
-        qv_store(mean + p, before + delta * share);
-        qv_store(m2 + p, qv_load(m2 + p) + squares + delta * delta * weight);
-    }
+    for (; p + VECTORS * QV_WIDTH <= lanes; p += VECTORS * QV_WIDTH)
+        merge_lanes(x + p, rows, lanes, share, weight, first + p, mean + p, m2 + p, VECTORS);
+    for (; p + QV_WIDTH <= lanes; p += QV_WIDTH)
+        merge_lanes(x + p, rows, lanes, share, weight, first + p, mean + p, m2 + p, 1);
     for (; p < lanes; p++) {
         float sum = 0, squares = 0;
         for (size_t r = 0; r < rows; r++) sum += x[r * lanes + p] - first[p];

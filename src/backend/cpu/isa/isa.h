@@ -19,6 +19,8 @@
 #include "backend/ops.def"
 #undef QV_OP
 void QV_FN(qv_gemm)(const qv_gemm_args *g);
+int QV_FN(qv_strips_conv)(const qv_strips *g, const qv_call *call, size_t *need);
+int QV_FN(qv_strips_grad_w)(const qv_strips *g, const qv_call *call, size_t *need);
 int QV_FN(qv_winograd_conv)(const qv_winograd *g, const qv_call *call, size_t *need);
 int QV_FN(qv_winograd_grad_w)(const qv_winograd *g, const qv_call *call, size_t *need);
 
@@ -44,6 +46,7 @@ static inline qv_vec qv_all(float x) { return x - (qv_vec){0}; }
 static inline qv_vec qv_where(qv_mask m, qv_vec v) { return (qv_vec)((qv_mask)v & m); }
 
 enum {
+    QV_PANEL = 2 * QV_WIDTH, /* channels that a convolution's product makes at once */
     QV_LANES = 128,    /* floats of a loop's row: long enough to hide the loop's start, short enough for L1 */
     QV_BLOCK = 2048,   /* floats of one operand that a sum takes at once */
     QV_STAGE = 2048,   /* floats computed in L1 before they are streamed out */
@@ -126,6 +129,20 @@ static inline void qv_stream_end(void)
 {
 #if defined(__SSE2__)
     _mm_sfence();
+#endif
+}
+
+/* Stores past the caches; p is aligned to the vector. */
+static inline void qv_store_past(float *p, qv_vec v)
+{
+#if defined(__AVX512F__)
+    _mm512_stream_ps(p, (__m512)v);
+#elif defined(__AVX__)
+    _mm256_stream_ps(p, (__m256)v);
+#elif defined(__SSE2__)
+    _mm_stream_ps(p, (__m128)v);
+#else
+    qv_store(p, v);
 #endif
 }
 

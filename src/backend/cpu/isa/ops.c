@@ -7,6 +7,10 @@
 const qv_isa QV_FN(qv_isa) = {
     .name = QV_STRING(QV_ISA),
     .gemm = QV_FN(qv_gemm),
+#if !defined(__AVX512F__)
+    .strips_conv = QV_FN(qv_strips_conv),
+    .strips_grad_w = QV_FN(qv_strips_grad_w),
+#endif
     .winograd_conv = QV_FN(qv_winograd_conv),
     .winograd_grad_w = QV_FN(qv_winograd_grad_w),
     .ops = {[QV_OP_BN_STATS] = QV_FN(qv_bn_stats),

@@ -25,7 +25,6 @@ enum {
     QV_TILE = 4,               /* outputs along an axis */
     QV_PATCH = 6,              /* inputs along an axis */
     QV_POINTS = 36,            /* products of a tile and a pair of channels */
-    QV_PANEL = 2 * QV_WIDTH,   /* channels that a product makes at once */
     QV_LINE = 16               /* floats of a cache line */
 };
 
@@ -112,20 +111,6 @@ static inline void qv_transform_patch(const float *restrict d, size_t row, size_
     }
 }
 
-/* Stores past the caches; p is aligned to the vector. */
-static inline void qv_store_past(float *p, qv_vec v)
-{
-#if defined(__AVX512F__)
-    _mm512_stream_ps(p, (__m512)v);
-#elif defined(__AVX__)
-    _mm256_stream_ps(p, (__m256)v);
-#elif defined(__SSE2__)
-    _mm_stream_ps(p, (__m128)v);
-#else
-    qv_store(p, v);
-#endif
-}
-
 /* Tiles of a tensor [N,H,W,all], numbered row by row; `all` counts every group's channels. */
 typedef struct qv_tiles {
     size_t h, w, all;
@@ -182,7 +167,8 @@ static inline qv_pixels qv_pixels_of(const qv_tiles *t, const float *x, const qv
     for (size_t i = s->begin_h; i < s->end_h; i++) {
         for (size_t j = s->begin_w; j < s->end_w; j++) {
             const ptrdiff_t pixel = s->at + (ptrdiff_t)((i * t->w + j) * t->all + first);
-            memcpy(copy + (i * size + j) * channels, x + pixel, channels * sizeof *copy);
+            for (size_t c = 0; c < channels; c += QV_WIDTH)
+                qv_store(copy + (i * size + j) * channels + c, qv_load(x + pixel + c));
         }
     }
     return (qv_pixels){copy, size * channels, channels};
