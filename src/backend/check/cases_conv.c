@@ -22,7 +22,7 @@ static const conv_case convs[] = {
     {3, 16, 16, 24, 16, {3, 1, 1, 1}},
     /* For strips: more than one segment of a gradient, rows that are wider than a block; strides that pass over inputs
      * and that leave phases with one tap; margins of two. */
-    {8, 45, 47, 16, 32, {3, 2, 1, 2}}, {2, 5, 103, 32, 16, {3, 2, 1, 1}}, {2, 11, 10, 16, 32, {2, 3, 1, 1}},
+    {8, 45, 47, 16, 16, {3, 2, 1, 1}}, {2, 5, 103, 32, 16, {3, 2, 1, 1}}, {2, 11, 10, 16, 32, {2, 3, 1, 1}},
     {1, 9, 12, 32, 16, {5, 2, 2, 1}},
     /* A shortcut of a narrow network: fewer channels than a vector holds, and more positions than fit by chance. */
     {1, 48, 48, 8, 16, {1, 2, 0, 1}},
