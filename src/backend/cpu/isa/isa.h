@@ -101,6 +101,15 @@ static inline size_t qv_block_rows(size_t width)
     return rows < 4 ? 4 : qv_min(rows, 64);
 }
 
+/* Floats [begin, end) of the sum of `segments` arrays, one behind the other and `len` floats long, in their order. */
+static inline void qv_add_segments(float *restrict to, const float *restrict parts, size_t len, size_t segments,
+                                   size_t begin, size_t end)
+{
+    memcpy(to + begin, parts + begin, (end - begin) * sizeof *to);
+    for (size_t s = 1; s < segments; s++)
+        for (size_t i = begin; i < end; i++) to[i] += parts[s * len + i];
+}
+
 /* The pool, or none where the work is too small for it. */
 static inline qv_pool *qv_pool_for(const qv_call *call, size_t floats) { return floats < QV_SERIAL ? NULL : call->pool; }
 

@@ -2,7 +2,7 @@
  *
  * Some rows of outputs are computed together: their strips, then for each panel of two vectors of outputs the sums of
  * a few positions over all taps and channels, in registers. The filters are turned beforehand to
- * U[panel][row of taps][tap][from][panel].
+ * U[panel][row of taps][tap][from][the panel's channels].
  *
  * The gradient in x of a stride s is s * s convolutions with stride 1, one for every phase of its rows and columns,
  * each with the taps that reach such a position from an output: for s = 2 and 3x3 taps they are 1, 2, 2 and 4. A

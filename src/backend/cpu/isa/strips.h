@@ -45,7 +45,8 @@ static inline size_t qv_strip_floats(const qv_strips *g) { return (g->from_w + 2
 static inline size_t qv_strip_rows(size_t width) { return (QV_STRIP_OUTPUTS + width - 1) / width; }
 
 /* The row `h` of sample n of x, or zeros where there is none. */
-static inline void qv_fill_strip(const qv_strips *g, const float *x, size_t n, ptrdiff_t h, size_t group, float *restrict to)
+static inline void qv_fill_strip(const qv_strips *g, const float *x, size_t n, ptrdiff_t h, size_t group,
+                                 float *restrict to)
 {
     const size_t all = g->groups * g->from, margin = g->kernel * g->from, row = g->from_w * g->from;
     if (h < 0 || h >= (ptrdiff_t)g->from_h) {

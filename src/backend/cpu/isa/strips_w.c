@@ -33,8 +33,8 @@ static size_t thread_floats(const qv_strips *g) { return strips_floats(g) + bloc
 /* A block of rows of a group. */
 typedef struct block {
     const float *strips;
-    float *dy; /* [to / ROWS][position][ROWS] */
-    float *x;  /* [position][panel] of a run */
+    float *dy;          /* [to / ROWS][position][ROWS] */
+    float *x;           /* [position][panel] of a run */
     size_t rows, count; /* count: positions */
     bool add;           /* to what is there: not the segment's first */
 } block;
@@ -54,12 +54,13 @@ static void pack_run(const qv_strips *g, const block *b, const float *restrict f
     float *restrict to = b->x;
     for (size_t row = 0; row < b->rows; row++)
         for (size_t q = 0; q < g->to_w; q++, to += QV_PANEL)
-            for (size_t k = 0; k < QV_PANEL; k += QV_WIDTH) qv_store(to + k, qv_load(from + row * strip + q * next + k));
+            for (size_t k = 0; k < QV_PANEL; k += QV_WIDTH)
+                qv_store(to + k, qv_load(from + row * strip + q * next + k));
 }
 
 /* sum[ROWS][panel] (+)= dy[count][ROWS]' x[count][panel]; sum's rows are `step` floats apart. */
-static inline void product(const float *restrict dy, const float *restrict x, size_t count, float *restrict sum, size_t step,
-                           bool add)
+static inline void product(const float *restrict dy, const float *restrict x, size_t count, float *restrict sum,
+                           size_t step, bool add)
 {
     qv_vec s[ROWS][2];
     for (size_t i = 0; i < ROWS; i++)
@@ -119,9 +120,7 @@ static void add_parts(void *user, int chunk, size_t begin, size_t end)
 {
     const job *j = user;
     (void)chunk;
-    memcpy(j->dw + begin, j->parts + begin, (end - begin) * sizeof *j->dw);
-    for (size_t s = 1; s < j->segments; s++)
-        for (size_t i = begin; i < end; i++) j->dw[i] += j->parts[s * j->weights + i];
+    qv_add_segments(j->dw, j->parts, j->weights, j->segments, begin, end);
 }
 
 static size_t count_segments(const qv_strips *g)

@@ -182,9 +182,7 @@ static void add_parts(void *user, int chunk, size_t begin, size_t end)
 {
     const job *j = user;
     (void)chunk;
-    memcpy(j->dw + begin, j->parts + begin, (end - begin) * sizeof *j->dw);
-    for (size_t s = 1; s < j->l.segments; s++)
-        for (size_t i = begin; i < end; i++) j->dw[i] += j->parts[s * j->l.weights + i];
+    qv_add_segments(j->dw, j->parts, j->l.weights, j->l.segments, begin, end);
 }
 
 /* "x dy" -> "dw" */
