@@ -108,21 +108,13 @@ static float *convolve(qv_ctx *ctx, const qv_problem *p, const qv_cpu_options *o
     return out[0].data;
 }
 
-/* Whether the CPU's own kernels take the problem: by Winograd, or as a direct sum where the instruction set has one. */
-static bool is_own(const qv_problem *p, const qv_cpu_options *o)
-{
-    const qv_conv_attr *a = &p->op.a.conv;
-    const qv_tensor *other = p->op.kind == QV_OP_CONV_GRAD_W ? &p->in[1] : &p->out[0];
-    if (!o->direct) return qv_takes_winograd(o, &p->op, p->in, p->out);
-    return a->kernel > 1 && a->pad < a->kernel && p->in[0].c / a->groups % 16 == 0 && other->c / a->groups % 16 == 0;
-}
-
-static void compare_threads(qv_ctx *ctx, int kind, qv_cpu_options o)
+static void compare_threads(qv_ctx *ctx, int kind, qv_cpu_options o,
+                            bool (*is_own)(const qv_cpu_options *, const qv_op *, const qv_tensor *, const qv_tensor *))
 {
     qv_problem p;
     int compared = 0;
     for (size_t i = 0; qv_problem_make(&p, (qv_op_kind)kind, i, qv_test_seed()); i++) {
-        if (!p.exact && is_own(&p, &o)) {
+        if (!p.exact && is_own(&o, &p.op, p.in, p.out)) {
             o.threads = 1;
             float *one = convolve(ctx, &p, &o);
             o.threads = 5;
@@ -142,8 +134,8 @@ static void own_convolutions_do_not_depend_on_threads(void **state)
     if (!qv_test_wants_op("conv")) skip();
     qv_ctx *ctx = qv_test_ctx();
     for (int kind = QV_OP_CONV; kind <= QV_OP_CONV_GRAD_W; kind++) {
-        compare_threads(ctx, kind, (qv_cpu_options){0});
-        compare_threads(ctx, kind, (qv_cpu_options){.isa = "avx2", .direct = true});
+        compare_threads(ctx, kind, (qv_cpu_options){0}, qv_takes_winograd);
+        compare_threads(ctx, kind, (qv_cpu_options){.isa = "avx2", .direct = true}, qv_takes_strips);
     }
     qv_ctx_free(ctx);
 }

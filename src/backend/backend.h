@@ -42,6 +42,8 @@ qv_status qv_cpu_plan(qv_ctx *ctx, const qv_op *op, const qv_tensor *in, const q
 void qv_cpu_plan_free(void *plan);
 /* Whether an op's plan is a Winograd convolution: its error has a bound of its own. */
 bool qv_takes_winograd(const qv_cpu_options *o, const qv_op *op, const qv_tensor *in, const qv_tensor *out);
+/* Whether a convolution that Winograd does not take is a direct sum by the CPU's own kernels, not the library's. */
+bool qv_takes_strips(const qv_cpu_options *o, const qv_op *op, const qv_tensor *in, const qv_tensor *out);
 /* "oneDNN 2.6.3", or "own im2col (built without oneDNN: slow)". */
 const char *qv_cpu_conv_name(void);
 

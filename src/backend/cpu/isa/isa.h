@@ -133,6 +133,12 @@ static inline void qv_stream_out(float *restrict to, const float *restrict from,
     memcpy(to + i, from + i, (n - i) * sizeof *to);
 }
 
+/* Whether qv_store_past pays for t and may write it: every vector of its rows is aligned then. */
+static inline bool qv_stores_past(const qv_tensor *t)
+{
+    return qv_tensor_len(t) * sizeof(float) >= QV_STREAM_FROM && (uintptr_t)t->data % sizeof(qv_vec) == 0;
+}
+
 /* After the last qv_stream_out of a thread. */
 static inline void qv_stream_end(void)
 {

@@ -209,7 +209,7 @@ int QV_FN(qv_strips_conv)(const qv_strips *g, const qv_call *call, size_t *need)
     const qv_tensor *y = &call->out[0];
     job j = {.g = g, .x = call->in[0].data, .w = call->in[1].data, .y = y->data, .filters = call->scratch};
     j.own = j.filters + filters;
-    j.stream = qv_tensor_len(y) * sizeof(float) >= QV_STREAM_FROM && (uintptr_t)y->data % sizeof(qv_vec) == 0;
+    j.stream = qv_stores_past(y);
     qv_parallel(call->pool, g->groups, 1, turn_filters, &j);
     qv_parallel(call->pool, block_count(g), 1, run_blocks, &j);
     return 0;

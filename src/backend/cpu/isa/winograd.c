@@ -218,7 +218,7 @@ int QV_FN(qv_winograd_conv)(const qv_winograd *g, const qv_call *call, size_t *n
     const qv_tensor *y = &call->out[0];
     job j = {.g = g, .l = l, .x = call->in[0].data, .w = call->in[1].data, .y = y->data, .filters = call->scratch};
     j.own = j.filters + g->groups * l.filters;
-    j.stream = qv_tensor_len(y) * sizeof(float) >= QV_STREAM_FROM && (uintptr_t)y->data % sizeof(qv_vec) == 0;
+    j.stream = qv_stores_past(y);
     qv_parallel(call->pool, g->groups * (g->to / QV_WIDTH) * g->from, 16, transform_filters, &j);
     qv_parallel(call->pool, g->groups * l.blocks, 1, run_blocks, &j);
     return 0;
