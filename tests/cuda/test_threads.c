@@ -1,6 +1,7 @@
 /* Trainings from several threads of the host at once, on one GPU with one copy of the features, or each streaming them:
  * each as if alone. */
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "lab.h"
 #include "tests/simt/simt.h"
@@ -158,12 +159,72 @@ static void the_last_user_gives_the_features_back(void **state)
     lab_close(&l);
 }
 
+/* Captures one training after the other, until somebody has seen enough. */
+typedef struct capturing {
+    const lab *l;
+    atomic_bool enough;
+    int captures;
+    qv_status status;
+    char message[MESSAGE];
+} capturing;
+
+static qv_status capture_often(qv_ctx *ctx, capturing *c)
+{
+    qv_status status = QV_OK;
+    qv_trainer *t = NULL;
+    qv_trainer_options o = {.items = c->l->toy.all, .n_items = c->l->toy.n, .gpu = c->l->gpu};
+    QV_TRY(qv_trainer_new(ctx, &t, &c->l->settings, c->l->data, &o, CLASSES));
+    for (uint64_t epoch = 1; !c->enough; epoch++) {
+        qv_loss loss = {0};
+        QV_TRY(qv_trainer_use(ctx, t, c->l->data)); /* new addresses: captured anew */
+        QV_TRY(qv_trainer_run(ctx, t, epoch, &loss));
+        c->captures++;
+    }
+done:
+    qv_trainer_free(t);
+    return status;
+}
+
+static void *keep_capturing(void *user)
+{
+    capturing *c = user;
+    qv_ctx *ctx = qv_ctx_new();
+    c->status = ctx ? capture_often(ctx, c) : QV_ERR_MEMORY;
+    if (ctx && c->status != QV_OK) snprintf(c->message, sizeof c->message, "%s", qv_ctx_message(ctx));
+    qv_ctx_free(ctx);
+    return NULL;
+}
+
+/* Opening a GPU makes handles of the libraries and frees them, which ends captures that are under way. */
+static void handles_go_between_captures(void **state)
+{
+    (void)state;
+    enum { TIMES = 400 };
+    lab l;
+    capturing c = {.l = &l};
+    pthread_t thread;
+    lab_open(&l);
+    qv_assert_ok(l.ctx, qv_gpu_open(l.ctx, &l.gpu, ""));
+    assert_int_equal(pthread_create(&thread, NULL, keep_capturing, &c), 0);
+    for (int i = 0; i < TIMES; i++) {
+        qv_gpu_device *other;
+        qv_assert_ok(l.ctx, qv_gpu_open(l.ctx, &other, ""));
+        qv_gpu_close(other);
+    }
+    c.enough = true;
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    if (c.status != QV_OK) print_error("after %d captures: %s\n", c.captures, c.message);
+    assert_int_equal(c.status, QV_OK);
+    lab_close(&l);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1) cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(trainings_in_threads_do_not_see_each_other),
         cmocka_unit_test(the_last_user_gives_the_features_back),
+        cmocka_unit_test(handles_go_between_captures),
     };
     return cmocka_run_group_tests_name("trainings in threads", tests, NULL, NULL);
 }

@@ -190,7 +190,13 @@ qv_status qv_dnn_new(qv_ctx *ctx, qv_dnn **out, const qv_dnn_options *o)
     return QV_OK;
 }
 
-void qv_dnn_free(qv_dnn *d) { delete d; }
+/* cublasDestroy waits for the device, whatever comes of it. */
+void qv_dnn_free(qv_dnn *d)
+{
+    const simt::Hold hold;
+    if (d) simt::synchronize();
+    delete d;
+}
 
 qv_status qv_dnn_plan_for(qv_ctx *ctx, qv_dnn *d, const qv_dnn_key *key, const qv_dnn_plan **out)
 {

@@ -308,6 +308,16 @@ void drain()
     while (!pending.empty()) run_one();
 }
 
+int synchronize()
+{
+    bool capturing = false;
+    for (cudaStream_t s : streams)
+        if (s->capture) capturing = s->capture->broken = true;
+    if (capturing) return cudaErrorStreamCaptureUnsupported;
+    drain();
+    return cudaSuccess;
+}
+
 bool capture_forbids()
 {
     const bool strict = std::any_of(streams.begin(), streams.end(), [](cudaStream_t s) {
@@ -323,9 +333,7 @@ bool capture_forbids()
 cudaError_t cudaDeviceSynchronize(void)
 {
     const simt::Hold hold;
-    if (simt::capture_forbids()) return note(cudaErrorStreamCaptureUnsupported);
-    simt::drain();
-    return cudaSuccess;
+    return note(static_cast<cudaError_t>(simt::synchronize()));
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned int flags)

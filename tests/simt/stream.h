@@ -24,6 +24,9 @@ public:
 int enqueue(void *stream, std::function<void()> work);
 /* Waits for all streams. */
 void drain();
+/* Waits for the device, as some calls of the libraries do without saying so. Ends every capture on it, in whatever
+ * mode and thread (NVIDIA/TensorRT issue 2888). Returns a CUDA error. */
+int synchronize();
 /* Is a stream capturing, so that what this host thread asks for is refused? That breaks the capture. */
 bool capture_forbids();
 

@@ -33,6 +33,34 @@ static void print_uuid(const cudaUUID_t *id, char text[48])
     }
 }
 
+static pthread_rwlock_t captures = PTHREAD_RWLOCK_INITIALIZER;
+
+void qv_cuda_lock(bool alone)
+{
+    if (alone)
+        pthread_rwlock_wrlock(&captures);
+    else
+        pthread_rwlock_rdlock(&captures);
+}
+
+void qv_cuda_unlock(void) { pthread_rwlock_unlock(&captures); }
+
+qv_status qv_cuda_dnn_new(qv_ctx *ctx, qv_dnn **out, const qv_dnn_options *o)
+{
+    qv_cuda_lock(true);
+    qv_status status = qv_dnn_new(ctx, out, o);
+    qv_cuda_unlock();
+    return status;
+}
+
+void qv_cuda_dnn_free(qv_dnn *d)
+{
+    if (!d) return;
+    qv_cuda_lock(true);
+    qv_dnn_free(d);
+    qv_cuda_unlock();
+}
+
 /* What the runtime answers where there is no GPU, in the driver's words. */
 static qv_status refuse_all(qv_ctx *ctx, const char *which, cudaError_t e)
 {
@@ -105,10 +133,10 @@ static qv_status examine(qv_ctx *ctx, qv_gpu_device *g, const char *which)
         return refuse(ctx, which, found);
     }
     QV_TRY(qv_cuda_check(ctx, cudaSetDevice(g->ordinal), "cudaSetDevice(%d)", g->ordinal));
-    QV_TRY(qv_dnn_new(ctx, &dnn, &(qv_dnn_options){.workspace_limit = QV_WORKSPACE}));
+    QV_TRY(qv_cuda_dnn_new(ctx, &dnn, &(qv_dnn_options){.workspace_limit = QV_WORKSPACE}));
     snprintf(g->description, sizeof g->description, "%.60s, %s", p.name, qv_dnn_describe(dnn));
 done:
-    qv_dnn_free(dnn);
+    qv_cuda_dnn_free(dnn);
     return status;
 }
 

@@ -1,5 +1,5 @@
 /* A list captured once and replayed. The first run is an eager one: it loads what the libraries load lazily, which a
- * capture does not allow. */
+ * capture does not allow, neither in its own thread nor, as far as it waits for the device, in another one. */
 #include "backend/cuda/own.h"
 
 static const char *list_name(qv_list list)
@@ -9,18 +9,24 @@ static const char *list_name(qv_list list)
 }
 
 /* Work that other streams of the process do meanwhile is none of this capture's business. */
-static qv_status capture(qv_ctx *ctx, cuda_exec *e, qv_list list)
+static qv_status record(qv_ctx *ctx, cuda_exec *e, qv_list list, cudaGraph_t *graph)
 {
-    cudaGraph_t graph = NULL;
     qv_status status = qv_cuda_check(ctx, cudaStreamBeginCapture(e->stream, cudaStreamCaptureModeThreadLocal),
                                      "cudaStreamBeginCapture of %s", list_name(list));
     if (status != QV_OK) return status;
     status = qv_cuda_enqueue(ctx, e, list);
-    cudaError_t ended = cudaStreamEndCapture(e->stream, &graph);
-    if (status == QV_OK)
-        status = qv_cuda_check(ctx, ended, "cudaStreamEndCapture of %s", list_name(list));
-    else
-        cudaGetLastError();
+    cudaError_t ended = cudaStreamEndCapture(e->stream, graph);
+    if (status == QV_OK) return qv_cuda_check(ctx, ended, "cudaStreamEndCapture of %s", list_name(list));
+    cudaGetLastError();
+    return status;
+}
+
+static qv_status capture(qv_ctx *ctx, cuda_exec *e, qv_list list)
+{
+    cudaGraph_t graph = NULL;
+    qv_cuda_lock(false);
+    qv_status status = record(ctx, e, list, &graph);
+    qv_cuda_unlock();
     if (status == QV_OK)
         status = qv_cuda_check(ctx, cudaGraphInstantiate(&e->graph[list], graph, 0), "cudaGraphInstantiate of %s",
                                list_name(list));
@@ -35,9 +41,11 @@ qv_status qv_cuda_launch(qv_ctx *ctx, cuda_exec *e, qv_list list)
     QV_TRY(qv_feed_next(ctx, e, list));
     if (e->base.o.profile) return qv_cuda_profile(ctx, e, list);
     if (!e->warm[list]) {
-        QV_TRY(qv_cuda_enqueue(ctx, e, list));
-        e->warm[list] = true;
-        return QV_OK;
+        qv_cuda_lock(true);
+        status = qv_cuda_enqueue(ctx, e, list);
+        qv_cuda_unlock();
+        e->warm[list] = status == QV_OK;
+        return status;
     }
     if (!e->graph[list]) QV_TRY(capture(ctx, e, list));
     status = qv_cuda_check(ctx, cudaGraphLaunch(e->graph[list], e->stream), "cudaGraphLaunch of %s", list_name(list));

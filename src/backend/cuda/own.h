@@ -40,6 +40,15 @@ typedef struct qv_resident {
 
 int qv_gpu_ordinal(const qv_gpu_device *g);
 
+/* Whoever waits for the whole device ends every capture on it with an error, whatever the capture's mode and in
+ * whatever thread. Freeing a handle of cuBLAS waits so, and loading a kernel may (CUDA programming guide, lazy loading).
+ * Captures go side by side (alone = false); what may wait is done while there is none. */
+void qv_cuda_lock(bool alone);
+void qv_cuda_unlock(void);
+/* qv_dnn_new and qv_dnn_free, alone. */
+qv_status qv_cuda_dnn_new(qv_ctx *ctx, qv_dnn **out, const qv_dnn_options *o);
+void qv_cuda_dnn_free(qv_dnn *d);
+
 struct cuda_exec;
 /* The copy of host memory on the device, made by the first who asks. limit: see qv_exec_options.resident_limit.
  * *out is NULL where it does not fit; release what is not. */
