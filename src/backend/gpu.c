@@ -25,9 +25,11 @@ static int load(const driver *d, const char *name, void *function)
     return p != NULL;
 }
 
+/* Once started, the driver stays loaded: what it has registered with the process would point into nothing, and who
+ * opens a GPU next starts it again. */
 static int open_driver(driver *d)
 {
-    d->handle = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
+    d->handle = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     return d->handle && load(d, "cuInit", &d->init) && load(d, "cuDriverGetVersion", &d->version) &&
            load(d, "cuDeviceGetCount", &d->count) && load(d, "cuDeviceGet", &d->get) &&
            load(d, "cuDeviceGetName", &d->name) && load(d, "cuDeviceGetAttribute", &d->attribute) &&
