@@ -124,10 +124,12 @@ qv_status qv_cuda_allocate(qv_ctx *ctx, cuda_exec *e)
     void *arena = NULL;
     QV_TRY(qv_alloc(ctx, &e->apart, e->base.p->n_buffers, sizeof *e->apart));
     layout l = plan_layout(e);
-    if (cudaMalloc(&arena, l.bytes) != cudaSuccess) {
+    const cudaError_t found = cudaMalloc(&arena, l.bytes);
+    if (found == cudaErrorMemoryAllocation) {
         cudaGetLastError();
         return no_memory(ctx, e, &l);
     }
+    QV_TRY(qv_cuda_check(ctx, found, "cudaMalloc of %zu bytes", l.bytes));
     e->arena = arena;
     e->base.bytes = l.bytes;
     for (int r = 0; r < QV_ROLE_COUNT; r++) e->regions[r] = e->arena + l.region[r];
