@@ -186,14 +186,17 @@ static void print_summary(const arguments *a, const printer *p, const qv_selftes
         printf("result     passed\n");
 }
 
-static qv_status print_json(qv_ctx *ctx, const arguments *a, printer *p, const qv_selftest_result *r)
+/* stopped: why the test did not come to its end, "": it did. */
+static qv_status print_json(qv_ctx *ctx, const arguments *a, printer *p, const qv_selftest_result *r,
+                            const char *stopped)
 {
     json_t *all =
-        json_pack("{s:s, s:s, s:s, s:s, s:I, s:b, s:b, s:I, s:I, s:I, s:f, s:O}", "program", "quaver selftest",
+        json_pack("{s:s, s:s, s:s, s:s, s:I, s:b, s:b, s:s, s:I, s:I, s:I, s:f, s:O}", "program", "quaver selftest",
                   "version", QV_VERSION, "device", r->device, "precision",
                   qv_precision_name((qv_precision)a->s.precision), "seed", (json_int_t)a->o.seed, "thorough",
-                  (int)a->o.thorough, "passed", (int)(r->failed == 0), "cases", (json_int_t)r->cases, "failed",
-                  (json_int_t)r->failed, "elements", (json_int_t)r->elements, "seconds", r->seconds, "rows", p->rows);
+                  (int)a->o.thorough, "passed", (int)(r->failed == 0 && !*stopped), "stopped", stopped, "cases",
+                  (json_int_t)r->cases, "failed", (json_int_t)r->failed, "elements", (json_int_t)r->elements, "seconds",
+                  r->seconds, "rows", p->rows);
     char *text = p->lost ? NULL : qv_json_text(all, JSON_INDENT(1) | JSON_REAL_PRECISION(17));
     if (text) puts(text);
     json_decref(all);
@@ -205,6 +208,7 @@ static qv_status run(qv_ctx *ctx, arguments *a)
 {
     qv_status status = QV_OK;
     qv_selftest_result result;
+    char stopped[1024];
     printer p = {.parts = {{.name = "op", .title = "ops"},
                            {.name = "step", .title = "steps"},
                            {.name = "training", .title = "training"}}};
@@ -212,12 +216,15 @@ static qv_status run(qv_ctx *ctx, arguments *a)
     a->o.settings = &a->s;
     a->o.on_row = on_row;
     a->o.user = &p;
-    QV_TRY(qv_selftest(ctx, &a->o, &result));
-    if (a->json)
-        QV_TRY(print_json(ctx, a, &p, &result));
-    else
+    const qv_status ended = qv_selftest(ctx, &a->o, &result);
+    snprintf(stopped, sizeof stopped, "%s", ended == QV_OK ? "" : qv_ctx_message(ctx));
+    if (a->json && (ended == QV_OK || result.cases)) /* rows that there are are worth having */
+        QV_TRY(print_json(ctx, a, &p, &result, stopped));
+    else if (ended == QV_OK)
         print_summary(a, &p, &result);
-    if (result.failed)
+    if (ended != QV_OK)
+        status = qv_fail(ctx, ended, "%s", stopped);
+    else if (result.failed)
         status = qv_fail(ctx, QV_ERR_NUMERIC, "%zu of %zu cases are outside their bounds (seed %" PRIu64 ")",
                          result.failed, result.cases, a->o.seed);
 done:

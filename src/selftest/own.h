@@ -18,6 +18,8 @@ void qv_selftest_add(void *run, const qv_case *c);
 void qv_selftest_end(qv_selftest_run *r);
 /* Counts as a case that did not pass. */
 void qv_selftest_complain(qv_selftest_run *r, const char *fmt, ...) QV_PRINTF(2, 3);
+/* The status of what a row is for. That the device failed is the row's answer, and the others are still to be asked. */
+qv_status qv_selftest_outlive(qv_selftest_run *r, qv_status status);
 
 qv_status qv_selftest_steps(qv_selftest_run *r);
 qv_status qv_selftest_training(qv_selftest_run *r);

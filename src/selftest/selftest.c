@@ -33,8 +33,9 @@ qv_status qv_selftest(qv_ctx *ctx, const qv_selftest_options *o, qv_selftest_res
     QV_TRY(check_ops(&r));
     QV_TRY(qv_selftest_steps(&r));
     QV_TRY(qv_selftest_training(&r));
-    result->seconds = qv_now() - start;
 done:
+    qv_selftest_end(&r);
+    result->seconds = qv_now() - start;
     qv_gpu_close(gpu);
     qv_pool_free(pool);
     return status;

@@ -243,6 +243,7 @@ qv_status qv_selftest_steps(qv_selftest_run *r)
     for (int i = 0; i < ALL; i++) {
         qv_report(r->ctx, "selftest, steps", "networks", i, ALL);
         qv_status status = check_network(r, (qv_block_order)(i / 2 / SIZES), &sizes[i / 2 % SIZES], i % 2 == 1);
+        status = qv_selftest_outlive(r, status);
         if (status != QV_OK) return qv_fail_prefix(r->ctx, status, "%s", r->row.name);
     }
     qv_report(r->ctx, "selftest, steps", "networks", ALL, ALL);

@@ -55,3 +55,11 @@ void qv_selftest_complain(qv_selftest_run *r, const char *fmt, ...)
     va_end(args);
     qv_selftest_add(r, &(qv_case){.what = "", .trouble = text});
 }
+
+qv_status qv_selftest_outlive(qv_selftest_run *r, qv_status status)
+{
+    if (status != QV_ERR_DEVICE) return status;
+    qv_selftest_complain(r, "%s", qv_ctx_message(r->ctx));
+    qv_selftest_end(r);
+    return QV_OK;
+}

@@ -185,7 +185,7 @@ qv_status qv_selftest_training(qv_selftest_run *r)
 {
     corpus *c;
     qv_status status = qv_alloc(r->ctx, &c, 1, sizeof *c);
-    if (status == QV_OK) status = check_training(r, c);
+    if (status == QV_OK) status = qv_selftest_outlive(r, check_training(r, c));
     free(c);
     return status;
 }

@@ -1,4 +1,5 @@
 /* What the CUDA backend says when it cannot: no GPU, the wrong one, too little memory, a call that fails. */
+#include "backend/check/trial.h"
 #include "lab.h"
 #include "tests/simt/fake_dnn.h"
 #include "tests/simt/simt.h"
@@ -213,6 +214,43 @@ static void a_failed_read_is_no_number(void **state)
     lab_close(&l);
 }
 
+typedef struct answers {
+    size_t cases, failed;
+} answers;
+
+static void count_answer(void *user, const qv_case *c)
+{
+    answers *a = user;
+    a->cases++;
+    a->failed += !qv_case_passed(c);
+}
+
+/* Whatever call of a check of ops fails, the others are still asked, and one case says that something failed. */
+static void a_failure_is_the_answer_of_one_case(void **state)
+{
+    (void)state;
+    const qv_exec_options d = {.device = QV_DEVICE_CUDA};
+    const qv_choice choice = {.seed = qv_test_seed(), .limit = 512};
+    qv_ctx *ctx = qv_ctx_new(); /* a quiet one */
+    size_t noticed = 0, all = 0;
+    for (long n = 0, reached = 1; reached; n += 1 + n / 10) {
+        answers a = {0};
+        int before = simt_resources();
+        simt_fail_call(n); /* 0: none */
+        qv_status status = qv_check_op(ctx, &d, QV_OP_ADD, &choice, count_answer, &a);
+        reached = n == 0 || simt_calls_left() == 0;
+        simt_fail_call(0);
+        assert_int_equal(simt_resources(), before);
+        assert_true(status == QV_OK || status == QV_ERR_MEMORY);
+        if (n == 0) all = a.cases;
+        if (status == QV_OK) assert_int_equal(a.cases, all);
+        assert_true(a.failed <= (n != 0));
+        noticed += a.failed;
+    }
+    assert_true(all > 1 && noticed > 5);
+    qv_ctx_free(ctx);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1) cmocka_set_test_filter(argv[1]);
@@ -224,6 +262,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(features_that_do_not_fit_are_streamed),
         cmocka_unit_test(any_call_may_fail),
         cmocka_unit_test(a_failed_read_is_no_number),
+        cmocka_unit_test(a_failure_is_the_answer_of_one_case),
     };
     return cmocka_run_group_tests_name("the GPU that is not there", tests, NULL, NULL);
 }

@@ -301,26 +301,49 @@ done:
     return status;
 }
 
-/* A refusal is the device's answer and not a failure of the check: cases are then tried one by one, to name it. */
-static qv_status run_program(trial *t)
+/* As if it had not run yet. */
+static void forget(entry *e)
 {
-    qv_status status = build(t);
-    if (status == QV_OK) status = run_twice(t);
-    trial_end(t);
-    if (status != QV_ERR_UNSUPPORTED) return status;
-    if (t->n == 1) {
-        complain(&t->entries[0], qv_ctx_message(t->ctx));
-        return QV_OK;
+    for (int i = 0; i < QV_MAX_OUT; i++) {
+        free(e->first[i]);
+        e->first[i] = NULL;
     }
+    e->verdict = (qv_verdict){0};
+    e->trouble[0] = '\0';
+}
+
+static qv_status run_program(trial *t);
+
+/* *named: a case turned out to be the one. */
+static qv_status run_one_by_one(trial *t, bool *named)
+{
     trial *one;
-    status = qv_alloc(t->ctx, &one, 1, sizeof *one);
+    qv_status status = qv_alloc(t->ctx, &one, 1, sizeof *one);
     for (size_t k = 0; k < t->n && status == QV_OK; k++) {
+        forget(&t->entries[k]);
         *one = (trial){.ctx = t->ctx, .d = t->d, .n = 1};
         one->entries[0] = t->entries[k];
         status = run_program(one);
         t->entries[k] = one->entries[0];
+        *named |= t->entries[k].trouble[0] != '\0';
     }
     free(one);
+    return status;
+}
+
+/* What a device refuses or fails at is its answer and not a failure of the check: cases are then tried one by one, to
+ * name it. */
+static qv_status run_program(trial *t)
+{
+    char answer[sizeof t->entries[0].trouble];
+    bool named = false;
+    qv_status status = build(t);
+    if (status == QV_OK) status = run_twice(t);
+    trial_end(t);
+    if (status != QV_ERR_UNSUPPORTED && status != QV_ERR_DEVICE) return status;
+    snprintf(answer, sizeof answer, "%s", qv_ctx_message(t->ctx));
+    status = t->n > 1 ? run_one_by_one(t, &named) : QV_OK;
+    if (status == QV_OK && !named) complain(&t->entries[0], answer);
     return status;
 }
 
@@ -328,7 +351,7 @@ static void clear(trial *t)
 {
     for (size_t k = 0; k < t->n; k++) {
         entry *e = &t->entries[k];
-        for (int i = 0; i < QV_MAX_OUT; i++) free(e->first[i]);
+        forget(e);
         qv_answer_free(&e->answer);
         qv_problem_free(&e->p);
         *e = (entry){0};
