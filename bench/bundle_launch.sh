@@ -17,8 +17,9 @@ of_toolkit() {
     done
 }
 
+# Python without the bundle's libraries, which need not be its own.
 of_pytorch() {
-    "$python" - 2>/dev/null <<'END'
+    LD_LIBRARY_PATH=${given#:} "$python" - 2>/dev/null <<'END'
 import glob, importlib.util, os
 for name, pattern in (("nvidia", "*/lib"), ("torch", "lib")):
     spec = importlib.util.find_spec(name)

@@ -15,6 +15,7 @@ typedef qv_status (*way)(qv_ctx *ctx, const fused_line *l, cudaStream_t stream);
 static qv_status cuda_status(qv_ctx *ctx, int error, const char *what)
 {
     if (error == 0) return QV_OK;
+    cudaGetLastError(); /* else the next line's first launch would be blamed */
     return qv_fail(ctx, QV_ERR_DEVICE, "%s: CUDA error %d: %s", what, error, cudaGetErrorString((cudaError_t)error));
 }
 

@@ -13,7 +13,7 @@
 #   replicas   several trainings side by side
 #   step       training steps against PyTorch's, in turn (bench/peers/torch_step.py)
 #   train      the five EMO-DB folds in fp32 and bf16, where QV_CORPORA names a folder with emodb in it
-#   sanitizer  compute-sanitizer memcheck, racecheck, initcheck and synccheck on the kernels' tests
+#   sanitizer  compute-sanitizer memcheck, racecheck, initcheck and synccheck on the kernels' tests, the small cases
 #
 # It runs from a checkout that was built (QV_BUILD, default build/) or from the bundle of gpu_bundle.sh. All parts
 # together take --seconds at most (540, since GPUs are often lent for ten minutes a command): each has a share of them,
@@ -143,7 +143,7 @@ commit=$(cat "$root/COMMIT" 2>/dev/null || git -C "$root" rev-parse --short HEAD
 part=start part_started=$started
 [ -n "$quaver" ] || { echo "gpu_check.sh: no quaver in $build: build first, or name the build folder in QV_BUILD" >&2; exit 1; }
 export PYTHON="$python" # whose libraries the bundle may use
-"$quaver" doctor >"$out/doctor.log" 2>&1 || { echo "gpu_check.sh: quaver does not start:" >&2; cat "$out/doctor.log" >&2; exit 1; }
+timeout -k 5 60 "$quaver" doctor >"$out/doctor.log" 2>&1 || { echo "gpu_check.sh: quaver does not start:" >&2; cat "$out/doctor.log" >&2; exit 1; }
 
 # The GPU's name: of nvidia-smi, which knows most; else of the driver, asked by the program itself.
 gpu='' driver='' memory='' capability=''
@@ -198,7 +198,9 @@ part_sanitizer() {
     [ -n "$sanitizer" ] || { skip "no compute-sanitizer: it comes with the CUDA toolkit"; return; }
     worst=0 said='' turns=4
     for check in memcheck racecheck initcheck synccheck; do
-        limited $turns "$sanitizer" --tool $check --target-processes all --error-exitcode 99 "$tests" --small >"$out/sanitizer-$check.log" 2>&1
+        # Where an allocation ends with the operand, memcheck sees what reaches past it.
+        limited $turns "$sanitizer" --tool $check --target-processes all --error-exitcode 99 \
+            "$tests" --small --only in_tight_memory >"$out/sanitizer-$check.log" 2>&1
         code=$? turns=$((turns - 1))
         [ $code -eq 0 ] || worst=$code
         said="$said${said:+, }$check $(case $code in 0) echo clean ;; 99) echo "FOUND ERRORS" ;; 124 | 137) echo "time limit" ;; *) echo "exit code $code" ;; esac)"
@@ -227,7 +229,7 @@ part_profile() {
 part_kernels() {
     bench=$(tool bench_kernels)
     [ -n "$bench" ] || { skip "bench_kernels was not built"; return; }
-    limited 1 "$bench" >"$out/kernels.log" 2>&1
+    limited 1 "$bench" --seconds 0.15 >"$out/kernels.log" 2>&1 # 240 cases
     code=$?
     grep '^{' "$out/kernels.log" >"$out/kernels.jsonl"
     verdict $code "$(wc -l <"$out/kernels.jsonl") lines"

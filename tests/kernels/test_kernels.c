@@ -6,7 +6,7 @@
  * outside; operands one element off, which bars 16-byte accesses. Then shapes round the edges of the kernels' own
  * geometry. Calls that must be refused are in test_refusals.c.
  *
- * test_kernels [--small]: only cases of up to SMALL elements. QV_OPS: names of ops, between commas; only these. Under
+ * test_kernels [--small] [--only TEST]: only cases of up to SMALL elements; only this of the tests below. QV_OPS: names of ops, between commas; only these. Under
  * the emulation all orders of threads but the first (SIMT_SEED 0, or unset) see the small cases between guard bands
  * alone: they take every path. */
 #include <cuda_runtime_api.h>
@@ -520,8 +520,10 @@ int main(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--small")) {
             choice.limit = SMALL;
+        } else if (!strcmp(argv[i], "--only") && i + 1 < argc) {
+            cmocka_set_test_filter(argv[++i]);
         } else {
-            fprintf(stderr, "usage: %s [--small]\n", argv[0]);
+            fprintf(stderr, "usage: %s [--small] [--only TEST]\n", argv[0]);
             return 2;
         }
     }
