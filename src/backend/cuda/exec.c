@@ -210,6 +210,15 @@ done:
     return status;
 }
 
+/* Plans load what the libraries compile, and tuning runs them. */
+static qv_status prepare(qv_ctx *ctx, cuda_exec *e)
+{
+    qv_cuda_lock(true);
+    qv_status status = qv_cuda_prepare(ctx, e, &e->scratch_bytes);
+    qv_cuda_unlock();
+    return status;
+}
+
 qv_status qv_cuda_exec_new(qv_ctx *ctx, qv_exec **out, qv_program *p, const qv_exec_options *o)
 {
     qv_status status = QV_OK;
@@ -224,7 +233,7 @@ qv_status qv_cuda_exec_new(qv_ctx *ctx, qv_exec **out, qv_program *p, const qv_e
         qv_program_plan(ctx, p, (qv_sizes){sizeof(float), narrow ? sizeof(uint16_t) : sizeof(float)}, o->keep_buffers));
     QV_TRY(qv_alloc(ctx, &e->bound, p->n_buffers, sizeof *e->bound));
     QV_TRY(qv_feed_mirror(ctx, e));
-    QV_TRY(qv_cuda_prepare(ctx, e, &e->scratch_bytes));
+    QV_TRY(prepare(ctx, e));
     QV_TRY(qv_cuda_allocate(ctx, e));
     QV_TRY(qv_cuda_bind(ctx, e));
     *out = &e->base;
