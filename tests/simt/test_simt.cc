@@ -285,12 +285,15 @@ bool captures_know_their_thread()
     };
     const auto takes = [&] { return cudaMalloc(&p, 8); };
     const auto ends = [&] { return cudaStreamEndCapture(a, &graph); };
+    const auto waits = [] { return cudaDeviceSynchronize(); };
     if (cudaStreamCreateWithFlags(&a, cudaStreamNonBlocking)) return false;
     bool good = !cudaStreamBeginCapture(a, cudaStreamCaptureModeThreadLocal) && !elsewhere(takes) && !cudaGetLastError() &&
                 elsewhere(ends) == cudaErrorStreamCaptureWrongThread && !ends() && !cudaGraphDestroy(graph) && !cudaFree(p);
     good = good && !cudaStreamBeginCapture(a, cudaStreamCaptureModeGlobal) &&
            elsewhere(takes) == cudaErrorStreamCaptureUnsupported && !cudaGetLastError() &&
            ends() == cudaErrorStreamCaptureInvalidated;
+    good = good && !cudaStreamBeginCapture(a, cudaStreamCaptureModeThreadLocal) &&
+           elsewhere(waits) == cudaErrorStreamCaptureUnsupported && ends() == cudaErrorStreamCaptureInvalidated;
     cudaGetLastError();
     return !cudaStreamDestroy(a) && good;
 }
