@@ -6,9 +6,9 @@
  * outside; operands one element off, which bars 16-byte accesses. Then shapes round the edges of the kernels' own
  * geometry. Calls that must be refused are in test_refusals.c.
  *
- * test_kernels [--small] [--only TEST]: only cases of up to SMALL elements; only this of the tests below. QV_OPS: names of ops, between commas; only these. Under
- * the emulation all orders of threads but the first (SIMT_SEED 0, or unset) see the small cases between guard bands
- * alone: they take every path. */
+ * test_kernels [--small] [--only TEST]: only cases of up to SMALL elements; only this of the tests below. QV_OPS: names
+ * of ops, between commas; only these. Under the emulation all orders of threads but the first (SIMT_SEED 0, or unset)
+ * see the small cases between guard bands alone: they take every path. */
 #include <cuda_runtime_api.h>
 #include <math.h>
 
