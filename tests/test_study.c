@@ -619,6 +619,7 @@ static void the_same_trainings_are_reused(void **state)
          *fast = text_of(x, "ours", "records/mine/fast/fold-1.seed-1.jsonl");
     assert_non_null(strstr(slow, "{\"version\":\"0.0.9\""));
     assert_null(strstr(fast, "{\"version\":\"0.0.9\""));
+    assert_true(strstr(slow, "\"reused\":\"") && !strstr(fast, "\"reused\":\""));
     free(slow), free(fast);
     snprintf(from, sizeof from, "%s/cache", x->dir);
     qv_study *s;
@@ -626,6 +627,54 @@ static void the_same_trainings_are_reused(void **state)
     assert_int_equal(qv_study_run(x->ctx, s, &x->o, NULL), QV_ERR_USAGE);
     assert_message(x, "holds no study");
     qv_study_free(s);
+}
+
+static void run_folds(fixture *x, const char *out, const char *folds)
+{
+    char text[512], path[300];
+    snprintf(path, sizeof path, "%s/folds.txt", x->dir);
+    qv_assert_ok(x->ctx, qv_write_file(x->ctx, path, folds, strlen(folds)));
+    snprintf(text, sizeof text,
+             "[corpus mine]\nembedded = 4 1\nfolds = %s\n[settings]\nnet.width = 2\ntrain.batch = 4\n"
+             "train.epochs = 1\nfeatures.mels = 8\npatch.seconds = 0.16\n",
+             path);
+    run_study(x, out, text);
+}
+
+/* Folds of one name are not always of one training. */
+static void other_folds_are_not_reused(void **state)
+{
+    static const char record[] = "records/mine/all/fold-1.seed-1.jsonl";
+    static const struct {
+        const char *theirs, *ours, *message;
+    } cases[] = {
+        {"1: s01\n2: s02\n", "1: s01\n2: s02\ntrain: s03\n", "it trains on 4 recordings, fold 1 on 8"},
+        {"1: s01\n2: s02 s03\n", "1: s01 s04\n2: s02 s03\n", "it tests 4 recordings of 1 speakers, fold 1 tests 8 of 2"},
+        {"1: s01\n2: s02\ntrain: s03\n", "1: s01\n2: s02\ntrain: s04\n", NULL}, /* on as many others */
+        {"2: s02\n1: s01\n", "1: s01\n2: s02\n", NULL},                          /* with other draws */
+    };
+    fixture *x = *state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char theirs[16], ours[16], from[300];
+        const char *reuse[] = {from};
+        snprintf(theirs, sizeof theirs, "theirs%zu", i);
+        snprintf(ours, sizeof ours, "ours%zu", i);
+        snprintf(from, sizeof from, "%s/%s", x->dir, theirs);
+        x->o.n_reuse = 0;
+        run_folds(x, theirs, cases[i].theirs);
+        make_older(x, theirs, record);
+        x->o.reuse = reuse, x->o.n_reuse = 1;
+        run_folds(x, ours, cases[i].ours);
+        char *trained = text_of(x, ours, record), *older = text_of(x, theirs, record), *path;
+        assert_null(strstr(trained, "{\"version\":\"0.0.9\""));
+        qv_assert_ok(x->ctx, qv_path_join(x->ctx, &path, folder(x, ours), record));
+        if (cases[i].message) { /* nor taken where it was copied by hand */
+            qv_assert_ok(x->ctx, qv_write_file(x->ctx, path, older, strlen(older)));
+            assert_int_equal(qv_study_report(x->ctx, folder(x, ours), NULL, NULL), QV_ERR_DATA);
+            assert_message(x, cases[i].message);
+        }
+        free(trained), free(older), free(path);
+    }
 }
 
 /* A manifest that was changed is refused before anything in the folder is. */
@@ -892,7 +941,8 @@ static void embeddings_are_measured_and_drawn(void **state)
     }
 }
 
-/* Records whose outcome is known: the larger the weight of a cell, the better, and just as the claim has it. */
+/* Records whose outcome is known: the larger the weight of a cell, the better, and just as the claim has it. The first
+ * speaker is tested on three of the four classes. */
 static void plant(fixture *x, const char *out, double gain)
 {
     qv_study *s;
@@ -900,18 +950,19 @@ static void plant(fixture *x, const char *out, double gain)
     const char *path = folder(x, out);
     qv_assert_ok(x->ctx, qv_study_of_folder(x->ctx, &s, path));
     qv_assert_ok(x->ctx, qv_plan_read(x->ctx, &plan, s, path));
-    for (size_t f = 0; f < plan.corpora[0].n_folds; f++)
+    for (size_t f = 0; f < plan.corpora[0].n_folds; f++) {
+        plan.corpora[0].folds[f].test = f == 0 ? 300 : 400;
         for (size_t c = 0; c < s->n_cells; c++) {
             char *file;
             qv_study_record r = {0};
             qv_assert_ok(x->ctx, qv_study_record_path(x->ctx, &file, path, "made", s->cells[c].file,
                                                       plan.corpora[0].folds[f].name, s->first_seed));
             qv_assert_ok(x->ctx, qv_study_record_read(x->ctx, &r, file));
-            r.running.train = (qv_part_score){.n = 100, .speakers = 7, .ua = 0.95, .wa = 0.95};
+            r.running.train.ua = r.running.train.wa = 0.95;
             for (size_t i = 0; i < r.running.n_speakers; i++) {
                 memset(r.running.speakers[i].confusion, 0, 16 * sizeof(size_t));
                 size_t right = 60 + (3 * f) % 7 + (c == 1 ? (size_t)(gain * 100) + f % 3 : 0);
-                for (size_t k = 0; k < 4; k++) {
+                for (size_t k = 0; k < (f == 0 ? 3 : 4); k++) {
                     r.running.speakers[i].confusion[5 * k] = right;
                     r.running.speakers[i].confusion[4 * k + (k + 1) % 4] = 100 - right;
                 }
@@ -920,6 +971,8 @@ static void plant(fixture *x, const char *out, double gain)
             qv_study_record_free(&r);
             free(file);
         }
+    }
+    qv_assert_ok(x->ctx, qv_plan_write(x->ctx, &plan, path));
     qv_plan_free(&plan);
     qv_study_free(s);
 }
@@ -997,6 +1050,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(runs_that_fail_are_counted, setup, teardown),
         cmocka_unit_test_setup_teardown(records_of_other_runs_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(the_same_trainings_are_reused, setup, teardown),
+        cmocka_unit_test_setup_teardown(other_folds_are_not_reused, setup, teardown),
         cmocka_unit_test_setup_teardown(another_manifest_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(damaged_records_are_named, setup, teardown),
         cmocka_unit_test_setup_teardown(a_strange_folder_does_no_harm, setup, teardown),

@@ -26,7 +26,7 @@ static void free_scores(qv_record_scores *s)
 void qv_study_record_free(qv_study_record *r)
 {
     char *texts[] = {r->corpus,  r->cell,   r->fold, r->manifest,  r->settings, r->version,
-                     r->program, r->device, r->isa,  r->libraries, r->finished, r->check};
+                     r->program, r->device, r->isa,  r->libraries, r->finished, r->check, r->reused};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) free(texts[i]);
     for (int i = 0; i < r->n_classes; i++) free(r->classes[i]);
     free(r->classes);
@@ -196,9 +196,10 @@ qv_status qv_study_record_write(qv_ctx *ctx, const qv_study_record *r, const cha
     char check[32], *line = result_line(r), *maker = NULL, *folder = NULL;
     if (line) {
         check_of(line, check);
-        maker = dump(json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:s, s:s}", "version", r->version, "program", r->program,
+        maker = dump(json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:s, s:s, s:s*}", "version", r->version, "program", r->program,
                                "device", r->device, "isa", r->isa, "libraries", r->libraries, "seconds",
-                               real_json(round(r->seconds * 1000) / 1000), "finished", r->finished, "check", check));
+                               real_json(round(r->seconds * 1000) / 1000), "finished", r->finished, "check", check,
+                               "reused", r->reused));
     }
     if (!maker) {
         status = qv_fail(ctx, QV_ERR_MEMORY, "%s: no memory for the record, or a name in it is not UTF-8", path);
@@ -427,6 +428,7 @@ static qv_status take_maker(qv_ctx *ctx, const json_t *root, qv_study_record *r)
     QV_TRY(qv_json_take_text(ctx, root, "libraries", &r->libraries));
     QV_TRY(qv_json_take_text(ctx, root, "finished", &r->finished));
     QV_TRY(qv_json_take_text(ctx, root, "check", &r->check));
+    if (json_object_get(root, "reused")) QV_TRY(qv_json_take_text(ctx, root, "reused", &r->reused));
     if (!is_real(json_object_get(root, "seconds"), 1e12, false, &r->seconds))
         status = qv_json_wrong(ctx, "seconds", "a number");
 done:

@@ -13,8 +13,9 @@
  *    "curve": {"epoch": [..], "loss": [..], "train_ua": [..], "val_ua": [.. or null], "test_ua": [..]},
  *    "scales": [{"layer": "stage1.block0", "mean": 0.12}, ..],     mean |gamma| before the shake
  *    "moved": [..], "apart": [..]}     of each block (train/branches.h); records of earlier programs do not have them
- *   {"version": .., "program": .., "device": .., "isa": .., "libraries": .., "seconds": .., "finished": .., "check":
- * ..} Unknown keys are ignored. Written beside, fsynced and renamed: a file is whole or not there. */
+ *   {"version": .., "program": .., "device": .., "isa": .., "libraries": .., "seconds": .., "finished": .., "check": ..,
+ *    "reused": ..}     hash of the study file that it was trained for, where that is another
+ * Unknown keys are ignored. Written beside, fsynced and renamed: a file is whole or not there. */
 #ifndef QV_STUDY_STORE_H
 #define QV_STUDY_STORE_H
 
@@ -72,6 +73,7 @@ typedef struct qv_study_record {
     char *version, *program, *device, *isa, *libraries, *finished;
     double seconds;
     char *check;
+    char *reused; /* NULL: trained for this study */
 } qv_study_record;
 
 void qv_study_record_free(qv_study_record *r);

@@ -41,13 +41,16 @@ int qv_study_threads(const qv_study_corpora *c, const qv_study_options *o);
 
 typedef struct qv_plan_fold {
     char *name;
-    char **speakers;                /* tested */
-    size_t n_speakers, train, test; /* recordings */
+    char **speakers; /* tested */
+    size_t n_speakers;
+    size_t train, val, test; /* recordings */
+    char *parts;             /* XXH3 of who is on which side, validation counted as training, since how many of those who
+                                would train validate is a setting of the cell; NULL: a plan of an earlier program */
 } qv_plan_fold;
 
 typedef struct qv_plan_corpus {
     char *name, *manifest, *hash;
-    size_t recordings, skipped;
+    size_t recordings, skipped; /* skipped: the most of any cell */
     char **classes;
     size_t n_classes;
     qv_plan_fold *folds;
@@ -69,6 +72,8 @@ qv_status qv_plan_write(qv_ctx *ctx, const qv_plan *p, const char *out);
 qv_status qv_plan_settle(qv_ctx *ctx, qv_plan *p, const qv_study *s, const char *out, int asked);
 /* QV_ERR_DATA names the first corpus that differs in manifest or folds. */
 qv_status qv_plan_same(qv_ctx *ctx, const qv_plan *a, const qv_plan *b, const char *name_a, const char *name_b);
+/* Whether two folds of one manifest train on and test the same. */
+bool qv_plan_same_fold(const qv_plan_fold *a, const qv_plan_fold *b);
 /* OUT/plan.json, checked against the study. */
 qv_status qv_plan_read(qv_ctx *ctx, qv_plan *p, const qv_study *s, const char *out);
 void qv_plan_free(qv_plan *p);

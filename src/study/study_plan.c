@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "base/io.h"
 #include "base/json.h"
@@ -12,12 +13,26 @@ enum { LARGEST_PLAN = 64 << 20, FORMAT = 1, MOST = 100000 };
 
 /* ---- made ---- */
 
+static qv_status hash_parts(qv_ctx *ctx, char **out, const qv_manifest *m, const qv_fold *fold)
+{
+    unsigned char *parts;
+    char hash[32];
+    qv_status status = qv_alloc(ctx, &parts, m->n, 1);
+    if (status != QV_OK) return status;
+    for (size_t i = 0; i < m->n; i++) parts[i] = fold->part[i] == QV_PART_VAL ? QV_PART_TRAIN : fold->part[i];
+    snprintf(hash, sizeof hash, "%016llx", (unsigned long long)XXH3_64bits(parts, m->n));
+    free(parts);
+    return qv_strdup(ctx, out, hash);
+}
+
 static qv_status plan_fold(qv_ctx *ctx, qv_plan_fold *out, const qv_manifest *m, const qv_fold *fold)
 {
     qv_status status = QV_OK;
     QV_TRY(qv_strdup(ctx, &out->name, fold->name));
     QV_TRY(qv_alloc(ctx, &out->speakers, (size_t)m->n_speakers, sizeof *out->speakers));
+    QV_TRY(hash_parts(ctx, &out->parts, m, fold));
     out->train = fold->items[QV_PART_TRAIN];
+    out->val = fold->items[QV_PART_VAL];
     out->test = fold->items[QV_PART_TEST];
     for (int k = 0; k < m->n_speakers; k++) {
         size_t i = 0;
@@ -28,8 +43,11 @@ done:
     return status;
 }
 
-static qv_status plan_corpus(qv_ctx *ctx, qv_plan_corpus *out, const qv_study_corpus *c, const qv_study_data *d)
+static qv_status plan_corpus(qv_ctx *ctx, qv_plan_corpus *out, const qv_study *s, const qv_study_corpora *corpora,
+                             size_t corpus)
 {
+    const qv_study_corpus *c = &s->corpora[corpus];
+    const qv_study_data *d = qv_study_data_of(corpora, corpus, 0);
     const qv_manifest *m = d->manifest;
     char hash[32];
     qv_status status = QV_OK;
@@ -38,7 +56,10 @@ static qv_status plan_corpus(qv_ctx *ctx, qv_plan_corpus *out, const qv_study_co
     QV_TRY(qv_strdup(ctx, &out->manifest, qv_path_base(m->path)));
     QV_TRY(qv_strdup(ctx, &out->hash, hash));
     out->recordings = m->n;
-    out->skipped = d->features->skipped;
+    for (size_t k = 0; k < s->n_cells; k++) {
+        size_t skipped = qv_study_data_of(corpora, corpus, k)->features->skipped;
+        if (skipped > out->skipped) out->skipped = skipped;
+    }
     QV_TRY(qv_alloc(ctx, &out->classes, (size_t)m->n_classes, sizeof *out->classes));
     for (int i = 0; i < m->n_classes; i++) QV_TRY(qv_strdup(ctx, &out->classes[out->n_classes++], m->classes[i]));
     QV_TRY(qv_alloc(ctx, &out->folds, d->folds->n, sizeof *out->folds));
@@ -58,7 +79,7 @@ qv_status qv_plan_make(qv_ctx *ctx, qv_plan *p, const qv_study *s, const qv_stud
     QV_TRY(qv_alloc(ctx, &p->corpora, s->n_corpora, sizeof *p->corpora));
     for (size_t i = 0; i < s->n_corpora; i++) {
         p->n_corpora++;
-        QV_TRY(plan_corpus(ctx, &p->corpora[i], &s->corpora[i], qv_study_data_of(c, i, 0)));
+        QV_TRY(plan_corpus(ctx, &p->corpora[i], s, c, i));
     }
 done:
     return status;
@@ -72,6 +93,7 @@ void qv_plan_free(qv_plan *p)
             for (size_t j = 0; j < c->folds[k].n_speakers; j++) free(c->folds[k].speakers[j]);
             free(c->folds[k].speakers);
             free(c->folds[k].name);
+            free(c->folds[k].parts);
         }
         for (size_t k = 0; k < c->n_classes; k++) free(c->classes[k]);
         free(c->classes);
@@ -93,8 +115,9 @@ static json_t *corpus_json(const qv_plan_corpus *c)
     int failed = 0;
     for (size_t i = 0; i < c->n_folds; i++) {
         const qv_plan_fold *f = &c->folds[i];
-        failed |= json_array_append_new(folds, json_pack("{s:s, s:I, s:I, s:o}", "name", f->name, "train",
-                                                         (json_int_t)f->train, "test", (json_int_t)f->test, "speakers",
+        failed |= json_array_append_new(folds, json_pack("{s:s, s:I, s:I, s:I, s:s?, s:o}", "name", f->name, "train",
+                                                         (json_int_t)f->train, "val", (json_int_t)f->val, "test",
+                                                         (json_int_t)f->test, "parts", f->parts, "speakers",
                                                          qv_json_names(f->speakers, f->n_speakers)));
     }
     json_t *corpus = json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:o}", "name", c->name, "manifest", c->manifest, "hash",
@@ -150,6 +173,9 @@ static qv_status take_corpus(qv_ctx *ctx, const json_t *from, qv_plan_corpus *c)
         QV_TRY(qv_json_take_count(ctx, fold, "train", &f->train));
         QV_TRY(qv_json_take_count(ctx, fold, "test", &f->test));
         QV_TRY(qv_json_take_names(ctx, fold, "speakers", MOST, &f->speakers, &f->n_speakers));
+        if (!json_is_string(json_object_get(fold, "parts"))) continue;
+        QV_TRY(qv_json_take_count(ctx, fold, "val", &f->val));
+        QV_TRY(qv_json_take_text(ctx, fold, "parts", &f->parts));
     }
 done:
     return status;
@@ -205,14 +231,19 @@ done:
 
 /* ---- compared ---- */
 
+bool qv_plan_same_fold(const qv_plan_fold *a, const qv_plan_fold *b)
+{
+    if (strcmp(a->name, b->name) != 0 || a->test != b->test || a->n_speakers != b->n_speakers) return false;
+    if (a->parts && b->parts ? strcmp(a->parts, b->parts) != 0 : a->train != b->train) return false;
+    for (size_t k = 0; k < a->n_speakers; k++)
+        if (strcmp(a->speakers[k], b->speakers[k]) != 0) return false;
+    return true;
+}
+
 static bool same_folds(const qv_plan_corpus *a, const qv_plan_corpus *b)
 {
-    for (size_t f = 0; f < a->n_folds; f++) {
-        const qv_plan_fold *x = &a->folds[f], *y = &b->folds[f];
-        if (strcmp(x->name, y->name) != 0 || x->train != y->train || x->n_speakers != y->n_speakers) return false;
-        for (size_t k = 0; k < x->n_speakers; k++)
-            if (strcmp(x->speakers[k], y->speakers[k]) != 0) return false;
-    }
+    for (size_t f = 0; f < a->n_folds; f++)
+        if (!qv_plan_same_fold(&a->folds[f], &b->folds[f])) return false;
     return true;
 }
 
@@ -295,7 +326,7 @@ static qv_status refuse(qv_ctx *ctx, const char *out, const char *then, const ch
     return qv_fail(
         ctx, QV_ERR_USAGE,
         "%s was begun with another study: \"%.*s\" then, \"%.*s\" now. What is compared stands before the first "
-        "run: another --out begins anew (records of equal runs may be copied there: cp -r %s/records)",
+        "run: another --out begins anew (with --reuse %s it takes over the runs that are the same)",
         out, na < 300 ? na : 300, a, nb < 300 ? nb : 300, b, out);
 }
 

@@ -34,6 +34,28 @@ static qv_status check_speakers(qv_ctx *ctx, const qv_record_scores *scores, con
     return QV_OK;
 }
 
+/* Fewer by no more than could not be read. */
+static bool is_nearly(size_t n, size_t planned, size_t skipped) { return n <= planned && n + skipped >= planned; }
+
+/* A fold may be called as one that trains on others, or tests more. */
+static qv_status check_recordings(qv_ctx *ctx, const qv_study_record *r, const qv_plan_corpus *c,
+                                  const qv_plan_fold *fold)
+{
+    const qv_record_scores *s = &r->running;
+    const size_t cells = c->n_classes * c->n_classes, trained = s->train.n + s->val.n, planned = fold->train + fold->val;
+    size_t tested = 0;
+    for (size_t i = 0; i < s->n_speakers; i++)
+        for (size_t k = 0; k < cells; k++) tested += s->speakers[i].confusion[k];
+    if (!is_nearly(s->n_speakers, fold->n_speakers, c->skipped) || !is_nearly(tested, fold->test, c->skipped))
+        return qv_fail(ctx, QV_ERR_DATA,
+                       "this is of other folds: it tests %zu recordings of %zu speakers, fold %s tests %zu of %zu", tested,
+                       s->n_speakers, fold->name, fold->test, fold->n_speakers);
+    if (fold->parts && !is_nearly(trained, planned, c->skipped))
+        return qv_fail(ctx, QV_ERR_DATA, "this is of other folds: it trains on %zu recordings, fold %s on %zu", trained,
+                       fold->name, planned);
+    return QV_OK;
+}
+
 qv_status qv_run_check(qv_ctx *ctx, const qv_study_record *r, const qv_study *s, const qv_plan *p, const qv_run_id *run)
 {
     const qv_plan_corpus *corpus = &p->corpora[run->corpus];
@@ -51,6 +73,7 @@ qv_status qv_run_check(qv_ctx *ctx, const qv_study_record *r, const qv_study *s,
                        (unsigned long long)r->seed);
     QV_TRY(check_speakers(ctx, &r->running, fold));
     QV_TRY(check_speakers(ctx, &r->even, fold));
+    QV_TRY(check_recordings(ctx, r, corpus, fold));
 done:
     return status;
 }

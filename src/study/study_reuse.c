@@ -1,7 +1,9 @@
 #include "study/study_reuse.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "base/io.h"
 
@@ -22,21 +24,24 @@ void qv_reuse_close(qv_reuse *x)
     *x = (qv_reuse){0};
 }
 
+/* Also in the fold's place, from which a training's draws follow. */
+static bool same_fold(const qv_plan_corpus *a, const qv_plan_corpus *b, size_t fold)
+{
+    return strcmp(a->hash, b->hash) == 0 && a->skipped == b->skipped && fold < a->n_folds &&
+           qv_plan_same_fold(&a->folds[fold], &b->folds[fold]);
+}
+
 /* The same run as the other study numbers it; false where it has none. */
 static bool find_run(const qv_reuse *x, const qv_study *s, const qv_plan *p, const qv_run_id *run, qv_run_id *other)
 {
     const qv_plan_corpus *ours = &p->corpora[run->corpus];
-    *other = (qv_run_id){.seed = run->seed};
-    while (other->corpus < x->plan.n_corpora && strcmp(x->plan.corpora[other->corpus].hash, ours->hash) != 0)
+    *other = (qv_run_id){.fold = run->fold, .seed = run->seed};
+    while (other->corpus < x->plan.n_corpora && !same_fold(&x->plan.corpora[other->corpus], ours, run->fold))
         other->corpus++;
     while (other->cell < x->study->n_cells &&
            strcmp(x->study->cells[other->cell].identity, s->cells[run->cell].identity) != 0)
         other->cell++;
-    if (other->corpus == x->plan.n_corpora || other->cell == x->study->n_cells) return false;
-    const qv_plan_corpus *theirs = &x->plan.corpora[other->corpus];
-    while (other->fold < theirs->n_folds && strcmp(theirs->folds[other->fold].name, ours->folds[run->fold].name) != 0)
-        other->fold++;
-    return other->fold < theirs->n_folds;
+    return other->corpus < x->plan.n_corpora && other->cell < x->study->n_cells;
 }
 
 static qv_status rename_text(qv_ctx *ctx, char **text, const char *name)
@@ -44,6 +49,15 @@ static qv_status rename_text(qv_ctx *ctx, char **text, const char *name)
     free(*text);
     *text = NULL;
     return qv_strdup(ctx, text, name);
+}
+
+/* The study that the record was trained for, as its page calls it. */
+static qv_status name_origin(qv_ctx *ctx, const qv_reuse *x, qv_study_record *record)
+{
+    char hash[32];
+    if (record->reused) return QV_OK;
+    snprintf(hash, sizeof hash, "%016llx", (unsigned long long)XXH3_64bits(x->study->text, strlen(x->study->text)));
+    return qv_strdup(ctx, &record->reused, hash);
 }
 
 /* What the record says of its making stays. */
@@ -59,6 +73,7 @@ qv_status qv_reuse_take(qv_ctx *ctx, const qv_reuse *x, const qv_study *s, const
     QV_TRY(qv_run_path(ctx, &from, x->study, &x->plan, x->folder, &other));
     if (!qv_path_exists(from)) goto done;
     QV_TRY(qv_study_record_read(ctx, &record, from));
+    QV_TRY(name_origin(ctx, x, &record));
     QV_TRY(rename_text(ctx, &record.corpus, p->corpora[run->corpus].name));
     QV_TRY(rename_text(ctx, &record.cell, s->cells[run->cell].name));
     status = qv_run_check(ctx, &record, s, p, run);

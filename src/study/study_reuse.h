@@ -1,4 +1,5 @@
-/* Records of other studies for the runs that are the same in this one: equal settings, manifest, fold and seed. */
+/* Records of other studies for the runs that are the same in this one: equal settings, manifest, recordings that could
+ * be read, recordings on either side of the fold, and seed. */
 #ifndef QV_STUDY_STUDY_REUSE_H
 #define QV_STUDY_STUDY_REUSE_H
 
@@ -16,7 +17,7 @@ qv_status qv_reuse_open(qv_ctx *ctx, qv_reuse *x, const char *folder);
 void qv_reuse_close(qv_reuse *x);
 
 /* Copies its record of a run of this study to `path`, under this study's names; *taken is false where it has none.
- * QV_ERR_DATA where the record is damaged or of other folds. */
+ * QV_ERR_DATA where the record is damaged. */
 qv_status qv_reuse_take(qv_ctx *ctx, const qv_reuse *x, const qv_study *s, const qv_plan *p, const qv_run_id *run,
                         const char *path, bool *taken);
 
