@@ -977,6 +977,27 @@ static void plant(fixture *x, const char *out, double gain)
     qv_study_free(s);
 }
 
+/* Of corpora with unlike numbers of folds, and never more than Holm's correction makes of the best. */
+static void the_smallest_p_is_that_of_holm(void **state)
+{
+    enum { MOST_CORPORA = 3, EACH = 2 };
+    static const size_t folds[][MOST_CORPORA] = {{24, 5, 5}, {4, 9, 6}, {10, 10, 10}, {5, 6, 7}, {2, 40, 3}};
+    fixture *x = *state;
+    const qv_study s = {.n_comparisons = EACH};
+    for (size_t i = 0; i < sizeof folds / sizeof *folds; i++) {
+        qv_plan_corpus corpora[MOST_CORPORA] = {0};
+        const qv_plan plan = {.corpora = corpora, .n_corpora = MOST_CORPORA};
+        double p[MOST_CORPORA * EACH], adjusted[MOST_CORPORA * EACH];
+        for (size_t k = 0; k < MOST_CORPORA; k++) {
+            corpora[k].n_folds = folds[i][k];
+            for (size_t j = 0; j < EACH; j++) p[EACH * k + j] = qv_flip_smallest(folds[i][k]);
+        }
+        qv_assert_ok(x->ctx, qv_holm(x->ctx, p, adjusted, MOST_CORPORA * EACH));
+        for (size_t k = 0; k < MOST_CORPORA; k++)
+            assert_true(qv_plan_smallest_p(&s, &plan, k) == adjusted[EACH * k]);
+    }
+}
+
 static void the_verdict_follows_the_numbers(void **state)
 {
     static const char text[] = "[study]\nquestion = Is <b> better?\n[corpus made]\nembedded = 8 1\nfolds = speaker\n"
@@ -1059,6 +1080,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_unfinished_study_has_no_verdict, setup, teardown),
         cmocka_unit_test_setup_teardown(gamma0_is_drawn, setup, teardown),
         cmocka_unit_test_setup_teardown(a_study_without_runs_has_a_page, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_smallest_p_is_that_of_holm, setup, teardown),
         cmocka_unit_test_setup_teardown(the_verdict_follows_the_numbers, setup, teardown),
     };
     int failed = cmocka_run_group_tests(files, open_context, close_context);

@@ -96,10 +96,20 @@ done:
     return status;
 }
 
+/* Holm takes the smallest p times all comparisons, the next times one fewer, and so on, and lets none fall below one
+ * before it. At best all corpora whose folds allow a smaller p, and so come first, have theirs. */
 double qv_plan_smallest_p(const qv_study *s, const qv_plan *p, size_t corpus)
 {
-    double family = (double)(s->n_comparisons * p->n_corpora); /* the first step of Holm's correction */
-    return fmin(1, family * qv_flip_smallest(p->corpora[corpus].n_folds));
+    const double own = qv_flip_smallest(p->corpora[corpus].n_folds);
+    double smallest = 0;
+    for (size_t i = 0; i < p->n_corpora; i++) {
+        const double it = qv_flip_smallest(p->corpora[i].n_folds);
+        size_t left = s->n_comparisons * p->n_corpora;
+        for (size_t k = 0; k < p->n_corpora; k++)
+            if (qv_flip_smallest(p->corpora[k].n_folds) < it) left -= s->n_comparisons;
+        if (it <= own) smallest = fmax(smallest, (double)left * it);
+    }
+    return fmin(1, smallest);
 }
 
 void qv_plan_warn(qv_ctx *ctx, const qv_study *s, const qv_plan *p)
