@@ -228,8 +228,8 @@ static void the_command_line_wins(void **state)
 
 static void ready_studies_can_be_read(void **state)
 {
-    static const char *const files[] = {"quick",   "paper",        "gamma",    "bands",
-                                        "vicinal", "cross-corpus", "symmetry", "negative"};
+    static const char *const files[] = {"quick",   "paper",        "gamma",    "bands",    "first",
+                                        "vicinal", "cross-corpus", "symmetry", "negative", "first-equal"};
     qv_ctx *ctx = *state;
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char path[512];
@@ -620,6 +620,9 @@ static void the_same_trainings_are_reused(void **state)
     assert_non_null(strstr(slow, "{\"version\":\"0.0.9\""));
     assert_null(strstr(fast, "{\"version\":\"0.0.9\""));
     assert_true(strstr(slow, "\"reused\":\"") && !strstr(fast, "\"reused\":\""));
+    char *page = text_of(x, "ours", "report.html");
+    assert_non_null(strstr(page, "2 of the 4 runs were trained for another study."));
+    free(page);
     free(slow), free(fast);
     snprintf(from, sizeof from, "%s/cache", x->dir);
     qv_study *s;
@@ -649,9 +652,10 @@ static void other_folds_are_not_reused(void **state)
         const char *theirs, *ours, *message;
     } cases[] = {
         {"1: s01\n2: s02\n", "1: s01\n2: s02\ntrain: s03\n", "it trains on 4 recordings, fold 1 on 8"},
-        {"1: s01\n2: s02 s03\n", "1: s01 s04\n2: s02 s03\n", "it tests 4 recordings of 1 speakers, fold 1 tests 8 of 2"},
+        {"1: s01\n2: s02 s03\n", "1: s01 s04\n2: s02 s03\n",
+         "it tests 4 recordings of 1 speakers, fold 1 tests 8 of 2"},
         {"1: s01\n2: s02\ntrain: s03\n", "1: s01\n2: s02\ntrain: s04\n", NULL}, /* on as many others */
-        {"2: s02\n1: s01\n", "1: s01\n2: s02\n", NULL},                          /* with other draws */
+        {"2: s02\n1: s01\n", "1: s01\n2: s02\n", NULL},                         /* with other draws */
     };
     fixture *x = *state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -977,6 +981,30 @@ static void plant(fixture *x, const char *out, double gain)
     qv_study_free(s);
 }
 
+/* What is tested stands in report.csv: the mean of the speakers is that of the cell. */
+static void assert_speakers(fixture *x, const char *out)
+{
+    qv_findings f;
+    char *csv = text_of(x, out, "report.csv");
+    read_findings(x, &f, out);
+    const qv_cell_result *c = qv_result_cell(&f.results, 0, 0);
+    size_t rows = 0;
+    double ua = 0, gap = 0;
+    for (const char *at = csv; (at = strstr(at, "\nspeaker,made,width=2,,,")); at++, rows++) {
+        double train, own, less;
+        char end[8] = "", want[8];
+        assert_int_equal(sscanf(at, "\nspeaker,made,width=2,,,%lf,%lf,,,%lf,%*[,]%7s", &train, &own, &less, end), 4);
+        snprintf(want, sizeof want, "s%02zu,s%02zu", rows + 1, rows + 1);
+        assert_string_equal(end, want);
+        assert_true(fabs(less - 100 * (train - own)) < 1e-9);
+        ua += own / 8, gap += less / 8;
+    }
+    assert_int_equal(rows, 8);
+    assert_true(fabs(ua - c->mean_ua) < 1e-12 && fabs(gap - c->mean_gap) < 1e-9);
+    qv_findings_free(&f);
+    free(csv);
+}
+
 /* Of corpora with unlike numbers of folds, and never more than Holm's correction makes of the best. */
 static void the_smallest_p_is_that_of_holm(void **state)
 {
@@ -993,8 +1021,7 @@ static void the_smallest_p_is_that_of_holm(void **state)
             for (size_t j = 0; j < EACH; j++) p[EACH * k + j] = qv_flip_smallest(folds[i][k]);
         }
         qv_assert_ok(x->ctx, qv_holm(x->ctx, p, adjusted, MOST_CORPORA * EACH));
-        for (size_t k = 0; k < MOST_CORPORA; k++)
-            assert_true(qv_plan_smallest_p(&s, &plan, k) == adjusted[EACH * k]);
+        for (size_t k = 0; k < MOST_CORPORA; k++) assert_true(qv_plan_smallest_p(&s, &plan, k) == adjusted[EACH * k]);
     }
 }
 
@@ -1007,12 +1034,12 @@ static void the_verdict_follows_the_numbers(void **state)
     static const struct {
         double gain;
         const char *answer;
-    } cases[] = {{0.2,
-                  "Yes: with 8 speakers of made, 1 seed, the one comparison that the claim needs shows a higher "
-                  "accuracy and a smaller gap, significant at 0.05 after Holm&#39;s correction. wide: UA +20.9 points, "
-                  "gap -20.9 points, p = 0.0039."},
-                 {0, "No: with 8 speakers of made, 1 seed, the one comparison that the claim needs does not show a "
-                     "higher accuracy"}};
+    } cases[] = {
+        {0.2, "Yes: with 8 speakers of made, 1 seed, the one comparison that the claim needs shows a higher "
+              "accuracy and a smaller gap, significant at 0.05 after Holm&#39;s correction. wide: UA +20.9 points, "
+              "gap -20.9 points, corrected p = 0.0039."},
+        {0, "Not shown: with 8 speakers of made, 1 seed, the one comparison that the claim needs does not show a "
+            "higher accuracy"}};
     fixture *x = *state;
     for (size_t i = 0; i < 2; i++) {
         qv_study *s;
@@ -1028,6 +1055,8 @@ static void the_verdict_follows_the_numbers(void **state)
         if (!strstr(page, cases[i].answer)) print_error("%s\n", strstr(page, "class=\"lead\""));
         assert_non_null(strstr(page, cases[i].answer));
         assert_non_null(strstr(page, "Is &lt;b&gt; better?"));
+        assert_non_null(strstr(page, "1 of the 8 speakers of corpus made has not all 4 classes"));
+        assert_speakers(x, name);
         free(page);
     }
 }

@@ -25,8 +25,8 @@ static void free_scores(qv_record_scores *s)
 
 void qv_study_record_free(qv_study_record *r)
 {
-    char *texts[] = {r->corpus,  r->cell,   r->fold, r->manifest,  r->settings, r->version,
-                     r->program, r->device, r->isa,  r->libraries, r->finished, r->check, r->reused};
+    char *texts[] = {r->corpus, r->cell, r->fold,      r->manifest, r->settings, r->version, r->program,
+                     r->device, r->isa,  r->libraries, r->finished, r->check,    r->reused};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) free(texts[i]);
     for (int i = 0; i < r->n_classes; i++) free(r->classes[i]);
     free(r->classes);
@@ -196,8 +196,8 @@ qv_status qv_study_record_write(qv_ctx *ctx, const qv_study_record *r, const cha
     char check[32], *line = result_line(r), *maker = NULL, *folder = NULL;
     if (line) {
         check_of(line, check);
-        maker = dump(json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:s, s:s, s:s*}", "version", r->version, "program", r->program,
-                               "device", r->device, "isa", r->isa, "libraries", r->libraries, "seconds",
+        maker = dump(json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:s, s:s, s:s*}", "version", r->version, "program",
+                               r->program, "device", r->device, "isa", r->isa, "libraries", r->libraries, "seconds",
                                real_json(round(r->seconds * 1000) / 1000), "finished", r->finished, "check", check,
                                "reused", r->reused));
     }

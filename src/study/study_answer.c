@@ -9,7 +9,7 @@ static void put_points(qv_buf *b, const char *what, double x)
     qv_buf_printf(b, fabs(x) < 0.05 ? "%s %.1f points" : "%s %+.1f points", what, fabs(x) < 0.05 ? 0 : x);
 }
 
-/* "own-twin: UA +2.1 points, gap -4.0 points, p = 0.012" */
+/* "own-twin: UA +2.1 points, gap -4.0 points, corrected p = 0.012" */
 static void put_finding(qv_buf *b, const qv_results *r, const qv_comparison_result *c, bool with_p)
 {
     const qv_comparison *of = &r->study->comparisons[c->comparison];
@@ -17,7 +17,7 @@ static void put_finding(qv_buf *b, const qv_results *r, const qv_comparison_resu
     qv_buf_printf(b, "%s: ", of->name);
     put_points(b, "UA", 100 * c->ua.mean);
     put_points(b, ", gap", c->gap.mean);
-    if (with_p) qv_buf_printf(b, ", p %s %.2g", c->adjusted < 1e-4 ? "<" : "=", fmax(c->adjusted, 1e-4));
+    if (with_p) qv_buf_printf(b, ", corrected p %s %.2g", c->adjusted < 1e-4 ? "<" : "=", fmax(c->adjusted, 1e-4));
 }
 
 static void put_findings(qv_buf *b, const qv_results *r, bool with_p)
@@ -94,7 +94,7 @@ void qv_study_answer(const qv_results *r, qv_buf *b)
         return;
     case QV_CLAIM_HOLDS:
     case QV_CLAIM_FAILS:
-        qv_buf_printf(b, "%s: with ", r->verdict == QV_CLAIM_HOLDS ? "Yes" : "No");
+        qv_buf_printf(b, "%s: with ", r->verdict == QV_CLAIM_HOLDS ? "Yes" : "Not shown");
         put_size(b, r);
         qv_buf_puts(b, ", ");
         put_share(b, r);

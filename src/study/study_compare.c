@@ -152,7 +152,7 @@ const char *qv_comparison_verdict(const qv_results *r, const qv_comparison_resul
 {
     if (!c->complete) return "interim";
     if (c->smallest > r->study->alpha) return "cannot be said";
-    return c->significant ? "significant" : "no";
+    return c->significant ? "significant" : "not shown";
 }
 
 static void conclude(qv_results *r)

@@ -44,8 +44,8 @@ typedef struct qv_plan_fold {
     char **speakers; /* tested */
     size_t n_speakers;
     size_t train, val, test; /* recordings */
-    char *parts;             /* XXH3 of who is on which side, validation counted as training, since how many of those who
-                                would train validate is a setting of the cell; NULL: a plan of an earlier program */
+    char *parts; /* XXH3 of who is on which side, validation counted as training, since how many of those who
+                    would train validate is a setting of the cell; NULL: a plan of an earlier program */
 } qv_plan_fold;
 
 typedef struct qv_plan_corpus {

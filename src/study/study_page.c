@@ -95,6 +95,23 @@ static void table_head(qv_buf *b, const char *label, const char *const *names, s
 
 /* ---- head ---- */
 
+/* UA of a speaker who is not tested on all classes is another mean than that of the others. */
+static void classes_caution(qv_buf *b, const qv_results *r, size_t corpus)
+{
+    char text[256];
+    const qv_plan_corpus *c = &r->plan->corpora[corpus];
+    size_t lacking = 0;
+    for (size_t k = 0; k < r->n_speakers[corpus]; k++)
+        lacking += r->classes_of[corpus][k] > 0 && r->classes_of[corpus][k] < (int)c->n_classes;
+    if (lacking == 0) return;
+    snprintf(
+        text, sizeof text,
+        "%zu of the %zu speakers of corpus %s %s not all %zu classes; their UA is the mean of those that they have "
+        "(the table of speakers says how many).",
+        lacking, r->n_speakers[corpus], c->name, lacking == 1 ? "has" : "have", c->n_classes);
+    qv_page_note(b, "Classes are missing.", text);
+}
+
 /* What there is to know about one corpus before its figures are believed. */
 static void corpus_cautions(qv_buf *b, const qv_results *r, size_t corpus)
 {
@@ -115,6 +132,7 @@ static void corpus_cautions(qv_buf *b, const qv_results *r, size_t corpus)
                  speakers, c->name, c->n_folds);
         qv_page_note(b, "Fewer folds than speakers.", text);
     }
+    classes_caution(b, r, corpus);
     if (c->skipped) {
         snprintf(text, sizeof text, "%zu of the %zu recordings of corpus %s could not be read.", c->skipped,
                  c->recordings, c->name);
@@ -132,10 +150,27 @@ static void corpus_cautions(qv_buf *b, const qv_results *r, size_t corpus)
 static void cautions(qv_buf *b, const qv_results *r)
 {
     char text[256];
+    if (r->runs < r->planned) {
+        snprintf(text, sizeof text,
+                 "%zu of %zu; a run that failed has no record and counts as missing. Each row is over what its setting "
+                 "has, so rows do not compare yet.",
+                 r->planned - r->runs, r->planned);
+        qv_page_note(b, "Runs are missing.", text);
+    }
     for (size_t i = 0; i < r->plan->n_corpora; i++) corpus_cautions(b, r, i);
     if (r->n_makers > 1)
-        qv_page_note(b, "Made by several programs or machines.",
-                     "Their last bits may differ; which made how many is said at the end.");
+        qv_page_note(
+            b, "Made by several programs or machines.",
+            "What they compute may differ, in rounding at least, and with it the weights that a seed leads to; "
+            "which made how many is said at the end.");
+    if (r->reused) {
+        snprintf(
+            text, sizeof text,
+            "%zu of the %zu runs were trained for another study. Comparisons that were chosen after looking at them "
+            "have p-values that mean less.",
+            r->reused, r->runs);
+        qv_page_note(b, "Runs of another study.", text);
+    }
     if (r->plan->seeds != r->study->seeds) {
         snprintf(text, sizeof text,
                  "The study file says %d, these are %d. A number that is changed after looking is a p-value that means "
@@ -179,6 +214,7 @@ static void cell_row(qv_buf *b, const qv_results *r, size_t corpus, size_t k)
     qv_buf_puts(b, "</th>");
     number_cell(b, 3, c->mean_train, false);
     interval_cell(b, 3, 1, c->mean_ua, &c->ua_interval, false);
+    number_cell(b, 3, c->mean_wa, false);
     interval_cell(b, 1, 1, c->mean_gap, &c->gap_interval, false);
     if (base) {
         number_cell(b, 1, base == c ? NAN : 100 * (c->mean_ua - base->mean_ua), true);
@@ -197,22 +233,79 @@ static void cell_row(qv_buf *b, const qv_results *r, size_t corpus, size_t k)
 
 static void cell_table(qv_buf *b, const qv_results *r, size_t corpus)
 {
-    static const char *const with[] = {
-        "setting",        "UA<br>train", "UA<br>test", "gap<br>points",   "UA less<br>baseline", "gap less<br>baseline",
-        "UA test<br>even", "gap<br>even", "sd of<br>seeds", "epoch",       "runs",       "seconds<br>a run"};
-    static const char *const without[] = {"setting",        "UA<br>train", "UA<br>test", "gap<br>points",
-                                          "UA test<br>even", "gap<br>even", "sd of<br>seeds", "epoch",       "runs",       "seconds<br>a run"};
+    static const char *const with[] = {"setting",
+                                       "UA<br>train",
+                                       "UA<br>test",
+                                       "WA<br>test",
+                                       "gap<br>points",
+                                       "UA less<br>baseline",
+                                       "gap less<br>baseline",
+                                       "UA test<br>even",
+                                       "gap<br>even",
+                                       "sd of<br>seeds",
+                                       "epoch",
+                                       "runs",
+                                       "seconds<br>a run"};
+    static const char *const without[] = {
+        "setting",     "UA<br>train",    "UA<br>test", "WA<br>test", "gap<br>points",   "UA test<br>even",
+        "gap<br>even", "sd of<br>seeds", "epoch",      "runs",       "seconds<br>a run"};
     const bool base = qv_result_baseline(r, corpus) != NULL;
     qv_buf_puts(b, "<h2>Settings</h2>\n");
-    table_head(b, "Settings", base ? with : without, base ? 12 : 10);
+    table_head(b, "Settings", base ? with : without, base ? 13 : 11);
     for (size_t k = 0; k < r->study->n_cells; k++) cell_row(b, r, corpus, k);
-    qv_buf_puts(
-        b, "</tbody></table></div>\n<p class=\"under\">Means over the test speakers, seeds averaged first; below them "
-           "95 % intervals (BCa bootstrap over speakers). A speaker's gap is the UA of the training recordings of "
-           "the fold that holds the speaker out, less the speaker's own UA. Differences and the deviation of seeds "
-           "(of the mean UA, where all speakers are in) are in points. <em>Even</em>: the same weights with batch "
-           "norm's statistics taken anew over the training "
-           "windows, without the shake; they stand beside, the verdict never looks at them.</p>\n");
+    qv_buf_printf(
+        b,
+        "</tbody></table></div>\n<p class=\"under\">UA, unweighted accuracy: the mean of the recalls of the classes, "
+        "chance %.3f; WA, weighted accuracy: the share of the recordings that are right. Means over the test speakers, "
+        "seeds averaged first; below them 95 %% intervals (BCa bootstrap over speakers). A speaker's gap is the UA of the training recordings of "
+        "the fold that holds the speaker out, less the speaker's own UA. Differences and the deviation of seeds "
+        "(of the mean UA, where all speakers are in) are in points. <em>Even</em>: the same weights with batch "
+        "norm's statistics taken anew over the training windows, without the shake; they stand beside, the verdict never looks at them.</p>\n",
+        1 / (double)r->plan->corpora[corpus].n_classes);
+}
+
+/* One row a speaker: what is tested, so that every test can be done again. */
+static void speaker_row(qv_buf *b, const qv_results *r, size_t corpus, size_t speaker)
+{
+    qv_buf_puts(b, "<tr><th scope=\"row\">");
+    qv_markup_text(b, r->speakers[corpus][speaker]);
+    qv_buf_puts(b, "</th><td>");
+    qv_markup_text(b, r->plan->corpora[corpus].folds[r->fold_of[corpus][speaker]].name);
+    qv_buf_puts(b, "</td>");
+    const int classes = r->classes_of[corpus][speaker];
+    number_cell(b, 0, classes ? (double)classes : (double)NAN, false);
+    for (size_t k = 0; k < r->study->n_cells; k++) {
+        const qv_cell_result *c = qv_result_cell(r, corpus, k);
+        qv_buf_puts(b, "<td>");
+        put_number(b, 3, c->ua[speaker], false);
+        qv_buf_puts(b, "<span class=\"sub\">");
+        put_number(b, 1, c->gap[speaker], false);
+        qv_buf_puts(b, "</span></td>");
+    }
+    qv_buf_puts(b, "</tr>\n");
+}
+
+static void speaker_table(qv_buf *b, const qv_results *r, size_t corpus)
+{
+    qv_buf_puts(b, "<details><summary>Speaker by speaker</summary>\n<div class=\"wide\" tabindex=\"0\" role=\"group\" "
+                   "aria-label=\"Speakers\"><table><thead><tr><th scope=\"col\">speaker</th><th scope=\"col\">fold</th>"
+                   "<th scope=\"col\">classes</th>");
+    for (size_t k = 0; k < r->study->n_cells; k++) {
+        qv_buf_printf(b, "<th scope=\"col\"><span class=\"key k%zu\">%zu</span><br>", k % 8, k + 1);
+        qv_markup_text(b, r->study->cells[k].name);
+        qv_buf_puts(b, "</th>");
+    }
+    qv_buf_puts(b, "</tr></thead><tbody>\n");
+    for (size_t i = 0; i < r->n_speakers[corpus]; i++) speaker_row(b, r, corpus, i);
+    qv_buf_puts(b, "</tbody></table></div>\n<p class=\"under\">UA, below it the gap in points; means over the seeds. "
+                   "<em>Classes</em>: so many are tested. The tests below are of differences between these "
+                   "columns.</p></details>\n");
+}
+
+/* What is expected, where that is not both. */
+static const char *expectation(const qv_comparison *c)
+{
+    return c->ua && c->gap ? "" : c->ua ? "; expected of UA alone" : "; expected of the gap alone";
 }
 
 static void comparison_name(qv_buf *b, const qv_results *r, const qv_comparison_result *c, bool whole)
@@ -223,7 +316,8 @@ static void comparison_name(qv_buf *b, const qv_results *r, const qv_comparison_
     if (!of->claimed) qv_buf_puts(b, " (beside the claim)");
     if (whole) {
         qv_buf_puts(b, "<span class=\"sub\">");
-        qv_markup_text(b, of->title ? of->title : of->difference);
+        if (of->title) qv_markup_printf(b, "%s: ", of->title);
+        qv_markup_printf(b, "%s%s", of->difference, expectation(of));
         qv_buf_puts(b, "</span>");
     }
     qv_buf_puts(b, "</th>");
@@ -232,8 +326,8 @@ static void comparison_name(qv_buf *b, const qv_results *r, const qv_comparison_
 static void comparison_table(qv_buf *b, const qv_results *r, size_t corpus)
 {
     static const char *const names[] = {
-        "comparison",           "UA<br>points",       "gap<br>points", "<i>p</i><br>UA up",
-        "<i>p</i><br>gap down", "<i>p</i><br>needed", "Holm",          "verdict"};
+        "comparison",           "UA,<br>points",           "gap,<br>points",         "<i>p</i><br>UA up",
+        "<i>p</i><br>gap down", "<i>p</i><br>that counts", "<i>p</i><br>after Holm", "verdict"};
     qv_buf_puts(b, "<h2>Comparisons</h2>\n");
     table_head(b, "Comparisons", names, sizeof names / sizeof *names);
     for (size_t i = 0; i < r->n_comparisons; i++) {
@@ -251,11 +345,15 @@ static void comparison_table(qv_buf *b, const qv_results *r, size_t corpus)
     }
     qv_buf_printf(
         b,
-        "</tbody></table></div>\n<p class=\"under\">One-sided paired sign-flip test of the speakers' differences, the "
-        "speakers of a fold together. Where both are expected, the <i>p</i> needed is the larger of the two; "
-        "Holm's correction is over all comparisons (%zu). Significant: at most %g. The smallest corrected <i>p</i> "
+        "</tbody></table></div>\n<p class=\"under\">Differences in points: above 0 is a higher UA, a larger gap. "
+        "<i>p</i>: one-sided paired sign-flip test, the share of %s ways to turn the signs of the speakers' "
+        "differences (of the speakers of a fold together) whose mean is at least as far in the direction that the column names. "
+        "Where both are expected, the <i>p</i> that counts is the larger of the two; "
+        "Holm's correction is over all comparisons (%zu). Significant: at most %g; "
+        "<em>not shown</em> does not say that there is no difference. The smallest corrected <i>p</i> "
         "that can come out here is %.2g.</p>\n",
-        r->n_comparisons, r->study->alpha, qv_plan_smallest_p(r->study, r->plan, corpus));
+        r->plan->corpora[corpus].n_folds <= QV_FLIP_EXACT ? "all" : "a million drawn", r->n_comparisons,
+        r->study->alpha, qv_plan_smallest_p(r->study, r->plan, corpus));
 }
 
 static void other_table(qv_buf *b, const qv_results *r, size_t corpus)
@@ -282,7 +380,8 @@ static void other_table(qv_buf *b, const qv_results *r, size_t corpus)
     }
     qv_buf_puts(
         b, "</tbody></table></div>\n<p class=\"under\">One-sided <i>p</i>, uncorrected. <i>d<sub>z</sub></i>: mean "
-           "improvement over its standard deviation among the speakers. The paired t-test assumes normal differences; "
+           "improvement (a higher UA, a smaller gap) over its standard deviation among the speakers. The paired t-test "
+           "assumes normal differences; "
            "flips of speakers take the speakers of a fold for independent; the corrected resampled t-test is a "
            "heuristic under cross-validation.</p>\n");
 }
@@ -373,14 +472,16 @@ static bool chooses_epoch(const qv_results *r, size_t cell)
 /* "last epoch", or what differs between cells. */
 static void put_epoch_rule(qv_buf *b, const qv_results *r)
 {
-    bool best = false, last = false;
+    bool best = false, last = false, lengths = false;
     for (size_t k = 0; k < r->study->n_cells; k++) {
+        lengths = lengths || r->study->cells[k].settings.epochs != r->study->cells[0].settings.epochs;
         best = best || chooses_epoch(r, k);
         last = last || !chooses_epoch(r, k);
     }
     qv_buf_puts(b, last && best ? "as the setting says: the last one, or the best UA on validation speakers"
                    : last       ? "the last one of the length that the study file sets"
                                 : "the best UA on speakers held out of the training ones");
+    qv_buf_puts(b, lengths ? "; settings are trained for different lengths (the column of epochs)" : "");
     qv_buf_puts(b, "; the test speakers have no part in it");
 }
 
@@ -456,6 +557,7 @@ qv_status qv_study_page(qv_ctx *ctx, qv_buf *b, const qv_results *r)
             qv_buf_puts(b, "</h2>\n");
         }
         cell_table(b, r, i);
+        speaker_table(b, r, i);
         if (r->study->n_comparisons) {
             comparison_table(b, r, i);
             other_table(b, r, i);

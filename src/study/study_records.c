@@ -42,14 +42,15 @@ static qv_status check_recordings(qv_ctx *ctx, const qv_study_record *r, const q
                                   const qv_plan_fold *fold)
 {
     const qv_record_scores *s = &r->running;
-    const size_t cells = c->n_classes * c->n_classes, trained = s->train.n + s->val.n, planned = fold->train + fold->val;
+    const size_t cells = c->n_classes * c->n_classes, trained = s->train.n + s->val.n,
+                 planned = fold->train + fold->val;
     size_t tested = 0;
     for (size_t i = 0; i < s->n_speakers; i++)
         for (size_t k = 0; k < cells; k++) tested += s->speakers[i].confusion[k];
     if (!is_nearly(s->n_speakers, fold->n_speakers, c->skipped) || !is_nearly(tested, fold->test, c->skipped))
         return qv_fail(ctx, QV_ERR_DATA,
-                       "this is of other folds: it tests %zu recordings of %zu speakers, fold %s tests %zu of %zu", tested,
-                       s->n_speakers, fold->name, fold->test, fold->n_speakers);
+                       "this is of other folds: it tests %zu recordings of %zu speakers, fold %s tests %zu of %zu",
+                       tested, s->n_speakers, fold->name, fold->test, fold->n_speakers);
     if (fold->parts && !is_nearly(trained, planned, c->skipped))
         return qv_fail(ctx, QV_ERR_DATA, "this is of other folds: it trains on %zu recordings, fold %s on %zu", trained,
                        fold->name, planned);

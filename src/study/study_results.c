@@ -95,12 +95,24 @@ done:
     return status;
 }
 
+static int classes_tested(const qv_record_speaker *s, int classes)
+{
+    int n = 0;
+    for (int i = 0; i < classes; i++) {
+        bool any = false;
+        for (int k = 0; k < classes; k++) any = any || s->confusion[i * classes + k] > 0;
+        n += any;
+    }
+    return n;
+}
+
 static void add_speakers(gathering *g, const qv_study_record *r, const qv_run_id *run, size_t at, size_t of_seed)
 {
     qv_cell_result *c = &g->r->cells[at];
     for (size_t i = 0; i < r->running.n_speakers; i++) {
         const qv_record_speaker *s = &r->running.speakers[i];
         size_t k = speaker_index(g->r, run->corpus, run->fold, s->name);
+        g->r->classes_of[run->corpus][k] = classes_tested(s, r->n_classes);
         c->ua[k] += s->ua;
         c->train[k] += r->running.train.ua;
         c->gap[k] += 100 * (r->running.train.ua - s->ua);
@@ -166,6 +178,7 @@ static qv_status add_record(qv_ctx *ctx, void *user, const qv_study_record *r, c
     c->seconds += r->seconds;
     c->runs++;
     g->r->runs++;
+    g->r->reused += r->reused != NULL;
 done:
     return status;
 }
@@ -270,6 +283,7 @@ static qv_status list_speakers(qv_ctx *ctx, qv_results *r, size_t corpus)
     for (size_t f = 0; f < c->n_folds; f++) n += c->folds[f].n_speakers;
     QV_TRY(qv_alloc(ctx, &r->speakers[corpus], n, sizeof(char *)));
     QV_TRY(qv_alloc(ctx, &r->fold_of[corpus], n, sizeof(int)));
+    QV_TRY(qv_alloc(ctx, &r->classes_of[corpus], n, sizeof(int)));
     for (size_t f = 0; f < c->n_folds; f++)
         for (size_t k = 0; k < c->folds[f].n_speakers; k++) {
             r->speakers[corpus][r->n_speakers[corpus]] = c->folds[f].speakers[k];
@@ -287,6 +301,7 @@ static qv_status make_room(qv_ctx *ctx, gathering *g)
     QV_TRY(qv_alloc(ctx, &r->n_speakers, corpora, sizeof *r->n_speakers));
     QV_TRY(qv_alloc(ctx, &r->speakers, corpora, sizeof *r->speakers));
     QV_TRY(qv_alloc(ctx, &r->fold_of, corpora, sizeof *r->fold_of));
+    QV_TRY(qv_alloc(ctx, &r->classes_of, corpora, sizeof *r->classes_of));
     QV_TRY(qv_alloc(ctx, &r->cells, corpora * cells, sizeof *r->cells));
     QV_TRY(qv_alloc(ctx, &g->seed_sum, corpora * cells * seeds, sizeof *g->seed_sum));
     QV_TRY(qv_alloc(ctx, &g->seed_n, corpora * cells * seeds, sizeof *g->seed_n));
@@ -390,12 +405,14 @@ void qv_results_free(qv_results *r)
         free(r->comparisons[i].d_gap);
     }
     for (size_t i = 0; r->fold_of && i < corpora; i++) free(r->fold_of[i]);
+    for (size_t i = 0; r->classes_of && i < corpora; i++) free(r->classes_of[i]);
     for (size_t i = 0; r->speakers && i < corpora; i++) free(r->speakers[i]);
     for (size_t i = 0; i < r->n_makers; i++) free(r->makers[i].text);
     free(r->makers);
     free(r->n_speakers);
     free(r->speakers);
     free(r->fold_of);
+    free(r->classes_of);
     free(r->cells);
     free(r->comparisons);
     *r = (qv_results){0};

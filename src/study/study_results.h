@@ -73,10 +73,12 @@ typedef struct qv_results {
     size_t *n_speakers;                /* [corpora] */
     char ***speakers;                  /* [corpora][n_speakers] names, borrowed from the plan */
     int **fold_of;                     /* [corpora][n_speakers] */
+    int **classes_of;                  /* [corpora][n_speakers] that the speaker is tested on; 0: no record yet */
     qv_cell_result *cells;             /* [corpora][cells] */
     qv_comparison_result *comparisons; /* [corpora][comparisons] */
     size_t n_comparisons;
     size_t runs, planned;
+    size_t reused; /* of the runs, those that were trained for another study */
     qv_verdict verdict;
     size_t claimed, upheld; /* comparisons that the claim needs, and of them those significant */
     qv_maker_count *makers;

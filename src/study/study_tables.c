@@ -48,6 +48,7 @@ enum {
 };
 
 static const char *const text_names[TEXTS] = {"kind", "corpus", "name"};
+static const char *const last_names[] = {"speaker", "fold"}; /* texts after the numbers */
 static const char *const number_names[SYMMETRY] = {
     [RUNS] = "runs",
     [SPEAKERS] = "speakers",
@@ -90,10 +91,13 @@ static void put_head(qv_buf *b)
     for (size_t i = 0; i < SYMMETRY; i++) qv_buf_printf(b, ",%s", number_names[i]);
     for (size_t k = 0; k < QV_SYMMETRY_MEASURES; k++)
         qv_buf_printf(b, ",%s,%s_low,%s_high", qv_symmetry_keys[k], qv_symmetry_keys[k], qv_symmetry_keys[k]);
-    qv_buf_puts(b, "\n");
+    qv_buf_puts(b, ",");
+    qv_csv_write(b, last_names, 2);
 }
 
-static void put_row(qv_buf *b, const char *kind, const char *corpus, const char *name, const double x[NUMBERS])
+/* last: of a speaker's row; else "". */
+static void put_row(qv_buf *b, const char *kind, const char *corpus, const char *name, const double x[NUMBERS],
+                    const char *const last[2])
 {
     const char *texts[TEXTS] = {kind, corpus, name};
     qv_csv_write(b, texts, TEXTS);
@@ -102,8 +106,11 @@ static void put_row(qv_buf *b, const char *kind, const char *corpus, const char 
         qv_buf_puts(b, ",");
         if (isfinite(x[i])) qv_buf_real(b, x[i]);
     }
-    qv_buf_puts(b, "\n");
+    qv_buf_puts(b, ",");
+    qv_csv_write(b, last, 2);
 }
+
+static const char *const no_speaker[2] = {"", ""};
 
 static void clear_row(double x[NUMBERS])
 {
@@ -128,7 +135,21 @@ static void csv_cell(qv_buf *b, const qv_results *r, size_t corpus, size_t cell)
         x[GAP_LESS_BASELINE] = c->mean_gap - base->mean_gap;
     }
     if (c->runs) x[LEAST_EPOCH] = c->least_epoch, x[MOST_EPOCH] = c->most_epoch;
-    put_row(b, "cell", r->plan->corpora[corpus].name, r->study->cells[cell].name, x);
+    put_row(b, "cell", r->plan->corpora[corpus].name, r->study->cells[cell].name, x, no_speaker);
+}
+
+/* What the comparisons are made of. */
+static void csv_speakers(qv_buf *b, const qv_results *r, size_t corpus, size_t cell)
+{
+    const qv_cell_result *c = qv_result_cell(r, corpus, cell);
+    const qv_plan_corpus *of = &r->plan->corpora[corpus];
+    double x[NUMBERS];
+    for (size_t k = 0; k < r->n_speakers[corpus]; k++) {
+        const char *const last[] = {r->speakers[corpus][k], of->folds[r->fold_of[corpus][k]].name};
+        clear_row(x);
+        x[TRAIN_UA] = c->train[k], x[UA] = c->ua[k], x[GAP] = c->gap[k];
+        put_row(b, "speaker", of->name, r->study->cells[cell].name, x, last);
+    }
 }
 
 static void csv_symmetry(qv_buf *b, const qv_results *r, size_t corpus, size_t cell)
@@ -145,7 +166,7 @@ static void csv_symmetry(qv_buf *b, const qv_results *r, size_t corpus, size_t c
             double *at = &x[SYMMETRY + 3 * k];
             at[0] = m->mean, at[1] = m->low, at[2] = m->high;
         }
-        put_row(b, kinds[part], r->plan->corpora[corpus].name, r->study->cells[cell].name, x);
+        put_row(b, kinds[part], r->plan->corpora[corpus].name, r->study->cells[cell].name, x, no_speaker);
     }
 }
 
@@ -163,7 +184,8 @@ static void csv_comparison(qv_buf *b, const qv_results *r, const qv_comparison_r
     x[P_SPEAKERS_UA] = c->ua.alone.p, x[P_SPEAKERS_GAP] = c->gap.alone.p;
     x[P_RESAMPLED_UA] = c->ua.corrected, x[P_RESAMPLED_GAP] = c->gap.corrected;
     if (c->complete) x[SIGNIFICANT] = c->significant;
-    put_row(b, "comparison", r->plan->corpora[c->corpus].name, r->study->comparisons[c->comparison].name, x);
+    put_row(b, "comparison", r->plan->corpora[c->corpus].name, r->study->comparisons[c->comparison].name, x,
+            no_speaker);
 }
 
 void qv_study_csv(qv_buf *b, const qv_results *r)
@@ -174,6 +196,8 @@ void qv_study_csv(qv_buf *b, const qv_results *r)
     for (size_t i = 0; i < r->n_comparisons; i++) csv_comparison(b, r, &r->comparisons[i]);
     for (size_t i = 0; i < r->plan->n_corpora; i++)
         for (size_t k = 0; k < r->study->n_cells; k++) csv_symmetry(b, r, i, k);
+    for (size_t i = 0; i < r->plan->n_corpora; i++)
+        for (size_t k = 0; k < r->study->n_cells; k++) csv_speakers(b, r, i, k);
 }
 
 /* ---- LaTeX ---- */
@@ -228,6 +252,7 @@ static void tex_cell(qv_buf *b, const qv_results *r, size_t corpus, size_t k)
     tex_text(b, r->study->cells[k].name);
     tex_plain(b, 3, c->mean_train, false);
     tex_number(b, 3, c->mean_ua, c->ua_interval.bca_low, c->ua_interval.bca_high, false);
+    tex_plain(b, 3, c->mean_wa, false);
     tex_number(b, 1, c->mean_gap, c->gap_interval.bca_low, c->gap_interval.bca_high, false);
     if (base) {
         tex_plain(b, 1, base == c ? NAN : 100 * (c->mean_ua - base->mean_ua), true);
@@ -246,20 +271,22 @@ static void tex_cell(qv_buf *b, const qv_results *r, size_t corpus, size_t k)
 static void tex_cells(qv_buf *b, const qv_results *r, size_t corpus)
 {
     if (qv_result_baseline(r, corpus))
-        tex_begin(
-            b, "lrrrrrrrrrr",
-            "setting & UA train & UA test & gap & UA less baseline & gap less baseline & UA test, even & gap, even & "
-            "sd of seeds & epoch & runs");
+        tex_begin(b, "lrrrrrrrrrrr",
+                  "setting & UA train & UA test & WA test & gap & UA less baseline & gap less baseline & UA test, even "
+                  "& gap, even & sd of seeds & epoch & runs");
     else
-        tex_begin(b, "lrrrrrrrr",
-                  "setting & UA train & UA test & gap & UA test, even & gap, even & sd of seeds & epoch & runs");
+        tex_begin(
+            b, "lrrrrrrrrr",
+            "setting & UA train & UA test & WA test & gap & UA test, even & gap, even & sd of seeds & epoch & runs");
     for (size_t k = 0; k < r->study->n_cells; k++) tex_cell(b, r, corpus, k);
     tex_end(b);
 }
 
 static void tex_comparisons(qv_buf *b, const qv_results *r, size_t corpus)
 {
-    tex_begin(b, "lrrrrrrl", "comparison & UA & gap & $p$ UA & $p$ gap & $p$ needed & Holm & verdict");
+    tex_begin(b, "lrrrrrrl",
+              "comparison & UA, points & gap, points & $p$ UA up & $p$ gap down & $p$ that counts & $p$ after Holm & "
+              "verdict");
     for (size_t i = 0; i < r->n_comparisons; i++) {
         const qv_comparison_result *c = &r->comparisons[i];
         if (c->corpus != corpus) continue;
@@ -319,12 +346,14 @@ static void tex_remarks(qv_buf *b, const qv_results *r)
     qv_buf_printf(b,
                   "%% UA from 0 to 1; gaps, differences and sd of seeds in points; intervals: 95 %%, BCa bootstrap "
                   "over speakers\n"
-                  "%% p one-sided; Holm's correction is over %zu comparisons, significant at %g\n",
+                  "%% p one-sided, of folds' sign flips; d_z of the improvement; Holm's correction is over %zu "
+                  "comparisons, significant at %g\n",
                   r->n_comparisons, r->study->alpha);
     for (size_t i = 0; i < r->study->n_comparisons; i++) {
         const qv_comparison *c = &r->study->comparisons[i];
-        qv_buf_printf(b, "%% %s%s: %s\n", c->name, c->claimed ? "" : " (beside the claim)",
-                      c->title ? c->title : c->difference);
+        qv_buf_printf(b, "%% %s%s: %s%s%s; expected of %s\n", c->name, c->claimed ? "" : " (beside the claim)",
+                      c->title ? c->title : "", c->title ? ": " : "", c->difference,
+                      c->ua && c->gap ? "UA and gap" : c->ua ? "UA" : "the gap");
     }
     qv_buf_puts(b, "\n");
 }
