@@ -681,6 +681,38 @@ static void other_folds_are_not_reused(void **state)
     }
 }
 
+/* In the plan of a folder's study, as a program of that default would have left it. */
+static void move_default(fixture *x, const char *out, const char *from, const char *to)
+{
+    char *text = text_of(x, out, "plan.json"), *at = strstr(text, from), *path;
+    assert_non_null(at);
+    assert_int_equal(strlen(from), strlen(to));
+    memcpy(at, to, strlen(to));
+    qv_assert_ok(x->ctx, qv_path_join(x->ctx, &path, folder(x, out), "plan.json"));
+    qv_assert_ok(x->ctx, qv_write_file(x->ctx, path, text, strlen(text)));
+    free(path);
+    free(text);
+}
+
+/* Cells are named by what is off the defaults: under other defaults the same name is another training. */
+static void other_defaults_are_another_study(void **state)
+{
+    fixture *x = *state;
+    char from[300];
+    const char *reuse[] = {from};
+    snprintf(from, sizeof from, "%s/begun", x->dir);
+    qv_assert_ok(x->ctx, run_text(x, "begun", ""));
+    move_default(x, "begun", "train.momentum = 0.9", "train.momentum = 0.8");
+    assert_int_equal(run_text(x, "begun", ""), QV_ERR_DATA);
+    assert_message(x, "the default train.momentum = 0.8, this command of one with train.momentum = 0.9");
+    qv_assert_ok(x->ctx, qv_study_report(x->ctx, folder(x, "begun"), NULL, NULL));
+    x->o.reuse = reuse, x->o.n_reuse = 1;
+    assert_int_equal(run_text(x, "ours", ""), QV_ERR_DATA);
+    assert_message(x, "the default train.momentum = 0.8");
+    move_default(x, "begun", "train.momentum = 0.8", "train.nomentum = 0.8"); /* one that is no more */
+    qv_assert_ok(x->ctx, run_text(x, "ours", ""));
+}
+
 /* A manifest that was changed is refused before anything in the folder is. */
 static void another_manifest_is_refused(void **state)
 {
@@ -1101,6 +1133,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(records_of_other_runs_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(the_same_trainings_are_reused, setup, teardown),
         cmocka_unit_test_setup_teardown(other_folds_are_not_reused, setup, teardown),
+        cmocka_unit_test_setup_teardown(other_defaults_are_another_study, setup, teardown),
         cmocka_unit_test_setup_teardown(another_manifest_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(damaged_records_are_named, setup, teardown),
         cmocka_unit_test_setup_teardown(a_strange_folder_does_no_harm, setup, teardown),

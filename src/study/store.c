@@ -176,11 +176,13 @@ static char *dump(json_t *j)
 
 static char *result_line(const qv_study_record *r)
 {
-    return dump(json_pack("{s:i, s:s, s:s, s:s, s:I, s:s, s:s, s:o, s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "format", FORMAT,
-                          "corpus", r->corpus, "cell", r->cell, "fold", r->fold, "seed", (json_int_t)r->seed,
-                          "manifest", r->manifest, "settings", r->settings, "classes", qv_json_names(r->classes, (size_t)r->n_classes), "epoch",
-                          r->epoch, "parameters", (json_int_t)r->parameters, "running", scores_json(&r->running, r->n_classes), "even", scores_json(&r->even, r->n_classes), "embedding", embedding_json(r), "curve",
-                          curve_json(r), qv_profile_keys[0], profile_json(&r->profiles[0]), qv_profile_keys[1],
+    return dump(json_pack("{s:i, s:s, s:s, s:s, s:I, s:s, s:s, s:o, s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+                          "format", FORMAT, "corpus", r->corpus, "cell", r->cell, "fold", r->fold, "seed",
+                          (json_int_t)r->seed, "manifest", r->manifest, "settings", r->settings, "classes",
+                          qv_json_names(r->classes, (size_t)r->n_classes), "epoch", r->epoch, "parameters",
+                          (json_int_t)r->parameters, "running", scores_json(&r->running, r->n_classes), "even",
+                          scores_json(&r->even, r->n_classes), "embedding", embedding_json(r), "curve", curve_json(r),
+                          qv_profile_keys[0], profile_json(&r->profiles[0]), qv_profile_keys[1],
                           profile_json(&r->profiles[1]), qv_profile_keys[2], profile_json(&r->profiles[2])));
 }
 

@@ -60,6 +60,7 @@ typedef struct qv_plan_corpus {
 typedef struct qv_plan {
     int seeds;
     char *command;
+    char *defaults; /* of the program's settings (qv_settings_defaults); NULL: a plan of an earlier program */
     qv_plan_corpus *corpora;
     size_t n_corpora;
 } qv_plan;
@@ -70,7 +71,10 @@ qv_status qv_plan_write(qv_ctx *ctx, const qv_plan *p, const char *out);
  * fewer than OUT has, since what is taken away after looking is chosen. QV_ERR_USAGE also where OUT has records of
  * other manifests or folds. */
 qv_status qv_plan_settle(qv_ctx *ctx, qv_plan *p, const qv_study *s, const char *out, int asked);
-/* QV_ERR_DATA names the first corpus that differs in manifest or folds. */
+/* QV_ERR_DATA names the first setting whose default differs: cells name what is off it, and are not the same then. */
+qv_status qv_plan_same_defaults(qv_ctx *ctx, const qv_plan *a, const qv_plan *b, const char *name_a,
+                                const char *name_b);
+/* The same, and the first corpus that differs in manifest or folds. */
 qv_status qv_plan_same(qv_ctx *ctx, const qv_plan *a, const qv_plan *b, const char *name_a, const char *name_b);
 /* Whether two folds of one manifest train on and test the same. */
 bool qv_plan_same_fold(const qv_plan_fold *a, const qv_plan_fold *b);

@@ -74,7 +74,10 @@ done:
 qv_status qv_plan_make(qv_ctx *ctx, qv_plan *p, const qv_study *s, const qv_study_corpora *c, const char *command)
 {
     qv_status status = QV_OK;
+    qv_buf defaults = {0};
     *p = (qv_plan){.seeds = s->seeds};
+    QV_TRY(qv_settings_defaults(ctx, &defaults));
+    QV_TRY(qv_strdup(ctx, &p->defaults, defaults.data));
     if (command) QV_TRY(qv_strdup(ctx, &p->command, command));
     QV_TRY(qv_alloc(ctx, &p->corpora, s->n_corpora, sizeof *p->corpora));
     for (size_t i = 0; i < s->n_corpora; i++) {
@@ -82,6 +85,7 @@ qv_status qv_plan_make(qv_ctx *ctx, qv_plan *p, const qv_study *s, const qv_stud
         QV_TRY(plan_corpus(ctx, &p->corpora[i], s, c, i));
     }
 done:
+    qv_buf_free(&defaults);
     return status;
 }
 
@@ -104,6 +108,7 @@ void qv_plan_free(qv_plan *p)
     }
     free(p->corpora);
     free(p->command);
+    free(p->defaults);
     *p = (qv_plan){0};
 }
 
@@ -135,8 +140,8 @@ qv_status qv_plan_write(qv_ctx *ctx, const qv_plan *p, const char *out)
     json_t *corpora = json_array();
     int failed = 0;
     for (size_t i = 0; i < p->n_corpora; i++) failed |= json_array_append_new(corpora, corpus_json(&p->corpora[i]));
-    json_t *root = json_pack("{s:i, s:i, s:s?, s:o}", "format", FORMAT, "seeds", p->seeds, "command", p->command,
-                             "corpora", corpora);
+    json_t *root = json_pack("{s:i, s:i, s:s?, s:s?, s:o}", "format", FORMAT, "seeds", p->seeds, "command", p->command,
+                             "defaults", p->defaults, "corpora", corpora);
     if (!failed) text = qv_json_text(root, JSON_INDENT(1));
     json_decref(root);
     if (!text) return qv_fail(ctx, QV_ERR_DATA, "%s/plan.json: a name in it is not UTF-8, or there is no memory", out);
@@ -185,6 +190,7 @@ static qv_status take_plan(qv_ctx *ctx, const json_t *root, qv_plan *p, const qv
 {
     const json_t *corpora = json_object_get(root, "corpora");
     const char *command = json_string_value(json_object_get(root, "command"));
+    const char *defaults = json_string_value(json_object_get(root, "defaults"));
     size_t seeds = 0;
     qv_status status = QV_OK;
     if (json_integer_value(json_object_get(root, "format")) != FORMAT) return qv_json_wrong(ctx, "format", "1");
@@ -192,6 +198,7 @@ static qv_status take_plan(qv_ctx *ctx, const json_t *root, qv_plan *p, const qv
     if (seeds < 1 || seeds > 10000) return qv_json_wrong(ctx, "seeds", "1 to 10000");
     p->seeds = (int)seeds;
     if (command) QV_TRY(qv_strdup(ctx, &p->command, command));
+    if (defaults) QV_TRY(qv_strdup(ctx, &p->defaults, defaults));
     if (json_array_size(corpora) != s->n_corpora) return qv_json_wrong(ctx, "corpora", "those of study.ini");
     QV_TRY(qv_alloc(ctx, &p->corpora, s->n_corpora, sizeof *p->corpora));
     for (size_t i = 0; i < s->n_corpora; i++) {
@@ -247,8 +254,35 @@ static bool same_folds(const qv_plan_corpus *a, const qv_plan_corpus *b)
     return true;
 }
 
+/* The line of `lines` with the name that `line` has up to its " = "; NULL: none. */
+static const char *line_of(const char *lines, const char *line)
+{
+    const char *equals = strstr(line, " = ");
+    for (const char *at = lines; equals && *at; at += strcspn(at, "\n"), at += *at == '\n')
+        if (strncmp(at, line, (size_t)(equals - line) + 3) == 0) return at;
+    return NULL;
+}
+
+/* A setting that one of the two does not have stands in the other at what leaves all as it is. */
+qv_status qv_plan_same_defaults(qv_ctx *ctx, const qv_plan *a, const qv_plan *b, const char *name_a,
+                                const char *name_b)
+{
+    for (const char *x = a->defaults; x && b->defaults && *x; x += strcspn(x, "\n"), x += *x == '\n') {
+        const char *y = line_of(b->defaults, x);
+        const int nx = (int)strcspn(x, "\n"), ny = y ? (int)strcspn(y, "\n") : nx;
+        if (y && (nx != ny || memcmp(x, y, (size_t)nx) != 0))
+            return qv_fail(ctx, QV_ERR_DATA,
+                           "%s comes of a program with the default %.*s, %s of one with %.*s: settings that leave it out "
+                           "are not the same, and need another --out",
+                           name_a, nx, x, name_b, ny, y);
+    }
+    return QV_OK;
+}
+
 qv_status qv_plan_same(qv_ctx *ctx, const qv_plan *a, const qv_plan *b, const char *name_a, const char *name_b)
 {
+    const qv_status status = qv_plan_same_defaults(ctx, a, b, name_a, name_b);
+    if (status != QV_OK) return status;
     for (size_t i = 0; i < a->n_corpora; i++) {
         const qv_plan_corpus *x = &a->corpora[i], *y = &b->corpora[i];
         if (strcmp(x->hash, y->hash) != 0)

@@ -7,12 +7,13 @@
 
 #include "base/io.h"
 
-qv_status qv_reuse_open(qv_ctx *ctx, qv_reuse *x, const char *folder)
+qv_status qv_reuse_open(qv_ctx *ctx, qv_reuse *x, const char *folder, const qv_plan *p)
 {
     qv_status status = QV_OK;
     *x = (qv_reuse){.folder = folder};
     QV_TRY(qv_study_of_folder(ctx, &x->study, folder));
     QV_TRY(qv_plan_read(ctx, &x->plan, x->study, folder));
+    QV_TRY(qv_plan_same_defaults(ctx, &x->plan, p, folder, "this command"));
 done:
     return status;
 }

@@ -12,8 +12,8 @@ typedef struct qv_reuse {
     qv_plan plan;
 } qv_reuse;
 
-/* QV_ERR_USAGE or QV_ERR_DATA where the folder holds no study. */
-qv_status qv_reuse_open(qv_ctx *ctx, qv_reuse *x, const char *folder);
+/* For the plan `p`. QV_ERR_USAGE or QV_ERR_DATA where the folder holds no study, or one with other defaults. */
+qv_status qv_reuse_open(qv_ctx *ctx, qv_reuse *x, const char *folder, const qv_plan *p);
 void qv_reuse_close(qv_reuse *x);
 
 /* Copies its record of a run of this study to `path`, under this study's names; *taken is false where it has none.

@@ -374,7 +374,7 @@ static qv_status open_runner(qv_ctx *ctx, runner *r)
     qv_cpu_ops(ops, qv_settings_isa(&r->s->cells[0].settings), &r->maker.isa);
     r->maker.gpu = r->data.gpu;
     QV_TRY(qv_alloc(ctx, &r->others, r->o->n_reuse, sizeof *r->others));
-    for (size_t i = 0; i < r->o->n_reuse; i++) QV_TRY(qv_reuse_open(ctx, &r->others[i], r->o->reuse[i]));
+    for (size_t i = 0; i < r->o->n_reuse; i++) QV_TRY(qv_reuse_open(ctx, &r->others[i], r->o->reuse[i], &r->plan));
     QV_TRY(qv_run_lock_open(ctx, &r->lock, r->o->out));
 done:
     return status;

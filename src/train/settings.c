@@ -428,6 +428,20 @@ qv_status qv_settings_changed(qv_ctx *ctx, const qv_settings *s, qv_buf *out)
     return status == QV_OK ? qv_buf_check(ctx, out) : status;
 }
 
+qv_status qv_settings_defaults(qv_ctx *ctx, qv_buf *out)
+{
+    qv_settings start;
+    qv_status status = qv_settings_init(ctx, &start);
+    for (int i = 0; status == QV_OK && i < SETTINGS; i++) {
+        if (table[i].harmless) continue;
+        qv_buf_printf(out, "%s = ", table[i].name);
+        print_value(&start, &table[i], out);
+        qv_buf_puts(out, "\n");
+    }
+    qv_settings_free(&start);
+    return status == QV_OK ? qv_buf_check(ctx, out) : status;
+}
+
 void qv_settings_help(qv_buf *out)
 {
     for (int i = 0; i < SETTINGS; i++) {

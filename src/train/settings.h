@@ -83,6 +83,8 @@ json_t *qv_settings_json(const qv_settings *s);
 /* Appends the settings that are not at their defaults, but for those that only say where and how fast, as "section.key =
  * value" lines in the table's order: what a setting that a later version adds leaves as it is. */
 qv_status qv_settings_changed(qv_ctx *ctx, const qv_settings *s, qv_buf *out);
+/* Appends what all others are at, the defaults, with the same exceptions, in the same lines. */
+qv_status qv_settings_defaults(qv_ctx *ctx, qv_buf *out);
 /* As print, each with its default, range or choices and one line of help: `quaver help settings`. */
 void qv_settings_help(qv_buf *out);
 
