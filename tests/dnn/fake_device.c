@@ -480,7 +480,7 @@ cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t
     int64_t workspace = -1, n = 0;
     void *scratch;
     assert(handle == (cudnnHandle_t)(void *)&cudnn_object && stream_is_set);
-    if (fails()) return CUDNN_STATUS_EXECUTION_FAILED;
+    if (fails() || (fake.broken > 0 && fake.broken--)) return CUDNN_STATUS_EXECUTION_FAILED;
     cudnnStatus_t s =
         cudnnBackendGetAttribute(plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &n, &workspace);
     if (s != CUDNN_STATUS_SUCCESS) return s;

@@ -257,6 +257,30 @@ static void tuning_takes_the_fastest(void **state)
     qv_dnn_free(d);
 }
 
+/* Heuristics promise that a plan runs; the one that does not must not end what others can do. */
+static void tuning_leaves_out_what_does_not_run(void **state)
+{
+    qv_ctx *ctx = *state;
+    const qv_dnn_options o = {.workspace_limit = plain.workspace_limit, .autotune = true};
+    qv_dnn *d;
+    const qv_dnn_plan *plan;
+    qv_dnn_key key = small_conv;
+    for (size_t i = 0; i < sizeof fake.times / sizeof fake.times[0]; i++) fake.times[i] = 2.0f;
+    qv_assert_ok(ctx, qv_dnn_new(ctx, &d, &o));
+    qv_assert_ok(ctx, qv_dnn_plan_for(ctx, d, &key, &plan));
+    const long runs = fake.executed;
+    qv_dnn_free(d);
+    qv_assert_ok(ctx, qv_dnn_new(ctx, &d, &o));
+    fake.executed = 0, fake.broken = 1; /* the first candidate's first run */
+    qv_assert_ok(ctx, qv_dnn_plan_for(ctx, d, &key, &plan));
+    assert_int_equal(fake.broken, 0);
+    assert_int_equal(fake.executed, runs - 6);
+    key.n = 3;
+    fake.broken = 1000;
+    assert_int_equal(qv_dnn_plan_for(ctx, d, &key, &plan), QV_ERR_DEVICE);
+    qv_dnn_free(d);
+}
+
 /* Everything that the door does, with each of its calls failing in turn. */
 static qv_status all_of_it(qv_ctx *ctx, const qv_dnn_options *o, operand conv[3], operand product[3])
 {
@@ -327,6 +351,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(products_mean_plain_loops, begin, end),
         cmocka_unit_test_setup_teardown(a_key_is_planned_once, begin, end),
         cmocka_unit_test_setup_teardown(tuning_takes_the_fastest, begin, end),
+        cmocka_unit_test_setup_teardown(tuning_leaves_out_what_does_not_run, begin, end),
         cmocka_unit_test_setup_teardown(every_failure_is_reported_and_leaks_nothing, begin, end),
         cmocka_unit_test_setup_teardown(misplaced_pointers_are_refused, begin, end),
     };

@@ -113,7 +113,8 @@ qv_status qv_dnn_execute(qv_ctx *ctx, cudnnHandle_t handle, const char *what, co
 qv_status qv_dnn_engine_run(qv_ctx *ctx, cudnnHandle_t handle, const qv_dnn_key *key, const qv_dnn_engine *e,
                             void *stream, const void *const operands[3], void *workspace);
 
-/* Times the engines on memory of its own and returns the fastest one's place in *best. Not while capturing. */
+/* Times the engines on memory of its own and returns the fastest one's place in *best; those that fail are left out, and
+ * it is an error where all do. Not while capturing. */
 qv_status qv_dnn_tune(qv_ctx *ctx, cudnnHandle_t handle, const qv_dnn_key *key, const qv_dnn_engine *engines, int n,
                       int *best);
 

@@ -94,18 +94,23 @@ qv_status qv_dnn_tune(qv_ctx *ctx, cudnnHandle_t handle, const qv_dnn_key *key, 
     qv_status status = QV_OK;
     bench b = {.ctx = ctx, .key = key, .handle = handle};
     float fastest = 0;
-    *best = 0;
+    *best = -1;
     QV_TRY(prepare(&b, engines, n));
     for (int i = 0; i < n; i++) {
         float ms = 0;
-        QV_TRY(time_engine(&b, &engines[i], &ms));
+        status = time_engine(&b, &engines[i], &ms);
+        if (status != QV_OK) { /* the next one may run; after an error that stays none does */
+            qv_debug(ctx, "engine %lld is left out: %s", (long long)engines[i].index, qv_ctx_message(ctx));
+            continue;
+        }
         qv_debug(ctx, "engine %lld, workspace %zu: %.4f ms", (long long)engines[i].index, engines[i].workspace,
                  (double)ms);
-        if (i == 0 || ms < fastest) {
+        if (*best < 0 || ms < fastest) {
             fastest = ms;
             *best = i;
         }
     }
+    if (*best >= 0) status = QV_OK;
 done:
     release(&b);
     return status;
