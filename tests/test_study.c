@@ -1027,15 +1027,52 @@ static void assert_speakers(fixture *x, const char *out)
     double ua = 0, gap = 0;
     for (const char *at = csv; (at = strstr(at, "\nspeaker,made,width=2,,,")); at++, rows++) {
         double train, own, less;
-        char end[8] = "", want[8];
-        assert_int_equal(sscanf(at, "\nspeaker,made,width=2,,,%lf,%lf,,,%lf,%*[,]%7s", &train, &own, &less, end), 4);
-        snprintf(want, sizeof want, "s%02zu,s%02zu", rows + 1, rows + 1);
+        char end[12] = "", want[12];
+        assert_int_equal(sscanf(at, "\nspeaker,made,width=2,,,%lf,%lf,,,%lf,%*[,]%11s", &train, &own, &less, end), 4);
+        snprintf(want, sizeof want, "s%02zu,s%02zu,", rows + 1, rows + 1);
         assert_string_equal(end, want);
         assert_true(fabs(less - 100 * (train - own)) < 1e-9);
         ua += own / 8, gap += less / 8;
     }
     assert_int_equal(rows, 8);
     assert_true(fabs(ua - c->mean_ua) < 1e-12 && fabs(gap - c->mean_gap) < 1e-9);
+    qv_findings_free(&f);
+    free(csv);
+}
+
+/* What the figures of blocks draw, a row a block; a block without normalization before the shake has no scale. */
+static void blocks_stand_in_the_table(void **state)
+{
+    fixture *x = *state;
+    qv_assert_ok(x->ctx, run_text(x, "blocks", ""));
+    qv_findings f;
+    read_findings(x, &f, "blocks");
+    char *csv = text_of(x, "blocks", "report.csv");
+    const char *at = strstr(csv, "\nblock,made,");
+    size_t scaled = 0;
+    for (size_t k = 0; k < f.results.study->n_cells; k++) {
+        const qv_profile *p = qv_result_cell(&f.results, 0, k)->profiles;
+        scaled += p[QV_PROFILE_SCALES].n > 0;
+        assert_int_equal(p[QV_PROFILE_MOVED].n, 3);
+        for (size_t i = 0; i < 3; i++) {
+            qv_buf begin = {0}, end = {0};
+            qv_buf_printf(&begin, "\nblock,made,%s,,", f.results.study->cells[k].name);
+            qv_buf_puts(&end, ",");
+            for (int kind = 0; kind < QV_PROFILES; kind++) {
+                if (p[kind].n) qv_buf_real(&end, p[kind].mean[i]);
+                qv_buf_puts(&end, ",");
+            }
+            qv_buf_printf(&end, ",,%s\n", p[QV_PROFILE_MOVED].layers[i]);
+            const size_t line = strcspn(at + 1, "\n") + 2;
+            assert_memory_equal(at, begin.data, begin.len);
+            assert_memory_equal(at + line - end.len, end.data, end.len);
+            at += line - 1;
+            qv_buf_free(&begin);
+            qv_buf_free(&end);
+        }
+    }
+    assert_string_equal(at, "\n");
+    assert_true(scaled > 0 && scaled < f.results.study->n_cells);
     qv_findings_free(&f);
     free(csv);
 }
@@ -1145,6 +1182,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_unfinished_study_has_no_verdict, setup, teardown),
         cmocka_unit_test_setup_teardown(gamma0_is_drawn, setup, teardown),
         cmocka_unit_test_setup_teardown(a_study_without_runs_has_a_page, setup, teardown),
+        cmocka_unit_test_setup_teardown(blocks_stand_in_the_table, setup, teardown),
         cmocka_unit_test_setup_teardown(the_smallest_p_is_that_of_holm, setup, teardown),
         cmocka_unit_test_setup_teardown(the_verdict_follows_the_numbers, setup, teardown),
     };

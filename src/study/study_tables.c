@@ -8,7 +8,7 @@
 
 /* ---- CSV ---- */
 
-enum { TEXTS = 3 };
+enum { TEXTS = 3, LAST = 3 };
 /* Columns of numbers; a kind of row fills those that it has. */
 enum {
     RUNS,
@@ -44,11 +44,12 @@ enum {
     MOST_EPOCH,
     DIMENSIONS,
     SYMMETRY, /* of each measure the mean, low and high */
-    NUMBERS = SYMMETRY + 3 * QV_SYMMETRY_MEASURES
+    BLOCK = SYMMETRY + 3 * QV_SYMMETRY_MEASURES, /* a profile each */
+    NUMBERS = BLOCK + QV_PROFILES
 };
 
 static const char *const text_names[TEXTS] = {"kind", "corpus", "name"};
-static const char *const last_names[] = {"speaker", "fold"}; /* texts after the numbers */
+static const char *const last_names[LAST] = {"speaker", "fold", "layer"}; /* texts after the numbers */
 static const char *const number_names[SYMMETRY] = {
     [RUNS] = "runs",
     [SPEAKERS] = "speakers",
@@ -91,13 +92,14 @@ static void put_head(qv_buf *b)
     for (size_t i = 0; i < SYMMETRY; i++) qv_buf_printf(b, ",%s", number_names[i]);
     for (size_t k = 0; k < QV_SYMMETRY_MEASURES; k++)
         qv_buf_printf(b, ",%s,%s_low,%s_high", qv_symmetry_keys[k], qv_symmetry_keys[k], qv_symmetry_keys[k]);
+    for (size_t k = 0; k < QV_PROFILES; k++) qv_buf_printf(b, ",%s", qv_profile_keys[k]);
     qv_buf_puts(b, ",");
-    qv_csv_write(b, last_names, 2);
+    qv_csv_write(b, last_names, LAST);
 }
 
-/* last: of a speaker's row; else "". */
+/* last: of a speaker's or a block's row; else "". */
 static void put_row(qv_buf *b, const char *kind, const char *corpus, const char *name, const double x[NUMBERS],
-                    const char *const last[2])
+                    const char *const last[LAST])
 {
     const char *texts[TEXTS] = {kind, corpus, name};
     qv_csv_write(b, texts, TEXTS);
@@ -107,10 +109,10 @@ static void put_row(qv_buf *b, const char *kind, const char *corpus, const char 
         if (isfinite(x[i])) qv_buf_real(b, x[i]);
     }
     qv_buf_puts(b, ",");
-    qv_csv_write(b, last, 2);
+    qv_csv_write(b, last, LAST);
 }
 
-static const char *const no_speaker[2] = {"", ""};
+static const char *const nothing[LAST] = {"", "", ""};
 
 static void clear_row(double x[NUMBERS])
 {
@@ -135,7 +137,7 @@ static void csv_cell(qv_buf *b, const qv_results *r, size_t corpus, size_t cell)
         x[GAP_LESS_BASELINE] = c->mean_gap - base->mean_gap;
     }
     if (c->runs) x[LEAST_EPOCH] = c->least_epoch, x[MOST_EPOCH] = c->most_epoch;
-    put_row(b, "cell", r->plan->corpora[corpus].name, r->study->cells[cell].name, x, no_speaker);
+    put_row(b, "cell", r->plan->corpora[corpus].name, r->study->cells[cell].name, x, nothing);
 }
 
 /* What the comparisons are made of. */
@@ -145,10 +147,30 @@ static void csv_speakers(qv_buf *b, const qv_results *r, size_t corpus, size_t c
     const qv_plan_corpus *of = &r->plan->corpora[corpus];
     double x[NUMBERS];
     for (size_t k = 0; k < r->n_speakers[corpus]; k++) {
-        const char *const last[] = {r->speakers[corpus][k], of->folds[r->fold_of[corpus][k]].name};
+        const char *const last[LAST] = {r->speakers[corpus][k], of->folds[r->fold_of[corpus][k]].name, ""};
         clear_row(x);
         x[TRAIN_UA] = c->train[k], x[UA] = c->ua[k], x[GAP] = c->gap[k];
         put_row(b, "speaker", of->name, r->study->cells[cell].name, x, last);
+    }
+}
+
+static double of_layer(const qv_profile *p, const char *layer)
+{
+    for (size_t i = 0; i < p->n; i++)
+        if (strcmp(p->layers[i], layer) == 0) return p->mean[i];
+    return NAN;
+}
+
+/* What the figures of blocks draw: all blocks have branches, those with a normalization before the shake have scales. */
+static void csv_blocks(qv_buf *b, const qv_results *r, size_t corpus, size_t cell)
+{
+    const qv_profile *profiles = qv_result_cell(r, corpus, cell)->profiles;
+    double x[NUMBERS];
+    for (size_t i = 0; i < profiles[QV_PROFILE_MOVED].n; i++) {
+        const char *const last[LAST] = {"", "", profiles[QV_PROFILE_MOVED].layers[i]};
+        clear_row(x);
+        for (size_t k = 0; k < QV_PROFILES; k++) x[BLOCK + k] = of_layer(&profiles[k], last[2]);
+        put_row(b, "block", r->plan->corpora[corpus].name, r->study->cells[cell].name, x, last);
     }
 }
 
@@ -166,7 +188,7 @@ static void csv_symmetry(qv_buf *b, const qv_results *r, size_t corpus, size_t c
             double *at = &x[SYMMETRY + 3 * k];
             at[0] = m->mean, at[1] = m->low, at[2] = m->high;
         }
-        put_row(b, kinds[part], r->plan->corpora[corpus].name, r->study->cells[cell].name, x, no_speaker);
+        put_row(b, kinds[part], r->plan->corpora[corpus].name, r->study->cells[cell].name, x, nothing);
     }
 }
 
@@ -185,7 +207,7 @@ static void csv_comparison(qv_buf *b, const qv_results *r, const qv_comparison_r
     x[P_RESAMPLED_UA] = c->ua.corrected, x[P_RESAMPLED_GAP] = c->gap.corrected;
     if (c->complete) x[SIGNIFICANT] = c->significant;
     put_row(b, "comparison", r->plan->corpora[c->corpus].name, r->study->comparisons[c->comparison].name, x,
-            no_speaker);
+            nothing);
 }
 
 void qv_study_csv(qv_buf *b, const qv_results *r)
@@ -198,6 +220,8 @@ void qv_study_csv(qv_buf *b, const qv_results *r)
         for (size_t k = 0; k < r->study->n_cells; k++) csv_symmetry(b, r, i, k);
     for (size_t i = 0; i < r->plan->n_corpora; i++)
         for (size_t k = 0; k < r->study->n_cells; k++) csv_speakers(b, r, i, k);
+    for (size_t i = 0; i < r->plan->n_corpora; i++)
+        for (size_t k = 0; k < r->study->n_cells; k++) csv_blocks(b, r, i, k);
 }
 
 /* ---- LaTeX ---- */
