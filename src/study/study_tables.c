@@ -212,16 +212,15 @@ static void csv_comparison(qv_buf *b, const qv_results *r, const qv_comparison_r
 
 void qv_study_csv(qv_buf *b, const qv_results *r)
 {
+    static void (*const of_cells[])(qv_buf *, const qv_results *, size_t, size_t) = {csv_symmetry, csv_speakers,
+                                                                                     csv_blocks};
     put_head(b);
     for (size_t i = 0; i < r->plan->n_corpora; i++)
         for (size_t k = 0; k < r->study->n_cells; k++) csv_cell(b, r, i, k);
     for (size_t i = 0; i < r->n_comparisons; i++) csv_comparison(b, r, &r->comparisons[i]);
-    for (size_t i = 0; i < r->plan->n_corpora; i++)
-        for (size_t k = 0; k < r->study->n_cells; k++) csv_symmetry(b, r, i, k);
-    for (size_t i = 0; i < r->plan->n_corpora; i++)
-        for (size_t k = 0; k < r->study->n_cells; k++) csv_speakers(b, r, i, k);
-    for (size_t i = 0; i < r->plan->n_corpora; i++)
-        for (size_t k = 0; k < r->study->n_cells; k++) csv_blocks(b, r, i, k);
+    for (size_t kind = 0; kind < sizeof of_cells / sizeof *of_cells; kind++)
+        for (size_t i = 0; i < r->plan->n_corpora; i++)
+            for (size_t k = 0; k < r->study->n_cells; k++) of_cells[kind](b, r, i, k);
 }
 
 /* ---- LaTeX ---- */
