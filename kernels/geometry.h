@@ -66,10 +66,11 @@ static inline QV_HD qv_rows qv_sums_rows(uint64_t rows, uint32_t vectors)
     return qv_rows_of(rows, vectors, QV_BLOCK, 8, QV_SUM_BLOCKS);
 }
 
-/* The second launch of a sum: one block a few columns, over the partial results of all blocks. */
+/* The second launch of a sum, over the partial results of all blocks: one block a few columns, or a column a thread where
+ * that were more blocks than there can be. */
 static inline QV_HD qv_rows qv_merge_rows(uint32_t blocks, uint32_t columns)
 {
-    return qv_rows_of(blocks, columns, 4, 1, 1);
+    return qv_rows_of(blocks, columns, columns <= 4 * QV_GRID_Y ? 4 : QV_BLOCK, 1, 1);
 }
 
 /* The sum over one sample's positions: 32 channels a block. */

@@ -36,7 +36,10 @@ static void one_block_takes_all_rows(void **state)
     (void)state;
     for (uint32_t blocks = 1; blocks <= 1024; blocks += 31) {
         qv_rows merge = qv_merge_rows(blocks, 100), pool = qv_pool_rows(blocks, 132, 4);
+        const uint32_t many = QV_GRID_Y * 4 + 1;
+        const qv_rows wide = qv_merge_rows(blocks, many);
         assert_covers(&merge, blocks, 100);
+        assert_covers(&wide, blocks, many);
         assert_covers(&pool, blocks, 33);
         assert_int_equal(merge.blocks, 1);
         assert_int_equal(pool.blocks, 1);
@@ -48,7 +51,7 @@ static void too_many_channels_are_told(void **state)
 {
     (void)state;
     assert_int_equal(qv_pass_rows(1, QV_GRID_Y * QV_BLOCK + 1).columns, 0);
-    assert_int_equal(qv_merge_rows(4, QV_GRID_Y * 4 + 1).columns, 0);
+    assert_int_equal(qv_merge_rows(4, QV_GRID_Y * QV_BLOCK + 1).columns, 0);
 }
 
 static void offsets_do_not_wrap(void **state)

@@ -26,6 +26,8 @@ static const conv_case convs[] = {
     {1, 9, 12, 32, 16, {5, 2, 2, 1}},
     /* A shortcut of a narrow network: fewer channels than a vector holds, and more positions than fit by chance. */
     {1, 48, 48, 8, 16, {1, 2, 0, 1}},
+    /* More weights than the kernels' merge of a gradient's pieces has columns of blocks for, four weights each. */
+    {1, 2, 3, 513, 512, {1, 1, 0, 1}},
 };
 
 /* 16.1 MiB of floats: stores may go past the caches. */
