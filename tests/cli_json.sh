@@ -79,4 +79,12 @@ expect 0 '' -- study report "$T/study" --json
 json "d['file'] == '$T/study/report.html' and d['answer']"
 expect 0 '' -- study merge "$T/study" --out "$T/joined" --json
 json "d['file'] == '$T/joined/report.html' and d['answer']"
+
+# One that is interrupted says so, and gives the rows that it has.
+for seconds in 1 2 4 8 16 32; do
+    checks=$((checks + 1))
+    timeout --preserve-status -s INT $seconds "$quaver" selftest --json --thorough -j 1 >"$T/out" 2>"$T/err" && fail "not interrupted"
+    [ ! -s "$T/out" ] || break
+done
+json "d['passed'] is False and 'interrupted' in d['stopped'] and d['rows'] and d['cases'] > 0 and d['failed'] == 0"
 finish
