@@ -21,6 +21,7 @@ typedef struct run {
     double weight; /* steps that it takes, evaluations counted as such */
     run_state state;
     bool told;      /* its end was reported */
+    bool elsewhere; /* another process trained it since this one began */
     double seconds; /* that it took here, 0: elsewhere or earlier */
     double ua, gap;
 } run;
@@ -156,7 +157,8 @@ static qv_status try_run(qv_ctx *ctx, runner *r, run *x, bool *mine)
     char *path = NULL;
     *mine = false;
     QV_TRY(path_of(ctx, r, x, &path));
-    if (!qv_path_exists(path)) {
+    const bool there = qv_path_exists(path);
+    if (!there) {
         QV_TRY(qv_run_lock_take(ctx, &r->lock, path + strlen(r->o->out), false, mine));
         if (!*mine) goto done;
         if (!qv_path_exists(path)) QV_TRY(reuse(ctx, r, &x->id, path));
@@ -166,6 +168,7 @@ static qv_status try_run(qv_ctx *ctx, runner *r, run *x, bool *mine)
         *mine = false;
         QV_TRY(take_record(ctx, r, x, path));
         x->state = DONE;
+        x->elsewhere = there;
     } else {
         x->state = MINE;
         QV_TRY(remove_leftovers(ctx, path));
@@ -286,12 +289,12 @@ static qv_status work(qv_ctx *ctx, void *user, int worker)
 
 /* ---- what is told ---- */
 
-/* Seconds to the end, by what the steps so far have cost. NaN before anything is known. */
+/* Seconds to the end, by what the steps so far have cost all processes that work here. NaN before anything is known. */
 static double seconds_left(const runner *r)
 {
     double known = 0, left = 0;
     for (size_t i = 0; i < r->n; i++)
-        if (r->runs[i].seconds > 0) known += r->runs[i].weight;
+        if (r->runs[i].seconds > 0 || r->runs[i].elsewhere) known += r->runs[i].weight;
     for (int t = 0; t < r->threads; t++) known += r->at[t] < r->n ? r->share[t] * r->runs[r->at[t]].weight : 0;
     for (size_t i = 0; i < r->n; i++)
         if (r->runs[i].state == OPEN || r->runs[i].state == MINE) left += r->runs[i].weight;
