@@ -92,6 +92,21 @@ expect 0 '' -- study report "$T/study"
 expect 0 '4 records copied' -- study merge "$T/study" --out "$T/joined"
 check 'a merged study has another report' cmp "$T/study/report.csv" "$T/joined/report.csv"
 expect 2 'holds no study' -- study report "$T/nowhere"
+expect 2 'takes no option but --json' -- study report "$T/study" --seeds 5
+expect 2 'takes no option but --out and --json' -- study merge "$T/study" --out "$T/joined" --dry-run
+(cat "$T/study.ini"; printf '[settings]\ntrain.lr = 0.3\n') >"$T/changed.ini"
+expect 2 'was begun with another study' -- study "$T/changed.ini" --out "$T/study" --dry-run
+# Weights to begin with are known by what they are, not by their path.
+cp "$T/run/fold-1/best.safetensors" "$T/start.safetensors"
+(sed 's/net.width/train.lr/; s/= 2, 3/= 0.1, 0.2/; s/width=3 - width=2/width=0.2 - width=0.1/' "$T/study.ini"
+printf '[settings]\nnet.width = 2\ntrain.init_from = %s\n' "$T/start.safetensors") >"$T/start.ini"
+expect 0 'names of those that' -- study "$T/start.ini" --out "$T/start"
+check 'the page does not say who was heard' grep -q 'Test speakers were heard before' "$T/start/report.html"
+cp "$T/run/fold-2/best.safetensors" "$T/start.safetensors"
+rm "$T"/start/records/made/*0.1/fold-1.*
+expect 1 'other weights in' -- study "$T/start.ini" --out "$T/start"
+expect 0 '[4/4]' -- study "$T/start.ini" --out "$T/again" --reuse "$T/start"
+check 'records of other weights were taken over' sh -c "! grep -q '\"reused\":\"' '$T'/again/records/made/*/*"
 array() { # PART VARIABLES...: what a task of a job array does
     part=$1
     shift

@@ -2,6 +2,9 @@
 #include <glob.h>
 #include <jansson.h>
 #include <math.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "study/study_report.h"
@@ -111,6 +114,12 @@ static void mistakes_are_named(void **state)
         {"[settings]\nsplit.test_fraction = 0.3\n", "split.test_fraction cannot be set here: the folds"},
         {"[axis p]\na = train.lr=0.1\na_b = train.lr=0.2\n[axis q]\nb_c = bn.eps=0.1\nc = bn.eps=0.2\n",
          "\"preact even a b_c\" and \"preact even a_b c\" would keep their records in one folder"},
+        {"[axis p]\na = train.lr=0.1\nb = train.lr=0.2, train.lr=0.3\n", "study.ini:26: level b sets train.lr twice"},
+        {"[axis p]\na = train.lr=0.1\nb = shake.gamma0=0.3\n",
+         "sets shake.gamma0, which the axis p sets too: one of them would do nothing"},
+        {"[cells shaken]\nnet.order = relu\n", "study.ini:25: [cells shaken] sets net.order, which the axis order sets"},
+        {"[study]\nclaim = ,\n[compare x]\ndifference = preact even - preact shaken\n",
+         "study.ini:25: claim = ,: expected names of comparisons"},
         {"; Gr\xf6\xdf"
          "e\n",
          "study.ini:24: this line is not UTF-8"},
@@ -168,6 +177,8 @@ static void long_words_are_whole_or_refused(void **state)
 {
     qv_ctx *ctx = *state;
     qv_study *s;
+    static const char *const keys[] = {"train.lr",       "bn.eps",          "train.weight_decay",
+                                       "train.momentum", "train.smoothing", "shake.gamma0"};
     qv_buf text = {0};
     char path[5001];
     memset(path, 'x', sizeof path);
@@ -193,7 +204,7 @@ static void long_words_are_whole_or_refused(void **state)
     text.len = 0;
     qv_buf_puts(&text, "[corpus made]\nembedded = 8 1\n");
     path[36] = '\0';
-    for (int i = 0; i < 6; i++) qv_buf_printf(&text, "[axis a%d]\n%s-%d = train.lr=0.0%d\n", i, path, i, i + 1);
+    for (int i = 0; i < 6; i++) qv_buf_printf(&text, "[axis a%d]\n%s-%d = %s=0.0%d\n", i, path, i, keys[i], i + 1);
     assert_int_equal(qv_study_parse(ctx, &s, "study.ini", text.data), QV_ERR_DATA);
     assert_non_null(strstr(qv_ctx_message(ctx), "has a name of more than 200 letters"));
     qv_buf_free(&text);
@@ -849,6 +860,147 @@ static void leftovers_are_removed(void **state)
     free(left);
 }
 
+/* The settings of the axis `what` change no figure: what rounding leaves of the difference of differences is none. */
+static void equal_cells_are_no_difference(void **state)
+{
+    fixture *x = *state;
+    qv_findings f;
+    run_study(x, "equal",
+              "[corpus made]\nembedded = 8 2\n[settings]\nnet.width = 2\ntrain.batch = 4\nfeatures.mels = 8\n"
+              "patch.seconds = 0.16\n[axis what]\nsetting = eval.every\nvalues = 1, 2\n"
+              "[axis length]\nsetting = train.epochs\nvalues = 2, 4\n[compare none]\n"
+              "difference = (what=1 length=4 - what=1 length=2) - (what=2 length=4 - what=2 length=2)\n");
+    read_findings(x, &f, "equal");
+    const qv_comparison_result *c = &f.results.comparisons[0];
+    for (size_t k = 0; k < c->speakers; k++) assert_true(c->d_ua[k] == 0 && c->d_gap[k] == 0);
+    assert_int_equal(c->speakers, 8);
+    assert_true(c->ua.flip.p == 1 && c->gap.flip.p == 1 && c->p == 1);
+    qv_findings_free(&f);
+}
+
+/* ---- other processes ---- */
+
+/* Another process, which does fn and says whether all of it went well. */
+static pid_t other_process(fixture *x, bool (*fn)(fixture *x, int ready), int *ready)
+{
+    int ends[2];
+    char byte;
+    assert_int_equal(pipe(ends), 0);
+    pid_t child = fork();
+    if (child == 0) _exit(fn(x, ends[1]) ? 0 : 1);
+    close(ends[1]);
+    assert_int_equal(read(ends[0], &byte, 1), 1);
+    *ready = ends[0];
+    return child;
+}
+
+static void assert_went_well(pid_t child, int ready)
+{
+    int how;
+    assert_int_equal(waitpid(child, &how, 0), child);
+    assert_true(WIFEXITED(how) && WEXITSTATUS(how) == 0);
+    close(ready);
+}
+
+static size_t count_records(const fixture *x, const char *out)
+{
+    char pattern[300];
+    glob_t files;
+    snprintf(pattern, sizeof pattern, "%s/%s/records/made/*/*.jsonl", x->dir, out);
+    size_t n = glob(pattern, 0, NULL, &files) == 0 ? files.gl_pathc : 0;
+    globfree(&files);
+    return n;
+}
+
+static void pause_a_little(void) { nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL); }
+
+/* Holds the first run until all others have their record, and then for a while. */
+static bool hold_a_run(fixture *x, int ready)
+{
+    qv_run_lock lock;
+    bool taken = false;
+    char out[300];
+    snprintf(out, sizeof out, "%s/shared", x->dir);
+    if (qv_run_lock_open(x->ctx, &lock, out) != QV_OK) return false;
+    qv_run_lock_take(x->ctx, &lock, "records/made/preact_even/fold-1.seed-1.jsonl", false, &taken);
+    if (!taken || write(ready, "", 1) != 1) return false;
+    for (int i = 0; i < 3000 && count_records(x, "shared") < 23; i++) pause_a_little();
+    for (int i = 0; i < 20; i++) pause_a_little();
+    return count_records(x, "shared") == 23;
+}
+
+static void a_run_is_guarded_however_its_folder_is_spelled(void **state)
+{
+    fixture *x = *state;
+    char out[300];
+    int ready;
+    qv_assert_ok(x->ctx, qv_make_dirs(x->ctx, folder(x, "shared")));
+    pid_t child = other_process(x, hold_a_run, &ready);
+    snprintf(out, sizeof out, "%s/./shared//", x->dir);
+    qv_study *s = parsed(x->ctx, head, axes, compare);
+    x->o.out = out;
+    qv_assert_ok(x->ctx, qv_study_run(x->ctx, s, &x->o, NULL));
+    qv_study_free(s);
+    assert_went_well(child, ready);
+    assert_int_equal(count_records(x, "shared"), 24);
+}
+
+/* Works by the plan of a folder until it is ended. */
+static bool work_by_the_plan(fixture *x, int ready)
+{
+    qv_run_lock lock;
+    char out[300];
+    snprintf(out, sizeof out, "%s/busy", x->dir);
+    if (qv_run_lock_open(x->ctx, &lock, out) != QV_OK) return false;
+    if (qv_run_lock_share(x->ctx, &lock, "running") != QV_OK || write(ready, "", 1) != 1) return false;
+    for (;;) pause();
+}
+
+/* With other folds, which are of the same study file where they stand in a file of their own. */
+static qv_status run_other_folds(fixture *x, const char *folds, const char *text)
+{
+    char more[400];
+    qv_study *s;
+    qv_assert_ok(x->ctx, qv_write_file(x->ctx, folds, text, strlen(text)));
+    snprintf(more, sizeof more,
+             "[corpus made]\nembedded = 4 1\nfolds = %s\n[settings]\nnet.width = 2\ntrain.batch = 4\n"
+             "train.epochs = 2\nfeatures.mels = 8\npatch.seconds = 0.16\n",
+             folds);
+    qv_assert_ok(x->ctx, qv_study_parse(x->ctx, &s, "study.ini", more));
+    x->o.out = folder(x, "busy");
+    qv_status status = qv_study_run(x->ctx, s, &x->o, NULL);
+    qv_study_free(s);
+    return status;
+}
+
+static void a_plan_at_work_is_not_replaced(void **state)
+{
+    static const char first[] = "a: s01 s02\nb: s03 s04\n", second[] = "a: s01 s03\nb: s02 s04\n";
+    fixture *x = *state;
+    char folds[300], records[300], away[300];
+    int ready;
+    snprintf(folds, sizeof folds, "%s/folds.txt", x->dir);
+    snprintf(records, sizeof records, "%s/busy/records", x->dir);
+    snprintf(away, sizeof away, "%s/away", x->dir);
+    qv_assert_ok(x->ctx, run_other_folds(x, folds, first));
+    assert_int_equal(rename(records, away), 0);
+    pid_t child = other_process(x, work_by_the_plan, &ready);
+    char *before = text_of(x, "busy", "plan.json");
+    assert_int_equal(run_other_folds(x, folds, second), QV_ERR_DATA);
+    assert_message(x, "have other folds");
+    char *after = text_of(x, "busy", "plan.json");
+    assert_string_equal(before, after);
+    qv_assert_ok(x->ctx, run_other_folds(x, folds, first)); /* who works by the same plan is welcome */
+    snprintf(away, sizeof away, "%s/away-too", x->dir);
+    assert_int_equal(rename(records, away), 0);
+    assert_int_equal(kill(child, SIGKILL), 0);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    close(ready);
+    qv_assert_ok(x->ctx, run_other_folds(x, folds, second));
+    free(before);
+    free(after);
+}
+
 static void no_memory_is_an_error(void **state)
 {
     fixture *x = *state;
@@ -1178,6 +1330,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(damaged_records_are_named, setup, teardown),
         cmocka_unit_test_setup_teardown(a_strange_folder_does_no_harm, setup, teardown),
         cmocka_unit_test_setup_teardown(leftovers_are_removed, setup, teardown),
+        cmocka_unit_test_setup_teardown(equal_cells_are_no_difference, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_run_is_guarded_however_its_folder_is_spelled, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_plan_at_work_is_not_replaced, setup, teardown),
         cmocka_unit_test_setup_teardown(no_memory_is_an_error, setup, teardown),
         cmocka_unit_test_setup_teardown(an_unfinished_study_has_no_verdict, setup, teardown),
         cmocka_unit_test_setup_teardown(gamma0_is_drawn, setup, teardown),

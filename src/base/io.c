@@ -4,8 +4,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -111,15 +113,22 @@ qv_status qv_read_text(qv_ctx *ctx, const char *path, size_t limit, char **text)
     return QV_OK;
 }
 
-/* Never through a link that somebody has laid there; a file of that name is of a dead process with our number. */
+/* Never through a link that somebody has laid there, nor over what is there. */
 static FILE *open_new(const char *path, mode_t mode)
 {
     enum { FLAGS = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC };
     int fd = open(path, FLAGS, mode);
-    if (fd < 0 && errno == EEXIST && unlink(path) == 0) fd = open(path, FLAGS, mode);
     FILE *f = fd < 0 ? NULL : fdopen(fd, "wb");
     if (fd >= 0 && !f) close(fd);
     return f;
+}
+
+/* Digits that no other process has, one of the same number on another machine or in another container either. */
+static void put_unlike_any(qv_buf *b)
+{
+    uint32_t drawn;
+    if (getrandom(&drawn, sizeof drawn, 0) != sizeof drawn) drawn = (uint32_t)(1e9 * fmod(qv_now(), 1));
+    qv_buf_printf(b, "%ld%010lu", (long)getpid(), (unsigned long)drawn);
 }
 
 qv_status qv_out_open(qv_ctx *ctx, qv_out *o, const char *path)
@@ -134,7 +143,8 @@ qv_status qv_out_open(qv_ctx *ctx, qv_out *o, const char *path)
         return qv_fail(ctx, QV_ERR_IO, "%s is %s; only a regular file can be replaced", path,
                        S_ISDIR(st.st_mode) ? "a folder" : "no regular file");
     QV_TRY(qv_strdup(ctx, &o->path, path));
-    qv_buf_printf(&tmp, "%s.tmp-%ld", path, (long)getpid());
+    qv_buf_printf(&tmp, "%s.tmp-", path);
+    put_unlike_any(&tmp);
     QV_TRY(qv_buf_check(ctx, &tmp));
     o->tmp = tmp.data;
     tmp = (qv_buf){0};

@@ -17,7 +17,7 @@ qv_status qv_text_check(qv_ctx *ctx, const char *name, const char *text, size_t 
 qv_status qv_read_text(qv_ctx *ctx, const char *path, size_t limit, char **text);
 
 /* An output file that appears under its name complete or not at all: written beside
- * (PATH.tmp-PID), flushed, fsynced and renamed by commit. A path that stands for something else than a
+ * (PATH.tmp- and digits), flushed, fsynced and renamed by commit. A path that stands for something else than a
  * regular file (a folder, a device) is refused; a file that is replaced passes its permissions on. */
 typedef struct qv_out {
     FILE *f;

@@ -55,6 +55,7 @@ typedef struct arguments {
     qv_study_given given[2]; /* in place of what the study file says */
     size_t n_given;
     bool dry_run, help, json;
+    bool of_a_run; /* an option was given that only training has */
 } arguments;
 
 static qv_status take_seeds(qv_ctx *ctx, const char *text, int *out)
@@ -102,6 +103,7 @@ static qv_status take_setting(qv_ctx *ctx, arguments *a, const char *name, const
 
 static qv_status take_option(qv_ctx *ctx, arguments *a, int c)
 {
+    a->of_a_run = a->of_a_run || (c != 'o' && c != 'h' && c != OPT_JSON);
     switch (c) {
     case 'o':
         a->o.out = optarg;
@@ -198,6 +200,8 @@ static qv_status report(qv_ctx *ctx, const arguments *a, int n, char **words)
 {
     char *answer = NULL;
     if (n != 1) return qv_fail(ctx, QV_ERR_USAGE, "quaver study report DIR takes one folder, %d were given", n);
+    if (a->of_a_run || a->o.out)
+        return qv_fail(ctx, QV_ERR_USAGE, "quaver study report writes into the folder it is given, and takes no option but --json");
     qv_status status = qv_study_report(ctx, words[0], NULL, &answer);
     if (status == QV_OK) status = print_answer(ctx, a->json, words[0], answer);
     free(answer);
@@ -209,6 +213,8 @@ static qv_status merge(qv_ctx *ctx, const arguments *a, int n, char **words)
     char *answer = NULL;
     if (n < 1 || !a->o.out)
         return qv_fail(ctx, QV_ERR_USAGE, "quaver study merge DIR... --out DIR joins folders of one study");
+    if (a->of_a_run)
+        return qv_fail(ctx, QV_ERR_USAGE, "quaver study merge trains nothing, and takes no option but --out and --json");
     qv_status status = qv_study_merge(ctx, a->o.out, (const char *const *)words, (size_t)n, &answer);
     if (status == QV_OK) status = print_answer(ctx, a->json, a->o.out, answer);
     free(answer);

@@ -279,6 +279,62 @@ static qv_status check_files(qv_ctx *ctx, const qv_study *s)
     return QV_OK;
 }
 
+/* How often a level sets a key. */
+static int times_set(const qv_study_level *level, const char *key)
+{
+    char word[QV_STUDY_WORD];
+    const size_t length = strlen(key);
+    int times = 0;
+    for (const char *at = level->assignments; qv_study_word(&at, word);)
+        times += strncmp(word, key, length) == 0 && word[length] == '=';
+    return times;
+}
+
+/* The first axis that sets the key, but for one; NULL: none. */
+static const qv_study_axis *axis_that_sets(const qv_study *s, const char *key, const qv_study_axis *but)
+{
+    for (size_t a = 0; a < s->n_axes; a++)
+        for (size_t k = 0; k < s->axes[a].n; k++)
+            if (&s->axes[a] != but && times_set(&s->axes[a].levels[k], key)) return &s->axes[a];
+    return NULL;
+}
+
+/* What one axis sets no other may set: one of the two would do nothing, and a comparison would not be what it says. */
+static qv_status check_level_keys(qv_ctx *ctx, const qv_study *s, const qv_study_axis *axis, const qv_study_level *level)
+{
+    char key[QV_STUDY_WORD];
+    for (const char *at = level->assignments; qv_study_word(&at, key);) {
+        key[strcspn(key, "=")] = '\0';
+        const qv_study_axis *other = axis_that_sets(s, key, axis);
+        if (times_set(level, key) > 1)
+            return qv_fail(ctx, QV_ERR_DATA, "%s:%d: level %s sets %s twice", s->path, level->line, level->name, key);
+        if (other)
+            return qv_fail(ctx, QV_ERR_DATA,
+                           "%s:%d: level %s of the axis %s sets %s, which the axis %s sets too: one of them would do "
+                           "nothing; leave it to one axis",
+                           s->path, level->line, level->name, axis->name, key, other->name);
+    }
+    return QV_OK;
+}
+
+static qv_status check_keys(qv_ctx *ctx, const qv_study *s)
+{
+    qv_status status = QV_OK;
+    for (size_t a = 0; a < s->n_axes; a++)
+        for (size_t k = 0; k < s->axes[a].n; k++) QV_TRY(check_level_keys(ctx, s, &s->axes[a], &s->axes[a].levels[k]));
+    for (size_t i = 0; i < s->n_assignments; i++) {
+        const qv_study_assignment *x = &s->assignments[i];
+        const qv_study_axis *axis = x->cells ? axis_that_sets(s, x->key, NULL) : NULL;
+        if (axis)
+            return qv_fail(ctx, QV_ERR_DATA,
+                           "%s:%d: [cells %s] sets %s, which the axis %s sets too: that axis would do nothing there; "
+                           "leave it to the axis",
+                           s->path, x->line, x->cells, x->key, axis->name);
+    }
+done:
+    return status;
+}
+
 static qv_status count_combinations(qv_ctx *ctx, qv_study *s)
 {
     s->n_combinations = 1;
@@ -298,6 +354,7 @@ qv_status qv_study_cells(qv_ctx *ctx, qv_study *s)
     qv_status status = QV_OK;
     bool **matches = NULL;
     QV_TRY(count_combinations(ctx, s));
+    QV_TRY(check_keys(ctx, s));
     QV_TRY(qv_alloc(ctx, &s->cell_of, s->n_combinations, sizeof *s->cell_of));
     QV_TRY(qv_alloc(ctx, &matches, s->n_assignments, sizeof *matches));
     for (size_t i = 0; i < s->n_assignments; i++) {

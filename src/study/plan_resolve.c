@@ -8,6 +8,7 @@ static qv_status read_claim(qv_ctx *ctx, qv_study *s)
     char word[QV_STUDY_WORD];
     const char *names[256];
     size_t n = 0;
+    bool any = false;
     for (size_t i = 0; i < s->n_comparisons; i++) {
         s->comparisons[i].claimed = !s->claim;
         if (n < 256) names[n++] = s->comparisons[i].name;
@@ -17,8 +18,11 @@ static qv_status read_claim(qv_ctx *ctx, qv_study *s)
         while (i < s->n_comparisons && strcmp(s->comparisons[i].name, word) != 0) i++;
         if (i == s->n_comparisons) return qv_study_unknown(ctx, s, s->claim_line, "comparison", word, names, n);
         s->comparisons[i].claimed = true;
+        any = true;
     }
-    return QV_OK;
+    return any || !s->claim ? QV_OK
+                            : qv_fail(ctx, QV_ERR_DATA, "%s:%d: claim = %s: expected names of comparisons", s->path,
+                                      s->claim_line, s->claim);
 }
 
 qv_status qv_study_resolve(qv_ctx *ctx, qv_study *s)

@@ -172,9 +172,10 @@ static double bca_level(double z0, double a, double z) { return qv_normal_below(
 
 static void bca_bounds(qv_interval *out, const double *sorted, size_t draws, const double *x, size_t n, double mean)
 {
+    const double tie = tie_of(x, n) / (double)n;
     double below = 0;
     /* ties with the mean count half, as SciPy has it: else discrete values would shift the interval */
-    for (size_t k = 0; k < draws; k++) below += sorted[k] < mean ? 1 : sorted[k] == mean ? 0.5 : 0;
+    for (size_t k = 0; k < draws; k++) below += sorted[k] < mean - tie ? 1 : sorted[k] <= mean + tie ? 0.5 : 0;
     if (below == 0 || below == (double)draws) return; /* few draws, all on one side: no level to correct by */
     double z0 = qv_normal_quantile(below / (double)draws), a = acceleration(x, n, mean), z = qv_normal_quantile(0.975);
     out->bca_low = qv_quantile(sorted, draws, bca_level(z0, a, -z));

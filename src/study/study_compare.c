@@ -1,18 +1,25 @@
 #include "study/study_compare.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
-/* The weighted sum over cells, a value a speaker; NaN where a cell has none. */
+/* The weighted sum over cells, a value a speaker; NaN where a cell has none. What rounding can make of cells that are
+ * equal, each the mean over seeds of numbers up to `most`, is no difference. */
 static void contrast(const qv_results *r, const qv_comparison_result *c, bool gap, double *d)
 {
     const qv_comparison *of = &r->study->comparisons[c->comparison];
+    const double most = gap ? 100 : 1;
     for (size_t k = 0; k < r->n_speakers[c->corpus]; k++) {
+        double size = 0;
         d[k] = 0;
         for (size_t i = 0; i < r->study->n_cells; i++) {
             const qv_cell_result *cell = qv_result_cell(r, c->corpus, i);
-            if (of->weight[i] != 0) d[k] += of->weight[i] * (gap ? cell->gap[k] : cell->ua[k]);
+            if (of->weight[i] == 0) continue;
+            d[k] += of->weight[i] * (gap ? cell->gap[k] : cell->ua[k]);
+            size += fabs(of->weight[i]) * most;
         }
+        if (fabs(d[k]) <= 16 * DBL_EPSILON * size) d[k] = 0;
     }
 }
 

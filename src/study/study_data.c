@@ -54,7 +54,7 @@ static qv_status make_embedded(qv_ctx *ctx, const qv_study_corpus *c, const char
     QV_TRY(qv_path_join(ctx, manifest, folder.data, "manifest.csv"));
     QV_TRY(qv_make_dirs(ctx, folder.data));
     QV_TRY(qv_run_lock_open(ctx, &lock, out));
-    QV_TRY(qv_run_lock_take(ctx, &lock, folder.data, true, &taken));
+    QV_TRY(qv_run_lock_take(ctx, &lock, qv_path_base(folder.data), true, &taken));
     if (!qv_path_exists(*manifest)) QV_TRY(qv_synth_corpus(ctx, folder.data, &synth));
 done:
     qv_run_lock_close(&lock);

@@ -32,15 +32,25 @@ static struct flock byte_of(const char *name, short type)
     return (struct flock){.l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)(h >> 2), .l_len = 1};
 }
 
-qv_status qv_run_lock_take(qv_ctx *ctx, qv_run_lock *l, const char *name, bool wait, bool *taken)
+static qv_status lock(qv_ctx *ctx, qv_run_lock *l, struct flock byte, bool wait, bool *taken)
 {
-    struct flock byte = byte_of(name, F_WRLCK);
     int got;
     do got = fcntl(l->fd, wait ? F_SETLKW : F_SETLK, &byte);
     while (got != 0 && errno == EINTR);
     *taken = got == 0;
     if (*taken || errno == EACCES || errno == EAGAIN) return QV_OK;
     return qv_fail_errno(ctx, "%s: this file system does not lock; give an --out on one that does", l->path);
+}
+
+qv_status qv_run_lock_take(qv_ctx *ctx, qv_run_lock *l, const char *name, bool wait, bool *taken)
+{
+    return lock(ctx, l, byte_of(name, F_WRLCK), wait, taken);
+}
+
+qv_status qv_run_lock_share(qv_ctx *ctx, qv_run_lock *l, const char *name)
+{
+    bool taken;
+    return lock(ctx, l, byte_of(name, F_RDLCK), true, &taken);
 }
 
 void qv_run_lock_leave(qv_run_lock *l, const char *name)

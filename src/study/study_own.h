@@ -57,24 +57,32 @@ typedef struct qv_plan_corpus {
     size_t n_folds;
 } qv_plan_corpus;
 
+/* Weights that trainings begin with. */
+typedef struct qv_plan_start {
+    char *file, *hash; /* as train.init_from has it; XXH3 of its content */
+    size_t heard;      /* tested speakers with the names of those that the weights were trained on */
+} qv_plan_start;
+
 typedef struct qv_plan {
     int seeds;
     char *command;
     char *defaults; /* of the program's settings (qv_settings_defaults); NULL: a plan of an earlier program */
     qv_plan_corpus *corpora;
     size_t n_corpora;
+    qv_plan_start *starts; /* each once */
+    size_t n_starts;
 } qv_plan;
 
 qv_status qv_plan_make(qv_ctx *ctx, qv_plan *p, const qv_study *s, const qv_study_corpora *c, const char *command);
 qv_status qv_plan_write(qv_ctx *ctx, const qv_plan *p, const char *out);
 /* Settles the number of seeds of a plan that was made with those of the study: as asked (0: nobody did), and never
- * fewer than OUT has, since what is taken away after looking is chosen. QV_ERR_USAGE also where OUT has records of
- * other manifests or folds. */
-qv_status qv_plan_settle(qv_ctx *ctx, qv_plan *p, const qv_study *s, const char *out, int asked);
+ * fewer than OUT has, since what is taken away after looking is chosen. Fails also where OUT has records of other
+ * manifests, folds or starting weights, or none yet but somebody who works on them (not `alone`). */
+qv_status qv_plan_settle(qv_ctx *ctx, qv_plan *p, const qv_study *s, const char *out, int asked, bool alone);
 /* QV_ERR_DATA names the first setting whose default differs: cells name what is off it, and are not the same then. */
 qv_status qv_plan_same_defaults(qv_ctx *ctx, const qv_plan *a, const qv_plan *b, const char *name_a,
                                 const char *name_b);
-/* The same, and the first corpus that differs in manifest or folds. */
+/* The same, and the first starting weights that differ, and the first corpus that differs in manifest or folds. */
 qv_status qv_plan_same(qv_ctx *ctx, const qv_plan *a, const qv_plan *b, const char *name_a, const char *name_b);
 /* Whether two folds of one manifest train on and test the same. */
 bool qv_plan_same_fold(const qv_plan_fold *a, const qv_plan_fold *b);
@@ -82,13 +90,26 @@ bool qv_plan_same_fold(const qv_plan_fold *a, const qv_plan_fold *b);
 qv_status qv_plan_read(qv_ctx *ctx, qv_plan *p, const qv_study *s, const char *out);
 void qv_plan_free(qv_plan *p);
 
-/* Makes OUT a folder of this study: writes study.ini where there is none, else refuses another study by its first
- * line that differs. */
+/* *begun: OUT has a study.ini; another study is refused by its first line that differs. */
+qv_status qv_study_check_folder(qv_ctx *ctx, const qv_study *s, const char *out, bool *begun);
+/* Makes OUT a folder of this study: the same, and study.ini where there is none. */
 qv_status qv_study_claim_folder(qv_ctx *ctx, const qv_study *s, const char *out);
 /* Refuses `now` where OUT was begun with another study, by the first line that differs. */
 qv_status qv_study_same(qv_ctx *ctx, const char *out, const qv_study *then, const qv_study *now);
 /* The study that OUT was begun with. */
 qv_status qv_study_of_folder(qv_ctx *ctx, qv_study **s, const char *out);
+
+/* ---- the plan's starting weights ---- */
+
+qv_status qv_plan_take_starts(qv_ctx *ctx, qv_plan *p, const qv_study *s, const qv_study_corpora *corpora);
+void qv_plan_free_starts(qv_plan *p);
+/* NULL without memory. */
+struct json_t *qv_plan_starts_json(const qv_plan *p);
+qv_status qv_plan_read_starts(qv_ctx *ctx, qv_plan *p, const struct json_t *list);
+/* Whether `file`, a value of train.init_from, holds the same weights in both; so does none at all. */
+bool qv_plan_same_start(const qv_plan *a, const qv_plan *b, const char *file);
+/* QV_ERR_DATA names the first file that does not. */
+qv_status qv_plan_same_starts(qv_ctx *ctx, const qv_plan *a, const qv_plan *b, const char *name_a, const char *name_b);
 
 /* ---- locks ---- */
 
@@ -102,13 +123,16 @@ void qv_run_lock_close(qv_run_lock *l);
 /* Takes the byte of `name`: *taken is false where another process holds it. wait: until it does not. Threads of one
  * process are not kept apart. */
 qv_status qv_run_lock_take(qv_ctx *ctx, qv_run_lock *l, const char *name, bool wait, bool *taken);
+/* Takes it so that other processes can do the same, and none can take it alone; also where this process holds it
+ * alone. Waits for one that does. */
+qv_status qv_run_lock_share(qv_ctx *ctx, qv_run_lock *l, const char *name);
 void qv_run_lock_leave(qv_run_lock *l, const char *name);
 
 /* ---- threads ---- */
 
 /* Runs fn(ctx, user, worker) in so many threads, each with a context of its own, which stop when `stop` goes up; the
- * calling thread calls watch(ctx, user) ten times a second until all have ended, and once more. Returns the first
- * failure, with its message in ctx. */
+ * calling thread calls watch(ctx, user) ten times a second until all have ended, and once more. What the threads warn
+ * of is said through ctx, each text once. Returns the first failure, with its message in ctx. */
 typedef struct qv_crew {
     int threads;
     qv_status (*fn)(qv_ctx *ctx, void *user, int worker);

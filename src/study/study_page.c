@@ -147,6 +147,19 @@ static void corpus_cautions(qv_buf *b, const qv_results *r, size_t corpus)
     }
 }
 
+static void start_caution(qv_buf *b, const qv_plan_start *start)
+{
+    qv_buf text = {0};
+    if (start->heard == 0) return;
+    qv_buf_printf(&text,
+                  "%s, with whose weights trainings begin, was trained on %zu speaker%s with %s of speakers who are "
+                  "tested: the figures say little about new voices.",
+                  start->file, start->heard, start->heard == 1 ? "" : "s", start->heard == 1 ? "the name" : "the names");
+    qv_page_note(b, "Test speakers were heard before.", text.failed ? "" : text.data);
+    b->failed = b->failed || text.failed;
+    qv_buf_free(&text);
+}
+
 static void cautions(qv_buf *b, const qv_results *r)
 {
     char text[256];
@@ -158,6 +171,7 @@ static void cautions(qv_buf *b, const qv_results *r)
         qv_page_note(b, "Runs are missing.", text);
     }
     for (size_t i = 0; i < r->plan->n_corpora; i++) corpus_cautions(b, r, i);
+    for (size_t i = 0; i < r->plan->n_starts; i++) start_caution(b, &r->plan->starts[i]);
     if (r->n_makers > 1)
         qv_page_note(
             b, "Made by several programs or machines.",

@@ -84,6 +84,7 @@ qv_status qv_plan_make(qv_ctx *ctx, qv_plan *p, const qv_study *s, const qv_stud
         p->n_corpora++;
         QV_TRY(plan_corpus(ctx, &p->corpora[i], s, c, i));
     }
+    QV_TRY(qv_plan_take_starts(ctx, p, s, c));
 done:
     qv_buf_free(&defaults);
     return status;
@@ -107,6 +108,7 @@ void qv_plan_free(qv_plan *p)
         free(c->hash);
     }
     free(p->corpora);
+    qv_plan_free_starts(p);
     free(p->command);
     free(p->defaults);
     *p = (qv_plan){0};
@@ -140,8 +142,8 @@ qv_status qv_plan_write(qv_ctx *ctx, const qv_plan *p, const char *out)
     json_t *corpora = json_array();
     int failed = 0;
     for (size_t i = 0; i < p->n_corpora; i++) failed |= json_array_append_new(corpora, corpus_json(&p->corpora[i]));
-    json_t *root = json_pack("{s:i, s:i, s:s?, s:s?, s:o}", "format", FORMAT, "seeds", p->seeds, "command", p->command,
-                             "defaults", p->defaults, "corpora", corpora);
+    json_t *root = json_pack("{s:i, s:i, s:s?, s:s?, s:o, s:o}", "format", FORMAT, "seeds", p->seeds, "command",
+                             p->command, "defaults", p->defaults, "starts", qv_plan_starts_json(p), "corpora", corpora);
     if (!failed) text = qv_json_text(root, JSON_INDENT(1));
     json_decref(root);
     if (!text) return qv_fail(ctx, QV_ERR_DATA, "%s/plan.json: a name in it is not UTF-8, or there is no memory", out);
@@ -207,6 +209,7 @@ static qv_status take_plan(qv_ctx *ctx, const json_t *root, qv_plan *p, const qv
         if (strcmp(p->corpora[i].name, s->corpora[i].name) != 0)
             return qv_json_wrong(ctx, "corpora", "those of study.ini");
     }
+    QV_TRY(qv_plan_read_starts(ctx, p, json_object_get(root, "starts")));
 done:
     return status;
 }
@@ -281,7 +284,8 @@ qv_status qv_plan_same_defaults(qv_ctx *ctx, const qv_plan *a, const qv_plan *b,
 
 qv_status qv_plan_same(qv_ctx *ctx, const qv_plan *a, const qv_plan *b, const char *name_a, const char *name_b)
 {
-    const qv_status status = qv_plan_same_defaults(ctx, a, b, name_a, name_b);
+    qv_status status = qv_plan_same_defaults(ctx, a, b, name_a, name_b);
+    if (status == QV_OK) status = qv_plan_same_starts(ctx, a, b, name_a, name_b);
     if (status != QV_OK) return status;
     for (size_t i = 0; i < a->n_corpora; i++) {
         const qv_plan_corpus *x = &a->corpora[i], *y = &b->corpora[i];
@@ -297,27 +301,27 @@ qv_status qv_plan_same(qv_ctx *ctx, const qv_plan *a, const qv_plan *b, const ch
     return QV_OK;
 }
 
-/* Before the first record nothing speaks against another plan. */
-static qv_status is_begun(qv_ctx *ctx, const char *out, bool *begun)
+/* Before the first record nothing speaks against another plan, but that somebody works by this one. */
+static qv_status is_begun(qv_ctx *ctx, const char *out, bool alone, bool *begun)
 {
     qv_status status = QV_OK;
     char *records = NULL, *plan = NULL;
     QV_TRY(qv_path_join(ctx, &records, out, "records"));
     QV_TRY(qv_path_join(ctx, &plan, out, "plan.json"));
-    *begun = qv_path_exists(records) && qv_path_exists(plan);
+    *begun = qv_path_exists(plan) && (!alone || qv_path_exists(records));
 done:
     free(records);
     free(plan);
     return status;
 }
 
-qv_status qv_plan_settle(qv_ctx *ctx, qv_plan *p, const qv_study *s, const char *out, int asked)
+qv_status qv_plan_settle(qv_ctx *ctx, qv_plan *p, const qv_study *s, const char *out, int asked, bool alone)
 {
     qv_status status = QV_OK;
     qv_plan then = {0};
     bool begun = false;
     p->seeds = asked ? asked : s->seeds;
-    QV_TRY(is_begun(ctx, out, &begun));
+    QV_TRY(is_begun(ctx, out, alone, &begun));
     if (begun) status = qv_plan_read(ctx, &then, s, out);
     if (status == QV_ERR_DATA) status = QV_OK, begun = false; /* damaged: it is written anew */
     if (status != QV_OK || !begun) goto done;
@@ -376,21 +380,33 @@ qv_status qv_study_same(qv_ctx *ctx, const char *out, const qv_study *then, cons
     return status;
 }
 
-qv_status qv_study_claim_folder(qv_ctx *ctx, const qv_study *s, const char *out)
+qv_status qv_study_check_folder(qv_ctx *ctx, const qv_study *s, const char *out, bool *begun)
 {
     qv_status status = QV_OK;
     char *path = NULL;
     qv_study *then = NULL;
-    QV_TRY(qv_make_dirs(ctx, out));
     QV_TRY(qv_path_join(ctx, &path, out, "study.ini"));
-    if (!qv_path_exists(path)) {
-        QV_TRY(qv_write_file(ctx, path, s->text, strlen(s->text)));
-        goto done;
-    }
+    *begun = qv_path_exists(path);
+    if (!*begun) goto done;
     QV_TRY(qv_study_read(ctx, &then, path, NULL, 0));
     QV_TRY(qv_study_same(ctx, out, then, s));
 done:
     qv_study_free(then);
+    free(path);
+    return status;
+}
+
+qv_status qv_study_claim_folder(qv_ctx *ctx, const qv_study *s, const char *out)
+{
+    qv_status status = QV_OK;
+    char *path = NULL;
+    bool begun;
+    QV_TRY(qv_make_dirs(ctx, out));
+    QV_TRY(qv_study_check_folder(ctx, s, out, &begun));
+    if (begun) goto done;
+    QV_TRY(qv_path_join(ctx, &path, out, "study.ini"));
+    QV_TRY(qv_write_file(ctx, path, s->text, strlen(s->text)));
+done:
     free(path);
     return status;
 }

@@ -214,10 +214,12 @@ qv_status qv_study_predict(qv_ctx *ctx, qv_study *s, const qv_study_options *o, 
 {
     qv_status status = QV_OK;
     predictor p = {.s = s, .o = o};
+    bool begun;
     pthread_mutex_init(&p.mutex, NULL);
+    QV_TRY(qv_study_check_folder(ctx, s, o->out, &begun));
     QV_TRY(qv_study_load(ctx, &p.data, s, o));
     QV_TRY(qv_plan_make(ctx, &p.plan, s, &p.data, o->command));
-    QV_TRY(qv_plan_settle(ctx, &p.plan, s, o->out, o->seeds));
+    QV_TRY(qv_plan_settle(ctx, &p.plan, s, o->out, o->seeds, true));
     qv_plan_warn(ctx, s, &p.plan);
     const int threads = qv_study_threads(&p.data, o);
     p.n = s->n_corpora * s->n_cells;

@@ -42,7 +42,8 @@ static bool find_run(const qv_reuse *x, const qv_study *s, const qv_plan *p, con
     while (other->cell < x->study->n_cells &&
            strcmp(x->study->cells[other->cell].identity, s->cells[run->cell].identity) != 0)
         other->cell++;
-    return other->corpus < x->plan.n_corpora && other->cell < x->study->n_cells;
+    return other->corpus < x->plan.n_corpora && other->cell < x->study->n_cells &&
+           qv_plan_same_start(&x->plan, p, s->cells[run->cell].settings.init_from);
 }
 
 static qv_status rename_text(qv_ctx *ctx, char **text, const char *name)

@@ -1,5 +1,5 @@
-/* Records of other studies for the runs that are the same in this one: equal settings, manifest, recordings that could
- * be read, recordings on either side of the fold, and seed. */
+/* Records of other studies for the runs that are the same in this one: equal settings, starting weights, manifest, recordings that
+ * could be read, recordings on either side of the fold, and seed. */
 #ifndef QV_STUDY_STUDY_REUSE_H
 #define QV_STUDY_STUDY_REUSE_H
 

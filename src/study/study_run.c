@@ -1,5 +1,4 @@
 /* The runs of a study: who does which, and what the screen says meanwhile. */
-#include <dirent.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -116,27 +115,14 @@ static qv_status take_record(qv_ctx *ctx, const runner *r, run *x, const char *p
 /* ---- workers ---- */
 
 /* What a process that was killed while it wrote this very record left; the run is ours, so nobody writes it now. */
-static qv_status remove_leftovers(qv_ctx *ctx, const char *path)
+static qv_status sweep(qv_ctx *ctx, const char *path)
 {
-    qv_status status = QV_OK;
-    char *folder = NULL, *file = NULL;
-    const char *base = qv_path_base(path);
-    size_t n = strlen(base);
-    DIR *dir = NULL;
-    QV_TRY(qv_path_dir(ctx, &folder, path));
-    dir = opendir(folder);
-    for (const struct dirent *e; dir && (e = readdir(dir));) {
-        if (strncmp(e->d_name, base, n) != 0 || strncmp(e->d_name + n, ".tmp-", 5) != 0) continue;
-        QV_TRY(qv_path_join(ctx, &file, folder, e->d_name));
-        if (remove(file) != 0) qv_warn(ctx, "cannot remove %s, which a process that was killed left", file);
-        free(file);
-        file = NULL;
-    }
-done:
-    if (dir) closedir(dir);
+    char *folder;
+    qv_status status = qv_path_dir(ctx, &folder, path);
+    if (status != QV_OK) return status;
+    qv_out_sweep(folder, qv_path_base(path));
     free(folder);
-    free(file);
-    return status;
+    return QV_OK;
 }
 
 /* Of the studies that may serve the first that has trained the same. */
@@ -150,6 +136,14 @@ static qv_status reuse(qv_ctx *ctx, const runner *r, const qv_run_id *id, const 
     return QV_OK;
 }
 
+/* records/CORPUS/CELL/FILE, the same however OUT is spelled: the name of the run's lock. */
+static const char *name_of(const char *path)
+{
+    const char *name = path + strlen(path);
+    for (int parts = 4; name > path && !(name[-1] == '/' && --parts == 0);) name--;
+    return name;
+}
+
 /* Held, looked at again and found missing: nobody else trains or has trained it, here or in a study that may serve. */
 static qv_status try_run(qv_ctx *ctx, runner *r, run *x, bool *mine)
 {
@@ -159,19 +153,19 @@ static qv_status try_run(qv_ctx *ctx, runner *r, run *x, bool *mine)
     QV_TRY(path_of(ctx, r, x, &path));
     const bool there = qv_path_exists(path);
     if (!there) {
-        QV_TRY(qv_run_lock_take(ctx, &r->lock, path + strlen(r->o->out), false, mine));
+        QV_TRY(qv_run_lock_take(ctx, &r->lock, name_of(path), false, mine));
         if (!*mine) goto done;
         if (!qv_path_exists(path)) QV_TRY(reuse(ctx, r, &x->id, path));
     }
     if (qv_path_exists(path)) {
-        if (*mine) qv_run_lock_leave(&r->lock, path + strlen(r->o->out));
+        if (*mine) qv_run_lock_leave(&r->lock, name_of(path));
         *mine = false;
         QV_TRY(take_record(ctx, r, x, path));
         x->state = DONE;
         x->elsewhere = there;
     } else {
         x->state = MINE;
-        QV_TRY(remove_leftovers(ctx, path));
+        QV_TRY(sweep(ctx, path));
     }
 done:
     free(path);
@@ -257,7 +251,7 @@ static qv_status train_one(qv_ctx *ctx, runner *r, int worker, size_t index)
     status = take_record(ctx, r, x, path);
     pthread_mutex_unlock(&r->mutex);
 done:
-    if (path) qv_run_lock_leave(&r->lock, path + strlen(r->o->out));
+    if (path) qv_run_lock_leave(&r->lock, name_of(path));
     finish(r, worker, index, status, qv_now() - begin);
     qv_study_record_free(&record);
     free(path);
@@ -378,8 +372,30 @@ static qv_status open_runner(qv_ctx *ctx, runner *r)
     r->maker.gpu = r->data.gpu;
     QV_TRY(qv_alloc(ctx, &r->others, r->o->n_reuse, sizeof *r->others));
     for (size_t i = 0; i < r->o->n_reuse; i++) QV_TRY(qv_reuse_open(ctx, &r->others[i], r->o->reuse[i], &r->plan));
-    QV_TRY(qv_run_lock_open(ctx, &r->lock, r->o->out));
 done:
+    return status;
+}
+
+/* Makes the folder this study's and settles its plan, one process at a time: what another settles meanwhile, more seeds
+ * say, is not undone. Another plan may take the place of the folder's only where no process works by that. */
+static qv_status settle(qv_ctx *ctx, runner *r)
+{
+    static const char plan[] = "plan", running[] = "running";
+    const char *out = r->o->out;
+    qv_status status = QV_OK;
+    bool taken, alone;
+    QV_TRY(qv_make_dirs(ctx, out));
+    QV_TRY(qv_run_lock_open(ctx, &r->lock, out));
+    QV_TRY(qv_run_lock_take(ctx, &r->lock, plan, true, &taken));
+    qv_out_sweep(out, "study.ini");
+    qv_out_sweep(out, "plan.json");
+    QV_TRY(qv_study_claim_folder(ctx, r->s, out));
+    QV_TRY(qv_run_lock_take(ctx, &r->lock, running, false, &alone));
+    QV_TRY(qv_plan_settle(ctx, &r->plan, r->s, out, r->o->seeds, alone));
+    QV_TRY(qv_plan_write(ctx, &r->plan, out));
+    QV_TRY(qv_run_lock_share(ctx, &r->lock, running));
+done:
+    if (r->lock.fd >= 0) qv_run_lock_leave(&r->lock, plan);
     return status;
 }
 
@@ -437,13 +453,11 @@ qv_status qv_study_run(qv_ctx *ctx, qv_study *s, const qv_study_options *o, char
     runner r = {.s = s, .o = o, .lock = {.fd = -1}};
     pthread_mutex_init(&r.mutex, NULL);
     QV_TRY(qv_study_load(ctx, &r.data, s, o));
-    QV_TRY(qv_study_claim_folder(ctx, s, o->out));
     QV_TRY(qv_plan_make(ctx, &r.plan, s, &r.data, o->command));
-    QV_TRY(qv_plan_settle(ctx, &r.plan, s, o->out, o->seeds));
+    QV_TRY(settle(ctx, &r));
     qv_plan_warn(ctx, s, &r.plan);
     QV_TRY(open_runner(ctx, &r));
     QV_TRY(count_done(ctx, &r));
-    QV_TRY(qv_plan_write(ctx, &r.plan, o->out));
     r.start = qv_now();
     status = qv_crew_run(ctx, &(qv_crew){r.threads, work, watch, &r, &r.stop});
     if (status == QV_ERR_INTERRUPTED) qv_info(ctx, "interrupted; finished runs are kept, and the same command goes on");
