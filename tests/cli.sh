@@ -96,6 +96,9 @@ expect 2 'takes no option but --json' -- study report "$T/study" --seeds 5
 expect 2 'takes no option but --out and --json' -- study merge "$T/study" --out "$T/joined" --dry-run
 (cat "$T/study.ini"; printf '[settings]\ntrain.lr = 0.3\n') >"$T/changed.ini"
 expect 2 'was begun with another study' -- study "$T/changed.ini" --out "$T/study" --dry-run
+printf 'happiness\nsadness = happiness\nneutral\n' >"$T/two.labels"
+sed "s#^folds = 2#folds = 2\nlabels = $T/two.labels#" "$T/study.ini" >"$T/labels.ini"
+expect 0 '4 recordings of other emotions left out' -- study "$T/labels.ini" --out "$T/labels" --no-cache --dry-run
 # Weights to begin with are known by what they are, not by their path.
 cp "$T/run/fold-1/best.safetensors" "$T/start.safetensors"
 (sed 's/net.width/train.lr/; s/= 2, 3/= 0.1, 0.2/; s/width=3 - width=2/width=0.2 - width=0.1/' "$T/study.ini"

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/io.h"
+#include "data/labels.h"
 #include "data/synth.h"
 #include "study/study_own.h"
 
@@ -67,15 +68,20 @@ static qv_status load_manifest(qv_ctx *ctx, const qv_study *s, const qv_study_op
 {
     const qv_study_corpus *c = &s->corpora[corpus];
     const char *given = given_manifest(s, o, c->name), *path = given ? given : c->manifest;
-    char *made = NULL;
+    char *made = NULL, *labels = NULL;
     qv_status status = QV_OK;
-    qv_manifest_options mo = {.labels = *c->labels ? c->labels : NULL, .need_emotion = true};
+    qv_manifest_options mo = {.need_emotion = true};
+    QV_TRY(qv_labels_expand(ctx, &labels, c->labels));
+    if (*labels) mo.labels = labels;
     if (!path) QV_TRY(make_embedded(ctx, c, o->out, &made));
-    if (!made && !strchr(path, ',') && !qv_path_exists(path))
-        return qv_fail(ctx, QV_ERR_USAGE, "corpus %s: there is no manifest %s; --manifest %s=FILE says where it is",
-                       c->name, path, c->name);
+    if (!made && !strchr(path, ',') && !qv_path_exists(path)) {
+        status = qv_fail(ctx, QV_ERR_USAGE, "corpus %s: there is no manifest %s; --manifest %s=FILE says where it is",
+                         c->name, path, c->name);
+        goto done;
+    }
     QV_TRY(qv_manifest_read_list(ctx, out, made ? made : path, &mo));
 done:
+    free(labels);
     free(made);
     return status;
 }
