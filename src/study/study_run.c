@@ -381,6 +381,7 @@ done:
 static qv_status settle(qv_ctx *ctx, runner *r)
 {
     static const char plan[] = "plan", running[] = "running";
+    static const char *const reports[] = {"report.html", "report.csv", "report.tex"};
     const char *out = r->o->out;
     qv_status status = QV_OK;
     bool taken, alone;
@@ -391,6 +392,7 @@ static qv_status settle(qv_ctx *ctx, runner *r)
     qv_out_sweep(out, "plan.json");
     QV_TRY(qv_study_claim_folder(ctx, r->s, out));
     QV_TRY(qv_run_lock_take(ctx, &r->lock, running, false, &alone));
+    for (size_t i = 0; alone && i < sizeof reports / sizeof *reports; i++) qv_out_sweep(out, reports[i]);
     QV_TRY(qv_plan_settle(ctx, &r->plan, r->s, out, r->o->seeds, alone));
     QV_TRY(qv_plan_write(ctx, &r->plan, out));
     QV_TRY(qv_run_lock_share(ctx, &r->lock, running));
