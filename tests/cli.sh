@@ -64,6 +64,18 @@ expect 0 'begins with the weights|names of those' -- train --manifest "$manifest
 expect 2 'net.width' -- train --manifest "$manifest" --out "$T/wider" --folds 2 $tiny --width 3 \
     --init-from "$T/run/fold-1/best.safetensors"
 expect 1 'nowhere' -- train --manifest "$manifest" --out "$T/other" --folds 2 $tiny --init-from "$T/nowhere.safetensors"
+expect 2 'says so with --split random' -- train --manifest "$manifest" --out "$T/other" --folds random $tiny
+printf '1: s01\n2: s02 s03\n' >"$T/some.folds"
+expect 0 '4 recordings of 1 speaker are in no fold (s04)' -- \
+    train --manifest "$manifest" --out "$T/some" --folds "$T/some.folds" $tiny
+check 'the page does not say who is in no fold' grep -q 'are in no fold (s04)' "$T/some/report.html"
+expect 0 'no validation recordings to judge by' -- \
+    train --manifest "$manifest" --out "$T/unjudged" --folds 2 $tiny --eval.epoch=best
+check 'an epoch that was not chosen' grep -q '"epoch_rule": "last epoch"' "$T/unjudged/summary.json"
+plan="train --manifest $manifest --out $T/plan --folds 2 $tiny --dry-run"
+expect 2 'run.precision' -- $plan --precision bf16
+expect 2 'features.high = 4000' -- $plan --features.low=5000 --features.high=4000
+expect 1 'nowhere' -- $plan --init-from "$T/nowhere.safetensors"
 expect 0 '' -- report "$T/run"
 expect 2 'nowhere' -- report "$T/nowhere"
 

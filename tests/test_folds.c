@@ -234,11 +234,13 @@ static void random_must_be_asked_for(void **state)
     assert_int_equal(folds->folds[0].items[QV_PART_TEST], 2 * ((m->n / 2 + 2) / 5));
     assert_true(folds->folds[0].items[QV_PART_VAL] > 0);
     qv_folds_free(folds);
-    o.random = false;
+    o.random = false; /* not by a word among the other ways to cut */
+    assert_int_equal(qv_folds_make(f->ctx, &folds, m, "random", &o), QV_ERR_USAGE);
+    assert_non_null(strstr(qv_ctx_message(f->ctx), "says so with --split random"));
+    o.random = true;
     qv_assert_ok(f->ctx, qv_folds_make(f->ctx, &folds, m, "random", &o));
     assert_true(folds->random);
     qv_folds_free(folds);
-    o.random = true;
     assert_int_equal(qv_folds_make(f->ctx, &folds, m, "speaker", &o), QV_ERR_USAGE);
     qv_manifest_free(m);
 }
@@ -311,7 +313,8 @@ static void class_left_out_and_unknown_speaker(void **state)
     assert_memory_equal(qv_ctx_message(f->ctx), "y.wav: no speaker", 17);
     o = (qv_fold_options){.test_fraction = 0.2};
     assert_int_equal(qv_folds_make(f->ctx, &folds, m, "", &o), QV_ERR_DATA);
-    qv_assert_ok(f->ctx, qv_folds_make(f->ctx, &folds, m, "random", &o));
+    o.random = true;
+    qv_assert_ok(f->ctx, qv_folds_make(f->ctx, &folds, m, "", &o));
     qv_folds_free(folds);
     qv_manifest_free(m);
 }
@@ -413,6 +416,26 @@ static void shipped_files(void **state)
     qv_manifest_free(m);
 }
 
+/* Nobody is left out in silence. */
+static void who_is_in_no_fold_is_named(void **state)
+{
+    fixture *f = *state;
+    qv_manifest *m = manifest(f->ctx, 6);
+    qv_folds *folds;
+    qv_buf text = {0};
+    qv_assert_ok(f->ctx, from_text(f, &folds, m, "1: 01 02\n2: 03 04\ntrain: 05\n"));
+    qv_assert_ok(f->ctx, qv_folds_left_out(f->ctx, folds, m, &text));
+    assert_non_null(strstr(text.data, " of 1 speaker are in no fold (06)"));
+    qv_folds_free(folds);
+    text.len = 0;
+    qv_assert_ok(f->ctx, from_text(f, &folds, m, "1: 01 02\n2: 03 04\ntrain: 05 06\n"));
+    qv_assert_ok(f->ctx, qv_folds_left_out(f->ctx, folds, m, &text));
+    assert_int_equal(text.len, 0);
+    qv_folds_free(folds);
+    qv_buf_free(&text);
+    qv_manifest_free(m);
+}
+
 static void every_allocation_may_fail(void **state)
 {
     fixture *f = *state;
@@ -420,7 +443,7 @@ static void every_allocation_may_fail(void **state)
     static const char *const specs[] = {"", "speaker", "3", "random", "f"};
     qv_assert_ok(f->ctx, qv_write_file(f->ctx, f->path, "1: 01 02\n2: 03 04\n", 18));
     for (int k = 0; k < 5; k++) {
-        qv_fold_options o = {.test_fraction = 0.3, .val_speakers = 1};
+        qv_fold_options o = {.test_fraction = 0.3, .val_speakers = 1, .random = strcmp(specs[k], "random") == 0};
         qv_status s = QV_ERR_MEMORY;
         size_t nth = 1;
         for (; s == QV_ERR_MEMORY && nth < 1000; nth++) {
@@ -444,6 +467,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(columns, setup, teardown),
         cmocka_unit_test_setup_teardown(one_split, setup, teardown),
         cmocka_unit_test_setup_teardown(random_must_be_asked_for, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_is_in_no_fold_is_named, setup, teardown),
         cmocka_unit_test_setup_teardown(fold_files, setup, teardown),
         cmocka_unit_test_setup_teardown(class_left_out_and_unknown_speaker, setup, teardown),
         cmocka_unit_test_setup_teardown(numbers_have_limits, setup, teardown),

@@ -22,7 +22,9 @@ static const char folds[] =
     "  session     each session once\n"
     "  5           five groups of speakers, genders spread evenly\n"
     "  column      each value of the column fold once\n"
-    "  a file      lines \"name: speaker speaker ...\"; # begins a comment\n\n"
+    "  corpus      each corpus once, tested by what the others taught\n"
+    "  a file      lines \"name: speaker speaker ...\"; # begins a comment. The speakers of a line \"train: ...\" train\n"
+    "              in every fold; whom no line names is left out, and said to be\n\n"
     "--split random deals recordings out whatever their speaker; its figures are marked as too good.\n";
 
 static const char metrics[] =

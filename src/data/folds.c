@@ -382,6 +382,33 @@ done:
     return status;
 }
 
+qv_status qv_folds_left_out(qv_ctx *ctx, const qv_folds *folds, const qv_manifest *m, qv_buf *text)
+{
+    enum { SHOWN = 8 };
+    size_t *left; /* recordings of each speaker */
+    size_t recordings = 0, speakers = 0;
+    qv_status status = qv_alloc(ctx, &left, (size_t)m->n_speakers, sizeof *left);
+    if (status != QV_OK) return status;
+    for (size_t i = 0; i < m->n; i++) {
+        bool used = m->items[i].label < 0;
+        for (size_t k = 0; k < folds->n && !used; k++) used = folds->folds[k].part[i] != QV_PART_UNUSED;
+        recordings += !used;
+        speakers += !used && left[m->items[i].speaker_id]++ == 0;
+    }
+    if (recordings) {
+        qv_buf_printf(text, "%zu recording%s of %zu speaker%s in no fold (", recordings, recordings == 1 ? "" : "s",
+                      speakers, speakers == 1 ? " are" : "s are");
+        for (int k = 0, shown = 0; k < m->n_speakers && shown <= SHOWN; k++) {
+            if (left[k] == 0) continue;
+            qv_buf_printf(text, "%s%s", shown ? ", " : "", shown == SHOWN ? ".." : m->speakers[k]);
+            shown++;
+        }
+        qv_buf_puts(text, ")");
+    }
+    free(left);
+    return qv_buf_check(ctx, text);
+}
+
 /* 0 where the text is not a plain number. */
 static int group_count(const char *spec)
 {
@@ -437,8 +464,12 @@ qv_status qv_folds_make(qv_ctx *ctx, qv_folds **out, const qv_manifest *m, const
     qv_status status = QV_OK;
     qv_folds *folds = NULL;
     *out = NULL;
-    bool one = spec[0] == '\0', split = strcmp(spec, "split") == 0;
-    if (strcmp(spec, "random") == 0 || (one && options->random)) {
+    bool one = spec[0] == '\0', split = strcmp(spec, "split") == 0, random = strcmp(spec, "random") == 0;
+    if (random && !options->random)
+        return qv_fail(ctx, QV_ERR_USAGE,
+                       "folds 'random': the same speakers would train and test; whoever wants that for comparison says "
+                       "so with --split random");
+    if (random || (one && options->random)) {
         QV_TRY(split_at_random(ctx, &folds, m, options));
     } else if (split || (one && has_split(m))) {
         QV_TRY(split_by_column(ctx, &folds, m, options->random));

@@ -2,6 +2,7 @@
 #ifndef QV_DATA_FOLDS_H
 #define QV_DATA_FOLDS_H
 
+#include "base/buf.h"
 #include "data/manifest.h"
 
 typedef enum qv_part { QV_PART_UNUSED, QV_PART_TRAIN, QV_PART_VAL, QV_PART_TEST } qv_part;
@@ -38,7 +39,7 @@ typedef struct qv_fold_options {
  *   "corpus"  each corpus once, tested by what the others taught
  *   "K"       K groups of speakers of nearly equal size, genders spread evenly
  *   "column"  each value of the column `fold` once; empty: unused
- *   "random"  as "" with options->random
+ *   "random"  as "", with options->random alone
  *   a path    a fold file: lines `name: speaker speaker ...`, `#` begins a comment. The speakers of a line
  *             `train:` train in every fold; speakers that no line names are left out.
  * Recordings without a label (-1) are unused. Validation speakers are taken from those who would train, genders in
@@ -50,5 +51,8 @@ typedef struct qv_fold_options {
 qv_status qv_folds_make(qv_ctx *ctx, qv_folds **out, const qv_manifest *m, const char *spec,
                         const qv_fold_options *options);
 void qv_folds_free(qv_folds *folds);
+/* Adds to `text` how many recordings with a label no fold trains on or tests, and whose they are; nothing where there
+ * are none. */
+qv_status qv_folds_left_out(qv_ctx *ctx, const qv_folds *folds, const qv_manifest *m, qv_buf *text);
 
 #endif

@@ -120,7 +120,7 @@ qv_status qv_group_by_file(qv_ctx *ctx, qv_grouping *g, const qv_manifest *m, co
     char *text = NULL;
     if (!qv_path_exists(path)) {
         return qv_fail(ctx, QV_ERR_USAGE,
-                       "folds '%s': neither a file nor one of speaker, session, corpus, column, split, random or a number",
+                       "folds '%s': neither a file nor one of speaker, session, corpus, column, split or a number",
                        path);
     }
     QV_TRY(qv_read_text(ctx, path, QV_FOLD_FILE_MAX, &text));

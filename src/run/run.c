@@ -23,6 +23,7 @@ typedef struct run_state {
     const qv_run_options *o;
     qv_manifest *manifest;
     qv_folds *folds;
+    qv_buf left_out; /* who is in no fold; empty: everybody is in one */
     qv_features *features;
     qv_pool *pool;
     qv_gpu_device *gpu; /* shared by all folds; NULL on the CPU */
@@ -292,6 +293,8 @@ static qv_status load_folds(qv_ctx *ctx, run_state *r)
                              .seed = s->seed};
     QV_TRY(qv_folds_make(ctx, &r->folds, r->manifest, s->folds, &folds));
     QV_TRY(print_parts(ctx, r));
+    QV_TRY(qv_folds_left_out(ctx, r->folds, r->manifest, &r->left_out));
+    if (r->left_out.len) qv_warn(ctx, "%s", r->left_out.data);
 done:
     return status;
 }
@@ -318,28 +321,65 @@ done:
     return status;
 }
 
+/* Recordings that choose the epoch: held out, or named by the folds. */
+static bool has_validation(const qv_folds *folds)
+{
+    bool any = false;
+    for (size_t k = 0; k < folds->n; k++) any = any || folds->folds[k].items[QV_PART_VAL] > 0;
+    return any;
+}
+
+/* A run that is resumed has its notes already. */
+static qv_status note_once(qv_ctx *ctx, qv_summary *m, const char *text)
+{
+    for (size_t i = 0; i < m->n_notes; i++)
+        if (strcmp(m->notes[i], text) == 0) return QV_OK;
+    return qv_summary_note(ctx, m, "%s", text);
+}
+
+/* What should be known of the split before its figures are believed. */
+static qv_status note_split(qv_ctx *ctx, run_state *r)
+{
+    qv_status status = QV_OK;
+    if (r->folds->random)
+        QV_TRY(note_once(ctx, r->summary,
+                         "The split is random: the same speakers train and test, so these figures say little about new "
+                         "voices."));
+    if (r->left_out.len) QV_TRY(note_once(ctx, r->summary, r->left_out.data));
+done:
+    return status;
+}
+
+static qv_status describe_epoch_rule(qv_ctx *ctx, run_state *r)
+{
+    const qv_settings *s = r->s;
+    qv_summary *m = r->summary;
+    const bool validated = has_validation(r->folds), best = s->epoch_rule == QV_EPOCH_BEST;
+    qv_status status = s->val_speakers ? qv_summary_set(ctx, &m->validation, "%d training speakers held out", s->val_speakers)
+                                       : qv_summary_set(ctx, &m->validation, "%s", validated ? "as the folds say" : "none");
+    if (status != QV_OK) return status;
+    if (best && !validated)
+        qv_warn(ctx, "eval.epoch = best has no validation recordings to judge by, so the last epoch counts; "
+                     "split.val_speakers = N holds speakers out for it");
+    return qv_summary_set(ctx, &m->epoch_rule, "%s",
+                          best && validated ? "best UA on the validation speakers" : "last epoch");
+}
+
 static qv_status describe_protocol(qv_ctx *ctx, run_state *r)
 {
     const qv_settings *s = r->s;
     qv_summary *m = r->summary;
     qv_status status = QV_OK;
-    bool random = s->split == QV_SPLIT_RANDOM;
-    QV_TRY(qv_summary_set(ctx, &m->split, "%s", random ? "random" : "speaker-disjoint"));
+    QV_TRY(qv_summary_set(ctx, &m->split, "%s", r->folds->random ? "random" : "speaker-disjoint"));
     QV_TRY(qv_summary_set(ctx, &m->fold_spec, "%s", *s->folds ? s->folds : "one split"));
     QV_TRY(qv_summary_set(ctx, &m->labels, "%s", s->labels));
     QV_TRY(qv_summary_set(ctx, &m->normalization, "%s", qv_normalization_name(s->normalize)));
     QV_TRY(qv_summary_set(ctx, &m->loudness, "%s", s->loudness == QV_LOUDNESS_RMS ? "rms" : "none"));
     QV_TRY(qv_summary_set(ctx, &m->bn_eval, s->bn_eval == QV_BN_EVEN ? "even" : "running"));
-    QV_TRY(qv_summary_set(ctx, &m->validation, s->val_speakers ? "%d training speakers held out" : "none",
-                          s->val_speakers));
-    QV_TRY(qv_summary_set(ctx, &m->epoch_rule, "%s",
-                          s->epoch_rule == QV_EPOCH_BEST ? "best UA on the validation speakers" : "last epoch"));
+    QV_TRY(describe_epoch_rule(ctx, r));
     m->transductive = s->normalize == QV_NORM_SPEAKER;
     m->folds_planned = (int)r->folds->n;
-    if (random && m->n_notes == 0) /* a resumed run has it already */
-        QV_TRY(qv_summary_note(
-            ctx, m,
-            "The split is random: the same speakers train and test, so these figures say little about new voices."));
+    QV_TRY(note_split(ctx, r));
 done:
     return status;
 }
@@ -596,18 +636,6 @@ static qv_status check_plan(qv_ctx *ctx, const run_state *r, size_t *parameters)
     return QV_OK;
 }
 
-/* What a training would begin with. */
-static qv_status tell_plan(qv_ctx *ctx, const run_state *r)
-{
-    const qv_fold *first = &r->folds->folds[0];
-    qv_status status = check_plan(ctx, r, &r->summary->parameters);
-    if (status != QV_OK) return status;
-    qv_info(ctx, "a network with %zu parameters; %d epochs of %zu steps in fold %s. Nothing was trained or written",
-            r->summary->parameters, r->s->epochs,
-            (first->items[QV_PART_TRAIN] + (size_t)r->s->batch - 1) / (size_t)r->s->batch, first->name);
-    return plan_summary(ctx, r);
-}
-
 /* Does the file lie in a folder that is cleared before the training begins? */
 static qv_status is_cleared(qv_ctx *ctx, const run_state *r, const char *file, bool *cleared)
 {
@@ -653,6 +681,22 @@ done:
     return status;
 }
 
+/* What a training would begin with. */
+static qv_status tell_plan(qv_ctx *ctx, const run_state *r)
+{
+    const qv_fold *first = &r->folds->folds[0];
+    const qv_feature_config features = qv_settings_features(r->s);
+    qv_status status = qv_precision_check(ctx, (qv_device)r->s->device, (qv_precision)r->s->precision);
+    if (status == QV_OK) status = qv_feature_check(ctx, &features);
+    if (status == QV_OK) status = check_plan(ctx, r, &r->summary->parameters);
+    if (status == QV_OK) status = check_start(ctx, r);
+    if (status != QV_OK) return status;
+    qv_info(ctx, "a network with %zu parameters; %d epochs of %zu steps in fold %s. Nothing was trained or written",
+            r->summary->parameters, r->s->epochs,
+            (first->items[QV_PART_TRAIN] + (size_t)r->s->batch - 1) / (size_t)r->s->batch, first->name);
+    return plan_summary(ctx, r);
+}
+
 qv_status qv_run(qv_ctx *ctx, const qv_settings *s, const qv_run_options *o, qv_summary *summary)
 {
     qv_status status = QV_OK;
@@ -689,6 +733,7 @@ done:
     qv_gpu_close(r.gpu);
     qv_pool_free(r.pool);
     qv_folds_free(r.folds);
+    qv_buf_free(&r.left_out);
     qv_manifest_free(r.manifest);
     qv_lock_release(&r.lock);
     return status;

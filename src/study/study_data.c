@@ -123,6 +123,15 @@ done:
     return status;
 }
 
+static qv_status warn_of_left_out(qv_ctx *ctx, const qv_study_corpus *c, const qv_study_data *d)
+{
+    qv_buf text = {0};
+    qv_status status = qv_folds_left_out(ctx, d->folds, d->manifest, &text);
+    if (status == QV_OK && text.len) qv_warn(ctx, "corpus %s: %s", c->name, text.data);
+    qv_buf_free(&text);
+    return status;
+}
+
 /* "best" with nothing to judge by is "last", and may not be what was meant. */
 static void warn_of_choice(qv_ctx *ctx, const qv_study *s, size_t cell, const qv_folds *folds)
 {
@@ -185,6 +194,7 @@ qv_status qv_study_load(qv_ctx *ctx, qv_study_corpora *c, const qv_study *s, con
             QV_TRY(find_data(ctx, c, s, o, i, k, first));
             warn_of_choice(ctx, s, k, qv_study_data_of(c, i, k)->folds);
         }
+        QV_TRY(warn_of_left_out(ctx, &s->corpora[i], qv_study_data_of(c, i, 0)));
     }
 done:
     return status;
