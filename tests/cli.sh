@@ -174,6 +174,22 @@ out_has '  bö                 4'
 expect 0 '' -- predict --checkpoint "$best" "$T/synth/wav"
 check 'a line a recording and a header' test "$(rows "$T/out")" -eq 17
 expect 0 '' -- predict --checkpoint "$best" --manifest "$manifest" --format jsonl --out "$T/answers.jsonl"
+# No output takes the place of what the command reads or of another output, whatever it is called.
+cp -r "$T/synth/wav" "$T/kept"
+cp "$best" "$T/kept.safetensors"
+one=$(ls "$T/kept" | head -1)
+ln "$T/kept/$one" "$T/same.wav"
+for words in "predict -k $best --out $T/same.wav $T/kept" "predict -k $best --embeddings $T/kept/$one $T/kept" \
+    "predict -k $T/kept.safetensors --out $T/kept.safetensors $T/kept" \
+    "predict -k $best --timeline $T/kept/$one --svg $T/kept/$one" \
+    "predict -k $best --out $T/both.csv --embeddings $T/./both.csv $T/kept" \
+    "eval --checkpoint $best --manifest $manifest --embeddings $manifest" \
+    "export --checkpoint $T/kept.safetensors --out $T/kept.safetensors"; do
+    # shellcheck disable=SC2086 # words
+    expect 2 'would take the place of' -- $words
+done
+check 'a recording was replaced' cmp "$T/kept/$one" "$T/synth/wav/$one"
+check 'a checkpoint was replaced' cmp "$T/kept.safetensors" "$best"
 check 'answers.jsonl' test "$(rows "$T/answers.jsonl")" -eq 16
 check 'standard output beside --out' test ! -s "$T/out"
 made=0

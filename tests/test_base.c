@@ -98,13 +98,27 @@ static qv_status collect(qv_ctx *ctx, void *user, const char *path)
     return QV_OK;
 }
 
-static void devices_and_folders_are_not_replaced(void **state)
+static void what_is_no_file_is_not_replaced(void **state)
 {
     (void)state;
     qv_ctx *ctx = qv_test_ctx();
     char *dir = qv_test_tmpdir();
     assert_int_equal(qv_write_file(ctx, "/dev/null", "x", 1), QV_ERR_IO);
     assert_int_equal(qv_write_file(ctx, dir, "x", 1), QV_ERR_IO);
+    /* An open file is a regular one, and yet its name in /proc, and a link to that, are the system's. */
+    char file[4096], link[4096], open_file[64];
+    snprintf(file, sizeof file, "%s/file", dir);
+    snprintf(link, sizeof link, "%s/link", dir);
+    qv_assert_ok(ctx, qv_write_file(ctx, file, "x", 1));
+    FILE *f = fopen(file, "rb");
+    snprintf(open_file, sizeof open_file, "/proc/self/fd/%d", fileno(f));
+    assert_int_equal(symlink(open_file, link), 0);
+    assert_int_equal(qv_write_file(ctx, open_file, "x", 1), QV_ERR_IO);
+    assert_int_equal(qv_write_file(ctx, link, "x", 1), QV_ERR_IO);
+    fclose(f);
+    assert_int_equal(unlink(link), 0);
+    assert_int_equal(symlink(file, link), 0);
+    qv_assert_ok(ctx, qv_write_file(ctx, link, "y", 1));
     qv_test_rmdir(dir);
     qv_ctx_free(ctx);
 }
@@ -346,7 +360,7 @@ int main(void)
         cmocka_unit_test(messages_do_not_steer_a_terminal),
         cmocka_unit_test(nth_allocation_fails_once),
         cmocka_unit_test(uncommitted_file_leaves_nothing),
-        cmocka_unit_test(devices_and_folders_are_not_replaced),
+        cmocka_unit_test(what_is_no_file_is_not_replaced),
         cmocka_unit_test(two_who_write_one_file_do_not_meet),
         cmocka_unit_test(strange_files_are_refused_at_once),
         cmocka_unit_test(text_is_text),

@@ -131,6 +131,34 @@ static void put_unlike_any(qv_buf *b)
     qv_buf_printf(b, "%ld%010lu", (long)getpid(), (unsigned long)drawn);
 }
 
+static bool is_below(const char *path, const char *folder)
+{
+    const size_t n = strlen(folder);
+    return strncmp(path, folder, n) == 0 && (path[n] == '/' || path[n] == '\0');
+}
+
+/* Whether the entry stands in /dev or /proc: something of the system, to be had by opening it, lost by replacing it. */
+static bool is_of_system(qv_ctx *ctx, const char *path)
+{
+    char *dir = NULL, *real = NULL;
+    if (qv_path_dir(ctx, &dir, path) == QV_OK) real = realpath(dir, NULL);
+    const bool is = real && ((is_below(real, "/dev") && !is_below(real, "/dev/shm")) || is_below(real, "/proc"));
+    free(dir);
+    free(real);
+    return is;
+}
+
+/* The same of what a link leads to, /dev/stdout for one, which may be an open file like any other. */
+static bool leads_to_system(qv_ctx *ctx, const char *path)
+{
+    char link[4096];
+    if (is_of_system(ctx, path)) return true;
+    const ssize_t n = readlink(path, link, sizeof link - 1);
+    if (n <= 0) return false;
+    link[n] = '\0';
+    return *link == '/' && is_of_system(ctx, link);
+}
+
 qv_status qv_out_open(qv_ctx *ctx, qv_out *o, const char *path)
 {
     qv_status status = QV_OK;
@@ -142,6 +170,8 @@ qv_status qv_out_open(qv_ctx *ctx, qv_out *o, const char *path)
     if (there && !S_ISREG(st.st_mode))
         return qv_fail(ctx, QV_ERR_IO, "%s is %s; only a regular file can be replaced", path,
                        S_ISDIR(st.st_mode) ? "a folder" : "no regular file");
+    if (leads_to_system(ctx, path))
+        return qv_fail(ctx, QV_ERR_IO, "%s is of the system, and no file to be replaced; name a file", path);
     QV_TRY(qv_strdup(ctx, &o->path, path));
     qv_buf_printf(&tmp, "%s.tmp-", path);
     put_unlike_any(&tmp);

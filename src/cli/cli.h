@@ -103,6 +103,11 @@ typedef struct qv_listen_words {
 } qv_listen_words;
 qv_status qv_cli_listen(qv_ctx *ctx, const qv_listen_words *w);
 
+/* QV_ERR_USAGE where an output (NULL: none) is this input or other output (NULL: none), and would be the end of it. */
+qv_status qv_cli_not_input(qv_ctx *ctx, const char *option, const char *out, const char *input);
+/* The same of all recordings of a manifest. */
+qv_status qv_cli_not_recording(qv_ctx *ctx, const char *option, const char *out, const qv_manifest *m);
+
 /* QV_ERR_USAGE for the option that getopt_long has just refused. */
 qv_status qv_cli_bad_option(qv_ctx *ctx, int argc, char **argv, const char *const *names, size_t n);
 

@@ -233,6 +233,9 @@ static qv_status evaluate(qv_ctx *ctx, const arguments *a)
     const char *labels = *expanded ? expanded : NULL;
     qv_manifest_options o = {.labels = labels, .need_emotion = true, .allow_absent = !a->labels};
     QV_TRY(qv_manifest_read(ctx, &m, a->manifest, &o));
+    QV_TRY(qv_cli_not_input(ctx, "--embeddings", a->embeddings, a->checkpoint));
+    QV_TRY(qv_cli_not_input(ctx, "--embeddings", a->embeddings, a->manifest));
+    QV_TRY(qv_cli_not_recording(ctx, "--embeddings", a->embeddings, m));
     if (a->embeddings) QV_TRY(qv_out_try(ctx, a->embeddings));
     model.embeddings = a->embeddings != NULL;
     QV_TRY(qv_model_classify(ctx, c, m, &model, &f, &answers));

@@ -42,7 +42,8 @@ qv_status qv_cmd_export(qv_ctx *ctx, int argc, char **argv)
     if (optind < argc) return qv_fail(ctx, QV_ERR_USAGE, "unexpected word %s; see quaver export --help", argv[optind]);
     if (!checkpoint || !out)
         return qv_fail(ctx, QV_ERR_USAGE, "--checkpoint CKPT and --out FILE are both needed; see quaver export --help");
-    qv_status status = qv_checkpoint_open(ctx, &c, checkpoint);
+    qv_status status = qv_cli_not_input(ctx, "--out", out, checkpoint);
+    if (status == QV_OK) status = qv_checkpoint_open(ctx, &c, checkpoint);
     if (status == QV_OK) status = qv_onnx_export(ctx, c, out);
     if (status == QV_OK) status = qv_cli_print_path(ctx, json, out);
     qv_checkpoint_close(c);

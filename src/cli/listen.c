@@ -255,6 +255,19 @@ static qv_status write_picture(qv_ctx *ctx, const listening *l)
     return status;
 }
 
+static qv_status check_outputs(qv_ctx *ctx, const qv_listen_words *w)
+{
+    const char *const outs[][2] = {{"--out", w->out}, {"--svg", w->svg}};
+    qv_status status = qv_cli_not_input(ctx, "--svg", w->svg, w->out);
+    for (size_t i = 0; i < 2 && status == QV_OK; i++) {
+        status = qv_cli_not_input(ctx, outs[i][0], outs[i][1], w->checkpoint);
+        if (status == QV_OK) status = qv_cli_not_input(ctx, outs[i][0], outs[i][1], w->stats);
+        for (int k = 0; k < w->n_inputs && status == QV_OK; k++)
+            status = qv_cli_not_input(ctx, outs[i][0], outs[i][1], w->inputs[k]);
+    }
+    return status;
+}
+
 /* All recordings; one that cannot be read is told, and counted in the exit code. */
 static qv_status timelines(qv_ctx *ctx, listening *l)
 {
@@ -262,6 +275,7 @@ static qv_status timelines(qv_ctx *ctx, listening *l)
     const qv_listen_words *w = l->words;
     qv_out out = {0};
     int failed = 0;
+    QV_TRY(check_outputs(ctx, w));
     if (w->svg) QV_TRY(qv_out_try(ctx, w->svg));
     if (w->out) {
         QV_TRY(qv_out_open(ctx, &out, w->out));

@@ -213,6 +213,19 @@ static qv_status open_speaker(qv_ctx *ctx, const arguments *a, const qv_checkpoi
     return status;
 }
 
+static qv_status check_outputs(qv_ctx *ctx, const arguments *a, const qv_manifest *m)
+{
+    const char *const outs[][2] = {{"--out", a->out}, {"--embeddings", a->embeddings}};
+    const char *const needed[] = {a->checkpoint, a->manifest, a->stats};
+    qv_status status = qv_cli_not_input(ctx, "--embeddings", a->embeddings, a->out);
+    for (size_t i = 0; i < 2 && status == QV_OK; i++) {
+        for (size_t k = 0; k < sizeof needed / sizeof *needed && status == QV_OK; k++)
+            status = qv_cli_not_input(ctx, outs[i][0], outs[i][1], needed[k]);
+        if (status == QV_OK) status = qv_cli_not_recording(ctx, outs[i][0], outs[i][1], m);
+    }
+    return status;
+}
+
 static qv_status predict(qv_ctx *ctx, const arguments *a)
 {
     qv_status status = QV_OK;
@@ -230,6 +243,7 @@ static qv_status predict(qv_ctx *ctx, const arguments *a)
     model.norm = speaker.norm;
     model.embeddings = a->embeddings != NULL;
     QV_TRY(qv_cli_inputs(ctx, &m, c->settings.kind, a->manifest, a->inputs, a->n_inputs));
+    QV_TRY(check_outputs(ctx, a, m));
     QV_TRY(qv_model_classify(ctx, c, m, &model, &f, &answers));
     QV_TRY(a->json ? print_json(ctx, c, m, f, answers.probs, &text) : print_csv(ctx, c, m, f, answers.probs, &text));
     QV_TRY(qv_buf_check(ctx, &text));

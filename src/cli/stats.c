@@ -114,6 +114,9 @@ qv_status qv_cmd_stats(qv_ctx *ctx, int argc, char **argv)
     }
     QV_TRY(qv_out_try(ctx, a.out));
     QV_TRY(list_voice(ctx, &a, c->settings.kind, &m));
+    QV_TRY(qv_cli_not_input(ctx, "--out", a.out, a.checkpoint));
+    QV_TRY(qv_cli_not_input(ctx, "--out", a.out, a.manifest));
+    QV_TRY(qv_cli_not_recording(ctx, "--out", a.out, m));
     QV_TRY(qv_speaker_compute(ctx, &s, a.speaker, &c->settings, m, &a.model));
     QV_TRY(qv_speaker_write(ctx, &s, &c->settings, a.out));
     if (a.json)
