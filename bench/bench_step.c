@@ -41,7 +41,8 @@ static double count_flops(const qv_program *p)
     return flops;
 }
 
-static void print_profile(const qv_exec *e, const qv_program *p, int steps)
+/* Nothing where no step was timed: the first one of a GPU is not. */
+static void print_profile(const qv_exec *e, const qv_program *p)
 {
     double seconds[QV_OP_COUNT] = {0}, sum = 0;
     const qv_op_list *l = &p->lists[QV_LIST_TRAIN];
@@ -51,7 +52,7 @@ static void print_profile(const qv_exec *e, const qv_program *p, int steps)
     }
     for (int k = 0; k < QV_OP_COUNT; k++)
         if (seconds[k] > 0)
-            fprintf(stderr, "%-14s %9.3f ms  %5.1f %%\n", qv_op_info_of((qv_op_kind)k).name, 1e3 * seconds[k] / steps,
+            fprintf(stderr, "%-14s %9.3f ms  %5.1f %%\n", qv_op_info_of((qv_op_kind)k).name, 1e3 * seconds[k],
                     100 * seconds[k] / sum);
 }
 
@@ -91,8 +92,7 @@ static qv_status measure(qv_ctx *ctx, arguments *a)
     }
     qv_bench_sort(times, a->rounds);
     print_line(a, t, times);
-    if (a->trainer.profile)
-        print_profile(qv_trainer_exec(t), qv_trainer_net(t)->program, (a->rounds + a->warmup) * a->steps);
+    if (a->trainer.profile) print_profile(qv_trainer_exec(t), qv_trainer_net(t)->program);
 done:
     qv_trainer_free(t);
     qv_made_up_free(&data);
