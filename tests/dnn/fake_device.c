@@ -362,8 +362,9 @@ cudnnStatus_t cudnnDestroy(cudnnHandle_t handle)
 
 cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream)
 {
-    assert(handle == (cudnnHandle_t)(void *)&cudnn_object && stream == (cudaStream_t)(void *)&stream_object);
-    stream_is_set = true;
+    assert(handle == (cudnnHandle_t)(void *)&cudnn_object);
+    assert(!stream || stream == (cudaStream_t)(void *)&stream_object);
+    stream_is_set = stream != NULL;
     return fails() ? CUDNN_STATUS_BAD_PARAM : CUDNN_STATUS_SUCCESS;
 }
 
@@ -648,7 +649,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags)
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream)
 {
-    (void)stream;
+    assert(stream == (cudaStream_t)(void *)&stream_object && !stream_is_set); /* else a handle would keep it */
     fake.streams--;
     return cudaSuccess;
 }
