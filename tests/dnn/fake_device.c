@@ -424,11 +424,17 @@ cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t d, cudnnBackendA
     return s;
 }
 
+static bool is_broken(cudnnBackendDescriptor_t heuristics)
+{
+    return recall(heuristics, CUDNN_ATTR_ENGINEHEUR_MODE) &&
+           (fake.broken_modes >> recall_int(heuristics, CUDNN_ATTR_ENGINEHEUR_MODE) & 1u) != 0;
+}
+
 cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t d)
 {
     cudnnStatus_t (*f)(cudnnBackendDescriptor_t);
     real("cudnnBackendFinalize", &f);
-    if (fails()) return CUDNN_STATUS_INTERNAL_ERROR;
+    if (fails() || is_broken(d)) return CUDNN_STATUS_INTERNAL_ERROR;
     if (recall(d, CUDNN_ATTR_OPERATIONGRAPH_OPS)) {
         assert(recall(d, CUDNN_ATTR_OPERATIONGRAPH_HANDLE));
         understand(d);
