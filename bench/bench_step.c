@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "figure.h"
 #include "made_up.h"
 
 typedef struct arguments {
@@ -63,10 +64,11 @@ static void print_line(const arguments *a, qv_trainer *t, const double *times)
     double least = times[0], median = times[a->rounds / 2];
     printf("{\"bench\": \"step\", \"contender\": \"quaver\", \"device\": \"%s\", \"order\": \"%s\", \"width\": %d, \"blocks\": %d, "
            "\"batch\": %d, \"frames\": %d, \"mels\": %d, \"threads\": %d, \"parameters\": %lld, \"rounds\": %d, \"steps\": %d, "
-           "\"min_ms\": %.4f, \"median_ms\": %.4f, \"samples_per_s\": %.1f, \"gflops\": %.1f, \"mib\": %.1f}\n",
+           "\"min_ms\": %.4f, \"median_ms\": %.4f, \"samples_per_s\": %s, \"gflops\": %s, \"mib\": %.1f}\n",
            qv_exec_describe(qv_trainer_exec(t)), qv_order_name(net->config.order), s->width, s->blocks, s->batch, a->frames,
            a->mels, qv_pool_threads(a->trainer.pool), (long long)net->parameters, a->rounds, a->steps, 1e3 * least,
-           1e3 * median, s->batch / median, 1e-9 * count_flops(net->program) / median,
+           1e3 * median, qv_figure_of("%.1f", s->batch / median).text,
+           qv_figure_of("%.1f", 1e-9 * count_flops(net->program) / median).text,
            (double)qv_exec_bytes(qv_trainer_exec(t)) / (1 << 20));
     fflush(stdout);
 }
