@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "data/features.h"
+#include "figure.h"
 
 enum { RATE = 16000, SECONDS = 600, SAMPLES = RATE * SECONDS, ROUNDS = 15 };
 
@@ -37,8 +38,8 @@ static void print_row(const char *what, double *seconds)
 {
     qsort(seconds, ROUNDS, sizeof *seconds, ascending);
     printf("{\"bench\": \"features\", \"what\": \"%s\", \"ms_min\": %.2f, \"ms_median\": %.2f, "
-           "\"x_real_time\": %.0f}\n",
-           what, 1e3 * seconds[0], 1e3 * seconds[ROUNDS / 2], SECONDS / seconds[ROUNDS / 2]);
+           "\"x_real_time\": %s}\n",
+           what, 1e3 * seconds[0], 1e3 * seconds[ROUNDS / 2], qv_figure_of("%.0f", SECONDS / seconds[ROUNDS / 2]).text);
 }
 
 int main(void)

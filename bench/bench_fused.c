@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "figure.h"
 #include "fused_line.h"
 #include "made_up.h"
 
@@ -62,13 +63,14 @@ static void print_line(const bench *b, const fused_line *l, const char *preset, 
                1e-6 * apart, 1e-6 * fused, t->off, t->same_bits ? "same" : "differ", fused_describe(l->plan));
     else
         printf("{\"bench\": \"fused\", \"preset\": \"%s\", \"pattern\": \"%s\", \"shape\": \"%s\", \"batch\": %d, "
-               "\"precision\": \"%s\", \"count\": %d, \"apart_ms\": %.4f, \"fused_ms\": %.4f, \"ratio\": %.3f, "
-               "\"again_ms\": %.4f, \"apart_bytes\": %.0f, \"fused_bytes\": %.0f, \"off\": %.2e, \"same_bits\": %s, "
+               "\"precision\": \"%s\", \"count\": %d, \"apart_ms\": %.4f, \"fused_ms\": %.4f, \"ratio\": %s, "
+               "\"again_ms\": %.4f, \"apart_bytes\": %.0f, \"fused_bytes\": %.0f, \"off\": %s, \"same_bits\": %s, "
                "\"apart_plan\": \"%s\", "
                "\"fused_plan\": \"%s\", \"graphs\": %d}\n",
                preset, fused_parts_name(l->key.parts), shape, b->batch, qv_precision_name(b->f.precision), l->c->count,
-               t->apart, t->fused, t->apart / t->fused, t->again, apart, fused, t->off, t->same_bits ? "true" : "false",
-               qv_dnn_plan_describe(l->apart), fused_describe(l->plan), l->launches);
+               t->apart, t->fused, qv_figure_of("%.3f", t->apart / t->fused).text, t->again, apart, fused,
+               qv_figure_of("%.2e", t->off).text, t->same_bits ? "true" : "false", qv_dnn_plan_describe(l->apart),
+               fused_describe(l->plan), l->launches);
     if (!(t->off <= OFF)) printf("bench_fused: the line above is WRONG: the two differ\n");
     fflush(stdout);
 }

@@ -15,6 +15,7 @@
 
 #include "backend/backend.h"
 #include "base/parallel.h"
+#include "figure.h"
 #include "made_up.h"
 #include "op_case.h"
 
@@ -244,9 +245,9 @@ static void print_case(const bench *b, const op_case *k, double least, double me
     op_case_text(k, shape);
     if (b->json) {
         printf("{\"bench\": \"ops\", \"op\": \"%s\", \"shape\": \"%s\", \"a_step\": %d, \"batch\": %d, \"threads\": %d, \"min_ms\": %.3f, "
-               "\"median_ms\": %.3f, \"rate\": %.1f, \"unit\": \"%s\", \"limit\": %.1f}\n",
-               qv_op_info_of(k->kind).name, shape, k->count, b->batch, b->threads, 1e3 * least, 1e3 * median, work / least,
-               k->kernel ? "GFLOP/s" : "GB/s", limit);
+               "\"median_ms\": %.3f, \"rate\": %s, \"unit\": \"%s\", \"limit\": %.1f}\n",
+               qv_op_info_of(k->kind).name, shape, k->count, b->batch, b->threads, 1e3 * least, 1e3 * median,
+               qv_figure_of("%.1f", work / least).text, k->kernel ? "GFLOP/s" : "GB/s", limit);
         fflush(stdout);
         return;
     }

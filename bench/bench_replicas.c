@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "figure.h"
 #include "made_up.h"
 
 enum { MOST = 64 };
@@ -86,11 +87,12 @@ static void print_line(const arguments *a, const replica *all, int n, const doub
     double samples = (double)n * a->steps * a->s.batch, fast = together[a->rounds / 2], slow = in_turn[a->rounds / 2];
     printf("{\"bench\": \"replicas\", \"device\": \"%s\", \"order\": \"%s\", \"width\": %d, \"blocks\": %d, \"batch\": "
            "%d, "
-           "\"frames\": %d, \"mels\": %d, \"replicas\": %d, \"rounds\": %d, \"steps\": %d, \"samples_per_s\": %.1f, "
-           "\"one_after_other_samples_per_s\": %.1f, \"ratio\": %.3f}\n",
+           "\"frames\": %d, \"mels\": %d, \"replicas\": %d, \"rounds\": %d, \"steps\": %d, \"samples_per_s\": %s, "
+           "\"one_after_other_samples_per_s\": %s, \"ratio\": %s}\n",
            qv_exec_describe(qv_trainer_exec(all[0].trainer)), qv_order_name((qv_block_order)a->s.order), a->s.width,
-           a->s.blocks, a->s.batch, a->frames, a->mels, n, a->rounds, a->steps, samples / fast, samples / slow,
-           slow / fast);
+           a->s.blocks, a->s.batch, a->frames, a->mels, n, a->rounds, a->steps,
+           qv_figure_of("%.1f", samples / fast).text, qv_figure_of("%.1f", samples / slow).text,
+           qv_figure_of("%.3f", slow / fast).text);
     fflush(stdout);
 }
 

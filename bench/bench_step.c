@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "figure.h"
 #include "made_up.h"
 
 typedef struct arguments {
@@ -41,7 +42,8 @@ static double count_flops(const qv_program *p)
     return flops;
 }
 
-static void print_profile(const qv_exec *e, const qv_program *p, int steps)
+/* Nothing where no step was timed: the first one of a GPU is not. */
+static void print_profile(const qv_exec *e, const qv_program *p)
 {
     double seconds[QV_OP_COUNT] = {0}, sum = 0;
     const qv_op_list *l = &p->lists[QV_LIST_TRAIN];
@@ -51,7 +53,7 @@ static void print_profile(const qv_exec *e, const qv_program *p, int steps)
     }
     for (int k = 0; k < QV_OP_COUNT; k++)
         if (seconds[k] > 0)
-            fprintf(stderr, "%-14s %9.3f ms  %5.1f %%\n", qv_op_info_of((qv_op_kind)k).name, 1e3 * seconds[k] / steps,
+            fprintf(stderr, "%-14s %9.3f ms  %5.1f %%\n", qv_op_info_of((qv_op_kind)k).name, 1e3 * seconds[k],
                     100 * seconds[k] / sum);
 }
 
@@ -62,10 +64,11 @@ static void print_line(const arguments *a, qv_trainer *t, const double *times)
     double least = times[0], median = times[a->rounds / 2];
     printf("{\"bench\": \"step\", \"contender\": \"quaver\", \"device\": \"%s\", \"order\": \"%s\", \"width\": %d, \"blocks\": %d, "
            "\"batch\": %d, \"frames\": %d, \"mels\": %d, \"threads\": %d, \"parameters\": %lld, \"rounds\": %d, \"steps\": %d, "
-           "\"min_ms\": %.4f, \"median_ms\": %.4f, \"samples_per_s\": %.1f, \"gflops\": %.1f, \"mib\": %.1f}\n",
+           "\"min_ms\": %.4f, \"median_ms\": %.4f, \"samples_per_s\": %s, \"gflops\": %s, \"mib\": %.1f}\n",
            qv_exec_describe(qv_trainer_exec(t)), qv_order_name(net->config.order), s->width, s->blocks, s->batch, a->frames,
            a->mels, qv_pool_threads(a->trainer.pool), (long long)net->parameters, a->rounds, a->steps, 1e3 * least,
-           1e3 * median, s->batch / median, 1e-9 * count_flops(net->program) / median,
+           1e3 * median, qv_figure_of("%.1f", s->batch / median).text,
+           qv_figure_of("%.1f", 1e-9 * count_flops(net->program) / median).text,
            (double)qv_exec_bytes(qv_trainer_exec(t)) / (1 << 20));
     fflush(stdout);
 }
@@ -91,8 +94,7 @@ static qv_status measure(qv_ctx *ctx, arguments *a)
     }
     qv_bench_sort(times, a->rounds);
     print_line(a, t, times);
-    if (a->trainer.profile)
-        print_profile(qv_trainer_exec(t), qv_trainer_net(t)->program, (a->rounds + a->warmup) * a->steps);
+    if (a->trainer.profile) print_profile(qv_trainer_exec(t), qv_trainer_net(t)->program);
 done:
     qv_trainer_free(t);
     qv_made_up_free(&data);

@@ -9,17 +9,18 @@
 #   kernels    each kernel's share of the copy bandwidth measured in the same run
 #   fused      cuDNN's fused patterns against separate ops, in turn (bench/bench_fused.c)
 #   profile    what each kind of op takes of a training step, in bf16 and fp32
-#   sweep      training steps, batches of 16 to 1024, in each precision
+#   sweep      training steps, batches of 16 to 1024 (fp32: to 256), in each precision
 #   replicas   several trainings side by side
 #   step       training steps against PyTorch's, in turn (bench/peers/torch_step.py)
 #   train      the five EMO-DB folds in fp32 and bf16, where QV_CORPORA names a folder with emodb in it
-#   sanitizer  compute-sanitizer memcheck, racecheck, initcheck and synccheck on the kernels' tests, the small cases
+#   sanitizer  compute-sanitizer memcheck, racecheck, initcheck and synccheck on some small cases of the kernels' tests
 #
 # It runs from a checkout that was built (QV_BUILD, default build/) or from the bundle of gpu_bundle.sh. All parts
 # together take --seconds at most (540, since GPUs are often lent for ten minutes a command): each has a share of them,
 # and what a part leaves goes to those after it. A part that cannot run is skipped with the reason; one that fails or
 # takes too long does not stop the others. Prints one table; OUT/gpu.json has device, versions, commit and every figure,
-# OUT/PART.log what each part printed. Exit code 1 if a part failed, 0 if all that could run passed.
+# also of a run that was stopped after some parts ("complete": false), OUT/PART.log what each part printed. Exit code 1
+# if a part failed, 0 if all that could run passed.
 set -u
 
 usage() {
@@ -51,12 +52,14 @@ done
 # Seconds of 540.
 share_of() {
     case $1 in
-    cpu) echo 30 ;;
-    selftest | fused | sanitizer) echo 60 ;;
-    kernels | sweep) echo 50 ;;
+    cpu) echo 10 ;;
+    selftest) echo 110 ;; # what all else rests on; some 430 programs a precision
+    kernels | fused) echo 50 ;;
     profile) echo 20 ;;
-    replicas | train) echo 40 ;;
+    sweep | replicas) echo 40 ;;
     step) echo 130 ;;
+    train) echo 30 ;;
+    sanitizer) echo 60 ;;
     esac
 }
 
@@ -110,6 +113,9 @@ limited() {
     timeout -k 5 $limit "$@"
 }
 
+# How many a list "16,64" names.
+count() { echo "$1" | tr , '\n' | wc -l; }
+
 # Text as the inside of a JSON string.
 quote() { printf '%s' "$*" | tr '\n\t' '  ' | tr -d '\000-\037' | sed 's/\\/\\\\/g; s/"/\\"/g'; }
 
@@ -140,10 +146,19 @@ field() { sed -n "s/.*\"$1\": *\"\{0,1\}\([^,\"}]*\).*/\1/p"; }
 done
 quaver=$(tool quaver)
 commit=$(cat "$root/COMMIT" 2>/dev/null || git -C "$root" rev-parse --short HEAD 2>/dev/null || echo unknown)
-part=start part_started=$started
+part_started=$started
 [ -n "$quaver" ] || { echo "gpu_check.sh: no quaver in $build: build first, or name the build folder in QV_BUILD" >&2; exit 1; }
 export PYTHON="$python" # whose libraries the bundle may use
-timeout -k 5 60 "$quaver" doctor >"$out/doctor.log" 2>&1 || { echo "gpu_check.sh: quaver does not start:" >&2; cat "$out/doctor.log" >&2; exit 1; }
+version=$(timeout -k 5 60 "$quaver" --version 2>"$out/doctor.log") || {
+    echo "gpu_check.sh: quaver does not start:" >&2
+    cat "$out/doctor.log" >&2
+    exit 1
+}
+# It starts, so what doctor stumbles over is no reason to try nothing else: the parts say what works.
+part=doctor
+timeout -k 5 120 "$quaver" doctor >"$out/doctor.log" 2>&1
+doctor=$?
+[ $doctor -eq 0 ] || verdict $doctor
 
 # The GPU's name: of nvidia-smi, which knows most; else of the driver, asked by the program itself.
 gpu='' driver='' memory='' capability=''
@@ -170,7 +185,10 @@ fi
 torch=$([ -n "$python" ] && "$python" -c 'import importlib.metadata as m; print(m.version("torch"))' 2>/dev/null)
 toolkit=$(nvcc --version 2>/dev/null | sed -n 's/.*release \([0-9.]*\).*/\1/p')
 why_no_gpu="no device"
-[ -z "$gpu" ] && why_no_gpu="no device: $(sed -n 's/^  none can be used  *//p' "$out/doctor.log" | head -n 1)"
+if [ -z "$gpu" ]; then
+    why=$(sed -n 's/^  none can be used  *//p' "$out/doctor.log" | head -n 1)
+    why_no_gpu="no device: ${why:-doctor found none}"
+fi
 
 # --- parts ---
 
@@ -192,20 +210,26 @@ part_selftest() {
     verdict $worst "$said"
 }
 
+# The ops whose kernels have shared memory, barriers, shuffles or tickets: in others there are no races to look for.
+shared_ops=conv,conv_grad_x,conv_grad_w,bn_stats,bn_measure,bn_grad_sums,block_end,pool,loss,unit,unit_grad,margin,center,clip,gather
+
 part_sanitizer() {
     tests=$(tool test_kernels_gpu) sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null)
     [ -n "$tests" ] || { skip "test_kernels_gpu was not built"; return; }
     [ -n "$sanitizer" ] || { skip "no compute-sanitizer: it comes with the CUDA toolkit"; return; }
     worst=0 said='' turns=4
     for check in memcheck racecheck initcheck synccheck; do
-        # Where an allocation ends with the operand, memcheck sees what reaches past it.
+        case $check in racecheck | synccheck) export QV_OPS=$shared_ops ;; *) unset QV_OPS ;; esac
+        # Where an allocation ends with the operand, memcheck sees what reaches past it. Each 19th of some 5,500 cases,
+        # which would not end in the time of this part; a prime, since options of the cases come in cycles of a few.
         limited $turns "$sanitizer" --tool $check --target-processes all --error-exitcode 99 \
-            "$tests" --small --only in_tight_memory >"$out/sanitizer-$check.log" 2>&1
+            "$tests" --small --every 19 --only in_tight_memory >"$out/sanitizer-$check.log" 2>&1
         code=$? turns=$((turns - 1))
         [ $code -eq 0 ] || worst=$code
         said="$said${said:+, }$check $(case $code in 0) echo clean ;; 99) echo "FOUND ERRORS" ;; 124 | 137) echo "time limit" ;; *) echo "exit code $code" ;; esac)"
         printf '{"part": "sanitizer", "tool": "%s", "exit_code": %d}\n' $check $code >>"$out/sanitizer.jsonl"
     done
+    unset QV_OPS
     cat "$out"/sanitizer-*.log >"$out/sanitizer.log"
     verdict $worst "$said"
 }
@@ -245,15 +269,17 @@ part_fused() {
 }
 
 part_sweep() {
-    bench=$(tool bench_step) worst=0 turns=3
+    bench=$(tool bench_step) worst=0 turns=3 asked=0
     [ -n "$bench" ] || { skip "bench_step was not built"; return; }
     for precision in bf16 tf32 fp32; do
-        limited $turns "$bench" --device "$device" --precision $precision --batch 16,32,64,128,256,512,1024 2>>"$out/sweep.log" |
+        batches=16,32,64,128,256
+        [ $precision = fp32 ] || batches=$batches,512,1024 # without tensor cores these two take over a minute
+        limited $turns "$bench" --device "$device" --precision $precision --batch $batches 2>>"$out/sweep.log" |
             sed "s/^{/{\"precision\": \"$precision\", /" >>"$out/sweep.jsonl"
-        turns=$((turns - 1))
+        turns=$((turns - 1)) asked=$((asked + $(count $batches)))
     done
-    [ "$(wc -l <"$out/sweep.jsonl")" -eq 21 ] || worst=1
-    verdict $worst "$(wc -l <"$out/sweep.jsonl") of 21 sizes"
+    [ "$(wc -l <"$out/sweep.jsonl")" -eq $asked ] || worst=1
+    verdict $worst "$(wc -l <"$out/sweep.jsonl") of $asked sizes"
 }
 
 # peers N PRECISION PEERS_PRECISION BATCH ROUNDS CONTENDERS: Quaver first in each round; takes an nth of what is left.
@@ -287,10 +313,11 @@ part_step() {
 }
 
 part_replicas() {
-    bench=$(tool bench_replicas)
+    bench=$(tool bench_replicas) batches=16,64 trainings=1,4,16
     [ -n "$bench" ] || { skip "bench_replicas was not built"; return; }
-    limited 1 "$bench" --device "$device" --precision bf16 --rounds 3 >"$out/replicas.jsonl" 2>"$out/replicas.log"
-    verdict $? "$(wc -l <"$out/replicas.jsonl") of 15 sizes"
+    limited 1 "$bench" --device "$device" --precision bf16 --rounds 3 --batch $batches --replicas $trainings \
+        >"$out/replicas.jsonl" 2>"$out/replicas.log"
+    verdict $? "$(wc -l <"$out/replicas.jsonl") of $(($(count $batches) * $(count $trainings))) sizes"
 }
 
 part_train() {
@@ -317,22 +344,6 @@ part_train() {
     verdict $worst "$said"
 }
 
-# shellcheck disable=SC2046 # a list
-set -- $(echo "$parts" | tr , ' ')
-while [ $# -gt 0 ]; do
-    part=$1 part_started=$(date +%s)
-    part_until=$((part_started + $(limit_of "$(left)" "$@")))
-    shift
-    rm -f "$out/$part.jsonl" "$out/$part.log"
-    if [ "$part" != cpu ] && [ -z "$gpu" ]; then
-        skip "$why_no_gpu"
-    elif [ "$(left)" -le 0 ]; then
-        skip "the $seconds s are over"
-    else
-        "part_$part"
-    fi
-done
-
 # --- the record ---
 
 json_part() {
@@ -345,21 +356,44 @@ json_part() {
 }
 
 tab=$(printf '\t')
-{
-    printf '{\n "program": "gpu_check", "date": "%s", "commit": "%s", "version": "%s",\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" \
-        "$(quote "$commit")" "$(quote "$("$quaver" --version)")"
-    printf ' "device": "%s", "driver": "%s", "memory": "%s", "compute_capability": "%s", "toolkit": "%s", "torch": "%s",\n' \
-        "$(quote "$gpu")" "$(quote "$driver")" "$(quote "$memory")" "$(quote "$capability")" "$(quote "$toolkit")" "$(quote "$torch")"
-    printf ' "seconds": %d, "doctor": "%s",\n "parts": [\n' $(($(date +%s) - started)) "$(quote "$(cat "$out/doctor.log")")"
-    comma=
-    while IFS=$tab read -r name status took why; do
-        printf '%s' "$comma"
-        json_part "$name" "$status" "$took" "$why"
-        comma=",
+
+# write_record COMPLETE: gpu.json anew, of the parts so far.
+write_record() {
+    {
+        printf '{\n "program": "gpu_check", "date": "%s", "commit": "%s", "version": "%s",\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" \
+            "$(quote "$commit")" "$(quote "$version")"
+        printf ' "device": "%s", "driver": "%s", "memory": "%s", "compute_capability": "%s", "toolkit": "%s", "torch": "%s",\n' \
+            "$(quote "$gpu")" "$(quote "$driver")" "$(quote "$memory")" "$(quote "$capability")" "$(quote "$toolkit")" "$(quote "$torch")"
+        printf ' "complete": %s, "seconds": %d, "doctor": "%s",\n "parts": [\n' "$1" $(($(date +%s) - started)) "$(quote "$(cat "$out/doctor.log")")"
+        comma=
+        while IFS=$tab read -r name status took why; do
+            printf '%s' "$comma"
+            json_part "$name" "$status" "$took" "$why"
+            comma=",
 "
-    done <"$out/parts"
-    printf '\n ]\n}\n'
-} >"$out/gpu.json.tmp" && mv "$out/gpu.json.tmp" "$out/gpu.json"
+        done <"$out/parts"
+        printf '\n ]\n}\n'
+    } >"$out/gpu.json.tmp" && mv "$out/gpu.json.tmp" "$out/gpu.json"
+}
+
+# shellcheck disable=SC2046 # a list
+set -- $(echo "$parts" | tr , ' ')
+write_record false
+while [ $# -gt 0 ]; do
+    part=$1 part_started=$(date +%s)
+    part_until=$((part_started + $(limit_of "$(left)" "$@")))
+    shift
+    rm -f "$out/$part.jsonl" "$out/$part.log"
+    if [ "$part" != cpu ] && [ -z "$gpu" ]; then
+        skip "$why_no_gpu"
+    elif [ "$(left)" -le 0 ]; then
+        skip "the $seconds s are over"
+    else
+        "part_$part"
+    fi
+    write_record false
+done
+write_record true
 
 # --- the table ---
 

@@ -213,8 +213,8 @@ bn_operands operands_of(const qv_call *c, int32_t channels)
 bool shake_fits(const qv_call *c)
 {
     const qv_tensor &u = c->in[0], &s = c->in[6], &y = c->out[0];
-    return qv_tensor_len(&y) > 0 && u.c == 2 * y.c && qv_plane_fits(y.h, y.w, c->in[5].c) && qv_alike(u, s, y) &&
-           qv_floats(c->in[1], c->in[2], c->in[3], c->in[4], c->in[5]);
+    return qv_tensor_len(&y) > 0 && u.c == 2 * y.c && qv_alike(u, s, y) && qv_coef_fits(c->in[5], y) &&
+           qv_floats(c->in[1], c->in[2], c->in[3], c->in[4]);
 }
 
 template <class T> bool shake_is_wide(const shake_operands &o)

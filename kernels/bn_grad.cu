@@ -340,10 +340,10 @@ bool fits(const qv_call *c, const qv_tensor &coef)
 {
     const qv_tensor &dy = c->in[0], &x = c->in[1];
     const int32_t sets = c->op->a.bn.repeat;
-    if (qv_tensor_len(&x) == 0 || !qv_plane_fits(x.h, x.w, coef.data ? coef.c : 1)) return false;
-    if (!qv_alike(x, dy) || !qv_floats(c->in[2], c->in[3], c->in[4], c->in[5], coef)) return false;
-    if (coef.data) return sets == 1 && x.c == 2 * dy.c;
-    return (sets == 1 || sets == 2) && dy.c == sets * x.c;
+    if (qv_tensor_len(&x) == 0 || !qv_alike(x, dy)) return false;
+    if (!qv_floats(c->in[2], c->in[3], c->in[4], c->in[5])) return false;
+    if (coef.data) return sets == 1 && x.c == 2 * dy.c && qv_coef_fits(coef, x);
+    return qv_plane_fits(x.h, x.w, 1) && (sets == 1 || sets == 2) && dy.c == sets * x.c;
 }
 
 } // namespace

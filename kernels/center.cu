@@ -85,6 +85,6 @@ extern "C" int qv_cuda_center(const qv_call *c, size_t *need)
                                c->op->a.center};
     if (o.of.share && !o.of.others) return QV_REFUSED;
     const qv_rows g = qv_rows_of(o.samples, 1, 1, 1, 1);
-    QV_LAUNCH(center, dim3(1), dim3(g.threads), c->stream, o, g);
+    QV_LAUNCH(center, dim3(1), dim3(QV_BLOCK), c->stream, o, g);
     return qv_launch_error();
 }

@@ -465,10 +465,10 @@ template <class T> int gradient_product(const qv_call *c, const conv_shape &s, u
 
 extern "C" int qv_cuda_conv(const qv_call *c, size_t *need)
 {
-    if (need) return qv_no_scratch(need);
     const qv_tensor &x = c->in[0], &w = c->in[1], &y = c->out[0];
     const qv_conv_attr &a = c->op->a.conv;
     if (!fits(a, x, w, y)) return QV_REFUSED;
+    if (need) return qv_no_scratch(need);
     const conv_shape s = shape_of(a, x, y);
     return by_types(x, w, [&](auto type, auto weight) {
         using T = decltype(type);
@@ -486,10 +486,10 @@ extern "C" int qv_cuda_conv(const qv_call *c, size_t *need)
 
 extern "C" int qv_cuda_conv_grad_x(const qv_call *c, size_t *need)
 {
-    if (need) return qv_no_scratch(need);
     const qv_tensor &dy = c->in[0], &w = c->in[1], &dx = c->out[0];
     const qv_conv_attr &a = c->op->a.conv;
     if (!fits(a, dx, w, dy)) return QV_REFUSED;
+    if (need) return qv_no_scratch(need);
     const conv_shape s = shape_of(a, dx, dy);
     return by_types(dx, w, [&](auto type, auto weight) {
         using T = decltype(type);

@@ -167,6 +167,12 @@ template <class F> inline int qv_by_type(const qv_tensor &t, F f)
     return t.dtype == QV_BF16 ? f(qv_bf16()) : f(float());
 }
 
+/* May these coefficients [N, 1, 1, bands] be read for every image of x? */
+inline bool qv_coef_fits(const qv_tensor &coef, const qv_tensor &x)
+{
+    return qv_plane_fits(x.h, x.w, coef.c) && coef.n == x.n && coef.h == 1 && coef.w == 1 && qv_floats(coef);
+}
+
 /* Rows of a tensor: its positions over all samples. */
 inline uint64_t qv_positions(const qv_tensor &t) { return (uint64_t)t.n * (uint64_t)t.h * (uint64_t)t.w; }
 

@@ -159,8 +159,8 @@ template <class T, int V> int run_scale(const qv_call *c)
 
 bool fits(const qv_tensor &narrow, const qv_tensor &wide, const qv_tensor &coef)
 {
-    return qv_tensor_len(&narrow) > 0 && wide.c == 2 * narrow.c && qv_plane_fits(narrow.h, narrow.w, coef.c) &&
-           qv_alike(narrow, wide) && qv_floats(coef);
+    return qv_tensor_len(&narrow) > 0 && wide.c == 2 * narrow.c && qv_alike(narrow, wide) &&
+           qv_coef_fits(coef, narrow);
 }
 
 } // namespace
@@ -208,8 +208,7 @@ extern "C" int qv_cuda_scale(const qv_call *c, size_t *need)
 {
     if (need) return qv_no_scratch(need);
     const qv_tensor &x = c->in[0], &k = c->in[1], &y = c->out[0];
-    if (qv_tensor_len(&x) == 0 || x.c != y.c || !qv_plane_fits(x.h, x.w, k.c) || !qv_alike(x, y) || !qv_floats(k))
-        return QV_REFUSED;
+    if (qv_tensor_len(&x) == 0 || x.c != y.c || !qv_alike(x, y) || !qv_coef_fits(k, x)) return QV_REFUSED;
     return qv_by_type(x, [&](auto type) {
         using T = decltype(type);
         return qv_wide<T>((uint32_t)x.c, x.data, y.data) ? run_scale<T, qv_wide_of<T>>(c) : run_scale<T, 1>(c);

@@ -20,7 +20,20 @@ for parts in cpu,selftest,kernels,fused,profile,sweep,replicas,step,train,saniti
     [ "$sum" -eq 540 ] || { echo "the limits of $parts are $sum s in sum, expected 540"; bad=1; }
 done
 [ "$(sh "$check" --limits | wc -l)" -eq 10 ] || { echo "expected ten parts"; bad=1; }
+[ "$(sh "$check" --limits | sed -n 's/^selftest //p')" -eq 110 ] || { echo "the selftest has another share"; bad=1; }
 sh "$check" --parts nothing "$dir/none" 2>/dev/null && { echo "a part that does not exist was taken"; bad=1; }
+
+# --- what racecheck and synccheck look at: the ops of kernels whose threads exchange something ---
+shared=$(sed -n 's/^shared_ops=//p' "$check")
+for file in "$1"/kernels/*.cu; do
+    listed=0 exchanges=0
+    # shellcheck disable=SC2013 # words
+    for op in $(sed -n 's/^extern "C" int qv_cuda_\([a-z_0-9]*\)(const qv_call .*/\1/p' "$file"); do
+        case ,$shared, in *,"$op",*) listed=1 ;; esac
+    done
+    grep -q -E 'QV_SHARED|__syncthreads|__shfl|qv_join_lanes|qv_merge_blocks|qv_end_loss' "$file" && exchanges=1
+    [ $listed -eq $exchanges ] || { echo "$file: exchanges $exchanges, among shared_ops $listed"; bad=1; }
+done
 
 # --- no GPU: all is skipped with a reason, and nothing fails ---
 ln -s "$quaver" "$dir/real/quaver"
@@ -50,6 +63,7 @@ selftest) echo '{"cases": 3, "failed": 0}' ;;
 esac
 END
 made "$dir/made/bench_kernels" <<'END'
+cp "$OUT/gpu.json" "$OUT/seen.json"
 echo '{"bench": "kernels"}'
 exec sleep 100
 END
@@ -63,7 +77,7 @@ echo "out of memory" >&2
 exit 3
 END
 begin=$(date +%s)
-PATH=$path QV_BUILD=$dir/made QV_CORPORA='' sh "$check" --python /nonexistent --seconds 20 \
+PATH=$path QV_BUILD=$dir/made QV_CORPORA='' OUT=$dir/out sh "$check" --python /nonexistent --seconds 20 \
     --parts selftest,fused,profile,replicas,train,kernels "$dir/out" >"$dir/out.log" 2>&1
 code=$?
 took=$(($(date +%s) - begin))
@@ -72,15 +86,61 @@ expect 'selftest: passed: fp32: 0 of 3 outside, tf32: 0 of 3 outside, bf16: 0 of
 expect 'fused: passed: 1 comparisons, 1 not supported' "$dir/out.log"
 expect ' *small *conv+stats *1 *2.5 *1.5 *0.5 *0.25' "$dir/out.log"
 expect 'profile: skipped: bench_step was not built' "$dir/out.log"
-expect 'replicas: failed: exit code 3, .*out of memory' "$dir/out.log"
+expect 'replicas: failed: exit code 3, 0 of 6 sizes; .*out of memory' "$dir/out.log"
 expect 'train: skipped: no corpus.*' "$dir/out.log"
 expect 'kernels: failed: time limit, 1 lines' "$dir/out.log"
 # Named by the program itself, since there is no nvidia-smi that knows.
 expect '.*"device": "NVIDIA Made Up".*"memory": "79.6 GiB", "compute_capability": "9.0".*' "$dir/out/gpu.json"
+expect ' "complete": true, .*' "$dir/out/gpu.json"
+# What a run that is killed in its last part leaves.
+expect ' "complete": false, .*' "$dir/out/seen.json"
+expect '.*"name": "train", "status": "skipped".*' "$dir/out/seen.json"
+grep -q '"name": "kernels"' "$dir/out/seen.json" && { echo "a part was recorded before it ended"; bad=1; }
 # The last part has what the others left, and no more; some seconds go to starting and to the record.
 if [ $took -lt 15 ] || [ $took -gt 40 ]; then echo "it took $took s of 20"; bad=1; fi
+
+# --- doctor fails, or nothing starts; how often is asked, and with what ---
+mkdir "$dir/sick"
+made "$dir/sick/quaver" <<'END'
+case $1 in
+doctor) echo "no driver"; exit 4 ;;
+--version) echo "quaver 0" ;;
+esac
+END
+made "$dir/sick/bench_step" <<'END'
+while [ "$1" != --batch ]; do shift; done
+for n in $(echo "$2" | tr , ' '); do echo "{\"batch\": $n}"; done
+END
+made "$dir/sick/test_kernels_gpu" </dev/null
+made "$dir/bin/compute-sanitizer" <<'END'
+echo "${QV_OPS:-all}" "$@"
+END
+made "$dir/bin/nvidia-smi" <<'END'
+echo "NVIDIA Made Up, 580.1, 80000 MiB, 9.0"
+END
+PATH=$path QV_BUILD=$dir/sick sh "$check" --python /nonexistent --seconds 60 --parts sweep,sanitizer "$dir/ill" \
+    >"$dir/ill.log" 2>&1
+[ $? -eq 1 ] || { echo "a doctor that fails is no failure"; bad=1; }
+expect 'doctor: failed: exit code 4; doctor.log ends: no driver' "$dir/ill.log"
+expect 'sweep: passed: 19 of 19 sizes' "$dir/ill.log"
+expect 'sanitizer: passed: memcheck clean, racecheck clean, initcheck clean, synccheck clean' "$dir/ill.log"
+expect "all --tool memcheck .* --small --every 19 --only in_tight_memory" "$dir/ill/sanitizer-memcheck.log"
+expect "$shared --tool racecheck .*" "$dir/ill/sanitizer-racecheck.log"
+expect "all --tool initcheck .*" "$dir/ill/sanitizer-initcheck.log"
+expect "$shared --tool synccheck .*" "$dir/ill/sanitizer-synccheck.log"
+made "$dir/sick/quaver" <<'END'
+echo "no such library" >&2
+exit 127
+END
+PATH=$path QV_BUILD=$dir/sick sh "$check" --parts sweep "$dir/dead" >"$dir/dead.log" 2>&1
+[ $? -eq 1 ] || { echo "a program that does not start is no failure"; bad=1; }
+expect 'gpu_check.sh: quaver does not start:' "$dir/dead.log"
+expect 'no such library' "$dir/dead.log"
+
 if command -v python3 >/dev/null; then
-    python3 -m json.tool "$dir/out/gpu.json" >/dev/null || { echo "gpu.json is no JSON"; bad=1; }
+    for json in out/gpu out/seen ill/gpu; do
+        python3 -m json.tool "$dir/$json.json" >/dev/null || { echo "$json.json is no JSON"; bad=1; }
+    done
 fi
 [ $bad -eq 0 ] && echo "gpu_check.sh does what it says; $took s"
 exit $bad

@@ -196,6 +196,21 @@ static void winograd_hides_no_lost_term(void **state)
     assert_true(qv_op_check(&r, QV_OP_CONV, 1, &cases) >= wanted);
 }
 
+/* Of the cases that are small enough; the first one always. */
+static void every_so_many_cases_are_run(void **state)
+{
+    (void)state;
+    enum { LIMIT = 64 };
+    qv_op_runner r = {.name = "ref32", .table = qv_ref32_ops, .limit = LIMIT};
+    int all, some;
+    assert_int_equal(qv_op_check(&r, QV_OP_RELU, 1, &all), 0);
+    assert_true(all > 3);
+    for (r.every = 1; r.every <= (size_t)all + 1; r.every++) {
+        assert_int_equal(qv_op_check(&r, QV_OP_RELU, 1, &some), 0);
+        assert_int_equal(some, ((size_t)all + r.every - 1) / r.every);
+    }
+}
+
 /* Every operand of the row is there in some case, and absent in some if it is optional, else in none. */
 static void operands_are_as_words_say(const char *op, const char *word, int n, const bool *seen, const bool *missed)
 {
@@ -232,6 +247,7 @@ int main(void)
         cmocka_unit_test(guards_and_garbage_are_seen),
         cmocka_unit_test(lost_digits_and_terms_are_seen),
         cmocka_unit_test(winograd_hides_no_lost_term),
+        cmocka_unit_test(every_so_many_cases_are_run),
         cmocka_unit_test(operands_are_as_ops_def_says),
     };
     return cmocka_run_group_tests_name("op_check", tests, NULL, NULL);

@@ -57,4 +57,7 @@ const char *qv_exec_describe(const qv_exec *e) { return e->description; }
 
 size_t qv_exec_bytes(const qv_exec *e) { return e->bytes; }
 
-double qv_exec_seconds(const qv_exec *e, qv_list list, size_t i) { return e->class->seconds(e, list, i); }
+double qv_exec_seconds(const qv_exec *e, qv_list list, size_t i)
+{
+    return e->profiled[list] ? e->class->seconds(e, list, i) / (double)e->profiled[list] : 0;
+}

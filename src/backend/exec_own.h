@@ -16,7 +16,7 @@ typedef struct qv_exec_class {
     void (*write_bytes)(qv_exec *e, int buffer, size_t at, size_t n, const void *src);
     qv_status (*check)(qv_ctx *ctx, const qv_exec *e);
     qv_status (*bind)(qv_ctx *ctx, qv_exec *e, int buffer, const void *data, size_t bytes);
-    double (*seconds)(const qv_exec *e, qv_list list, size_t i);
+    double (*seconds)(const qv_exec *e, qv_list list, size_t i); /* of all runs that were timed */
 } qv_exec_class;
 
 struct qv_exec {
@@ -25,6 +25,7 @@ struct qv_exec {
     qv_exec_options o;
     uint64_t depth; /* steps that may be on their way */
     size_t bytes;   /* of all memory held */
+    uint64_t profiled[QV_LIST_COUNT]; /* runs whose ops were timed */
     char description[256];
 };
 

@@ -169,6 +169,7 @@ static qv_status host_run(qv_ctx *ctx, qv_exec *base, qv_list list)
         if (e->base.o.profile) b->seconds += qv_now() - start;
         if (e->base.o.poison) poison_dead(e, list, i);
     }
+    e->base.profiled[list] += e->base.o.profile;
     return QV_OK;
 }
 

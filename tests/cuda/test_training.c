@@ -339,6 +339,22 @@ static void graphs_give_the_bits_of_single_launches(void **state)
     lab_close(&l);
 }
 
+/* The first run of a list loads what is loaded lazily; it is not among those that are timed. */
+static void a_profile_begins_with_the_second_step(void **state)
+{
+    (void)state;
+    lab l;
+    lab_open(&l);
+    const qv_trainer_options one_step = {.profile = true, .n_items = (size_t)l.settings.batch};
+    qv_trainer *t = lab_trainer(&l, &l.settings, &one_step);
+    for (uint64_t epoch = 1; epoch <= 3; epoch++) {
+        assert_int_equal(lab_train(&l, t, epoch).steps, 1);
+        assert_true((qv_exec_seconds(qv_trainer_exec(t), QV_LIST_TRAIN, 0) > 0) == (epoch > 1));
+    }
+    qv_trainer_free(t);
+    lab_close(&l);
+}
+
 /* Lambda of A-Softmax, AdamW's correction and the clipping follow the step, which only the device counts. */
 static void what_follows_the_step_is_in_the_graph(void **state)
 {
@@ -676,6 +692,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_clipped_step_is_as_long_as_it_may),
         cmocka_unit_test(fifty_losses_as_the_reference),
         cmocka_unit_test(graphs_give_the_bits_of_single_launches),
+        cmocka_unit_test(a_profile_begins_with_the_second_step),
         cmocka_unit_test(what_follows_the_step_is_in_the_graph),
         cmocka_unit_test(nothing_reads_a_dead_buffer),
         cmocka_unit_test(rates_follow_over_all_blocks),

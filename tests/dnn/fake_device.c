@@ -362,8 +362,9 @@ cudnnStatus_t cudnnDestroy(cudnnHandle_t handle)
 
 cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream)
 {
-    assert(handle == (cudnnHandle_t)(void *)&cudnn_object && stream == (cudaStream_t)(void *)&stream_object);
-    stream_is_set = true;
+    assert(handle == (cudnnHandle_t)(void *)&cudnn_object);
+    assert(!stream || stream == (cudaStream_t)(void *)&stream_object);
+    stream_is_set = stream != NULL;
     return fails() ? CUDNN_STATUS_BAD_PARAM : CUDNN_STATUS_SUCCESS;
 }
 
@@ -423,11 +424,17 @@ cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t d, cudnnBackendA
     return s;
 }
 
+static bool is_broken(cudnnBackendDescriptor_t heuristics)
+{
+    return recall(heuristics, CUDNN_ATTR_ENGINEHEUR_MODE) &&
+           (fake.broken_modes >> recall_int(heuristics, CUDNN_ATTR_ENGINEHEUR_MODE) & 1u) != 0;
+}
+
 cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t d)
 {
     cudnnStatus_t (*f)(cudnnBackendDescriptor_t);
     real("cudnnBackendFinalize", &f);
-    if (fails()) return CUDNN_STATUS_INTERNAL_ERROR;
+    if (fails() || is_broken(d)) return CUDNN_STATUS_INTERNAL_ERROR;
     if (recall(d, CUDNN_ATTR_OPERATIONGRAPH_OPS)) {
         assert(recall(d, CUDNN_ATTR_OPERATIONGRAPH_HANDLE));
         understand(d);
@@ -648,7 +655,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags)
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream)
 {
-    (void)stream;
+    assert(stream == (cudaStream_t)(void *)&stream_object && !stream_is_set); /* else a handle would keep it */
     fake.streams--;
     return cudaSuccess;
 }

@@ -16,6 +16,7 @@ typedef struct fake_device {
     long descriptors, handles, allocations, streams, events; /* alive */
     long executed, products, timed;
     long broken;                 /* so many of the next plans to be executed fail */
+    unsigned broken_modes;       /* bit i: heuristics of mode i fail */
     float times[128];            /* milliseconds that the timing of run i is said to take */
     size_t memory;               /* bytes that can be allocated at once, 0: any */
     cublasComputeType_t compute; /* of the last product */

@@ -281,6 +281,36 @@ static void tuning_leaves_out_what_does_not_run(void **state)
     qv_dnn_free(d);
 }
 
+/* What one mode of the heuristics offers stands, whatever becomes of the others. */
+static void a_mode_that_fails_leaves_the_others(void **state)
+{
+    static const cudnnBackendHeurMode_t modes[] = {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_B, CUDNN_HEUR_MODE_FALLBACK};
+    enum { MODES = sizeof modes / sizeof *modes, MOST = 256 };
+    qv_ctx *ctx = *state;
+    qv_dnn_target target = {0};
+    const qv_dnn_options o = {.workspace_limit = plain.workspace_limit, .autotune = true};
+    qv_dnn_engine engines[MOST];
+    int n, whole = 0;
+    unsigned all = 0;
+    assert_int_equal(cudnnCreate(&target.handle), CUDNN_STATUS_SUCCESS);
+    for (size_t i = 0; i < MODES; i++) all |= 1u << modes[i];
+    for (size_t i = 0; i <= MODES; i++) { /* first none fails, then one */
+        fake.broken_modes = i ? 1u << modes[i - 1] : 0;
+        qv_assert_ok(ctx, qv_dnn_find(ctx, &target, &small_conv, &o, engines, MOST, &n, NULL));
+        if (i == 0) whole = n;
+        assert_in_range(n, 1, i ? whole - 1 : MOST - 1);
+        for (int k = 0; k < n; k++) {
+            assert_int_equal(fake.broken_modes >> engines[k].mode & 1u, 0);
+            qv_dnn_engine_free(&engines[k]);
+        }
+    }
+    fake.broken_modes = all;
+    assert_int_equal(qv_dnn_find(ctx, &target, &small_conv, &o, engines, MOST, &n, NULL), QV_ERR_DEVICE);
+    assert_int_equal(n, 0);
+    assert_non_null(strstr(qv_ctx_message(ctx), "cudnnBackendFinalize failed"));
+    cudnnDestroy(target.handle);
+}
+
 /* Everything that the door does, with each of its calls failing in turn. */
 static qv_status all_of_it(qv_ctx *ctx, const qv_dnn_options *o, operand conv[3], operand product[3])
 {
@@ -352,6 +382,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_key_is_planned_once, begin, end),
         cmocka_unit_test_setup_teardown(tuning_takes_the_fastest, begin, end),
         cmocka_unit_test_setup_teardown(tuning_leaves_out_what_does_not_run, begin, end),
+        cmocka_unit_test_setup_teardown(a_mode_that_fails_leaves_the_others, begin, end),
         cmocka_unit_test_setup_teardown(every_failure_is_reported_and_leaks_nothing, begin, end),
         cmocka_unit_test_setup_teardown(misplaced_pointers_are_refused, begin, end),
     };

@@ -6,7 +6,8 @@
  * outside; operands one element off, which bars 16-byte accesses. Then shapes round the edges of the kernels' own
  * geometry. Calls that must be refused are in test_refusals.c.
  *
- * test_kernels [--small] [--only TEST]: only cases of up to SMALL elements; only this of the tests below. QV_OPS: names
+ * test_kernels [--small] [--every K] [--only TEST]: only cases of up to SMALL elements; of an op's cases only the first
+ * and then each Kth, for what makes each of them slow (compute-sanitizer); only this of the tests below. QV_OPS: names
  * of ops, between commas; only these. Under the emulation all orders of threads but the first (SIMT_SEED 0, or unset)
  * see the small cases between guard bands alone: they take every path. */
 #include <cuda_runtime_api.h>
@@ -22,7 +23,7 @@
 enum { SMALL = 8192 };
 
 static struct {
-    size_t limit;
+    size_t limit, every;
     bool first_order;
 } choice;
 
@@ -122,6 +123,7 @@ static void check_cases(const char *name, const qv_op_fn *table, size_t limit, b
                       .table = table,
                       .bf16 = bf16,
                       .limit = limit,
+                      .every = choice.every,
                       .alloc = device_alloc,
                       .release = device_free,
                       .copy = device_copy};
@@ -520,10 +522,12 @@ int main(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--small")) {
             choice.limit = SMALL;
+        } else if (!strcmp(argv[i], "--every") && i + 1 < argc && atoi(argv[i + 1]) > 0) {
+            choice.every = (size_t)atoi(argv[++i]);
         } else if (!strcmp(argv[i], "--only") && i + 1 < argc) {
             cmocka_set_test_filter(argv[++i]);
         } else {
-            fprintf(stderr, "usage: %s [--small] [--only TEST]\n", argv[0]);
+            fprintf(stderr, "usage: %s [--small] [--every K] [--only TEST]\n", argv[0]);
             return 2;
         }
     }

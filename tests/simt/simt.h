@@ -20,6 +20,8 @@ void simt_set_memory(size_t bytes);
  * graphs) fails; 0: none. Left is what remains of the count. */
 void simt_fail_call(long nth);
 long simt_calls_left(void);
+/* So many of the next captures end broken, as by what somebody else does to the device meanwhile. */
+void simt_break_captures(int n);
 /* Things made and not given back: device and pinned memory, streams, events, graphs. */
 int simt_resources(void);
 

@@ -15,6 +15,7 @@
 
 #include "tests/simt/fail.h"
 #include "tests/simt/plant.h"
+#include "tests/simt/simt.h"
 
 namespace {
 
@@ -74,6 +75,7 @@ namespace {
 std::vector<NodeRef> pending;
 std::vector<cudaStream_t> streams;
 long streams_made;
+int captures_to_break;
 CUstream_st legacy = {-1, true, nullptr, {}, nullptr, {}};
 
 bool deferred()
@@ -480,7 +482,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
 {
     const simt::Hold hold;
     if (!graph) return note(cudaErrorInvalidValue);
-    if (simt::call_fails()) break_captures();
+    if (simt::call_fails() || (captures_to_break > 0 && captures_to_break--)) break_captures();
     return note(end_capture(stream_of(stream), graph));
 }
 
@@ -544,4 +546,10 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph)
     delete graph;
     simt::count_resource(simt::GRAPHS, -1);
     return cudaSuccess;
+}
+
+extern "C" void simt_break_captures(int n)
+{
+    const simt::Hold hold;
+    captures_to_break = n;
 }

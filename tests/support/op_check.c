@@ -289,14 +289,22 @@ static bool small_enough(const qv_op_runner *r, const qv_problem *p)
     return !r->limit || longest <= r->limit;
 }
 
+/* Of one op. met: cases that are small enough. */
+struct tally {
+    size_t met;
+    int cases, failed;
+};
+
+static bool due(const qv_op_runner *r, struct tally *t) { return t->met++ % (r->every ? r->every : 1) == 0; }
+
 /* Counts the case in; false when there is none with this number. */
-static bool check_case(const qv_op_runner *r, qv_op_kind kind, size_t i, uint64_t seed, int *cases, int *failed)
+static bool check_case(const qv_op_runner *r, qv_op_kind kind, size_t i, uint64_t seed, struct tally *t)
 {
     qv_problem p;
     if (!(r->bf16 ? qv_problem_make_bf16 : qv_problem_make)(&p, kind, i, seed)) return false;
-    if (small_enough(r, &p)) {
-        *failed += !run_case(r, &p, i, seed);
-        ++*cases;
+    if (small_enough(r, &p) && (due(r, t) || i == QV_PROBLEM_LARGE)) {
+        t->failed += !run_case(r, &p, i, seed);
+        t->cases++;
     }
     qv_problem_free(&p);
     return true;
@@ -304,10 +312,11 @@ static bool check_case(const qv_op_runner *r, qv_op_kind kind, size_t i, uint64_
 
 int qv_op_check(const qv_op_runner *r, qv_op_kind kind, uint64_t seed, int *cases)
 {
-    int failed = 0;
+    struct tally t = {0};
     *cases = 0;
     if (!r->table[kind]) return 0;
-    for (size_t i = 0; check_case(r, kind, i, seed, cases, &failed);) i++;
-    if (r->large) check_case(r, kind, QV_PROBLEM_LARGE, seed, cases, &failed);
-    return failed;
+    for (size_t i = 0; check_case(r, kind, i, seed, &t);) i++;
+    if (r->large) check_case(r, kind, QV_PROBLEM_LARGE, seed, &t);
+    *cases = t.cases;
+    return t.failed;
 }

@@ -19,6 +19,7 @@ typedef struct qv_op_runner {
     bool large;   /* also one case an op with tensors of more than 16 MiB, its options drawn from the seed */
     bool quiet;   /* failures are counted, not printed */
     size_t limit; /* cases with a longer operand than this are passed over; 0: none are */
+    size_t every; /* of those that are left, the first and then each of so many; 0: all */
 
     /* The CPU backend: its convolutions have a plan, and those that it does by Winograd a bound of their own. */
     const qv_cpu_options *cpu;

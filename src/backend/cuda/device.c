@@ -198,7 +198,13 @@ static qv_status make_resident(qv_ctx *ctx, cuda_exec *e, const void *host, size
     QV_TRY(qv_alloc(ctx, &r, 1, sizeof *r));
     r->host = host;
     r->bytes = bytes;
-    QV_TRY(qv_cuda_check(ctx, cudaMalloc(&r->device, bytes), "cudaMalloc of %zu bytes of features", bytes));
+    cudaError_t error = cudaMalloc(&r->device, bytes);
+    if (error == cudaErrorMemoryAllocation) { /* somebody was faster: as if it had not fitted */
+        cudaGetLastError();
+        qv_debug(ctx, "no room for %zu bytes of features any more: they are streamed", bytes);
+        goto done;
+    }
+    QV_TRY(qv_cuda_check(ctx, error, "cudaMalloc of %zu bytes of features", bytes));
     QV_TRY(qv_stage_write(ctx, &e->stage, e->stream, r->device, host, bytes));
     /* Who shares it has a stream of its own. */
     QV_TRY(qv_cuda_check(ctx, cudaStreamSynchronize(e->stream), "cudaStreamSynchronize after %zu bytes of features",

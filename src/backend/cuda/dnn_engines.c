@@ -37,8 +37,8 @@ typedef struct search {
     qv_dnn_engine *engines;
     int n, cap;
     qv_dnn_census *census;
-    bool broken;       /* a plan failed for another reason than that it is not supported */
-    char refusal[384]; /* the last refusal of a plan, in cuDNN's words */
+    bool broken;       /* a plan or a mode failed for another reason than that it is not supported */
+    char refusal[384]; /* the last refusal of either, in cuDNN's words */
 } search;
 
 /* A note is a small enum; one that this program does not know yet sets no bit. */
@@ -69,8 +69,8 @@ static void read_notes(search *s, qv_dnn_engine *e)
     qv_desc_free(engine);
 }
 
-/* Whether the library can really make the plan is known only now. That it cannot is an answer, not a failure: the
- * next configuration may do, whatever the reason. Only if none does, the reason matters (nothing_left). */
+/* That the library fails at a plan, or at all that a mode offers, is an answer, not a failure: the next one may do,
+ * whatever the reason. Only if none does, the reason matters (nothing_left). */
 static bool refused(search *s)
 {
     if (s->m.status == QV_OK || s->m.status == QV_ERR_MEMORY) return false;
@@ -80,6 +80,7 @@ static bool refused(search *s)
     return true;
 }
 
+/* Whether the library can really make the plan is known only now. */
 static qv_dnn_verdict finalize_plan(search *s, qv_dnn_engine *e)
 {
     int64_t workspace = 0;
@@ -133,7 +134,8 @@ static cudnnBackendDescriptor_t ask_heuristics(search *s, cudnnBackendHeurMode_t
     return d;
 }
 
-/* All that one mode offers. That it offers nothing is no failure: another mode may. */
+/* All that one mode offers. That it offers nothing is no failure: another mode may. One that fails is as a plan that
+ * does: what the others offer stands. */
 static void search_mode(search *s, cudnnBackendHeurMode_t mode)
 {
     cudnnBackendDescriptor_t *configs = NULL;
@@ -152,6 +154,7 @@ static void search_mode(search *s, cudnnBackendHeurMode_t mode)
     free(configs);
     qv_desc_free(heuristics);
     if (s->m.status == QV_ERR_UNSUPPORTED) s->m.status = QV_OK;
+    refused(s);
 }
 
 static void search_modes(search *s, bool compiled)
@@ -163,7 +166,7 @@ static void search_modes(search *s, bool compiled)
         if (s->n < s->cap && (modes[i] != CUDNN_HEUR_MODE_B || s->query->options->autotune)) search_mode(s, modes[i]);
 }
 
-/* Not supported, unless a plan failed for another reason: then the device or the libraries are at fault, and who
+/* Not supported, unless something failed for another reason: then the device or the libraries are at fault, and who
  * asked must not go on as if nothing were wrong. */
 static qv_status nothing_left(const search *s)
 {

@@ -59,9 +59,11 @@ done:
     return status;
 }
 
+/* The handle lives on and must not keep a stream that is gone. */
 static void release(bench *b)
 {
     if (b->stream) cudaStreamSynchronize(b->stream);
+    cudnnSetStream(b->handle, NULL);
     for (int i = QV_DNN_A; i <= QV_DNN_OUT; i++) cudaFree(b->operands[i]);
     cudaFree(b->workspace);
     if (b->start) cudaEventDestroy(b->start);

@@ -138,6 +138,7 @@ qv_status qv_cuda_profile(qv_ctx *ctx, cuda_exec *e, qv_list list)
     QV_TRY(advance(ctx, e, list));
     QV_TRY(qv_cuda_check(ctx, cudaStreamSynchronize(e->stream), "cudaStreamSynchronize after a list of %zu ops", n));
     for (size_t i = 0; i < n; i++) QV_TRY(between(ctx, events[i], events[i + 1], &e->ops[list][i].seconds));
+    e->base.profiled[list]++;
 done:
     for (size_t i = 0; events && i <= n; i++)
         if (events[i]) cudaEventDestroy(events[i]);

@@ -11,6 +11,7 @@ static const char *list_name(qv_list list)
 /* Work that other streams of the process do meanwhile is none of this capture's business. */
 static qv_status record(qv_ctx *ctx, cuda_exec *e, qv_list list, cudaGraph_t *graph)
 {
+    *graph = NULL;
     qv_status status = qv_cuda_check(ctx, cudaStreamBeginCapture(e->stream, cudaStreamCaptureModeThreadLocal),
                                      "cudaStreamBeginCapture of %s", list_name(list));
     if (status != QV_OK) return status;
@@ -18,15 +19,34 @@ static qv_status record(qv_ctx *ctx, cuda_exec *e, qv_list list, cudaGraph_t *gr
     cudaError_t ended = cudaStreamEndCapture(e->stream, graph);
     if (status == QV_OK) return qv_cuda_check(ctx, ended, "cudaStreamEndCapture of %s", list_name(list));
     cudaGetLastError();
+    if (*graph) cudaGraphDestroy(*graph);
+    *graph = NULL;
     return status;
+}
+
+static qv_status record_locked(qv_ctx *ctx, cuda_exec *e, qv_list list, cudaGraph_t *graph, bool alone)
+{
+    qv_cuda_lock(alone);
+    qv_status status = record(ctx, e, list, graph);
+    qv_cuda_unlock();
+    return status;
+}
+
+/* Other captures do this one no harm, but what a thread outside this program's care does to the device may end it. It
+ * has run nothing, so it may be tried again, then alone. */
+static qv_status record_twice(qv_ctx *ctx, cuda_exec *e, qv_list list, cudaGraph_t *graph)
+{
+    qv_status status = record_locked(ctx, e, list, graph, false);
+    if (status == QV_OK) return QV_OK;
+    qv_debug(ctx, "%s; %s is captured once more", qv_ctx_message(ctx), list_name(list));
+    status = record_locked(ctx, e, list, graph, true);
+    return status == QV_OK ? QV_OK : qv_fail_prefix(ctx, status, "%s could not be captured, twice", list_name(list));
 }
 
 static qv_status capture(qv_ctx *ctx, cuda_exec *e, qv_list list)
 {
-    cudaGraph_t graph = NULL;
-    qv_cuda_lock(false);
-    qv_status status = record(ctx, e, list, &graph);
-    qv_cuda_unlock();
+    cudaGraph_t graph;
+    qv_status status = record_twice(ctx, e, list, &graph);
     if (status == QV_OK)
         status = qv_cuda_check(ctx, cudaGraphInstantiate(&e->graph[list], graph, 0), "cudaGraphInstantiate of %s",
                                list_name(list));
@@ -35,18 +55,22 @@ static qv_status capture(qv_ctx *ctx, cuda_exec *e, qv_list list)
     return status;
 }
 
+/* Eagerly, and alone: what is loaded now is not loaded while something is captured, or timed. */
+static qv_status run_first(qv_ctx *ctx, cuda_exec *e, qv_list list)
+{
+    qv_cuda_lock(true);
+    qv_status status = qv_cuda_enqueue(ctx, e, list);
+    qv_cuda_unlock();
+    e->warm[list] = status == QV_OK;
+    return status;
+}
+
 qv_status qv_cuda_launch(qv_ctx *ctx, cuda_exec *e, qv_list list)
 {
     qv_status status = QV_OK;
     QV_TRY(qv_feed_next(ctx, e, list));
+    if (!e->warm[list]) return run_first(ctx, e, list);
     if (e->base.o.profile) return qv_cuda_profile(ctx, e, list);
-    if (!e->warm[list]) {
-        qv_cuda_lock(true);
-        status = qv_cuda_enqueue(ctx, e, list);
-        qv_cuda_unlock();
-        e->warm[list] = status == QV_OK;
-        return status;
-    }
     if (!e->graph[list]) QV_TRY(capture(ctx, e, list));
     status = qv_cuda_check(ctx, cudaGraphLaunch(e->graph[list], e->stream), "cudaGraphLaunch of %s", list_name(list));
 done:

@@ -182,7 +182,7 @@ void qv_cuda_unbind(cuda_exec *e);
 qv_status qv_cuda_enqueue(qv_ctx *ctx, cuda_exec *e, qv_list list);
 qv_status qv_cuda_profile(qv_ctx *ctx, cuda_exec *e, qv_list list);
 
-/* graph.c: one run of the list, eagerly the first time, as a graph afterwards. */
+/* graph.c: one run of the list, eagerly the first time, afterwards as a graph, or each op timed. */
 qv_status qv_cuda_launch(qv_ctx *ctx, cuda_exec *e, qv_list list);
 void qv_cuda_drop_graphs(cuda_exec *e);
 
