@@ -235,6 +235,10 @@ sed '3s/^/"/' "$manifest" | bad_manifest 'bad.csv:3'
 sed '$p' "$manifest" | bad_manifest 'bad.csv:18'
 sed '3s/^[^,]*,/nowhere.wav,/' "$manifest" | bad_manifest 'bad.csv:3|nowhere.wav'
 sed '3s/,s01,/,s01/' "$manifest" | bad_manifest 'bad.csv:3'
+sed '3s/,s01,/,s01 ,/' "$manifest" | bad_manifest "bad.csv:3|'s01 ' begins or ends with a blank"
+sed '3s/,s01,/,S01,/; /s0[12]/s/,anger/,Anger/' "$manifest" >"$T/synth/case.csv"
+expect 0 "'S01' and 's01' are two speakers|'Anger' and 'anger' are two emotions" -- \
+    train -n --manifest "$T/synth/case.csv" --out "$T/bad-run" --split random $tiny
 printf 'file,speaker,emotion\n' | bad_manifest 'bad.csv'
 printf '' | bad_manifest 'bad.csv'
 printf 'file,speaker\000,emotion\n' | bad_manifest 'bad.csv'

@@ -17,6 +17,10 @@ static inline bool qv_ends_line(const char *s, size_t i) { return s[i] == '\n' |
 size_t qv_control(const char *s);
 bool qv_has_control(const char *s);
 
+/* What a text begins or ends with that nobody sees: "a blank", or the name of a character that looks like one or like
+ * nothing. NULL: neither. */
+const char *qv_edge_blank(const char *s);
+
 /* Makes a text fit for a terminal, in place: such characters, but for line feeds and tabs, and bytes that are not UTF-8
  * become '?'. */
 void qv_calm(char *text);

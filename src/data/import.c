@@ -107,7 +107,9 @@ qv_status qv_import_row(qv_ctx *ctx, qv_import *in, const char *list, int line, 
     QV_TRY(qv_manifest_append(ctx, in->m, &item));
     for (int c = 0; c < QV_COLUMNS; c++) {
         char **text = qv_item_text(item, c);
-        if (text && cells[c] && cells[c][0]) QV_TRY(qv_strdup(ctx, text, cells[c]));
+        if (!text || !cells[c] || !cells[c][0]) continue;
+        if (qv_column_names(c)) QV_TRY(qv_check_name(ctx, list, line, c, cells[c]));
+        QV_TRY(qv_strdup(ctx, text, cells[c]));
     }
     QV_TRY(qv_path_join(ctx, &item->file, in->root, item->name));
     QV_TRY(find_recording(ctx, in, item, list, line));

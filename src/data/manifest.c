@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/buf.h"
 #include "base/csv.h"
@@ -46,6 +47,22 @@ char **qv_item_text(qv_item *item, int column)
     default:
         return NULL;
     }
+}
+
+bool qv_column_names(int column)
+{
+    return column == QV_COLUMN_SPEAKER || column == QV_COLUMN_EMOTION || column == QV_COLUMN_SESSION ||
+           column == QV_COLUMN_CORPUS;
+}
+
+qv_status qv_check_name(qv_ctx *ctx, const char *list, int line, int column, const char *text)
+{
+    const char *name = qv_manifest_columns[column], *blank = qv_edge_blank(text);
+    if (qv_has_control(text))
+        return qv_fail(ctx, QV_ERR_DATA, "%s:%d: a control character in the name of the '%s'", list, line, name);
+    if (!blank) return QV_OK;
+    return qv_fail(ctx, QV_ERR_DATA, "%s:%d: the %s '%s' begins or ends with %s and would count as another; delete that",
+                   list, line, name, text, blank);
 }
 
 static void free_list(char **list, size_t n)
@@ -302,6 +319,35 @@ qv_status qv_manifest_number(qv_ctx *ctx, qv_manifest *m, const qv_manifest_opti
     }
 done:
     return status;
+}
+
+static int by_letters(const void *a, const void *b)
+{
+    int order = strcasecmp(*(char *const *)a, *(char *const *)b);
+    return order ? order : by_text(a, b);
+}
+
+static qv_status warn_of_like(qv_ctx *ctx, const qv_manifest *m, const char *what, char *const *names, int n)
+{
+    char **order;
+    qv_status status = qv_alloc(ctx, &order, (size_t)n, sizeof *order);
+    if (status != QV_OK) return status;
+    memcpy(order, names, (size_t)n * sizeof *order);
+    qsort(order, (size_t)n, sizeof *order, by_letters);
+    for (int i = 1; i < n; i++) {
+        if (strcasecmp(order[i - 1], order[i]) != 0) continue;
+        qv_warn(ctx, "%s: '%s' and '%s' are two %s, though only the case of letters differs; if they are one, write it "
+                "in one way", m->path, order[i - 1], order[i], what);
+        break;
+    }
+    free(order);
+    return QV_OK;
+}
+
+qv_status qv_manifest_warn_of_case(qv_ctx *ctx, const qv_manifest *m)
+{
+    qv_status status = warn_of_like(ctx, m, "speakers", m->speakers, m->n_speakers);
+    return status == QV_OK ? warn_of_like(ctx, m, "emotions", m->classes, m->n_classes) : status;
 }
 
 qv_status qv_manifest_finish(qv_ctx *ctx, qv_manifest *m, const char *labels)

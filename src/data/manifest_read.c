@@ -168,11 +168,8 @@ static qv_status fill_item(qv_ctx *ctx, reader *r, const qv_manifest *m, qv_item
     for (size_t i = 0; i < r->n_cells; i++) {
         const char *cell = r->csv.cells[i];
         char **text = r->column[i] < 0 ? &item->extra[extra++] : qv_item_text(item, r->column[i]);
-        bool named = text == &item->speaker || text == &item->emotion || text == &item->corpus;
-        if (named && qv_has_control(cell)) {
-            status = fail_at(ctx, r, "a control character in the name of the", qv_manifest_columns[r->column[i]]);
-            goto done;
-        }
+        if (qv_column_names(r->column[i]))
+            QV_TRY(qv_check_name(ctx, r->path, r->csv.row_line, r->column[i], cell));
         if (text && (cell[0] || r->column[i] < 0)) QV_TRY(qv_strdup(ctx, text, cell));
     }
     if (!item->speaker) QV_TRY(qv_strdup(ctx, &item->speaker, QV_NO_SPEAKER));
@@ -314,6 +311,7 @@ qv_status qv_manifest_read(qv_ctx *ctx, qv_manifest **out, const char *path, con
     QV_TRY(read_raw(ctx, &m, path, options));
     QV_TRY(qv_manifest_corpora(ctx, m));
     QV_TRY(qv_manifest_number(ctx, m, options));
+    QV_TRY(qv_manifest_warn_of_case(ctx, m));
     hash_labels(m, options->labels);
     *out = m;
     m = NULL;
@@ -460,6 +458,7 @@ static qv_status gather_all(qv_ctx *ctx, gathering *g, const char *paths, const 
     QV_TRY(qv_manifest_corpora(ctx, g->all));
     if (g->n_labels > 1) whole.labels = g->classes.data;
     QV_TRY(qv_manifest_number(ctx, g->all, &whole));
+    QV_TRY(qv_manifest_warn_of_case(ctx, g->all));
     QV_TRY(refuse_duplicates(ctx, g->all, g->paths));
     g->all->hash = XXH3_64bits(g->hashes, (size_t)g->n * sizeof *g->hashes);
     hash_labels(g->all, whole.labels);
