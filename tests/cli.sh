@@ -142,7 +142,20 @@ out_has 'confusion'
 held_out=$(sed -n 's/^1,test,[^,]*,\([^,]*\),.*/\1/p' "$T/run/predictions.csv" | sort -u | paste -sd, -)
 expect 0 '' -- eval --checkpoint "$best" --manifest "$manifest" --speakers "$held_out"
 grep -q 'trained on' "$T/err" && fail 'a warning of speakers that were held out'
-expect 1 'no recording' -- eval --checkpoint "$best" --manifest "$manifest" --speakers nobody
+expect 2 "is of 's00'; did you mean 's01'?" -- eval --checkpoint "$best" --manifest "$manifest" --speakers s01,s00
+expect 2 "is of 'nobody'" -- eval --checkpoint "$best" --manifest "$manifest" --speakers nobody
+# Several manifests are one list, as in training; each recording counts.
+cut -d, -f1-3 "$manifest" | sed '1p; /,s0[12],/!d' >"$T/synth/low.csv"
+cut -d, -f1-3 "$manifest" | sed '1p; /,s0[34],/!d' >"$T/synth/high.csv"
+expect 0 'with the names of those trained on (' -- \
+    eval --checkpoint "$best" --manifest "$T/synth/low.csv" --manifest "$T/synth/high.csv"
+out_has '16 recordings, 4 speakers'
+expect 0 '' -- eval --checkpoint "$best" --manifest "$T/synth/low.csv" --manifest "$T/synth/high.csv" --speakers low/s01
+out_has '4 recordings, 1 speakers'
+expect 0 '' -- predict --checkpoint "$best" --manifest "$T/synth/low.csv" --manifest "$T/synth/high.csv"
+check 'not all of two manifests' test "$(rows "$T/out")" -eq 17
+expect 2 '2 lists for 1 manifest;' -- eval --checkpoint "$best" --manifest "$manifest" --labels anger --labels joy
+expect 2 '2 lists for 1 manifest;' -- train -n --manifest "$manifest" --out "$T/r" --labels anger --labels joy
 # Embeddings: of the recordings that are scored, as wide as the last stage where there is no embedding layer.
 expect 0 '' -- eval --checkpoint "$best" --manifest "$manifest" --speakers "$held_out" --embeddings "$T/e.csv"
 check 'the columns of --embeddings' test "$(head -1 "$T/e.csv" | cut -d, -f1-5)" = file,speaker,true,predicted,e1
@@ -204,6 +217,18 @@ cp "$T/synth/wav/s01_anger_01.wav" "$T/bad/good.wav"
 expect 1 'truncated.wav|empty.wav|text.wav|5 of 6' -- predict --checkpoint "$best" "$T/bad"
 check 'the good one is classified all the same' test "$(rows "$T/out")" -eq 2
 expect 1 'missing.wav' -- predict --checkpoint "$best" "$T/missing.wav"
+# One that is missing is as good a row of a manifest as it is a word.
+{ cat "$manifest"; echo 'wav/none.wav,s01,anger,,,'; } >"$T/synth/one-missing.csv"
+expect 1 'wav/none.wav|1 of 17 recordings could not be classified' -- \
+    predict --checkpoint "$best" --manifest "$T/synth/one-missing.csv"
+check 'the others are classified all the same' test "$(rows "$T/out")" -eq 17
+expect 1 'one-missing.csv:18: cannot find' -- eval --checkpoint "$best" --manifest "$T/synth/one-missing.csv"
+mkdir "$T/names"
+cp "$T/bad/good.wav" "$T/names/good.wav"
+cp "$T/bad/good.wav" "$T/names/$(printf 'caf\351.wav')"
+expect 1 'is not UTF-8 and cannot stand in JSON|1 of 2 recordings have no line' -- \
+    predict --json --checkpoint "$best" "$T/names"
+check 'a name that is no text takes the others along' test "$(rows "$T/out")" -eq 1
 mkdir "$T/nothing"
 expect 1 'no audio file' -- predict --checkpoint "$best" "$T/nothing"
 

@@ -296,6 +296,12 @@ static void prediction_needs_only_files(void **state)
     assert_string_equal(m->items[1].speaker, "?");
     assert_int_equal(m->n_classes, 0);
     qv_manifest_free(m);
+    o.allow_missing = true;
+    qv_assert_ok(f->ctx, read_with(f, &m, "file\nnone.wav\na.wav\nno.wav\n", o));
+    assert_int_equal(m->n, 3);
+    qv_manifest_free(m);
+    assert_int_equal(read_with(f, &m, "file\nnone.wav\na.wav\nnone.wav\n", o), QV_ERR_DATA);
+    qv_test_says(qv_ctx_message(f->ctx), "m.csv:4: none.wav stands already in line 2");
 }
 
 static void expect_file(fixture *f, const char *path, const char *want)

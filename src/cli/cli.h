@@ -55,6 +55,9 @@ qv_status qv_cli_completion(qv_ctx *ctx, const char *shell, qv_buf *out);
 /* Takes options of the form --section.key=value and --section.key value out of argv and sets them. */
 qv_status qv_cli_overrides(qv_ctx *ctx, qv_settings *s, int *argc, char **argv);
 
+/* Puts the value of an option that may be given several times behind those of before; *list is the caller's to free. */
+qv_status qv_cli_append(qv_ctx *ctx, char **list, char separator, const char *value);
+
 /* A device's name ("cuda:1": *gpu is the rest of the text, else NULL), a number of threads. */
 qv_status qv_cli_device(qv_ctx *ctx, char *text, qv_device *out, char **gpu);
 qv_status qv_cli_threads(qv_ctx *ctx, const char *text, int *out);
@@ -74,9 +77,10 @@ qv_status qv_cli_number(qv_ctx *ctx, const char *name, const char *text, double 
 /* The same without a fraction. */
 qv_status qv_cli_whole(qv_ctx *ctx, const char *name, const char *text, double low, double high, double *out);
 
-/* The recordings of a manifest (file != NULL), or files and, of folders, those below that suit the qv_feature_kind. */
+/* The recordings of a manifest, or of several (manifests != NULL), or files and, of folders, those below that suit the
+ * qv_feature_kind. */
 struct qv_manifest;
-qv_status qv_cli_inputs(qv_ctx *ctx, struct qv_manifest **m, int kind, const char *file, char **inputs, int n);
+qv_status qv_cli_inputs(qv_ctx *ctx, struct qv_manifest **m, int kind, const char *manifests, char **inputs, int n);
 
 /* The place of the largest of n numbers, the first of equal ones. */
 int qv_cli_largest(const double *p, int n);

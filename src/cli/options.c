@@ -47,6 +47,21 @@ qv_status qv_cli_overrides(qv_ctx *ctx, qv_settings *s, int *argc, char **argv)
     return QV_OK;
 }
 
+qv_status qv_cli_append(qv_ctx *ctx, char **list, char separator, const char *value)
+{
+    qv_buf b = {0};
+    if (*list) qv_buf_printf(&b, "%s%c", *list, separator);
+    qv_buf_puts(&b, value);
+    qv_status status = qv_buf_check(ctx, &b);
+    if (status != QV_OK) {
+        qv_buf_free(&b);
+        return status;
+    }
+    free(*list);
+    *list = b.data;
+    return QV_OK;
+}
+
 /* Both through the table of settings, which knows choices and ranges. */
 qv_status qv_cli_device(qv_ctx *ctx, char *text, qv_device *out, char **gpu)
 {
@@ -100,12 +115,12 @@ static qv_status add_frames(qv_ctx *ctx, void *user, const char *path)
     return qv_is_npy(path) ? add_file(ctx, user, path) : QV_OK;
 }
 
-qv_status qv_cli_inputs(qv_ctx *ctx, qv_manifest **m, int kind, const char *file, char **inputs, int n)
+qv_status qv_cli_inputs(qv_ctx *ctx, qv_manifest **m, int kind, const char *manifests, char **inputs, int n)
 {
     qv_status status = QV_OK;
-    if (file) {
-        qv_manifest_options o = {0};
-        return qv_manifest_read(ctx, m, file, &o);
+    if (manifests) {
+        qv_manifest_options o = {.allow_missing = true};
+        return qv_manifest_read_list(ctx, m, manifests, &o);
     }
     if (kind == QV_KIND_IMAGE)
         return qv_fail(ctx, QV_ERR_USAGE, "the checkpoint judges images, of a whole folder at once: --manifest FOLDER");

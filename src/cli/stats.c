@@ -1,6 +1,7 @@
 /* quaver stats */
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/io.h"
@@ -17,7 +18,7 @@ static const char help_text[] =
     "moods; their emotions need not be known.\n\n"
     "  -k, --checkpoint CKPT  the statistics are for its features\n"
     "  -s, --speaker ID       name of the voice\n"
-    "  -m, --manifest FILE    the recordings of this speaker there, instead of INPUT\n"
+    "  -m, --manifest FILE    the recordings of this speaker there, instead of INPUT; several: give it again\n"
     "  -o, --out FILE         what to write\n"
     "  -j, --threads N        of the CPU\n"
     "      --cache DIR        keep features there; default: nowhere\n"
@@ -33,7 +34,8 @@ static const struct option options[] = {
 };
 
 typedef struct arguments {
-    const char *checkpoint, *speaker, *manifest, *out;
+    const char *checkpoint, *speaker, *out;
+    char *manifests; /* with commas between several */
     qv_model_options model;
     bool help, json;
     char **inputs;
@@ -50,7 +52,7 @@ static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
         switch (c) {
         case 'k': a->checkpoint = optarg; break;
         case 's': a->speaker = optarg; break;
-        case 'm': a->manifest = optarg; break;
+        case 'm': QV_TRY(qv_cli_append(ctx, &a->manifests, ',', optarg)); break;
         case 'o': a->out = optarg; break;
         case 'j': QV_TRY(qv_cli_threads(ctx, optarg, &a->model.threads)); break;
         case 'C':
@@ -66,7 +68,7 @@ static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
     a->n_inputs = argc - optind;
     if (!a->checkpoint || !a->speaker || !*a->speaker || !a->out)
         return qv_fail(ctx, QV_ERR_USAGE, "--checkpoint, --speaker and --out are all needed; see quaver stats --help");
-    if (!a->manifest == !a->n_inputs)
+    if (!a->manifests == !a->n_inputs)
         return qv_fail(ctx, QV_ERR_USAGE, "give recordings or folders of the voice, or --manifest FILE; see quaver stats --help");
 done:
     return status;
@@ -77,8 +79,8 @@ static qv_status list_voice(qv_ctx *ctx, const arguments *a, int kind, qv_manife
 {
     qv_status status = QV_OK;
     qv_manifest *all = NULL;
-    if (!a->manifest) return qv_cli_inputs(ctx, voice, kind, NULL, a->inputs, a->n_inputs);
-    QV_TRY(qv_cli_inputs(ctx, &all, kind, a->manifest, NULL, 0));
+    if (!a->manifests) return qv_cli_inputs(ctx, voice, kind, NULL, a->inputs, a->n_inputs);
+    QV_TRY(qv_cli_inputs(ctx, &all, kind, a->manifests, NULL, 0));
     QV_TRY(qv_manifest_new(ctx, voice));
     for (size_t i = 0; i < all->n; i++) {
         const qv_item *item = &all->items[i];
@@ -88,7 +90,8 @@ static qv_status list_voice(qv_ctx *ctx, const arguments *a, int kind, qv_manife
         (*voice)->items[(*voice)->n - 1].end = item->end;
     }
     if ((*voice)->n == 0) {
-        status = qv_fail(ctx, QV_ERR_USAGE, "%s has no recording of a speaker %s", a->manifest, a->speaker);
+        status = qv_fail(ctx, QV_ERR_USAGE, "%s has no recording of a speaker %s%s", a->manifests, a->speaker,
+                         all->n_corpora > 1 ? "; those of several corpora are named CORPUS/SPEAKER" : "");
         goto done;
     }
     status = qv_manifest_finish(ctx, *voice, NULL);
@@ -103,9 +106,12 @@ qv_status qv_cmd_stats(qv_ctx *ctx, int argc, char **argv)
     qv_checkpoint *c = NULL;
     qv_manifest *m = NULL;
     qv_speaker s = {0};
-    qv_status status = parse(ctx, &a, argc, argv);
-    if (status != QV_OK) return status;
-    if (a.help) return (fputs(help_text, stdout), QV_OK);
+    qv_status status = QV_OK;
+    QV_TRY(parse(ctx, &a, argc, argv));
+    if (a.help) {
+        fputs(help_text, stdout);
+        goto done;
+    }
     QV_TRY(qv_checkpoint_open(ctx, &c, a.checkpoint));
     if (c->settings.normalize != QV_NORM_SPEAKER) {
         status = qv_fail(ctx, QV_ERR_USAGE, "%s normalizes by %s, not by speaker: it needs no statistics of a voice", a.checkpoint,
@@ -125,6 +131,7 @@ done:
     qv_speaker_free(&s);
     qv_manifest_free(m);
     qv_checkpoint_close(c);
+    free(a.manifests);
     return status;
 }
 

@@ -98,12 +98,13 @@ typedef struct arguments {
 static qv_status set_or_append(qv_ctx *ctx, arguments *a, const char *setting, char separator, int *given)
 {
     const char *now = separator == ',' ? a->s->manifest : a->s->labels;
-    qv_buf b = {0};
-    if ((*given)++ > 0) qv_buf_printf(&b, "%s%c", now, separator);
-    qv_buf_puts(&b, optarg);
-    qv_status status = qv_buf_check(ctx, &b);
-    if (status == QV_OK) status = qv_settings_set(ctx, a->s, setting, b.data);
-    qv_buf_free(&b);
+    char *list = NULL;
+    qv_status status = QV_OK;
+    if ((*given)++ > 0) QV_TRY(qv_strdup(ctx, &list, now));
+    QV_TRY(qv_cli_append(ctx, &list, separator, optarg));
+    QV_TRY(qv_settings_set(ctx, a->s, setting, list));
+done:
+    free(list);
     return status;
 }
 

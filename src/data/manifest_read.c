@@ -145,11 +145,12 @@ static qv_status read_channel(qv_ctx *ctx, const reader *r, qv_item *item)
     return fail_at(ctx, r, "channel must be a number from 1, or empty for the average of all, not", text);
 }
 
-/* Opens nothing, but the file must be there. */
+/* Opens nothing, but the file must be there, unless the options take it as it is. */
 static qv_status find_recording(qv_ctx *ctx, reader *r, qv_item *item)
 {
     struct stat st;
     if (stat(item->file, &st) != 0) {
+        if (r->options->allow_missing) return QV_OK;
         return qv_fail(ctx, QV_ERR_DATA, "%s:%d: cannot find %s: %s", r->path, r->csv.row_line, item->file,
                        strerror(errno));
     }
@@ -217,7 +218,8 @@ static int compare_recordings(const qv_item *x, const qv_item *y)
 {
     if (x->device != y->device) return x->device < y->device ? -1 : 1;
     if (x->inode != y->inode) return x->inode < y->inode ? -1 : 1;
-    int order = ascending(x->start, y->start);
+    int order = x->inode ? 0 : strcmp(x->file, y->file); /* of files that are missing there is nothing but the name */
+    if (order == 0) order = ascending(x->start, y->start);
     if (order == 0) order = ascending(x->end, y->end);
     return order ? order : x->channel - y->channel;
 }
@@ -441,16 +443,17 @@ done:
     return status;
 }
 
+static qv_status check_labels(qv_ctx *ctx, const gathering *g, const qv_manifest_options *options, int manifests)
+{
+    if (g->n_labels <= 1 || g->n_labels == manifests) return QV_OK;
+    return qv_fail(ctx, QV_ERR_USAGE, "labels '%s': %d lists for %d manifest%s; give one for all, or one for each",
+                   options->labels, g->n_labels, manifests, manifests > 1 ? "s" : "");
+}
+
 static qv_status gather_all(qv_ctx *ctx, gathering *g, const char *paths, const qv_manifest_options *options)
 {
     qv_status status = QV_OK;
     qv_manifest_options whole = *options;
-    if (options->labels) QV_TRY(split_text(ctx, &g->labels, &g->n_labels, options->labels, '|'));
-    if (g->n_labels > 1 && g->n_labels != g->n) {
-        status = qv_fail(ctx, QV_ERR_USAGE, "labels '%s': %d lists for %d manifests; give one for all, or one for each",
-                         options->labels, g->n_labels, g->n);
-        goto done;
-    }
     QV_TRY(qv_alloc(ctx, &g->hashes, (size_t)g->n, sizeof *g->hashes));
     QV_TRY(qv_manifest_new(ctx, &g->all));
     QV_TRY(qv_strdup(ctx, &g->all->path, paths));
@@ -474,8 +477,14 @@ qv_status qv_manifest_read_list(qv_ctx *ctx, qv_manifest **out, const char *path
     qv_status status = QV_OK;
     gathering g = {0};
     *out = NULL;
-    if (qv_path_exists(paths) || !strchr(paths, ',')) return qv_manifest_read(ctx, out, paths, options);
+    if (options->labels) QV_TRY(split_text(ctx, &g.labels, &g.n_labels, options->labels, '|'));
+    if (qv_path_exists(paths) || !strchr(paths, ',')) {
+        QV_TRY(check_labels(ctx, &g, options, 1));
+        status = qv_manifest_read(ctx, out, paths, options);
+        goto done;
+    }
     QV_TRY(split_text(ctx, &g.paths, &g.n, paths, ','));
+    QV_TRY(check_labels(ctx, &g, options, g.n));
     QV_TRY(gather_all(ctx, &g, paths, options));
     *out = g.all;
     g.all = NULL;
