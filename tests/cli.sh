@@ -56,6 +56,8 @@ for file in config.ini results.csv results.jsonl predictions.csv summary.json re
 done
 expect 2 '--force' -- train --manifest "$manifest" --out "$T/run" --folds 2 $tiny
 expect 2 'train.epochs' -- train --resume --out "$T/run" --epochs 4
+expect 2 'give one of them' -- train --resume --force --out "$T/run"
+check '--resume --force took a run away' test -s "$T/run/summary.json"
 expect 2 'no run to go on with' -- train --resume --out "$T/none"
 expect 0 '' -- train --quiet --manifest "$manifest" --out "$T/quiet" --folds 2 $tiny
 check '--quiet is not silent' test ! -s "$T/err"

@@ -179,7 +179,12 @@ static qv_status gather_settings(qv_ctx *ctx, arguments *a, int argc, char **arg
         status = qv_fail(ctx, QV_ERR_USAGE, "no run folder: --out RUN says where results go");
         goto done;
     }
-    if (a->run.resume && !a->run.force) QV_TRY(qv_run_settings(ctx, a->s, a->run.out));
+    if (a->run.resume && a->run.force) {
+        status = qv_fail(ctx, QV_ERR_USAGE, "--resume goes on with what %s holds, --force starts anew over it: give one of them",
+                         a->run.out);
+        goto done;
+    }
+    if (a->run.resume) QV_TRY(qv_run_settings(ctx, a->s, a->run.out));
     if (a->config) QV_TRY(qv_settings_read(ctx, a->s, a->config));
     if (a->preset) QV_TRY(qv_settings_preset(ctx, a->s, a->preset));
     a->apply = true;
