@@ -91,6 +91,15 @@ check 'the study keeps what the command line set' grep -q '^run.device = cpu$' "
 check '--device made another study' cmp "$T/study/report.csv" "$T/device/report.csv"
 expect 0 '2 cells, 4 runs, 4 done' -- study "$T/study.ini" --out "$T/study" --cache "$T/cache/quaver"
 expect 0 '' -- study report "$T/study"
+# Neither a run nor a study takes the other's report away.
+cp "$T/run/report.html" "$T/kept.html"
+for words in '' --dry-run; do
+    expect 2 'holds a run (config.ini)' -- study "$T/study.ini" --out "$T/run" $words
+    expect 2 'holds a study (study.ini, plan.json)' -- train --force --manifest "$manifest" --out "$T/study" $tiny $words
+done
+expect 2 'holds a run (config.ini)' -- study merge "$T/study" --out "$T/run"
+check 'a study took the report of a run' cmp "$T/kept.html" "$T/run/report.html"
+check 'a study left something beside a run' test ! -e "$T/run/study.ini" -a ! -e "$T/run/lock"
 expect 0 '4 records copied' -- study merge "$T/study" --out "$T/joined"
 check 'a merged study has another report' cmp "$T/study/report.csv" "$T/joined/report.csv"
 expect 2 'holds no study' -- study report "$T/nowhere"
