@@ -259,6 +259,16 @@ mkdir -p "$odd" && cp "$T/synth/wav/s01_anger_01.wav" "$odd/$(printf 's\033[2J.w
 grep -q "$(printf '\033')" "$T/err" && fail 'escapes of names of files reach the terminal'
 checks=$((checks + 1))
 
+mkdir -p "$T/$(printf 'caf\351')/anger" "$T/blank/anger "
+cp "$T/synth/wav/s01_anger_01.wav" "$T/$(printf 'caf\351')/anger"
+cp "$T/synth/wav/s01_anger_01.wav" "$T/blank/anger "
+expect 1 'is not UTF-8, which a manifest must be; rename it' -- corpus folders "$T/$(printf 'caf\351')" --out "$T/cafe.csv"
+check 'a manifest that is no text' test ! -e "$T/cafe.csv"
+expect 1 "the emotion 'anger ' begins or ends with a blank" -- corpus folders "$T/blank" --out "$T/blank.csv"
+check 'a manifest with blanks around names' test ! -e "$T/blank.csv"
+expect 2 '--columns speaker=nosuch: |has no column of that name among: file, speaker, emotion' -- \
+    corpus import nkululeko "$manifest" --columns speaker=nosuch
+
 # ---- manifests ----
 bad_manifest() { # bad_manifest WORDS: standard input is the manifest
     cat >"$T/synth/bad.csv"

@@ -31,6 +31,12 @@ size_t qv_utf8_check(const char *s, size_t size)
     return size;
 }
 
+bool qv_is_utf8(const char *s)
+{
+    size_t n = strlen(s);
+    return qv_utf8_check(s, n) == n;
+}
+
 size_t qv_control(const char *s)
 {
     const unsigned char *c = (const unsigned char *)s;

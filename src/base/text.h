@@ -9,6 +9,8 @@
  */
 size_t qv_utf8_check(const char *s, size_t size);
 
+bool qv_is_utf8(const char *s);
+
 /* LF, CRLF and a lone CR end a line: does it end with s[i]? s ends with a NUL. */
 static inline bool qv_ends_line(const char *s, size_t i) { return s[i] == '\n' || (s[i] == '\r' && s[i + 1] != '\n'); }
 

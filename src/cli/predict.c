@@ -171,8 +171,6 @@ done:
     return status;
 }
 
-static bool utf8(const char *text) { return qv_utf8_check(text, strlen(text)) == strlen(text); }
-
 /* *unnamed: how many have no line, since JSON cannot hold their names. */
 static qv_status print_json(qv_ctx *ctx, const qv_checkpoint *c, const qv_manifest *m, const qv_features *f,
                             const double *probs, qv_buf *out, size_t *unnamed)
@@ -181,8 +179,9 @@ static qv_status print_json(qv_ctx *ctx, const qv_checkpoint *c, const qv_manife
         const double *p = probs + i * (size_t)c->n_classes;
         if (f->entries[i].frames == 0) continue;
         const char *name = m->items[i].name;
-        if (!utf8(name)) {
-            qv_warn(ctx, "left out %s: its name is not UTF-8 and cannot stand in JSON; rename it, or take --format csv", name);
+        if (!qv_is_utf8(name)) {
+            qv_warn(ctx, "left out %s: its name is not UTF-8 and cannot stand in JSON; rename it, or take --format csv",
+                    name);
             ++*unnamed;
             continue;
         }

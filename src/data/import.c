@@ -108,7 +108,10 @@ qv_status qv_import_row(qv_ctx *ctx, qv_import *in, const char *list, int line, 
     for (int c = 0; c < QV_COLUMNS; c++) {
         char **text = qv_item_text(item, c);
         if (!text || !cells[c] || !cells[c][0]) continue;
-        if (qv_column_names(c)) QV_TRY(qv_check_name(ctx, list, line, c, cells[c]));
+        if (qv_column_names(c) && (status = qv_check_name(ctx, c, cells[c])) != QV_OK) {
+            qv_fail_prefix(ctx, status, "%s:%d", list, line);
+            goto done;
+        }
         QV_TRY(qv_strdup(ctx, text, cells[c]));
     }
     QV_TRY(qv_path_join(ctx, &item->file, in->root, item->name));

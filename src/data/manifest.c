@@ -55,14 +55,14 @@ bool qv_column_names(int column)
            column == QV_COLUMN_CORPUS;
 }
 
-qv_status qv_check_name(qv_ctx *ctx, const char *list, int line, int column, const char *text)
+qv_status qv_check_name(qv_ctx *ctx, int column, const char *text)
 {
     const char *name = qv_manifest_columns[column], *blank = qv_edge_blank(text);
     if (qv_has_control(text))
-        return qv_fail(ctx, QV_ERR_DATA, "%s:%d: a control character in the name of the '%s'", list, line, name);
+        return qv_fail(ctx, QV_ERR_DATA, "a control character in the name of the '%s'", name);
     if (!blank) return QV_OK;
-    return qv_fail(ctx, QV_ERR_DATA, "%s:%d: the %s '%s' begins or ends with %s and would count as another; delete that",
-                   list, line, name, text, blank);
+    return qv_fail(ctx, QV_ERR_DATA, "the %s '%s' begins or ends with %s and would count as another; delete that", name,
+                   text, blank);
 }
 
 static void free_list(char **list, size_t n)
@@ -450,6 +450,29 @@ static bool column_used(const qv_manifest *m, int column)
     return false;
 }
 
+static qv_status check_cell(qv_ctx *ctx, const qv_item *item, const char *column, const char *cell)
+{
+    if (!cell || qv_is_utf8(cell)) return QV_OK;
+    return qv_fail(ctx, QV_ERR_DATA, "%s: the %s '%s' is not UTF-8, which a manifest must be; rename it", item->name,
+                   column, cell);
+}
+
+/* What reading the manifest again would refuse, and by then with a line that nobody wrote. */
+static qv_status check_row(qv_ctx *ctx, const qv_manifest *m, qv_item *item, const char *path)
+{
+    qv_status status = check_cell(ctx, item, qv_manifest_columns[QV_COLUMN_FILE], path);
+    for (int c = QV_COLUMN_SPEAKER; status == QV_OK && c < QV_COLUMNS; c++) {
+        char **text = qv_item_text(item, c);
+        if (!text || !*text) continue;
+        status = check_cell(ctx, item, qv_manifest_columns[c], *text);
+        if (status != QV_OK || !qv_column_names(c)) continue;
+        status = qv_check_name(ctx, c, *text);
+        if (status != QV_OK) qv_fail_prefix(ctx, status, "%s", item->name);
+    }
+    for (int i = 0; status == QV_OK && i < m->n_extra; i++) status = check_cell(ctx, item, m->extra[i], item->extra[i]);
+    return status;
+}
+
 static qv_status write_row(qv_ctx *ctx, qv_buf *b, const qv_manifest *m, qv_item *item, const char *base,
                            const bool *used)
 {
@@ -460,6 +483,7 @@ static qv_status write_row(qv_ctx *ctx, qv_buf *b, const qv_manifest *m, qv_item
     qv_status status = QV_OK;
     QV_TRY(absolute_path(ctx, &absolute, item->file));
     if (base) QV_TRY(relative_path(ctx, &relative, base, absolute));
+    QV_TRY(check_row(ctx, m, item, base ? relative : absolute));
     if (item->start > 0) format_time(numbers[0], item->start);
     if (item->end >= 0) format_time(numbers[1], item->end);
     if (item->channel > 0) snprintf(numbers[2], sizeof numbers[2], "%d", item->channel);

@@ -169,8 +169,10 @@ static qv_status fill_item(qv_ctx *ctx, reader *r, const qv_manifest *m, qv_item
     for (size_t i = 0; i < r->n_cells; i++) {
         const char *cell = r->csv.cells[i];
         char **text = r->column[i] < 0 ? &item->extra[extra++] : qv_item_text(item, r->column[i]);
-        if (qv_column_names(r->column[i]))
-            QV_TRY(qv_check_name(ctx, r->path, r->csv.row_line, r->column[i], cell));
+        if (qv_column_names(r->column[i]) && (status = qv_check_name(ctx, r->column[i], cell)) != QV_OK) {
+            qv_fail_prefix(ctx, status, "%s:%d", r->path, r->csv.row_line);
+            goto done;
+        }
         if (text && (cell[0] || r->column[i] < 0)) QV_TRY(qv_strdup(ctx, text, cell));
     }
     if (!item->speaker) QV_TRY(qv_strdup(ctx, &item->speaker, QV_NO_SPEAKER));
