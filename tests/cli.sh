@@ -23,7 +23,15 @@ for command in corpus train eval predict study stats export import-checkpoint re
 done
 expect 2 'no command trian|did you mean train?' -- trian
 expect 2 '--manifset|did you mean --manifest?' -- train --manifset x
-expect 2 'needs a value' -- train --manifest
+expect 2 '--manifest needs a value' -- train --manifest
+expect 2 '--manifest needs a value' -- train --json --mani
+expect 2 '-j needs a value' -- train --out "$T/r" -j
+expect 2 '-o needs a value' -- corpus emodb "$T" -no
+expect 2 'there is no option -x;' -- train --json -nx
+expect 2 'there is no option -C;' -- eval -C
+for words in 'train --json=1' 'train --dry-run=yes' 'eval --json=1' 'study --json=1' 'corpus --json='; do
+    expect 2 'takes no value' -- $words
+done
 expect 2 'did you mean net.width?' -- train --out "$T/r" --net.widht=3
 expect 2 'net.width = many' -- train --out "$T/r" --width many
 expect 2 'run folder' -- train --manifest "$manifest"
@@ -95,7 +103,7 @@ expect 0 '' -- study report "$T/study"
 cp "$T/run/report.html" "$T/kept.html"
 for words in '' --dry-run; do
     expect 2 'holds a run (config.ini)' -- study "$T/study.ini" --out "$T/run" $words
-    expect 2 'holds a study (study.ini, plan.json)' -- train --force --manifest "$manifest" --out "$T/study" $tiny $words
+    expect 2 'holds a study (study.ini, plan.json)' -- train --force -m "$manifest" --out "$T/study" $tiny $words
 done
 expect 2 'holds a run (config.ini)' -- study merge "$T/study" --out "$T/run"
 check 'a study took the report of a run' cmp "$T/kept.html" "$T/run/report.html"
@@ -262,7 +270,7 @@ checks=$((checks + 1))
 mkdir -p "$T/$(printf 'caf\351')/anger" "$T/blank/anger "
 cp "$T/synth/wav/s01_anger_01.wav" "$T/$(printf 'caf\351')/anger"
 cp "$T/synth/wav/s01_anger_01.wav" "$T/blank/anger "
-expect 1 'is not UTF-8, which a manifest must be; rename it' -- corpus folders "$T/$(printf 'caf\351')" --out "$T/cafe.csv"
+expect 1 'is not UTF-8, which a manifest must be' -- corpus folders "$T/$(printf 'caf\351')" --out "$T/cafe.csv"
 check 'a manifest that is no text' test ! -e "$T/cafe.csv"
 expect 1 "the emotion 'anger ' begins or ends with a blank" -- corpus folders "$T/blank" --out "$T/blank.csv"
 check 'a manifest with blanks around names' test ! -e "$T/blank.csv"

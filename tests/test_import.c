@@ -155,7 +155,7 @@ static const list_case cases[] = {
      "--columns speaker=who: "},
     {"nkululeko", "l.csv", {{NULL, NULL}}, {.columns = "x"}, NULL, "--columns x: expected COLUMN=NAME"},
     {"nkululeko", "l.csv", {{NULL, NULL}}, {.columns = "speaker="}, NULL, "--columns speaker=: expected COLUMN=NAME"},
-    {"nkululeko", "l.csv", {{NULL, NULL}}, {.columns = "speker=w"}, NULL, "no column speker to fill, did you mean speaker?"},
+    {"nkululeko", "l.csv", {{NULL, NULL}}, {.columns = "speker=w"}, NULL, "to fill, did you mean speaker?"},
     {"nkululeko", "l.csv", {{NULL, NULL}}, {.columns = "channel=c"}, NULL, "there is no column channel to fill"},
     {"kaldi", "k", {{NULL, NULL}}, {.columns = "speaker=who"}, NULL, "--columns does not go with kaldi"},
     {"emobox",

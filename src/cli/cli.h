@@ -107,7 +107,7 @@ typedef struct qv_listen_words {
 } qv_listen_words;
 qv_status qv_cli_listen(qv_ctx *ctx, const qv_listen_words *w);
 
-/* QV_ERR_USAGE for the option that getopt_long has just refused. */
-qv_status qv_cli_bad_option(qv_ctx *ctx, int argc, char **argv, const char *const *names, size_t n);
+/* QV_ERR_USAGE for the option that getopt_long, called with these, has just refused. */
+qv_status qv_cli_bad_option(qv_ctx *ctx, int argc, char **argv, const char *letters, const struct option *options);
 
 #endif

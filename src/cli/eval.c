@@ -46,17 +46,15 @@ static const struct option options[] = {
     {"embeddings", required_argument, NULL, 'E'},
     {0},
 };
+static const char letters[] = "k:m:d:j:h";
 
 static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
 {
-    static const char *const names[] = {"--checkpoint", "--manifest", "--labels", "--speakers", "--device",
-                                        "--threads",    "--cache",    "--no-cache", "--help", "--json",
-                                        "--embeddings"};
     qv_status status = QV_OK;
     int c;
     optind = 0;
     opterr = 0;
-    while ((c = getopt_long(argc, argv, "k:m:d:j:h", options, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, letters, options, NULL)) != -1) {
         switch (c) {
         case 'k': a->checkpoint = optarg; break;
         case 'm': QV_TRY(qv_cli_append(ctx, &a->manifests, ',', optarg)); break;
@@ -69,7 +67,7 @@ static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
         case 'N': a->model.no_cache = true; break;
         case 'h': a->help = true; break;
         case 'J': a->json = true; break;
-        default: return qv_cli_bad_option(ctx, argc, argv, names, sizeof names / sizeof *names);
+        default: return qv_cli_bad_option(ctx, argc, argv, letters, options);
         }
     }
     if (a->help) return QV_OK;
@@ -89,7 +87,7 @@ static bool listed(const char *list, const char *name)
     return false;
 }
 
-/* Every name in the list must be one of the manifest's: figures over fewer voices than asked for look like any others. */
+/* Every name in the list must be one of the manifest's: figures over fewer voices look like those over all of them. */
 static qv_status check_speakers(qv_ctx *ctx, const char *list, const qv_manifest *m)
 {
     for (const char *p = list; *p; p += strcspn(p, ","), p += *p == ',') {
@@ -99,8 +97,8 @@ static qv_status check_speakers(qv_ctx *ctx, const char *list, const qv_manifest
         for (int i = 0; i < m->n_speakers && !known; i++) known = strcmp(m->speakers[i], name) == 0;
         if (known) continue;
         const char *near = qv_nearest(name, (const char *const *)m->speakers, (size_t)m->n_speakers);
-        return qv_fail(ctx, QV_ERR_USAGE, "--speakers: no recording of %s that is scored is of '%s'%s%s%s", m->path, name,
-                       near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+        return qv_fail(ctx, QV_ERR_USAGE, "--speakers: no recording of %s that is scored is of '%s'%s%s%s", m->path,
+                       name, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
     }
     return QV_OK;
 }
@@ -146,7 +144,8 @@ done:
 static bool heard(const qv_checkpoint *c, const qv_manifest *m, const char *speaker)
 {
     bool found = qv_checkpoint_heard(c, speaker);
-    for (const char *s = speaker; !found && m->n_corpora > 1 && (s = strchr(s, '/'));) found = qv_checkpoint_heard(c, ++s);
+    for (const char *s = speaker; !found && m->n_corpora > 1 && (s = strchr(s, '/'));)
+        found = qv_checkpoint_heard(c, ++s);
     return found;
 }
 

@@ -137,18 +137,50 @@ done:
     return status;
 }
 
-qv_status qv_cli_bad_option(qv_ctx *ctx, int argc, char **argv, const char *const *names, size_t n)
+/* The option that is meant by its whole name, or by the beginning of just one. */
+static const struct option *find_option(const struct option *options, const char *name, size_t n)
 {
-    const char *word = optind > 0 && optind <= argc ? argv[optind - 1] : "?";
-    size_t len = strcspn(word, "=");
+    const struct option *found = NULL;
+    int like = 0;
+    for (const struct option *o = options; o->name; o++) {
+        if (strncmp(o->name, name, n) != 0) continue;
+        if (!o->name[n]) return o;
+        found = o;
+        like++;
+    }
+    return like == 1 ? found : NULL;
+}
+
+static qv_status unknown_option(qv_ctx *ctx, const char *command, const struct option *options, const char *word)
+{
+    enum { MOST = 64 };
+    const char *names[MOST];
     char name[64];
-    snprintf(name, sizeof name, "%.*s", (int)(len < 60 ? len : 60), word);
-    for (size_t i = 0; i < n; i++)
-        if (strcmp(names[i], name) == 0)
-            return qv_fail(ctx, QV_ERR_USAGE, "%s needs a value; see quaver %s --help", name, argv[0]);
-    const char *near = qv_nearest(name, names, n);
-    if (near) return qv_fail(ctx, QV_ERR_USAGE, "there is no option %s; did you mean %s?", name, near);
-    return qv_fail(ctx, QV_ERR_USAGE, "there is no option %s; see quaver %s --help", name, argv[0]);
+    size_t n = 0;
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(word, "="), word);
+    for (; options[n].name && n < MOST; n++) names[n] = options[n].name;
+    const char *near = qv_nearest(name + 2, names, n);
+    if (near) return qv_fail(ctx, QV_ERR_USAGE, "there is no option %s; did you mean --%s?", name, near);
+    return qv_fail(ctx, QV_ERR_USAGE, "there is no option %s; see quaver %s --help", name, command);
+}
+
+/* Where a letter of several in one word is refused, optind still stands before it, and argv[optind - 1] is a word that
+ * was right. */
+qv_status qv_cli_bad_option(qv_ctx *ctx, int argc, char **argv, const char *letters, const struct option *options)
+{
+    const char *word = optind > 0 && optind <= argc ? argv[optind - 1] : "";
+    size_t n = strcspn(word, "=");
+    bool full = strncmp(word, "--", 2) == 0;
+    const struct option *o = full ? find_option(options, word + 2, n - 2) : NULL;
+    if (o && o->has_arg == no_argument && word[n])
+        return qv_fail(ctx, QV_ERR_USAGE, "--%s takes no value, not '%s'; see quaver %s --help", o->name, word + n + 1,
+                       argv[0]);
+    if (o && o->has_arg == required_argument && !word[n] && optind == argc)
+        return qv_fail(ctx, QV_ERR_USAGE, "--%s needs a value; see quaver %s --help", o->name, argv[0]);
+    if (full && !o) return unknown_option(ctx, argv[0], options, word);
+    bool known = optopt && optopt != ':' && strchr(letters, optopt);
+    return qv_fail(ctx, QV_ERR_USAGE, "%s-%c%s; see quaver %s --help", known ? "" : "there is no option ", optopt,
+                   known ? " needs a value" : "", argv[0]);
 }
 
 void qv_cli_quote(qv_buf *b, int argc, char **argv)

@@ -63,6 +63,7 @@ static const struct option options[] = {
     {"help", no_argument, NULL, 'h'},
     {0},
 };
+static const char letters[] = "k:m:F:o:d:j:h";
 
 /* What goes with --stream and --timeline. */
 static qv_status check_listening(qv_ctx *ctx, arguments *a)
@@ -90,16 +91,12 @@ static qv_status check_listening(qv_ctx *ctx, arguments *a)
 
 static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
 {
-    static const char *const names[] = {"--checkpoint", "--manifest", "--format",  "--out", "--speaker",
-                                        "--device",     "--threads",  "--cache", "--help", "--speaker-stats",
-                                        "--timeline", "--svg", "--stream", "--encoding", "--rate", "--channels",
-                                        "--span", "--step", "--json", "--embeddings"};
     qv_status status = QV_OK;
     int c;
     optind = 0;
     opterr = 0;
     a->model.no_cache = true;
-    while ((c = getopt_long(argc, argv, "k:m:F:o:d:j:h", options, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, letters, options, NULL)) != -1) {
         switch (c) {
         case 'k': a->checkpoint = optarg; break;
         case 'm': QV_TRY(qv_cli_append(ctx, &a->manifests, ',', optarg)); break;
@@ -128,7 +125,7 @@ static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
             a->model.no_cache = false;
             break;
         case 'h': a->help = true; break;
-        default: return qv_cli_bad_option(ctx, argc, argv, names, sizeof names / sizeof *names);
+        default: return qv_cli_bad_option(ctx, argc, argv, letters, options);
         }
     }
     if (a->help) return QV_OK;

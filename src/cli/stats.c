@@ -32,6 +32,7 @@ static const struct option options[] = {
     {"json", no_argument, NULL, 'J'},             {"help", no_argument, NULL, 'h'},
     {0},
 };
+static const char letters[] = "k:s:m:o:j:h";
 
 typedef struct arguments {
     const char *checkpoint, *speaker, *out;
@@ -44,11 +45,10 @@ typedef struct arguments {
 
 static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
 {
-    static const char *const names[] = {"--checkpoint", "--speaker", "--manifest", "--out", "--threads", "--cache", "--json", "--help"};
     qv_status status = QV_OK;
     opterr = 0;
     a->model.no_cache = true;
-    for (int c; (c = getopt_long(argc, argv, "k:s:m:o:j:h", options, NULL)) != -1;) {
+    for (int c; (c = getopt_long(argc, argv, letters, options, NULL)) != -1;) {
         switch (c) {
         case 'k': a->checkpoint = optarg; break;
         case 's': a->speaker = optarg; break;
@@ -61,7 +61,7 @@ static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
             break;
         case 'J': a->json = true; break;
         case 'h': a->help = true; return QV_OK;
-        default: return qv_cli_bad_option(ctx, argc, argv, names, sizeof names / sizeof *names);
+        default: return qv_cli_bad_option(ctx, argc, argv, letters, options);
         }
     }
     a->inputs = argv + optind;

@@ -55,8 +55,8 @@ typedef struct qv_manifest_options {
 } qv_manifest_options;
 
 /* Reads and checks a manifest: columns, quotes, duplicate rows, times, that each emotion is
- * known to `labels`. Files are not opened, but must exist (allow_missing: need not). Messages name file and line. A folder with the files of a
- * published set of images (data/images.h) is a manifest of these. */
+ * known to `labels`. Files are not opened, but must exist (allow_missing: need not). Messages name file and line. A
+ * folder with the files of a published set of images (data/images.h) is a manifest of these. */
 qv_status qv_manifest_read(qv_ctx *ctx, qv_manifest **out, const char *path, const qv_manifest_options *options);
 /* The same of several, "a.csv,b.csv" (unless that is the name of one file), as one: `corpus` is filled by the file's
  * name where a manifest has no such column, columns that are not understood are dropped, options->labels are one text

@@ -123,8 +123,7 @@ static qv_status refuse_study(qv_ctx *ctx, const char *out)
     qv_status status = run_path(ctx, out, "study.ini", &text);
     if (status == QV_OK) status = run_path(ctx, out, "plan.json", &plan);
     if (status != QV_OK || !text || !plan) return status;
-    return qv_fail(ctx, QV_ERR_USAGE, "%s holds a study (study.ini, plan.json); a run needs a folder of its own: another --out",
-                   out);
+    return qv_fail(ctx, QV_ERR_USAGE, "%s holds a study (study.ini, plan.json); a run needs another --out", out);
 }
 
 /* Before hours are spent: is this folder ours to write to? *anew: nothing of it is gone on with. */

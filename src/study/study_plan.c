@@ -386,7 +386,7 @@ static qv_status refuse_run(qv_ctx *ctx, const char *out)
     char *path;
     qv_status status = qv_path_join(ctx, &path, out, "config.ini");
     if (status == QV_OK && qv_path_exists(path))
-        status = qv_fail(ctx, QV_ERR_USAGE, "%s holds a run (config.ini); a study needs a folder of its own: another --out", out);
+        status = qv_fail(ctx, QV_ERR_USAGE, "%s holds a run (config.ini); a study needs another --out", out);
     free(path);
     return status;
 }
