@@ -39,6 +39,20 @@ expect 2 'manifest' -- train --out "$T/r"
 expect 2 'unexpected word' -- train --out "$T/r" --manifest "$manifest" extra
 expect 2 'preset' -- train --out "$T/r" --preset huge
 expect 2 'did you mean' -- corpus emobd "$T/synth"
+expect 2 "there is no recipe 'nosuch'; quaver corpus list" -- corpus nosuch
+expect 2 "there is no recipe 'emobd'; did you mean 'emodb'?" -- corpus emobd
+expect 2 'no folder; usage' -- corpus emodb
+expect 2 'no folder; usage' -- corpus synth
+expect 2 '--cache q and --no-cache contradict' -- train --out "$T/r" --no-cache --cache q
+expect 2 '--cache q and --no-cache contradict' -- eval --cache q --no-cache
+expect 2 '--cache q and --no-cache contradict' -- study x.ini --out "$T/r" --no-cache --cache q
+expect 2 '--json and --format csv contradict' -- predict --checkpoint x --format csv --json y
+grep -e '^file' -e ',anger,' "$manifest" >"$T/synth/one.csv"
+expect 2 'one.csv has recordings of the emotion anger alone' -- train --out "$T/r" --manifest "$T/synth/one.csv" $tiny
+expect 2 'has recordings of the emotion joy alone' -- train --out "$T/r" --manifest "$manifest" $tiny \
+    --labels anger=joy,sadness=joy
+expect 2 'train.batch = 99|--batch 12 is the largest that fits' -- \
+    train --out "$T/r" --manifest "$manifest" $tiny --split random --batch 99
 expect 2 '--checkpoint' -- predict "$T/synth/wav"
 expect 2 '--checkpoint' -- eval
 expect 2 'csv or jsonl' -- predict --checkpoint x --format xml y

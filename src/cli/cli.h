@@ -72,6 +72,9 @@ qv_status qv_cli_print_path(qv_ctx *ctx, bool json, const char *path);
 /* "quaver train ..." with quotes where a shell needs them. */
 void qv_cli_quote(qv_buf *b, int argc, char **argv);
 
+/* Refuses --cache DIR beside --no-cache. */
+qv_status qv_cli_check_cache(qv_ctx *ctx, const char *dir, bool none);
+
 /* The number that option `name` was given, from low to high. */
 qv_status qv_cli_number(qv_ctx *ctx, const char *name, const char *text, double low, double high, double *out);
 /* The same without a fraction. */

@@ -195,6 +195,11 @@ static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
     }
     if (words == 2) return QV_OK;
     if (words > 2) return qv_fail(ctx, QV_ERR_USAGE, "unexpected word '%s'", argv[optind + 2]);
+    const qv_recipe *recipe;
+    if (words == 1 && strcmp(a->recipe, "synth") != 0) {
+        qv_status status = qv_recipe_find(ctx, &recipe, a->recipe); /* a word that is none has no folder either */
+        if (status != QV_OK) return status;
+    }
     return qv_fail(ctx, QV_ERR_USAGE, "%s; usage: quaver corpus RECIPE DIR (quaver corpus --help, quaver corpus list)",
                    words == 0 ? "no recipe" : "no folder");
 }

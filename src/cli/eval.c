@@ -71,6 +71,7 @@ static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
         }
     }
     if (a->help) return QV_OK;
+    QV_TRY(qv_cli_check_cache(ctx, a->model.cache_dir, a->model.no_cache));
     if (optind < argc) return qv_fail(ctx, QV_ERR_USAGE, "unexpected word %s; see quaver eval --help", argv[optind]);
     if (!a->checkpoint || !a->manifests)
         return qv_fail(ctx, QV_ERR_USAGE, "--checkpoint and --manifest are both needed; see quaver eval --help");

@@ -85,6 +85,12 @@ qv_status qv_cli_threads(qv_ctx *ctx, const char *text, int *out)
     return status;
 }
 
+qv_status qv_cli_check_cache(qv_ctx *ctx, const char *dir, bool none)
+{
+    if (!dir || !none) return QV_OK;
+    return qv_fail(ctx, QV_ERR_USAGE, "--cache %s and --no-cache contradict each other; give one of them", dir);
+}
+
 qv_status qv_cli_number(qv_ctx *ctx, const char *name, const char *text, double low, double high, double *out)
 {
     char *end;

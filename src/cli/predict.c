@@ -89,12 +89,24 @@ static qv_status check_listening(qv_ctx *ctx, arguments *a)
     return QV_OK;
 }
 
+static qv_status take_format(qv_ctx *ctx, arguments *a, const char *name)
+{
+    bool csv = strcmp(name, "csv") == 0;
+    if (!csv && strcmp(name, "jsonl") != 0)
+        return qv_fail(ctx, QV_ERR_USAGE, "--format %s: expected csv or jsonl", name);
+    if (csv && a->json)
+        return qv_fail(ctx, QV_ERR_USAGE, "--json and --format csv contradict each other; give one of them");
+    a->json = !csv;
+    return QV_OK;
+}
+
 static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
 {
     qv_status status = QV_OK;
     int c;
     optind = 0;
     opterr = 0;
+    const char *format = NULL;
     a->model.no_cache = true;
     while ((c = getopt_long(argc, argv, letters, options, NULL)) != -1) {
         switch (c) {
@@ -113,11 +125,7 @@ static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
         case 'c': QV_TRY(qv_cli_whole(ctx, "--channels", optarg, 1, 64, &a->listen.channels)); break;
         case 'w': QV_TRY(qv_cli_number(ctx, "--span", optarg, 0.01, 600, &a->listen.span)); break;
         case 'x': QV_TRY(qv_cli_number(ctx, "--step", optarg, 0.01, 600, &a->listen.step)); break;
-        case 'F':
-            a->json = strcmp(optarg, "jsonl") == 0;
-            if (!a->json && strcmp(optarg, "csv") != 0)
-                return qv_fail(ctx, QV_ERR_USAGE, "--format %s: expected csv or jsonl", optarg);
-            break;
+        case 'F': format = optarg; break;
         case 'd': QV_TRY(qv_cli_device(ctx, optarg, &a->model.device, &a->model.gpu)); break;
         case 'j': QV_TRY(qv_cli_threads(ctx, optarg, &a->model.threads)); break;
         case 'C':
@@ -129,6 +137,7 @@ static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
         }
     }
     if (a->help) return QV_OK;
+    if (format) QV_TRY(take_format(ctx, a, format));
     a->inputs = argv + optind;
     a->n_inputs = argc - optind;
     a->model.one_speaker = a->speaker || a->stats;

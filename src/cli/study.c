@@ -177,7 +177,7 @@ static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
     }
     a->o.manifests = a->manifests;
     a->o.reuse = a->reuse;
-    return QV_OK;
+    return a->help ? QV_OK : qv_cli_check_cache(ctx, a->o.cache_dir, a->o.no_cache);
 }
 
 /* Where the page is and its first sentences, for those who do not open it. */

@@ -169,6 +169,7 @@ static qv_status gather_settings(qv_ctx *ctx, arguments *a, int argc, char **arg
         status = qv_fail(ctx, QV_ERR_USAGE, "no run folder: --out RUN says where results go");
         goto done;
     }
+    QV_TRY(qv_cli_check_cache(ctx, a->run.cache_dir, a->run.no_cache));
     if (a->run.resume && a->run.force) {
         status = qv_fail(ctx, QV_ERR_USAGE,
                          "--resume goes on with what %s holds, --force starts anew: give one of them", a->run.out);

@@ -350,6 +350,15 @@ qv_status qv_manifest_warn_of_case(qv_ctx *ctx, const qv_manifest *m)
     return status == QV_OK ? warn_of_like(ctx, m, "emotions", m->classes, m->n_classes) : status;
 }
 
+qv_status qv_manifest_check_classes(qv_ctx *ctx, const qv_manifest *m)
+{
+    if (m->n_classes >= 2) return QV_OK;
+    return qv_fail(ctx, QV_ERR_USAGE,
+                   "%s has recordings of %s%s alone; training tells two or more emotions apart: look at its column emotion, "
+                   "and at what --labels selects",
+                   m->path, m->n_classes ? "the emotion " : "no emotion", m->n_classes ? m->classes[0] : "");
+}
+
 qv_status qv_manifest_finish(qv_ctx *ctx, qv_manifest *m, const char *labels)
 {
     qv_manifest_options options = {.labels = labels};

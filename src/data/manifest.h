@@ -63,6 +63,8 @@ qv_status qv_manifest_read(qv_ctx *ctx, qv_manifest **out, const char *path, con
  * for all or one for each between '|'. Where there is more than one corpus, in one manifest or in several, speakers
  * are named CORPUS/SPEAKER, since equal names mean nothing then. The hash is over all of them. */
 qv_status qv_manifest_read_list(qv_ctx *ctx, qv_manifest **out, const char *paths, const qv_manifest_options *options);
+/* Refuses a manifest with fewer than the two classes that can be told apart. */
+qv_status qv_manifest_check_classes(qv_ctx *ctx, const qv_manifest *m);
 /* Writes it as CSV; paths relative to the manifest's folder (path != NULL) or absolute (NULL: to `f`). */
 qv_status qv_manifest_write(qv_ctx *ctx, const qv_manifest *m, const char *path, void *f);
 void qv_manifest_free(qv_manifest *m);

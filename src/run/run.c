@@ -296,6 +296,7 @@ static qv_status load_folds(qv_ctx *ctx, run_state *r)
     qv_status status = QV_OK;
     qv_manifest_options mo = {.labels = *s->labels ? s->labels : NULL, .need_emotion = true};
     QV_TRY(qv_manifest_read_list(ctx, &r->manifest, s->manifest, &mo));
+    QV_TRY(qv_manifest_check_classes(ctx, r->manifest));
     QV_TRY(print_corpora(ctx, r->manifest));
     qv_fold_options folds = {.test_fraction = s->test_fraction,
                              .val_speakers = s->val_speakers,
