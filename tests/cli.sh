@@ -23,7 +23,15 @@ for command in corpus train eval predict study stats export import-checkpoint re
 done
 expect 2 'no command trian|did you mean train?' -- trian
 expect 2 '--manifset|did you mean --manifest?' -- train --manifset x
-expect 2 'needs a value' -- train --manifest
+expect 2 '--manifest needs a value' -- train --manifest
+expect 2 '--manifest needs a value' -- train --json --mani
+expect 2 '-j needs a value' -- train --out "$T/r" -j
+expect 2 '-o needs a value' -- corpus emodb "$T" -no
+expect 2 'there is no option -x;' -- train --json -nx
+expect 2 'there is no option -C;' -- eval -C
+for words in 'train --json=1' 'train --dry-run=yes' 'eval --json=1' 'study --json=1' 'corpus --json='; do
+    expect 2 'takes no value' -- $words
+done
 expect 2 'did you mean net.width?' -- train --out "$T/r" --net.widht=3
 expect 2 'net.width = many' -- train --out "$T/r" --width many
 expect 2 'run folder' -- train --manifest "$manifest"
@@ -31,6 +39,20 @@ expect 2 'manifest' -- train --out "$T/r"
 expect 2 'unexpected word' -- train --out "$T/r" --manifest "$manifest" extra
 expect 2 'preset' -- train --out "$T/r" --preset huge
 expect 2 'did you mean' -- corpus emobd "$T/synth"
+expect 2 "there is no recipe 'nosuch'; quaver corpus list" -- corpus nosuch
+expect 2 "there is no recipe 'emobd'; did you mean 'emodb'?" -- corpus emobd
+expect 2 'no folder; usage' -- corpus emodb
+expect 2 'no folder; usage' -- corpus synth
+expect 2 '--cache q and --no-cache contradict' -- train --out "$T/r" --no-cache --cache q
+expect 2 '--cache q and --no-cache contradict' -- eval --cache q --no-cache
+expect 2 '--cache q and --no-cache contradict' -- study x.ini --out "$T/r" --no-cache --cache q
+expect 2 '--json and --format csv contradict' -- predict --checkpoint x --format csv --json y
+grep -e '^file' -e ',anger,' "$manifest" >"$T/synth/one.csv"
+expect 2 'one.csv has recordings of the emotion anger alone' -- train --out "$T/r" --manifest "$T/synth/one.csv" $tiny
+expect 2 'has recordings of the emotion joy alone' -- train --out "$T/r" --manifest "$manifest" $tiny \
+    --labels anger=joy,sadness=joy
+expect 2 'train.batch = 99|--batch 12 is the largest that fits' -- \
+    train --out "$T/r" --manifest "$manifest" $tiny --split random --batch 99
 expect 2 '--checkpoint' -- predict "$T/synth/wav"
 expect 2 '--checkpoint' -- eval
 expect 2 'csv or jsonl' -- predict --checkpoint x --format xml y
@@ -56,6 +78,8 @@ for file in config.ini results.csv results.jsonl predictions.csv summary.json re
 done
 expect 2 '--force' -- train --manifest "$manifest" --out "$T/run" --folds 2 $tiny
 expect 2 'train.epochs' -- train --resume --out "$T/run" --epochs 4
+expect 2 'give one of them' -- train --resume --force --out "$T/run"
+check '--resume --force took a run away' test -s "$T/run/summary.json"
 expect 2 'no run to go on with' -- train --resume --out "$T/none"
 expect 0 '' -- train --quiet --manifest "$manifest" --out "$T/quiet" --folds 2 $tiny
 check '--quiet is not silent' test ! -s "$T/err"
@@ -101,6 +125,15 @@ check 'the study keeps what the command line set' grep -q '^run.device = cpu$' "
 check '--device made another study' cmp "$T/study/report.csv" "$T/device/report.csv"
 expect 0 '2 cells, 4 runs, 4 done' -- study "$T/study.ini" --out "$T/study" --cache "$T/cache/quaver"
 expect 0 '' -- study report "$T/study"
+# Neither a run nor a study takes the other's report away.
+cp "$T/run/report.html" "$T/kept.html"
+for words in '' --dry-run; do
+    expect 2 'holds a run (config.ini)' -- study "$T/study.ini" --out "$T/run" $words
+    expect 2 'holds a study (study.ini, plan.json)' -- train --force -m "$manifest" --out "$T/study" $tiny $words
+done
+expect 2 'holds a run (config.ini)' -- study merge "$T/study" --out "$T/run"
+check 'a study took the report of a run' cmp "$T/kept.html" "$T/run/report.html"
+check 'a study left something beside a run' test ! -e "$T/run/study.ini" -a ! -e "$T/run/lock"
 expect 0 '4 records copied' -- study merge "$T/study" --out "$T/joined"
 check 'a merged study has another report' cmp "$T/study/report.csv" "$T/joined/report.csv"
 expect 2 'holds no study' -- study report "$T/nowhere"
@@ -154,7 +187,20 @@ out_has 'confusion'
 held_out=$(sed -n 's/^1,test,[^,]*,\([^,]*\),.*/\1/p' "$T/run/predictions.csv" | sort -u | paste -sd, -)
 expect 0 '' -- eval --checkpoint "$best" --manifest "$manifest" --speakers "$held_out"
 grep -q 'trained on' "$T/err" && fail 'a warning of speakers that were held out'
-expect 1 'no recording' -- eval --checkpoint "$best" --manifest "$manifest" --speakers nobody
+expect 2 "is of 's00'; did you mean 's01'?" -- eval --checkpoint "$best" --manifest "$manifest" --speakers s01,s00
+expect 2 "is of 'nobody'" -- eval --checkpoint "$best" --manifest "$manifest" --speakers nobody
+# Several manifests are one list, as in training; each recording counts.
+cut -d, -f1-3 "$manifest" | sed '1p; /,s0[12],/!d' >"$T/synth/low.csv"
+cut -d, -f1-3 "$manifest" | sed '1p; /,s0[34],/!d' >"$T/synth/high.csv"
+expect 0 'with the names of those trained on (' -- \
+    eval --checkpoint "$best" --manifest "$T/synth/low.csv" --manifest "$T/synth/high.csv"
+out_has '16 recordings, 4 speakers'
+expect 0 '' -- eval --checkpoint "$best" --manifest "$T/synth/low.csv" --manifest "$T/synth/high.csv" --speakers low/s01
+out_has '4 recordings, 1 speakers'
+expect 0 '' -- predict --checkpoint "$best" --manifest "$T/synth/low.csv" --manifest "$T/synth/high.csv"
+check 'not all of two manifests' test "$(rows "$T/out")" -eq 17
+expect 2 '2 lists for 1 manifest;' -- eval --checkpoint "$best" --manifest "$manifest" --labels anger --labels joy
+expect 2 '2 lists for 1 manifest;' -- train -n --manifest "$manifest" --out "$T/r" --labels anger --labels joy
 # Embeddings: of the recordings that are scored, as wide as the last stage where there is no embedding layer.
 expect 0 '' -- eval --checkpoint "$best" --manifest "$manifest" --speakers "$held_out" --embeddings "$T/e.csv"
 check 'the columns of --embeddings' test "$(head -1 "$T/e.csv" | cut -d, -f1-5)" = file,speaker,true,predicted,e1
@@ -232,6 +278,18 @@ cp "$T/synth/wav/s01_anger_01.wav" "$T/bad/good.wav"
 expect 1 'truncated.wav|empty.wav|text.wav|5 of 6' -- predict --checkpoint "$best" "$T/bad"
 check 'the good one is classified all the same' test "$(rows "$T/out")" -eq 2
 expect 1 'missing.wav' -- predict --checkpoint "$best" "$T/missing.wav"
+# One that is missing is as good a row of a manifest as it is a word.
+{ cat "$manifest"; echo 'wav/none.wav,s01,anger,,,'; } >"$T/synth/one-missing.csv"
+expect 1 'wav/none.wav|1 of 17 recordings could not be classified' -- \
+    predict --checkpoint "$best" --manifest "$T/synth/one-missing.csv"
+check 'the others are classified all the same' test "$(rows "$T/out")" -eq 17
+expect 1 'one-missing.csv:18: cannot find' -- eval --checkpoint "$best" --manifest "$T/synth/one-missing.csv"
+mkdir "$T/names"
+cp "$T/bad/good.wav" "$T/names/good.wav"
+cp "$T/bad/good.wav" "$T/names/$(printf 'caf\351.wav')"
+expect 1 'is not UTF-8 and cannot stand in JSON|1 of 2 recordings have no line' -- \
+    predict --json --checkpoint "$best" "$T/names"
+check 'a name that is no text takes the others along' test "$(rows "$T/out")" -eq 1
 mkdir "$T/nothing"
 expect 1 'no audio file' -- predict --checkpoint "$best" "$T/nothing"
 
@@ -251,6 +309,16 @@ mkdir -p "$odd" && cp "$T/synth/wav/s01_anger_01.wav" "$odd/$(printf 's\033[2J.w
 grep -q "$(printf '\033')" "$T/err" && fail 'escapes of names of files reach the terminal'
 checks=$((checks + 1))
 
+mkdir -p "$T/$(printf 'caf\351')/anger" "$T/blank/anger "
+cp "$T/synth/wav/s01_anger_01.wav" "$T/$(printf 'caf\351')/anger"
+cp "$T/synth/wav/s01_anger_01.wav" "$T/blank/anger "
+expect 1 'is not UTF-8, which a manifest must be' -- corpus folders "$T/$(printf 'caf\351')" --out "$T/cafe.csv"
+check 'a manifest that is no text' test ! -e "$T/cafe.csv"
+expect 1 "the emotion 'anger ' begins or ends with a blank" -- corpus folders "$T/blank" --out "$T/blank.csv"
+check 'a manifest with blanks around names' test ! -e "$T/blank.csv"
+expect 2 '--columns speaker=nosuch: |has no column of that name among: file, speaker, emotion' -- \
+    corpus import nkululeko "$manifest" --columns speaker=nosuch
+
 # ---- manifests ----
 bad_manifest() { # bad_manifest WORDS: standard input is the manifest
     cat >"$T/synth/bad.csv"
@@ -263,6 +331,10 @@ sed '3s/^/"/' "$manifest" | bad_manifest 'bad.csv:3'
 sed '$p' "$manifest" | bad_manifest 'bad.csv:18'
 sed '3s/^[^,]*,/nowhere.wav,/' "$manifest" | bad_manifest 'bad.csv:3|nowhere.wav'
 sed '3s/,s01,/,s01/' "$manifest" | bad_manifest 'bad.csv:3'
+sed '3s/,s01,/,s01 ,/' "$manifest" | bad_manifest "bad.csv:3|'s01 ' begins or ends with a blank"
+sed '3s/,s01,/,S01,/; /s0[12]/s/,anger/,Anger/' "$manifest" >"$T/synth/case.csv"
+expect 0 "'S01' and 's01' are two speakers|'Anger' and 'anger' are two emotions" -- \
+    train -n --manifest "$T/synth/case.csv" --out "$T/bad-run" --split random $tiny
 printf 'file,speaker,emotion\n' | bad_manifest 'bad.csv'
 printf '' | bad_manifest 'bad.csv'
 printf 'file,speaker\000,emotion\n' | bad_manifest 'bad.csv'
@@ -309,7 +381,7 @@ else
     echo 'SKIPPED: root may write everywhere, so no folder is locked' >&2
 fi
 
-expect 1 "$T/nowhere/a.csv" -- predict --checkpoint "$best" --out "$T/nowhere/a.csv" "$T/synth/wav"
+expect 1 "cannot write $T/nowhere/a.csv: there is no folder $T/nowhere;" -- predict --checkpoint "$best" --out "$T/nowhere/a.csv" "$T/synth/wav"
 grep -q features "$T/err" && fail 'recordings were read for answers that cannot be written'
 expect 1 "$T/nowhere/e.csv" -- eval --checkpoint "$best" --manifest "$manifest" --embeddings "$T/nowhere/e.csv"
 grep -q features "$T/err" && fail 'recordings were read for embeddings that cannot be written'

@@ -73,6 +73,15 @@ cp "$T/middle.safetensors" "$T/saved/last.safetensors"
 expect 0 'going on after step' -- train --resume --out "$T/saved"
 check 'resumed from there it ends otherwise' cmp "$T/whole/best.safetensors" "$T/saved/best.safetensors"
 
+# ---- what every command has may stand before it ----
+expect 0 '' -- -q train --manifest "$manifest" --out "$T/first" --folds 2 --epochs 2 $tiny
+check '--quiet before the command is not silent' test ! -s "$T/err"
+expect 0 '' -- --json -v eval --checkpoint "$best" --manifest "$manifest"
+json "d['n'] == 16"
+expect 0 '' -- -q help folds
+expect 2 'there is no command trian' -- -q trian
+expect 2 '' -- -q
+
 # ---- a closed stream's place is not taken by a file that is written ----
 checks=$((checks + 1))
 "$quaver" train --manifest "$manifest" --out "$T/closed" --folds 2 --epochs 2 $tiny >"$T/out" 2>&- || fail 'standard error is closed'
@@ -87,6 +96,23 @@ for topic in settings manifest folds metrics run-folder environment exit-codes t
     expect 0 '' -- help $topic
     check "help $topic says nothing" test -s "$T/out"
 done
+for words in 'help --help' 'help help' 'help -h'; do
+    expect 0 '' -- $words
+    out_has 'quaver help [COMMAND | TOPIC]'
+done
+for words in 'help completion' 'completion --help' 'completion -h'; do
+    expect 0 '' -- $words
+    out_has 'quaver completion bash|zsh'
+done
+expect 0 '' -- help manifest
+out_has 'channel'
+if [ -w /dev/full ]; then
+    for words in --help --version 'help folds' 'help settings' 'help train' 'completion bash' 'corpus list' doctor; do
+        checks=$((checks + 1))
+        "$quaver" $words >/dev/full 2>"$T/err"
+        [ $? -eq 1 ] && grep -q 'cannot write to standard output' "$T/err" || fail "$words: lost, and nobody said so"
+    done
+fi
 expect 2 'there is no topic flods|did you mean folds?' -- help flods
 expect 2 'which shell' -- completion
 expect 2 'bash and zsh' -- completion tcsh
@@ -138,7 +164,8 @@ if command -v script >/dev/null; then
     on_terminal 120 >"$T/wide"
     on_terminal 64 >"$T/narrow"
     check 'no bar where there is room' grep -q '\[#*\.*\] .*, best so far width=' "$T/wide"
-    check 'a bar where there is none' sh -c "! grep -q '\[' '$T/narrow'"
+    # Before the first run has ended, which may take longer than a line stays, nothing is best and there is room.
+    check 'a bar where there is none' sh -c "! grep 'best' '$T/narrow' | grep -q '\['"
     check 'a narrow terminal hides the time left' grep -q 'min left, best' "$T/narrow"
     check 'progress is wider than the terminal' awk 'length > 63 { exit 1 }' "$T/narrow"
 else

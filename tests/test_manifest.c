@@ -110,6 +110,11 @@ static void refuses_by_line(void **state)
         {"file,speaker,emotion\na.wav,1\xC2\x9B,x\n", "m.csv:2: a control character in the name of the 'speaker'"},
         {"file,speaker,emotion\na.wav,1,\xE2\x80\xAEx\n", "m.csv:2: a control character in the name of the 'emotion'"},
         {"file,speaker,emotion,corpus\na.wav,1,x,\"y\nz\"\n", "m.csv:2: a control character in the name of the 'corpus'"},
+        {"file,speaker,emotion\na.wav,1,x\nb.wav,1 ,x\n", "m.csv:3: the speaker '1 ' begins or ends with a blank"},
+        {"file,speaker,emotion\na.wav,\xC2\xA0" "1,x\n", "begins or ends with a no-break space (U+00A0)"},
+        {"file,speaker,emotion\na.wav,1,x\xE2\x80\x8B\n", "m.csv:2: the emotion 'x\xE2\x80\x8B' begins or ends"},
+        {"file,speaker,emotion,session\na.wav,1,x,\xEF\xBB\xBFy\n", "m.csv:2: the session '\xEF\xBB\xBFy' begins"},
+        {"file,speaker,emotion,corpus\na.wav,1,x,  \n", "m.csv:2: the corpus '  ' begins or ends with a blank"},
         {"file,speaker,emotion\na.wav,1,x\nb.wav,1,x\n./sub/../a.wav,2,y\n",
          "m.csv:4: ./sub/../a.wav stands already in line 2"},
         {"file,speaker,emotion,start,end\na.wav,1,x,0,1\na.wav,1,x,1,2\na.wav,1,x,0.0,1.00\n",
@@ -291,6 +296,12 @@ static void prediction_needs_only_files(void **state)
     assert_string_equal(m->items[1].speaker, "?");
     assert_int_equal(m->n_classes, 0);
     qv_manifest_free(m);
+    o.allow_missing = true;
+    qv_assert_ok(f->ctx, read_with(f, &m, "file\nnone.wav\na.wav\nno.wav\n", o));
+    assert_int_equal(m->n, 3);
+    qv_manifest_free(m);
+    assert_int_equal(read_with(f, &m, "file\nnone.wav\na.wav\nnone.wav\n", o), QV_ERR_DATA);
+    qv_test_says(qv_ctx_message(f->ctx), "m.csv:4: none.wav stands already in line 2");
 }
 
 static void expect_file(fixture *f, const char *path, const char *want)

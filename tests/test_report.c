@@ -698,6 +698,9 @@ static void markup_and_cuts(void **state)
     qv_markup_text(&b, "<a & \"b\" 'c'>\x01\x7f\t\xC3\xA9");
     assert_string_equal(b.data, "&lt;a &amp; &quot;b&quot; &#39;c&#39;&gt;\t\xC3\xA9");
     qv_buf_free(&b);
+    qv_markup_text(&b, "\xE9<\xC3\xA9\xC3");
+    assert_string_equal(b.data, "\xEF\xBF\xBD&lt;\xC3\xA9\xEF\xBF\xBD");
+    qv_buf_free(&b);
     char text[2000];
     for (size_t i = 0; i < sizeof text - 1; i++) text[i] = "\xE2\x80\xA6"[i % 3];
     text[sizeof text - 1] = '\0';

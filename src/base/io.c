@@ -159,6 +159,23 @@ static bool leads_to_system(qv_ctx *ctx, const char *path)
     return *link == '/' && is_of_system(ctx, link);
 }
 
+/* In the words of who gave the path: the file beside it that could not be made is no concern of theirs. */
+static qv_status fail_open(qv_ctx *ctx, const char *path)
+{
+    int reason = errno;
+    char *dir;
+    qv_status status = qv_path_dir(ctx, &dir, path);
+    if (status != QV_OK) return status;
+    if (reason == ENOENT && !qv_path_exists(dir)) {
+        status = qv_fail(ctx, QV_ERR_IO, "cannot write %s: there is no folder %s; make it first", path, dir);
+    } else {
+        errno = reason;
+        status = qv_fail_errno(ctx, "cannot write %s", path);
+    }
+    free(dir);
+    return status;
+}
+
 qv_status qv_out_open(qv_ctx *ctx, qv_out *o, const char *path)
 {
     qv_status status = QV_OK;
@@ -179,7 +196,7 @@ qv_status qv_out_open(qv_ctx *ctx, qv_out *o, const char *path)
     o->tmp = tmp.data;
     tmp = (qv_buf){0};
     o->f = open_new(o->tmp, there ? st.st_mode & 0666 : 0666); /* who may not read the old one sees nothing of the new */
-    if (!o->f) status = qv_fail_errno(ctx, "cannot write %s", o->tmp);
+    if (!o->f) status = fail_open(ctx, path);
 done:
     qv_buf_free(&tmp);
     if (status != QV_OK) qv_out_close(o);
@@ -203,17 +220,17 @@ qv_status qv_out_commit(qv_ctx *ctx, qv_out *o)
 {
     qv_status status = QV_OK;
     if (fflush(o->f) != 0 || ferror(o->f) || fsync(fileno(o->f)) != 0) {
-        status = qv_fail_errno(ctx, "cannot write %s", o->tmp);
+        status = qv_fail_errno(ctx, "cannot write %s", o->path);
         goto done;
     }
     FILE *f = o->f;
     o->f = NULL;
     if (fclose(f) != 0) {
-        status = qv_fail_errno(ctx, "cannot write %s", o->tmp);
+        status = qv_fail_errno(ctx, "cannot write %s", o->path);
         goto done;
     }
     if (rename(o->tmp, o->path) != 0) {
-        status = qv_fail_errno(ctx, "cannot rename %s to %s", o->tmp, o->path);
+        status = qv_fail_errno(ctx, "cannot write %s", o->path);
         goto done;
     }
     sync_parent(ctx, o->path);
@@ -297,7 +314,7 @@ qv_status qv_write_file(qv_ctx *ctx, const char *path, const void *data, size_t 
     qv_status status = qv_out_open(ctx, &o, path);
     if (status != QV_OK) return status;
     if (fwrite(data, 1, size, o.f) != size) {
-        status = qv_fail_errno(ctx, "cannot write %s", o.tmp);
+        status = qv_fail_errno(ctx, "cannot write %s", path);
         qv_out_close(&o);
         return status;
     }

@@ -111,15 +111,13 @@ void qv_st_writer_free(qv_st_writer *w)
     free(w);
 }
 
-static bool is_text(const char *s) { return qv_utf8_check(s, strlen(s)) == strlen(s); }
-
 /* Puts a string (or true for NULL) under a key that must be new. */
 static qv_status put_new(qv_ctx *ctx, json_t *object, const char *what, const char *key, const char *value)
 {
     char text[SHOWN];
     if (json_object_get(object, key))
         return qv_fail(ctx, QV_ERR_USAGE, "%s '%s' was added twice", what, shown(key, text));
-    if (!is_text(key) || (value && !is_text(value)))
+    if (!qv_is_utf8(key) || (value && !qv_is_utf8(value)))
         return qv_fail(ctx, QV_ERR_USAGE, "%s '%s' cannot be stored: its text is not valid UTF-8", what, shown(key, text));
     if (json_object_set_new(object, key, value ? json_string(value) : json_true()) == 0) return QV_OK;
     return qv_fail(ctx, QV_ERR_MEMORY, "no memory for %s '%s'", what, shown(key, text));

@@ -31,6 +31,12 @@ size_t qv_utf8_check(const char *s, size_t size)
     return size;
 }
 
+bool qv_is_utf8(const char *s)
+{
+    size_t n = strlen(s);
+    return qv_utf8_check(s, n) == n;
+}
+
 size_t qv_control(const char *s)
 {
     const unsigned char *c = (const unsigned char *)s;
@@ -44,6 +50,23 @@ bool qv_has_control(const char *s)
 {
     while (*s && qv_control(s) == 0) s++;
     return *s;
+}
+
+const char *qv_edge_blank(const char *s)
+{
+    static const struct {
+        const char *bytes, *name;
+    } blanks[] = {{" ", "a blank"},
+                  {"\xC2\xA0", "a no-break space (U+00A0)"},
+                  {"\xE2\x80\x8B", "a zero-width space (U+200B)"},
+                  {"\xEF\xBB\xBF", "a byte order mark (U+FEFF)"}};
+    size_t size = strlen(s);
+    for (size_t i = 0; i < sizeof blanks / sizeof *blanks; i++) {
+        size_t n = strlen(blanks[i].bytes);
+        if (size < n) continue;
+        if (memcmp(s, blanks[i].bytes, n) == 0 || memcmp(s + size - n, blanks[i].bytes, n) == 0) return blanks[i].name;
+    }
+    return NULL;
 }
 
 void qv_calm(char *text)

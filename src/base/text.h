@@ -9,6 +9,8 @@
  */
 size_t qv_utf8_check(const char *s, size_t size);
 
+bool qv_is_utf8(const char *s);
+
 /* LF, CRLF and a lone CR end a line: does it end with s[i]? s ends with a NUL. */
 static inline bool qv_ends_line(const char *s, size_t i) { return s[i] == '\n' || (s[i] == '\r' && s[i + 1] != '\n'); }
 
@@ -16,6 +18,10 @@ static inline bool qv_ends_line(const char *s, size_t i) { return s[i] == '\n' |
  * of lines and paragraphs, and what turns the direction of the text that follows it. 0: it begins with none. */
 size_t qv_control(const char *s);
 bool qv_has_control(const char *s);
+
+/* What a text begins or ends with that nobody sees: "a blank", or the name of a character that looks like one or like
+ * nothing. NULL: neither. */
+const char *qv_edge_blank(const char *s);
 
 /* Makes a text fit for a terminal, in place: such characters, but for line feeds and tabs, and bytes that are not UTF-8
  * become '?'. */

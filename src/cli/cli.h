@@ -55,6 +55,9 @@ qv_status qv_cli_completion(qv_ctx *ctx, const char *shell, qv_buf *out);
 /* Takes options of the form --section.key=value and --section.key value out of argv and sets them. */
 qv_status qv_cli_overrides(qv_ctx *ctx, qv_settings *s, int *argc, char **argv);
 
+/* Puts the value of an option that may be given several times behind those of before; *list is the caller's to free. */
+qv_status qv_cli_append(qv_ctx *ctx, char **list, char separator, const char *value);
+
 /* A device's name ("cuda:1": *gpu is the rest of the text, else NULL), a number of threads. */
 qv_status qv_cli_device(qv_ctx *ctx, char *text, qv_device *out, char **gpu);
 qv_status qv_cli_threads(qv_ctx *ctx, const char *text, int *out);
@@ -69,14 +72,18 @@ qv_status qv_cli_print_path(qv_ctx *ctx, bool json, const char *path);
 /* "quaver train ..." with quotes where a shell needs them. */
 void qv_cli_quote(qv_buf *b, int argc, char **argv);
 
+/* Refuses --cache DIR beside --no-cache. */
+qv_status qv_cli_check_cache(qv_ctx *ctx, const char *dir, bool none);
+
 /* The number that option `name` was given, from low to high. */
 qv_status qv_cli_number(qv_ctx *ctx, const char *name, const char *text, double low, double high, double *out);
 /* The same without a fraction. */
 qv_status qv_cli_whole(qv_ctx *ctx, const char *name, const char *text, double low, double high, double *out);
 
-/* The recordings of a manifest (file != NULL), or files and, of folders, those below that suit the qv_feature_kind. */
+/* The recordings of a manifest, or of several (manifests != NULL), or files and, of folders, those below that suit the
+ * qv_feature_kind. */
 struct qv_manifest;
-qv_status qv_cli_inputs(qv_ctx *ctx, struct qv_manifest **m, int kind, const char *file, char **inputs, int n);
+qv_status qv_cli_inputs(qv_ctx *ctx, struct qv_manifest **m, int kind, const char *manifests, char **inputs, int n);
 
 /* The place of the largest of n numbers, the first of equal ones. */
 int qv_cli_largest(const double *p, int n);
@@ -105,10 +112,10 @@ qv_status qv_cli_listen(qv_ctx *ctx, const qv_listen_words *w);
 
 /* QV_ERR_USAGE where an output (NULL: none) is this input or other output (NULL: none), and would be the end of it. */
 qv_status qv_cli_not_input(qv_ctx *ctx, const char *option, const char *out, const char *input);
-/* The same of all recordings of a manifest. */
-qv_status qv_cli_not_recording(qv_ctx *ctx, const char *option, const char *out, const qv_manifest *m);
+/* The same of a manifest, the files that it was read from, and its recordings. */
+qv_status qv_cli_not_recording(qv_ctx *ctx, const char *option, const char *out, const struct qv_manifest *m);
 
-/* QV_ERR_USAGE for the option that getopt_long has just refused. */
-qv_status qv_cli_bad_option(qv_ctx *ctx, int argc, char **argv, const char *const *names, size_t n);
+/* QV_ERR_USAGE for the option that getopt_long, called with these, has just refused. */
+qv_status qv_cli_bad_option(qv_ctx *ctx, int argc, char **argv, const char *letters, const struct option *options);
 
 #endif

@@ -20,6 +20,7 @@ static const struct option options[] = {
     {"help", no_argument, NULL, 'h'},
     {0},
 };
+static const char letters[] = "o:h";
 
 const struct option *qv_cli_compare_options(void) { return options; }
 
@@ -61,12 +62,11 @@ done:
 
 qv_status qv_cmd_compare(qv_ctx *ctx, int argc, char **argv)
 {
-    static const char *const names[] = {"--out", "--json", "--help"};
     const char *out = NULL;
     bool json = false;
     opterr = 0;
-    for (int c; (c = getopt_long(argc, argv, "o:h", options, NULL)) != -1;) {
-        if (c == '?') return qv_cli_bad_option(ctx, argc, argv, names, sizeof names / sizeof *names);
+    for (int c; (c = getopt_long(argc, argv, letters, options, NULL)) != -1;) {
+        if (c == '?') return qv_cli_bad_option(ctx, argc, argv, letters, options);
         if (c == 'h') return (fputs(help_text, stdout), QV_OK);
         if (c == 'o') out = optarg;
         json = json || c == 'J';

@@ -70,6 +70,7 @@ static const struct option options[] = {
     {"force", no_argument, NULL, OPT_FORCE},
     {0},
 };
+static const char letters[] = "o:l:p:nh";
 enum { OPTIONS = sizeof options / sizeof *options - 1 };
 
 typedef struct arguments {
@@ -82,17 +83,6 @@ typedef struct arguments {
     bool dry_run, help, json;
     const char *of_scan, *of_import, *of_synth; /* the last option given that only these ways take */
 } arguments;
-
-static qv_status bad_option(qv_ctx *ctx, int argc, char **argv)
-{
-    char text[OPTIONS][32];
-    const char *names[OPTIONS];
-    for (int i = 0; i < OPTIONS; i++) {
-        snprintf(text[i], sizeof text[i], "--%s", options[i].name);
-        names[i] = text[i];
-    }
-    return qv_cli_bad_option(ctx, argc, argv, names, OPTIONS);
-}
 
 static qv_status take_number(qv_ctx *ctx, const char *name, uint64_t low, uint64_t high, uint64_t *out)
 {
@@ -186,8 +176,8 @@ static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
     int c;
     optind = 0;
     opterr = 0;
-    while ((c = getopt_long(argc, argv, "o:l:p:nh", options, NULL)) != -1) {
-        if (c == '?') return bad_option(ctx, argc, argv);
+    while ((c = getopt_long(argc, argv, letters, options, NULL)) != -1) {
+        if (c == '?') return qv_cli_bad_option(ctx, argc, argv, letters, options);
         qv_status status = take_option(ctx, a, c);
         if (status != QV_OK) return status;
     }
@@ -205,6 +195,11 @@ static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
     }
     if (words == 2) return QV_OK;
     if (words > 2) return qv_fail(ctx, QV_ERR_USAGE, "unexpected word '%s'", argv[optind + 2]);
+    const qv_recipe *recipe;
+    if (words == 1 && strcmp(a->recipe, "synth") != 0) {
+        qv_status status = qv_recipe_find(ctx, &recipe, a->recipe); /* a word that is none has no folder either */
+        if (status != QV_OK) return status;
+    }
     return qv_fail(ctx, QV_ERR_USAGE, "%s; usage: quaver corpus RECIPE DIR (quaver corpus --help, quaver corpus list)",
                    words == 0 ? "no recipe" : "no folder");
 }

@@ -26,6 +26,7 @@ static const char help_text[] =
     "  -h, --help             this text\n";
 
 static const struct option options[] = {{"json", no_argument, NULL, 'J'}, {"help", no_argument, NULL, 'h'}, {0}};
+static const char letters[] = "h";
 
 const struct option *qv_cli_doctor_options(void) { return options; }
 
@@ -124,12 +125,11 @@ static void find_gpus(findings *f)
 
 qv_status qv_cmd_doctor(qv_ctx *ctx, int argc, char **argv)
 {
-    static const char *const names[] = {"--json", "--help"};
     bool json = false;
     findings f = {0};
     opterr = 0;
-    for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
-        if (c == '?') return qv_cli_bad_option(ctx, argc, argv, names, sizeof names / sizeof *names);
+    for (int c; (c = getopt_long(argc, argv, letters, options, NULL)) != -1;) {
+        if (c == '?') return qv_cli_bad_option(ctx, argc, argv, letters, options);
         if (c == 'h') return (fputs(help_text, stdout), QV_OK);
         json = true;
     }

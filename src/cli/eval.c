@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/io.h"
+#include "base/nearest.h"
 #include "cli/cli.h"
 #include "data/labels.h"
 #include "report/report.h"
@@ -18,8 +19,9 @@ static const char help_text[] =
     "Scores a checkpoint on recordings with known emotions: UA (mean recall), WA (accuracy), macro F1, each\n"
     "class, the confusion matrix, chance, and an interval over speakers.\n\n"
     "  -k, --checkpoint CKPT  best.safetensors or last.safetensors of a run\n"
-    "  -m, --manifest FILE    CSV with file, speaker, emotion\n"
-    "      --labels LIST      select and merge classes; default: those of the training\n"
+    "  -m, --manifest FILE    CSV with file, speaker, emotion; several: give it again\n"
+    "      --labels LIST      select and merge classes; again for each of several manifests; default: those of the\n"
+    "                         training\n"
     "      --speakers LIST    only these speakers, separated by commas\n"
     "      --embeddings FILE  CSV with file, speaker, true, predicted, e1 ... of each recording: what the embedding layer\n"
     "                         (--net.embed) says, or without one the pooled features before the last ReLU\n"
@@ -29,7 +31,8 @@ static const char help_text[] =
     "      --cache DIR        where features are kept; --no-cache: nowhere\n";
 
 typedef struct arguments {
-    const char *checkpoint, *manifest, *labels, *speakers, *embeddings;
+    const char *checkpoint, *speakers, *embeddings;
+    char *manifests, *labels; /* lists, with commas and '|' between what was given */
     qv_model_options model;
     bool help, json;
 } arguments;
@@ -43,21 +46,19 @@ static const struct option options[] = {
     {"embeddings", required_argument, NULL, 'E'},
     {0},
 };
+static const char letters[] = "k:m:d:j:h";
 
 static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
 {
-    static const char *const names[] = {"--checkpoint", "--manifest", "--labels", "--speakers", "--device",
-                                        "--threads",    "--cache",    "--no-cache", "--help", "--json",
-                                        "--embeddings"};
     qv_status status = QV_OK;
     int c;
     optind = 0;
     opterr = 0;
-    while ((c = getopt_long(argc, argv, "k:m:d:j:h", options, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, letters, options, NULL)) != -1) {
         switch (c) {
         case 'k': a->checkpoint = optarg; break;
-        case 'm': a->manifest = optarg; break;
-        case 'l': a->labels = optarg; break;
+        case 'm': QV_TRY(qv_cli_append(ctx, &a->manifests, ',', optarg)); break;
+        case 'l': QV_TRY(qv_cli_append(ctx, &a->labels, '|', optarg)); break;
         case 's': a->speakers = optarg; break;
         case 'E': a->embeddings = optarg; break;
         case 'd': QV_TRY(qv_cli_device(ctx, optarg, &a->model.device, &a->model.gpu)); break;
@@ -66,12 +67,13 @@ static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
         case 'N': a->model.no_cache = true; break;
         case 'h': a->help = true; break;
         case 'J': a->json = true; break;
-        default: return qv_cli_bad_option(ctx, argc, argv, names, sizeof names / sizeof *names);
+        default: return qv_cli_bad_option(ctx, argc, argv, letters, options);
         }
     }
     if (a->help) return QV_OK;
+    QV_TRY(qv_cli_check_cache(ctx, a->model.cache_dir, a->model.no_cache));
     if (optind < argc) return qv_fail(ctx, QV_ERR_USAGE, "unexpected word %s; see quaver eval --help", argv[optind]);
-    if (!a->checkpoint || !a->manifest)
+    if (!a->checkpoint || !a->manifests)
         return qv_fail(ctx, QV_ERR_USAGE, "--checkpoint and --manifest are both needed; see quaver eval --help");
 done:
     return status;
@@ -84,6 +86,22 @@ static bool listed(const char *list, const char *name)
     for (const char *p = list; *p; p += strcspn(p, ","), p += *p == ',')
         if (strcspn(p, ",") == n && strncmp(p, name, n) == 0) return true;
     return false;
+}
+
+/* Every name in the list must be one of the manifest's: figures over fewer voices look like those over all of them. */
+static qv_status check_speakers(qv_ctx *ctx, const char *list, const qv_manifest *m)
+{
+    for (const char *p = list; *p; p += strcspn(p, ","), p += *p == ',') {
+        char name[256];
+        bool known = false;
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(p, ","), p);
+        for (int i = 0; i < m->n_speakers && !known; i++) known = strcmp(m->speakers[i], name) == 0;
+        if (known) continue;
+        const char *near = qv_nearest(name, (const char *const *)m->speakers, (size_t)m->n_speakers);
+        return qv_fail(ctx, QV_ERR_USAGE, "--speakers: no recording of %s that is scored is of '%s'%s%s%s", m->path,
+                       name, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    }
+    return QV_OK;
 }
 
 typedef struct scored {
@@ -123,6 +141,15 @@ done:
     return status;
 }
 
+/* Also where the speaker is named by the corpus here, and was not in training. */
+static bool heard(const qv_checkpoint *c, const qv_manifest *m, const char *speaker)
+{
+    bool found = qv_checkpoint_heard(c, speaker);
+    for (const char *s = speaker; !found && m->n_corpora > 1 && (s = strchr(s, '/'));)
+        found = qv_checkpoint_heard(c, ++s);
+    return found;
+}
+
 /* Figures over voices of the training are no figures about new ones. */
 static qv_status warn_of_heard(qv_ctx *ctx, const qv_checkpoint *c, const qv_manifest *m, const scored *s)
 {
@@ -133,7 +160,7 @@ static qv_status warn_of_heard(qv_ctx *ctx, const qv_checkpoint *c, const qv_man
     for (int id = 0; id < m->n_speakers; id++) {
         size_t n = 0;
         for (size_t i = 0; i < s->n; i++) n += s->speaker[i] == id;
-        if (n == 0 || !qv_checkpoint_heard(c, m->speakers[id])) continue;
+        if (n == 0 || !heard(c, m, m->speakers[id])) continue;
         recordings += n;
         if (++speakers <= SHOWN) qv_buf_printf(&names, "%s%s", speakers > 1 ? ", " : "", m->speakers[id]);
     }
@@ -224,7 +251,7 @@ static qv_status evaluate(qv_ctx *ctx, const arguments *a)
     qv_bootstrap interval;
     QV_TRY(qv_checkpoint_open(ctx, &c, a->checkpoint));
     QV_TRY(qv_labels_expand(ctx, &expanded, a->labels ? a->labels : c->settings.labels));
-    if (strchr(expanded, '|')) {
+    if (!a->labels && strchr(expanded, '|')) {
         status = qv_fail(ctx, QV_ERR_USAGE,
                          "%s was trained with labels of its own for each corpus (%s); say with --labels which are right here",
                          a->checkpoint, expanded);
@@ -232,9 +259,9 @@ static qv_status evaluate(qv_ctx *ctx, const arguments *a)
     }
     const char *labels = *expanded ? expanded : NULL;
     qv_manifest_options o = {.labels = labels, .need_emotion = true, .allow_absent = !a->labels};
-    QV_TRY(qv_manifest_read(ctx, &m, a->manifest, &o));
+    QV_TRY(qv_manifest_read_list(ctx, &m, a->manifests, &o));
+    if (a->speakers) QV_TRY(check_speakers(ctx, a->speakers, m));
     QV_TRY(qv_cli_not_input(ctx, "--embeddings", a->embeddings, a->checkpoint));
-    QV_TRY(qv_cli_not_input(ctx, "--embeddings", a->embeddings, a->manifest));
     QV_TRY(qv_cli_not_recording(ctx, "--embeddings", a->embeddings, m));
     if (a->embeddings) QV_TRY(qv_out_try(ctx, a->embeddings));
     model.embeddings = a->embeddings != NULL;
@@ -270,12 +297,13 @@ qv_status qv_cmd_eval(qv_ctx *ctx, int argc, char **argv)
 {
     arguments a = {0};
     qv_status status = parse(ctx, &a, argc, argv);
-    if (status != QV_OK) return status;
-    if (a.help) {
+    if (status == QV_OK && a.help)
         fputs(help_text, stdout);
-        return QV_OK;
-    }
-    return evaluate(ctx, &a);
+    else if (status == QV_OK)
+        status = evaluate(ctx, &a);
+    free(a.manifests);
+    free(a.labels);
+    return status;
 }
 
 const struct option *qv_cli_eval_options(void) { return options; }

@@ -23,16 +23,16 @@ static const struct option options[] = {
     {"help", no_argument, NULL, 'h'},
     {0},
 };
+static const char letters[] = "k:o:h";
 
 qv_status qv_cmd_export(qv_ctx *ctx, int argc, char **argv)
 {
-    static const char *const names[] = {"--checkpoint", "--out", "--json", "--help"};
     const char *checkpoint = NULL, *out = NULL;
     bool json = false;
     qv_checkpoint *c = NULL;
     opterr = 0;
-    for (int code; (code = getopt_long(argc, argv, "k:o:h", options, NULL)) != -1;) {
-        if (code == '?') return qv_cli_bad_option(ctx, argc, argv, names, sizeof names / sizeof *names);
+    for (int code; (code = getopt_long(argc, argv, letters, options, NULL)) != -1;) {
+        if (code == '?') return qv_cli_bad_option(ctx, argc, argv, letters, options);
         if (code == 'h') return (fputs(help_text, stdout), QV_OK);
         if (code == 'J')
             json = true;

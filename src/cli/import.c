@@ -29,6 +29,7 @@ static const struct option options[] = {
     {"help", no_argument, NULL, 'h'},
     {0},
 };
+static const char letters[] = "w:M:c:o:h";
 
 const struct option *qv_cli_import_options(void) { return options; }
 
@@ -40,9 +41,8 @@ typedef struct arguments {
 
 static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
 {
-    static const char *const names[] = {"--weights", "--map", "--config", "--classes", "--out", "--json", "--help"};
     opterr = 0;
-    for (int c; (c = getopt_long(argc, argv, "w:M:c:o:h", options, NULL)) != -1;) {
+    for (int c; (c = getopt_long(argc, argv, letters, options, NULL)) != -1;) {
         switch (c) {
         case 'w': a->import.weights = optarg; break;
         case 'M': a->import.map = optarg; break;
@@ -51,7 +51,7 @@ static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
         case 'o': a->out = optarg; break;
         case 'J': a->json = true; break;
         case 'h': a->help = true; return QV_OK;
-        default: return qv_cli_bad_option(ctx, argc, argv, names, sizeof names / sizeof *names);
+        default: return qv_cli_bad_option(ctx, argc, argv, letters, options);
         }
     }
     if (optind < argc) return qv_fail(ctx, QV_ERR_USAGE, "unexpected word %s; see quaver import-checkpoint --help", argv[optind]);

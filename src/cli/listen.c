@@ -10,6 +10,7 @@
 #include "base/csv.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "base/text.h"
 #include "cli/cli.h"
 #include "data/features.h"
 #include "data/resample.h"
@@ -237,6 +238,8 @@ static qv_status one_timeline(qv_ctx *ctx, listening *l, const char *path)
     qv_status status = QV_OK;
     qv_listener *listener = NULL;
     l->file = path;
+    if (l->words->json && !qv_is_utf8(path))
+        return qv_fail(ctx, QV_ERR_DATA, "%s: its name is not UTF-8 and cannot stand in JSON; rename it", path);
     QV_TRY(new_listener(ctx, l, &listener));
     QV_TRY(qv_audio_each(ctx, path, qv_predictor_rate(l->predictor), qv_listener_push, listener));
     status = qv_listener_end(ctx, listener);

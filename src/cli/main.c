@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <signal.h>
@@ -168,12 +169,28 @@ static int unknown_word(const char *what, const char *word, const char *const *m
     return EXIT_USAGE;
 }
 
+static const char help_of_help[] =
+    "Usage: quaver help [COMMAND | TOPIC]\n\n"
+    "  quaver help train\n"
+    "  quaver help folds\n\n"
+    "Prints the help of a command, or what there is to know of a topic; `quaver help` lists both.\n";
+
+static const char help_of_completion[] =
+    "Usage: quaver completion bash|zsh\n\n"
+    "  quaver completion bash >~/.local/share/bash-completion/completions/quaver\n"
+    "  quaver completion zsh >_quaver     in a folder of $fpath\n\n"
+    "Prints what makes the shell complete commands, options, settings and topics.\n";
+
+static bool asks_for_help(const char *word) { return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0; }
+
 static int help(int argc, char **argv)
 {
     if (argc < 2) {
         print_help();
         return EXIT_OK;
     }
+    if (asks_for_help(argv[1]) || strcmp(argv[1], "help") == 0) return (fputs(help_of_help, stdout), EXIT_OK);
+    if (strcmp(argv[1], "completion") == 0) return (fputs(help_of_completion, stdout), EXIT_OK);
     const qv_command *c = find_command(argv[1]);
     if (c) return run(c, 2, (char *[]){argv[1], (char[]){"--help"}, NULL});
     const char *text = qv_topic_text(argv[1]);
@@ -188,6 +205,7 @@ static int help(int argc, char **argv)
 static int completion(int argc, char **argv)
 {
     qv_buf text = {0};
+    if (argc == 2 && asks_for_help(argv[1])) return (fputs(help_of_completion, stdout), EXIT_OK);
     qv_ctx *ctx = qv_ctx_new();
     if (!ctx) return EXIT_FAILED;
     qv_status status = argc == 2 ? qv_cli_completion(ctx, argv[1], &text)
@@ -201,22 +219,53 @@ static int completion(int argc, char **argv)
     return exit_code(status);
 }
 
-int main(int argc, char **argv)
+static bool is_everywhere(const char *word)
 {
-    occupy_standard_streams();
-    if (argc < 2) {
-        print_help();
-        return EXIT_USAGE;
-    }
-    json_set_alloc_funcs(json_memory, free);
-    const char *word = argv[1];
+    static const char *const flags[] = {"-q", "--quiet", "-v", "--verbose", "--json"};
+    bool found = false;
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) found = found || strcmp(word, flags[i]) == 0;
+    return found;
+}
+
+/* Options that every command has may stand before it, too: brings the first other word to the front. False: there is
+ * none. */
+static bool put_word_first(int argc, char **argv)
+{
+    int k = 1;
+    while (k < argc && is_everywhere(argv[k])) k++;
+    if (k >= argc) return false;
+    char *word = argv[k];
+    memmove(argv + 2, argv + 1, (size_t)(k - 1) * sizeof *argv);
+    argv[1] = word;
+    return true;
+}
+
+/* argv[0] is the command. */
+static int call(int argc, char **argv)
+{
+    const char *word = argv[0];
     if (strcmp(word, "--version") == 0) {
         printf("quaver %s\n", QV_VERSION);
         return EXIT_OK;
     }
-    if (strcmp(word, "help") == 0 || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
-        return help(argc - 1, argv + 1);
-    if (strcmp(word, "completion") == 0) return completion(argc - 1, argv + 1);
     const qv_command *c = find_command(word);
-    return c ? run(c, argc - 1, argv + 1) : unknown_word("command", word, NULL);
+    if (c) return run(c, argc, argv);
+    take_flag(&argc, argv, "-q", "--quiet");
+    take_flag(&argc, argv, "-v", "--verbose");
+    if (strcmp(word, "help") == 0 || asks_for_help(word)) return help(argc, argv);
+    return strcmp(word, "completion") == 0 ? completion(argc, argv) : unknown_word("command", word, NULL);
+}
+
+int main(int argc, char **argv)
+{
+    int code = EXIT_USAGE;
+    occupy_standard_streams();
+    json_set_alloc_funcs(json_memory, free);
+    if (put_word_first(argc, argv))
+        code = call(argc - 1, argv + 1);
+    else
+        print_help();
+    if (code != EXIT_OK || (fflush(stdout) == 0 && !ferror(stdout))) return code;
+    fprintf(stderr, "quaver: cannot write to standard output: %s\n", strerror(errno));
+    return EXIT_FAILED;
 }

@@ -47,6 +47,21 @@ qv_status qv_cli_overrides(qv_ctx *ctx, qv_settings *s, int *argc, char **argv)
     return QV_OK;
 }
 
+qv_status qv_cli_append(qv_ctx *ctx, char **list, char separator, const char *value)
+{
+    qv_buf b = {0};
+    if (*list) qv_buf_printf(&b, "%s%c", *list, separator);
+    qv_buf_puts(&b, value);
+    qv_status status = qv_buf_check(ctx, &b);
+    if (status != QV_OK) {
+        qv_buf_free(&b);
+        return status;
+    }
+    free(*list);
+    *list = b.data;
+    return QV_OK;
+}
+
 /* Both through the table of settings, which knows choices and ranges. */
 qv_status qv_cli_device(qv_ctx *ctx, char *text, qv_device *out, char **gpu)
 {
@@ -68,6 +83,12 @@ qv_status qv_cli_threads(qv_ctx *ctx, const char *text, int *out)
     *out = s.threads;
     qv_settings_free(&s);
     return status;
+}
+
+qv_status qv_cli_check_cache(qv_ctx *ctx, const char *dir, bool none)
+{
+    if (!dir || !none) return QV_OK;
+    return qv_fail(ctx, QV_ERR_USAGE, "--cache %s and --no-cache contradict each other; give one of them", dir);
 }
 
 qv_status qv_cli_number(qv_ctx *ctx, const char *name, const char *text, double low, double high, double *out)
@@ -100,12 +121,12 @@ static qv_status add_frames(qv_ctx *ctx, void *user, const char *path)
     return qv_is_npy(path) ? add_file(ctx, user, path) : QV_OK;
 }
 
-qv_status qv_cli_inputs(qv_ctx *ctx, qv_manifest **m, int kind, const char *file, char **inputs, int n)
+qv_status qv_cli_inputs(qv_ctx *ctx, qv_manifest **m, int kind, const char *manifests, char **inputs, int n)
 {
     qv_status status = QV_OK;
-    if (file) {
-        qv_manifest_options o = {0};
-        return qv_manifest_read(ctx, m, file, &o);
+    if (manifests) {
+        qv_manifest_options o = {.allow_missing = true};
+        return qv_manifest_read_list(ctx, m, manifests, &o);
     }
     if (kind == QV_KIND_IMAGE)
         return qv_fail(ctx, QV_ERR_USAGE, "the checkpoint judges images, of a whole folder at once: --manifest FOLDER");
@@ -122,18 +143,50 @@ done:
     return status;
 }
 
-qv_status qv_cli_bad_option(qv_ctx *ctx, int argc, char **argv, const char *const *names, size_t n)
+/* The option that is meant by its whole name, or by the beginning of just one. */
+static const struct option *find_option(const struct option *options, const char *name, size_t n)
 {
-    const char *word = optind > 0 && optind <= argc ? argv[optind - 1] : "?";
-    size_t len = strcspn(word, "=");
+    const struct option *found = NULL;
+    int like = 0;
+    for (const struct option *o = options; o->name; o++) {
+        if (strncmp(o->name, name, n) != 0) continue;
+        if (!o->name[n]) return o;
+        found = o;
+        like++;
+    }
+    return like == 1 ? found : NULL;
+}
+
+static qv_status unknown_option(qv_ctx *ctx, const char *command, const struct option *options, const char *word)
+{
+    enum { MOST = 64 };
+    const char *names[MOST];
     char name[64];
-    snprintf(name, sizeof name, "%.*s", (int)(len < 60 ? len : 60), word);
-    for (size_t i = 0; i < n; i++)
-        if (strcmp(names[i], name) == 0)
-            return qv_fail(ctx, QV_ERR_USAGE, "%s needs a value; see quaver %s --help", name, argv[0]);
-    const char *near = qv_nearest(name, names, n);
-    if (near) return qv_fail(ctx, QV_ERR_USAGE, "there is no option %s; did you mean %s?", name, near);
-    return qv_fail(ctx, QV_ERR_USAGE, "there is no option %s; see quaver %s --help", name, argv[0]);
+    size_t n = 0;
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(word, "="), word);
+    for (; options[n].name && n < MOST; n++) names[n] = options[n].name;
+    const char *near = qv_nearest(name + 2, names, n);
+    if (near) return qv_fail(ctx, QV_ERR_USAGE, "there is no option %s; did you mean --%s?", name, near);
+    return qv_fail(ctx, QV_ERR_USAGE, "there is no option %s; see quaver %s --help", name, command);
+}
+
+/* Where a letter of several in one word is refused, optind still stands before it, and argv[optind - 1] is a word that
+ * was right. */
+qv_status qv_cli_bad_option(qv_ctx *ctx, int argc, char **argv, const char *letters, const struct option *options)
+{
+    const char *word = optind > 0 && optind <= argc ? argv[optind - 1] : "";
+    size_t n = strcspn(word, "=");
+    bool full = strncmp(word, "--", 2) == 0;
+    const struct option *o = full ? find_option(options, word + 2, n - 2) : NULL;
+    if (o && o->has_arg == no_argument && word[n])
+        return qv_fail(ctx, QV_ERR_USAGE, "--%s takes no value, not '%s'; see quaver %s --help", o->name, word + n + 1,
+                       argv[0]);
+    if (o && o->has_arg == required_argument && !word[n] && optind == argc)
+        return qv_fail(ctx, QV_ERR_USAGE, "--%s needs a value; see quaver %s --help", o->name, argv[0]);
+    if (full && !o) return unknown_option(ctx, argv[0], options, word);
+    bool known = optopt && optopt != ':' && strchr(letters, optopt);
+    return qv_fail(ctx, QV_ERR_USAGE, "%s-%c%s; see quaver %s --help", known ? "" : "there is no option ", optopt,
+                   known ? " needs a value" : "", argv[0]);
 }
 
 void qv_cli_quote(qv_buf *b, int argc, char **argv)

@@ -39,7 +39,9 @@ qv_status qv_cli_not_input(qv_ctx *ctx, const char *option, const char *out, con
 
 qv_status qv_cli_not_recording(qv_ctx *ctx, const char *option, const char *out, const qv_manifest *m)
 {
-    qv_status status = QV_OK;
+    qv_status status = qv_cli_not_input(ctx, option, out, m->path);
+    for (int i = 0; out && i < m->n_sources && status == QV_OK; i++)
+        status = qv_cli_not_input(ctx, option, out, m->sources[i]);
     for (size_t i = 0; out && i < m->n && status == QV_OK; i++)
         status = qv_cli_not_input(ctx, option, out, m->items[i].file);
     return status;

@@ -22,7 +22,7 @@ static const char help_text[] =
     "With --timeline a line every second of each recording, however long; with --stream the same for samples\n"
     "from standard input, as they come.\n\n"
     "  -k, --checkpoint CKPT  best.safetensors or last.safetensors of a run\n"
-    "  -m, --manifest FILE    CSV with file and, where the checkpoint needs it, speaker\n"
+    "  -m, --manifest FILE    CSV with file and, where the checkpoint needs it, speaker; several: give it again\n"
     "  -F, --format NAME      csv (default) or jsonl; --json is short for jsonl\n"
     "  -o, --out FILE         instead of standard output\n"
     "      --embeddings FILE  also write each recording's embedding as CSV (see quaver eval --help)\n"
@@ -39,7 +39,8 @@ static const char help_text[] =
     "      --cache DIR        keep features there; default: nowhere\n";
 
 typedef struct arguments {
-    const char *checkpoint, *manifest, *out, *speaker, *stats, *embeddings;
+    const char *checkpoint, *out, *speaker, *stats, *embeddings;
+    char *manifests; /* with commas between several */
     qv_listen_words listen;
     bool timeline;
     qv_model_options model;
@@ -62,6 +63,7 @@ static const struct option options[] = {
     {"help", no_argument, NULL, 'h'},
     {0},
 };
+static const char letters[] = "k:m:F:o:d:j:h";
 
 /* What goes with --stream and --timeline. */
 static qv_status check_listening(qv_ctx *ctx, arguments *a)
@@ -74,7 +76,7 @@ static qv_status check_listening(qv_ctx *ctx, arguments *a)
     w->threads = a->model.threads;
     w->inputs = a->inputs;
     w->n_inputs = a->n_inputs;
-    if (a->manifest || a->speaker || a->embeddings || !a->model.no_cache || a->model.device != QV_DEVICE_CPU)
+    if (a->manifests || a->speaker || a->embeddings || !a->model.no_cache || a->model.device != QV_DEVICE_CPU)
         return qv_fail(ctx, QV_ERR_USAGE,
                        "--manifest, --speaker, --embeddings, --device and --cache do not go with --stream or --timeline; the voice of a "
                        "checkpoint that normalizes by speaker is given by --speaker-stats FILE (quaver stats)");
@@ -87,21 +89,29 @@ static qv_status check_listening(qv_ctx *ctx, arguments *a)
     return QV_OK;
 }
 
+static qv_status take_format(qv_ctx *ctx, arguments *a, const char *name)
+{
+    bool csv = strcmp(name, "csv") == 0;
+    if (!csv && strcmp(name, "jsonl") != 0)
+        return qv_fail(ctx, QV_ERR_USAGE, "--format %s: expected csv or jsonl", name);
+    if (csv && a->json)
+        return qv_fail(ctx, QV_ERR_USAGE, "--json and --format csv contradict each other; give one of them");
+    a->json = !csv;
+    return QV_OK;
+}
+
 static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
 {
-    static const char *const names[] = {"--checkpoint", "--manifest", "--format",  "--out", "--speaker",
-                                        "--device",     "--threads",  "--cache", "--help", "--speaker-stats",
-                                        "--timeline", "--svg", "--stream", "--encoding", "--rate", "--channels",
-                                        "--span", "--step", "--json", "--embeddings"};
     qv_status status = QV_OK;
     int c;
     optind = 0;
     opterr = 0;
+    const char *format = NULL;
     a->model.no_cache = true;
-    while ((c = getopt_long(argc, argv, "k:m:F:o:d:j:h", options, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, letters, options, NULL)) != -1) {
         switch (c) {
         case 'k': a->checkpoint = optarg; break;
-        case 'm': a->manifest = optarg; break;
+        case 'm': QV_TRY(qv_cli_append(ctx, &a->manifests, ',', optarg)); break;
         case 'o': a->out = optarg; break;
         case 's': a->speaker = optarg; break;
         case 'S': a->stats = optarg; break;
@@ -115,11 +125,7 @@ static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
         case 'c': QV_TRY(qv_cli_whole(ctx, "--channels", optarg, 1, 64, &a->listen.channels)); break;
         case 'w': QV_TRY(qv_cli_number(ctx, "--span", optarg, 0.01, 600, &a->listen.span)); break;
         case 'x': QV_TRY(qv_cli_number(ctx, "--step", optarg, 0.01, 600, &a->listen.step)); break;
-        case 'F':
-            a->json = strcmp(optarg, "jsonl") == 0;
-            if (!a->json && strcmp(optarg, "csv") != 0)
-                return qv_fail(ctx, QV_ERR_USAGE, "--format %s: expected csv or jsonl", optarg);
-            break;
+        case 'F': format = optarg; break;
         case 'd': QV_TRY(qv_cli_device(ctx, optarg, &a->model.device, &a->model.gpu)); break;
         case 'j': QV_TRY(qv_cli_threads(ctx, optarg, &a->model.threads)); break;
         case 'C':
@@ -127,10 +133,11 @@ static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
             a->model.no_cache = false;
             break;
         case 'h': a->help = true; break;
-        default: return qv_cli_bad_option(ctx, argc, argv, names, sizeof names / sizeof *names);
+        default: return qv_cli_bad_option(ctx, argc, argv, letters, options);
         }
     }
     if (a->help) return QV_OK;
+    if (format) QV_TRY(take_format(ctx, a, format));
     a->inputs = argv + optind;
     a->n_inputs = argc - optind;
     a->model.one_speaker = a->speaker || a->stats;
@@ -138,7 +145,7 @@ static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
     if (a->listen.stream || a->timeline) return check_listening(ctx, a);
     if (a->listen.svg || a->listen.encoding || a->listen.rate > 0 || a->listen.channels > 0 || a->listen.span > 0 || a->listen.step > 0)
         return qv_fail(ctx, QV_ERR_USAGE, "--svg, --span and --step go with --timeline or --stream, --encoding, --rate and --channels with --stream");
-    if (!a->manifest == !a->n_inputs)
+    if (!a->manifests == !a->n_inputs)
         return qv_fail(ctx, QV_ERR_USAGE, "give recordings or folders, or --manifest FILE; see quaver predict --help");
 done:
     return status;
@@ -170,27 +177,31 @@ done:
     return status;
 }
 
+/* *unnamed: how many have no line, since JSON cannot hold their names. */
 static qv_status print_json(qv_ctx *ctx, const qv_checkpoint *c, const qv_manifest *m, const qv_features *f,
-                            const double *probs, qv_buf *out)
+                            const double *probs, qv_buf *out, size_t *unnamed)
 {
     for (size_t i = 0; i < m->n; i++) {
         const double *p = probs + i * (size_t)c->n_classes;
         if (f->entries[i].frames == 0) continue;
+        const char *name = m->items[i].name;
+        if (!qv_is_utf8(name)) {
+            qv_warn(ctx, "left out %s: its name is not UTF-8 and cannot stand in JSON; rename it, or take --format csv",
+                    name);
+            ++*unnamed;
+            continue;
+        }
         json_t *all = json_object();
         int lost = 0;
         for (int k = 0; k < c->n_classes; k++) lost |= json_object_set_new(all, c->classes[k], json_real(p[k]));
-        json_t *row = json_pack("{s:s, s:s, s:o}", "file", m->items[i].name, "predicted",
+        json_t *row = json_pack("{s:s, s:s, s:o}", "file", name, "predicted",
                                 c->classes[qv_cli_largest(p, c->n_classes)], "probabilities", all);
         char *text = lost ? NULL : qv_json_text(row, JSON_COMPACT | JSON_REAL_PRECISION(7));
         if (text) qv_buf_printf(out, "%s\n", text);
         bool failed = !text;
         free(text);
         json_decref(row);
-        if (!failed) continue;
-        const char *name = m->items[i].name;
-        if (qv_utf8_check(name, strlen(name)) == strlen(name))
-            return qv_fail(ctx, QV_ERR_MEMORY, "no memory for a line of JSON");
-        return qv_fail(ctx, QV_ERR_DATA, "cannot write the name %s as JSON: it is not UTF-8", name);
+        if (failed) return qv_fail(ctx, QV_ERR_MEMORY, "no memory for a line of JSON");
     }
     return QV_OK;
 }
@@ -201,7 +212,7 @@ static qv_status open_speaker(qv_ctx *ctx, const arguments *a, const qv_checkpoi
     bool by_speaker = c->settings.normalize == QV_NORM_SPEAKER;
     if (!by_speaker && a->stats)
         return qv_fail(ctx, QV_ERR_USAGE, "%s does not normalize by speaker: --speaker-stats has no place in it", a->checkpoint);
-    if (by_speaker && !a->manifest && !a->speaker && !a->stats)
+    if (by_speaker && !a->manifests && !a->speaker && !a->stats)
         return qv_fail(ctx, QV_ERR_USAGE,
                        "%s normalizes by speaker: say whose recordings these are with --speaker ID (10 s or more of one "
                        "voice) or --speaker-stats FILE (quaver stats), or give a manifest with a speaker column",
@@ -216,7 +227,7 @@ static qv_status open_speaker(qv_ctx *ctx, const arguments *a, const qv_checkpoi
 static qv_status check_outputs(qv_ctx *ctx, const arguments *a, const qv_manifest *m)
 {
     const char *const outs[][2] = {{"--out", a->out}, {"--embeddings", a->embeddings}};
-    const char *const needed[] = {a->checkpoint, a->manifest, a->stats};
+    const char *const needed[] = {a->checkpoint, a->stats};
     qv_status status = qv_cli_not_input(ctx, "--embeddings", a->embeddings, a->out);
     for (size_t i = 0; i < 2 && status == QV_OK; i++) {
         for (size_t k = 0; k < sizeof needed / sizeof *needed && status == QV_OK; k++)
@@ -236,23 +247,28 @@ static qv_status predict(qv_ctx *ctx, const arguments *a)
     qv_buf text = {0};
     qv_speaker speaker = {0};
     qv_model_options model = a->model;
+    size_t unnamed = 0;
     QV_TRY(qv_checkpoint_open(ctx, &c, a->checkpoint));
     QV_TRY(open_speaker(ctx, a, c, &speaker));
     if (a->out) QV_TRY(qv_out_try(ctx, a->out));
     if (a->embeddings) QV_TRY(qv_out_try(ctx, a->embeddings));
     model.norm = speaker.norm;
     model.embeddings = a->embeddings != NULL;
-    QV_TRY(qv_cli_inputs(ctx, &m, c->settings.kind, a->manifest, a->inputs, a->n_inputs));
+    QV_TRY(qv_cli_inputs(ctx, &m, c->settings.kind, a->manifests, a->inputs, a->n_inputs));
     QV_TRY(check_outputs(ctx, a, m));
     QV_TRY(qv_model_classify(ctx, c, m, &model, &f, &answers));
-    QV_TRY(a->json ? print_json(ctx, c, m, f, answers.probs, &text) : print_csv(ctx, c, m, f, answers.probs, &text));
+    QV_TRY(a->json ? print_json(ctx, c, m, f, answers.probs, &text, &unnamed)
+                   : print_csv(ctx, c, m, f, answers.probs, &text));
     QV_TRY(qv_buf_check(ctx, &text));
     if (a->embeddings) QV_TRY(qv_cli_embeddings(ctx, a->embeddings, &(qv_cli_judged){c, m, f, &answers, NULL}));
     if (a->out)
         QV_TRY(qv_write_file(ctx, a->out, text.data, text.len));
     else
         fwrite(text.data, 1, text.len, stdout);
-    if (f->skipped) status = qv_fail(ctx, QV_ERR_DATA, "%zu of %zu recordings could not be classified", f->skipped, f->n);
+    if (f->skipped)
+        status = qv_fail(ctx, QV_ERR_DATA, "%zu of %zu recordings could not be classified", f->skipped, f->n);
+    else if (unnamed)
+        status = qv_fail(ctx, QV_ERR_DATA, "%zu of %zu recordings have no line", unnamed, f->n);
 done:
     qv_speaker_free(&speaker);
     qv_buf_free(&text);
@@ -267,12 +283,12 @@ qv_status qv_cmd_predict(qv_ctx *ctx, int argc, char **argv)
 {
     arguments a = {0};
     qv_status status = parse(ctx, &a, argc, argv);
-    if (status != QV_OK) return status;
-    if (a.help) {
+    if (status == QV_OK && a.help)
         fputs(help_text, stdout);
-        return QV_OK;
-    }
-    return a.timeline || a.listen.stream ? qv_cli_listen(ctx, &a.listen) : predict(ctx, &a);
+    else if (status == QV_OK)
+        status = a.timeline || a.listen.stream ? qv_cli_listen(ctx, &a.listen) : predict(ctx, &a);
+    free(a.manifests);
+    return status;
 }
 
 const struct option *qv_cli_predict_options(void) { return options; }

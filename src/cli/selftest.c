@@ -64,17 +64,16 @@ static const struct option options[] = {
     {"device", 1, NULL, 'd'}, {"precision", 1, NULL, 'p'}, {"seed", 1, NULL, 's'},    {"thorough", 0, NULL, 't'},
     {"cases", 0, NULL, 'c'},  {"json", 0, NULL, 'J'},      {"threads", 1, NULL, 'j'}, {"small", 0, NULL, 'S'},
     {"help", 0, NULL, 'h'},   {0}};
+static const char letters[] = "d:j:h";
 
 const struct option *qv_cli_selftest_options(void) { return options; }
 
 static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
 {
-    static const char *const names[] = {"--device", "--precision", "--seed",  "--thorough", "--cases",
-                                        "--json",   "--threads",   "--small", "--help"};
     qv_status status = QV_OK;
     int c;
     opterr = 0;
-    while ((c = getopt_long(argc, argv, "d:j:h", options, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, letters, options, NULL)) != -1) {
         switch (c) {
         case 'd':
             QV_TRY(qv_settings_set(ctx, &a->s, "run.device", optarg));
@@ -104,7 +103,7 @@ static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
             a->help = true;
             break;
         default:
-            return qv_cli_bad_option(ctx, argc, argv, names, sizeof names / sizeof *names);
+            return qv_cli_bad_option(ctx, argc, argv, letters, options);
         }
     }
     if (optind < argc)

@@ -1,6 +1,7 @@
 /* quaver stats */
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/io.h"
@@ -17,7 +18,7 @@ static const char help_text[] =
     "moods; their emotions need not be known.\n\n"
     "  -k, --checkpoint CKPT  the statistics are for its features\n"
     "  -s, --speaker ID       name of the voice\n"
-    "  -m, --manifest FILE    the recordings of this speaker there, instead of INPUT\n"
+    "  -m, --manifest FILE    the recordings of this speaker there, instead of INPUT; several: give it again\n"
     "  -o, --out FILE         what to write\n"
     "  -j, --threads N        of the CPU\n"
     "      --cache DIR        keep features there; default: nowhere\n"
@@ -31,9 +32,11 @@ static const struct option options[] = {
     {"json", no_argument, NULL, 'J'},             {"help", no_argument, NULL, 'h'},
     {0},
 };
+static const char letters[] = "k:s:m:o:j:h";
 
 typedef struct arguments {
-    const char *checkpoint, *speaker, *manifest, *out;
+    const char *checkpoint, *speaker, *out;
+    char *manifests; /* with commas between several */
     qv_model_options model;
     bool help, json;
     char **inputs;
@@ -42,15 +45,14 @@ typedef struct arguments {
 
 static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
 {
-    static const char *const names[] = {"--checkpoint", "--speaker", "--manifest", "--out", "--threads", "--cache", "--json", "--help"};
     qv_status status = QV_OK;
     opterr = 0;
     a->model.no_cache = true;
-    for (int c; (c = getopt_long(argc, argv, "k:s:m:o:j:h", options, NULL)) != -1;) {
+    for (int c; (c = getopt_long(argc, argv, letters, options, NULL)) != -1;) {
         switch (c) {
         case 'k': a->checkpoint = optarg; break;
         case 's': a->speaker = optarg; break;
-        case 'm': a->manifest = optarg; break;
+        case 'm': QV_TRY(qv_cli_append(ctx, &a->manifests, ',', optarg)); break;
         case 'o': a->out = optarg; break;
         case 'j': QV_TRY(qv_cli_threads(ctx, optarg, &a->model.threads)); break;
         case 'C':
@@ -59,14 +61,14 @@ static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
             break;
         case 'J': a->json = true; break;
         case 'h': a->help = true; return QV_OK;
-        default: return qv_cli_bad_option(ctx, argc, argv, names, sizeof names / sizeof *names);
+        default: return qv_cli_bad_option(ctx, argc, argv, letters, options);
         }
     }
     a->inputs = argv + optind;
     a->n_inputs = argc - optind;
     if (!a->checkpoint || !a->speaker || !*a->speaker || !a->out)
         return qv_fail(ctx, QV_ERR_USAGE, "--checkpoint, --speaker and --out are all needed; see quaver stats --help");
-    if (!a->manifest == !a->n_inputs)
+    if (!a->manifests == !a->n_inputs)
         return qv_fail(ctx, QV_ERR_USAGE, "give recordings or folders of the voice, or --manifest FILE; see quaver stats --help");
 done:
     return status;
@@ -77,8 +79,8 @@ static qv_status list_voice(qv_ctx *ctx, const arguments *a, int kind, qv_manife
 {
     qv_status status = QV_OK;
     qv_manifest *all = NULL;
-    if (!a->manifest) return qv_cli_inputs(ctx, voice, kind, NULL, a->inputs, a->n_inputs);
-    QV_TRY(qv_cli_inputs(ctx, &all, kind, a->manifest, NULL, 0));
+    if (!a->manifests) return qv_cli_inputs(ctx, voice, kind, NULL, a->inputs, a->n_inputs);
+    QV_TRY(qv_cli_inputs(ctx, &all, kind, a->manifests, NULL, 0));
     QV_TRY(qv_manifest_new(ctx, voice));
     for (size_t i = 0; i < all->n; i++) {
         const qv_item *item = &all->items[i];
@@ -88,7 +90,8 @@ static qv_status list_voice(qv_ctx *ctx, const arguments *a, int kind, qv_manife
         (*voice)->items[(*voice)->n - 1].end = item->end;
     }
     if ((*voice)->n == 0) {
-        status = qv_fail(ctx, QV_ERR_USAGE, "%s has no recording of a speaker %s", a->manifest, a->speaker);
+        status = qv_fail(ctx, QV_ERR_USAGE, "%s has no recording of a speaker %s%s", a->manifests, a->speaker,
+                         all->n_corpora > 1 ? "; those of several corpora are named CORPUS/SPEAKER" : "");
         goto done;
     }
     status = qv_manifest_finish(ctx, *voice, NULL);
@@ -103,9 +106,12 @@ qv_status qv_cmd_stats(qv_ctx *ctx, int argc, char **argv)
     qv_checkpoint *c = NULL;
     qv_manifest *m = NULL;
     qv_speaker s = {0};
-    qv_status status = parse(ctx, &a, argc, argv);
-    if (status != QV_OK) return status;
-    if (a.help) return (fputs(help_text, stdout), QV_OK);
+    qv_status status = QV_OK;
+    QV_TRY(parse(ctx, &a, argc, argv));
+    if (a.help) {
+        fputs(help_text, stdout);
+        goto done;
+    }
     QV_TRY(qv_checkpoint_open(ctx, &c, a.checkpoint));
     if (c->settings.normalize != QV_NORM_SPEAKER) {
         status = qv_fail(ctx, QV_ERR_USAGE, "%s normalizes by %s, not by speaker: it needs no statistics of a voice", a.checkpoint,
@@ -115,7 +121,7 @@ qv_status qv_cmd_stats(qv_ctx *ctx, int argc, char **argv)
     QV_TRY(qv_out_try(ctx, a.out));
     QV_TRY(list_voice(ctx, &a, c->settings.kind, &m));
     QV_TRY(qv_cli_not_input(ctx, "--out", a.out, a.checkpoint));
-    QV_TRY(qv_cli_not_input(ctx, "--out", a.out, a.manifest));
+    QV_TRY(qv_cli_not_input(ctx, "--out", a.out, a.manifests));
     QV_TRY(qv_cli_not_recording(ctx, "--out", a.out, m));
     QV_TRY(qv_speaker_compute(ctx, &s, a.speaker, &c->settings, m, &a.model));
     QV_TRY(qv_speaker_write(ctx, &s, &c->settings, a.out));
@@ -128,6 +134,7 @@ done:
     qv_speaker_free(&s);
     qv_manifest_free(m);
     qv_checkpoint_close(c);
+    free(a.manifests);
     return status;
 }
 

@@ -163,23 +163,21 @@ static const struct option options[] = {
     {"json", no_argument, NULL, OPT_JSON},
     {0},
 };
+static const char letters[] = "o:m:j:nh";
 
 const struct option *qv_cli_study_options(void) { return options; }
 
 static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
 {
-    static const char *const names[] = {"--out",      "--manifest", "--threads", "--device", "--precision",
-                                        "--dry-run",  "--seeds",    "--shard",   "--reuse",  "--cache",
-                                        "--no-cache", "--json",     "--help"};
     opterr = 0;
-    for (int c; (c = getopt_long(argc, argv, "o:m:j:nh", options, NULL)) != -1;) {
-        if (c == '?') return qv_cli_bad_option(ctx, argc, argv, names, sizeof names / sizeof *names);
+    for (int c; (c = getopt_long(argc, argv, letters, options, NULL)) != -1;) {
+        if (c == '?') return qv_cli_bad_option(ctx, argc, argv, letters, options);
         qv_status status = take_option(ctx, a, c);
         if (status != QV_OK) return status;
     }
     a->o.manifests = a->manifests;
     a->o.reuse = a->reuse;
-    return QV_OK;
+    return a->help ? QV_OK : qv_cli_check_cache(ctx, a->o.cache_dir, a->o.no_cache);
 }
 
 /* Where the page is and its first sentences, for those who do not open it. */

@@ -12,8 +12,10 @@ static const char manifest[] =
     "file      a path, relative ones from the manifest's folder\n"
     "speaker   who speaks; what keeps training and test apart\n"
     "emotion   the class; --labels anger,joy=happiness selects and merges\n"
-    "and, where there are such columns: gender, session, start and end (seconds), split, fold, corpus. Other columns\n"
-    "are kept and not understood. quaver corpus makes manifests; quaver predict needs the column file alone.\n";
+    "and, where there are such columns: gender, session, start and end (seconds), channel (1 the first; empty: the\n"
+    "average of all), split, fold, corpus. Other columns are kept and not understood. Names of speakers, emotions,\n"
+    "sessions and corpora have no blanks around them. quaver corpus makes manifests; quaver predict needs the column\n"
+    "file alone.\n";
 
 static const char folds[] =
     "--folds says who is tested when; no speaker ever trains and is tested in the same fold.\n\n"

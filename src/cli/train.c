@@ -98,12 +98,13 @@ typedef struct arguments {
 static qv_status set_or_append(qv_ctx *ctx, arguments *a, const char *setting, char separator, int *given)
 {
     const char *now = separator == ',' ? a->s->manifest : a->s->labels;
-    qv_buf b = {0};
-    if ((*given)++ > 0) qv_buf_printf(&b, "%s%c", now, separator);
-    qv_buf_puts(&b, optarg);
-    qv_status status = qv_buf_check(ctx, &b);
-    if (status == QV_OK) status = qv_settings_set(ctx, a->s, setting, b.data);
-    qv_buf_free(&b);
+    char *list = NULL;
+    qv_status status = QV_OK;
+    if ((*given)++ > 0) QV_TRY(qv_strdup(ctx, &list, now));
+    QV_TRY(qv_cli_append(ctx, &list, separator, optarg));
+    QV_TRY(qv_settings_set(ctx, a->s, setting, list));
+done:
+    free(list);
     return status;
 }
 
@@ -133,27 +134,17 @@ static qv_status take_option(qv_ctx *ctx, arguments *a, int code)
     return QV_OK;
 }
 
-static qv_status bad_option(qv_ctx *ctx, int argc, char **argv)
-{
-    char text[SHORTHANDS + OTHERS][32];
-    const char *names[SHORTHANDS + OTHERS];
-    for (int i = 0; i < SHORTHANDS + OTHERS; i++) {
-        snprintf(text[i], sizeof text[i], "--%s", i < SHORTHANDS ? shorthands[i].option : others[i - SHORTHANDS].name);
-        names[i] = text[i];
-    }
-    return qv_cli_bad_option(ctx, argc, argv, names, SHORTHANDS + OTHERS);
-}
-
 static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
 {
+    static const char letters[] = "m:o:c:p:f:d:j:nh";
     struct option options[SHORTHANDS + OTHERS + 1] = {0};
     for (int i = 0; i < SHORTHANDS; i++) options[i] = (struct option){shorthands[i].option, required_argument, NULL, i};
     memcpy(options + SHORTHANDS, others, sizeof others);
     optind = 0; /* start over: argv is parsed twice */
     opterr = 0;
     int c;
-    while ((c = getopt_long(argc, argv, "m:o:c:p:f:d:j:nh", options, NULL)) != -1) {
-        if (c == '?') return bad_option(ctx, argc, argv);
+    while ((c = getopt_long(argc, argv, letters, options, NULL)) != -1) {
+        if (c == '?') return qv_cli_bad_option(ctx, argc, argv, letters, options);
         qv_status status = take_option(ctx, a, long_code(c));
         if (status != QV_OK) return status;
     }
@@ -178,7 +169,13 @@ static qv_status gather_settings(qv_ctx *ctx, arguments *a, int argc, char **arg
         status = qv_fail(ctx, QV_ERR_USAGE, "no run folder: --out RUN says where results go");
         goto done;
     }
-    if (a->run.resume && !a->run.force) QV_TRY(qv_run_settings(ctx, a->s, a->run.out));
+    QV_TRY(qv_cli_check_cache(ctx, a->run.cache_dir, a->run.no_cache));
+    if (a->run.resume && a->run.force) {
+        status = qv_fail(ctx, QV_ERR_USAGE,
+                         "--resume goes on with what %s holds, --force starts anew: give one of them", a->run.out);
+        goto done;
+    }
+    if (a->run.resume) QV_TRY(qv_run_settings(ctx, a->s, a->run.out));
     if (a->config) QV_TRY(qv_settings_read(ctx, a->s, a->config));
     if (a->preset) QV_TRY(qv_settings_preset(ctx, a->s, a->preset));
     a->apply = true;

@@ -45,7 +45,7 @@ qv_status qv_cache_create(qv_ctx *ctx, qv_cache_writer *w, const char *path)
     }
     w->hash = hash;
     XXH3_64bits_reset(hash);
-    if (fseek(w->out.f, DATA_AT, SEEK_SET) != 0) status = qv_fail_errno(ctx, "cannot write %s", w->out.tmp);
+    if (fseek(w->out.f, DATA_AT, SEEK_SET) != 0) status = qv_fail_errno(ctx, "cannot write %s", w->out.path);
 done:
     if (status != QV_OK) qv_cache_close(w);
     return status;
@@ -54,7 +54,7 @@ done:
 static qv_status put(qv_ctx *ctx, qv_cache_writer *w, const void *bytes, size_t n)
 {
     if (n == 0 || fwrite(bytes, 1, n, w->out.f) == n) return QV_OK;
-    return qv_fail_errno(ctx, "cannot write the feature cache %s (--cache DIR puts it elsewhere)", w->out.tmp);
+    return qv_fail_errno(ctx, "cannot write the feature cache %s (--cache DIR puts it elsewhere)", w->out.path);
 }
 
 qv_status qv_cache_append(qv_ctx *ctx, qv_cache_writer *w, const float *data, size_t n)
@@ -93,7 +93,7 @@ qv_status qv_cache_commit(qv_ctx *ctx, qv_cache_writer *w, const qv_features *f,
     h.header_hash = hash_header(&h);
     QV_TRY(put(ctx, w, table.data, table.len));
     if (fseek(w->out.f, 0, SEEK_SET) != 0) {
-        status = qv_fail_errno(ctx, "cannot write the feature cache %s", w->out.tmp);
+        status = qv_fail_errno(ctx, "cannot write the feature cache %s", w->out.path);
         goto done;
     }
     QV_TRY(put(ctx, w, &h, sizeof h));

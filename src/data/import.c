@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 #include "base/io.h"
@@ -30,6 +31,35 @@ static qv_status find_kind(qv_ctx *ctx, const qv_import_kind **out, const char *
     return qv_fail(ctx, QV_ERR_USAGE,
                    "import: there is no kind '%s'%s%s%s; nkululeko, emobox, huggingface and kaldi are known", name,
                    near ? ", did you mean '" : "", near ? near : "", near ? "'?" : "");
+}
+
+/* Each part of --columns must say which column of ours has which name: who is lost in silence is missed late. */
+static qv_status check_columns(qv_ctx *ctx, const qv_import_kind *k, const char *map)
+{
+    const char *known[QV_COLUMNS];
+    size_t n_known = 0;
+    for (int c = 0; c < QV_COLUMNS; c++)
+        if (c != QV_COLUMN_CHANNEL) known[n_known++] = qv_manifest_columns[c]; /* theirs count channels */
+    if (map && k->read == qv_import_kaldi)
+        return qv_fail(ctx, QV_ERR_USAGE, "--columns does not go with kaldi, whose columns have no names");
+    for (const char *s = map; s && *s; s += strcspn(s, " "), s += strspn(s, " ")) {
+        char part[256];
+        snprintf(part, sizeof part, "%.*s", (int)strcspn(s, " "), s);
+        char *equals = strchr(part, '=');
+        if (!equals || !equals[1])
+            return qv_fail(ctx, QV_ERR_USAGE, "--columns %s: expected COLUMN=NAME, such as speaker=%s", part,
+                           equals ? "who" : part);
+        *equals = '\0';
+        bool found = false;
+        for (size_t i = 0; i < n_known; i++) found = found || strcasecmp(part, known[i]) == 0;
+        if (found) continue;
+        const char *near = qv_nearest(part, known, n_known);
+        return qv_fail(ctx, QV_ERR_USAGE,
+                       "--columns %s=%s: there is no column %s to fill%s%s%s; expected speaker=NAME, emotion=NAME or "
+                       "another of a manifest",
+                       part, equals + 1, part, near ? ", did you mean " : "", near ? near : "", near ? "?" : "");
+    }
+    return QV_OK;
 }
 
 /* "1.25", or pandas' "0 days 00:00:01.250000". */
@@ -107,7 +137,12 @@ qv_status qv_import_row(qv_ctx *ctx, qv_import *in, const char *list, int line, 
     QV_TRY(qv_manifest_append(ctx, in->m, &item));
     for (int c = 0; c < QV_COLUMNS; c++) {
         char **text = qv_item_text(item, c);
-        if (text && cells[c] && cells[c][0]) QV_TRY(qv_strdup(ctx, text, cells[c]));
+        if (!text || !cells[c] || !cells[c][0]) continue;
+        if (qv_column_names(c) && (status = qv_check_name(ctx, c, cells[c])) != QV_OK) {
+            qv_fail_prefix(ctx, status, "%s:%d", list, line);
+            goto done;
+        }
+        QV_TRY(qv_strdup(ctx, text, cells[c]));
     }
     QV_TRY(qv_path_join(ctx, &item->file, in->root, item->name));
     QV_TRY(find_recording(ctx, in, item, list, line));
@@ -139,6 +174,7 @@ qv_status qv_corpus_import(qv_ctx *ctx, qv_manifest **out, qv_corpus_report *rep
     char *dir = NULL;
     *out = NULL;
     QV_TRY(find_kind(ctx, &k, kind));
+    QV_TRY(check_columns(ctx, k, options->columns));
     QV_TRY(qv_path_dir(ctx, &dir, path));
     in.root = options->root ? options->root : k->from_here ? "." : dir;
     if (options->pattern) QV_TRY(qv_pattern_new(ctx, &in.pattern, options->pattern));

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/buf.h"
 #include "base/csv.h"
@@ -46,6 +47,22 @@ char **qv_item_text(qv_item *item, int column)
     default:
         return NULL;
     }
+}
+
+bool qv_column_names(int column)
+{
+    return column == QV_COLUMN_SPEAKER || column == QV_COLUMN_EMOTION || column == QV_COLUMN_SESSION ||
+           column == QV_COLUMN_CORPUS;
+}
+
+qv_status qv_check_name(qv_ctx *ctx, int column, const char *text)
+{
+    const char *name = qv_manifest_columns[column], *blank = qv_edge_blank(text);
+    if (qv_has_control(text))
+        return qv_fail(ctx, QV_ERR_DATA, "a control character in the name of the '%s'", name);
+    if (!blank) return QV_OK;
+    return qv_fail(ctx, QV_ERR_DATA, "the %s '%s' begins or ends with %s and would count as another; delete that", name,
+                   text, blank);
 }
 
 static void free_list(char **list, size_t n)
@@ -304,6 +321,44 @@ done:
     return status;
 }
 
+static int by_letters(const void *a, const void *b)
+{
+    int order = strcasecmp(*(char *const *)a, *(char *const *)b);
+    return order ? order : by_text(a, b);
+}
+
+static qv_status warn_of_like(qv_ctx *ctx, const qv_manifest *m, const char *what, char *const *names, int n)
+{
+    char **order;
+    qv_status status = qv_alloc(ctx, &order, (size_t)n, sizeof *order);
+    if (status != QV_OK) return status;
+    memcpy(order, names, (size_t)n * sizeof *order);
+    qsort(order, (size_t)n, sizeof *order, by_letters);
+    for (int i = 1; i < n; i++) {
+        if (strcasecmp(order[i - 1], order[i]) != 0) continue;
+        qv_warn(ctx, "%s: '%s' and '%s' are two %s, though only the case of letters differs; if they are one, write it "
+                "in one way", m->path, order[i - 1], order[i], what);
+        break;
+    }
+    free(order);
+    return QV_OK;
+}
+
+qv_status qv_manifest_warn_of_case(qv_ctx *ctx, const qv_manifest *m)
+{
+    qv_status status = warn_of_like(ctx, m, "speakers", m->speakers, m->n_speakers);
+    return status == QV_OK ? warn_of_like(ctx, m, "emotions", m->classes, m->n_classes) : status;
+}
+
+qv_status qv_manifest_check_classes(qv_ctx *ctx, const qv_manifest *m)
+{
+    if (m->n_classes >= 2) return QV_OK;
+    return qv_fail(ctx, QV_ERR_USAGE,
+                   "%s has recordings of %s%s alone; training tells two or more emotions apart: look at its column emotion, "
+                   "and at what --labels selects",
+                   m->path, m->n_classes ? "the emotion " : "no emotion", m->n_classes ? m->classes[0] : "");
+}
+
 qv_status qv_manifest_finish(qv_ctx *ctx, qv_manifest *m, const char *labels)
 {
     qv_manifest_options options = {.labels = labels};
@@ -404,6 +459,29 @@ static bool column_used(const qv_manifest *m, int column)
     return false;
 }
 
+static qv_status check_cell(qv_ctx *ctx, const qv_item *item, const char *column, const char *cell)
+{
+    if (!cell || qv_is_utf8(cell)) return QV_OK;
+    return qv_fail(ctx, QV_ERR_DATA, "%s: the %s '%s' is not UTF-8, which a manifest must be; rename it", item->name,
+                   column, cell);
+}
+
+/* What reading the manifest again would refuse, and by then with a line that nobody wrote. */
+static qv_status check_row(qv_ctx *ctx, const qv_manifest *m, qv_item *item, const char *path)
+{
+    qv_status status = check_cell(ctx, item, qv_manifest_columns[QV_COLUMN_FILE], path);
+    for (int c = QV_COLUMN_SPEAKER; status == QV_OK && c < QV_COLUMNS; c++) {
+        char **text = qv_item_text(item, c);
+        if (!text || !*text) continue;
+        status = check_cell(ctx, item, qv_manifest_columns[c], *text);
+        if (status != QV_OK || !qv_column_names(c)) continue;
+        status = qv_check_name(ctx, c, *text);
+        if (status != QV_OK) qv_fail_prefix(ctx, status, "%s", item->name);
+    }
+    for (int i = 0; status == QV_OK && i < m->n_extra; i++) status = check_cell(ctx, item, m->extra[i], item->extra[i]);
+    return status;
+}
+
 static qv_status write_row(qv_ctx *ctx, qv_buf *b, const qv_manifest *m, qv_item *item, const char *base,
                            const bool *used)
 {
@@ -414,6 +492,7 @@ static qv_status write_row(qv_ctx *ctx, qv_buf *b, const qv_manifest *m, qv_item
     qv_status status = QV_OK;
     QV_TRY(absolute_path(ctx, &absolute, item->file));
     if (base) QV_TRY(relative_path(ctx, &relative, base, absolute));
+    QV_TRY(check_row(ctx, m, item, base ? relative : absolute));
     if (item->start > 0) format_time(numbers[0], item->start);
     if (item->end >= 0) format_time(numbers[1], item->end);
     if (item->channel > 0) snprintf(numbers[2], sizeof numbers[2], "%d", item->channel);

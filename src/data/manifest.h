@@ -21,7 +21,7 @@ typedef struct qv_item {
     int source;        /* index into qv_manifest.sources */
     int line;          /* of the manifest, for messages */
     int64_t index;     /* of images: which of the file's */
-    uint64_t device, inode; /* of the file: equal where two paths lead to one; 0 in a manifest that was not read */
+    uint64_t device, inode; /* of the file: equal where two paths lead to one; 0: missing, or not read */
     char **extra;      /* cells of the other columns, as many as qv_manifest.n_extra */
 } qv_item;
 
@@ -50,18 +50,21 @@ typedef struct qv_manifest_options {
     const char *labels;  /* "anger,joy=happiness,...", or NULL: every emotion is a class */
     bool need_emotion;   /* training and evaluation; else the column may be absent */
     bool keep_unlisted;  /* recordings whose emotion `labels` does not name: kept with label -1, else dropped and counted */
+    bool allow_missing;  /* recordings that are not there are rows all the same: whoever reads them lists them */
     bool allow_absent;   /* a name in `labels` that no recording has is fine (a checkpoint's classes) */
 } qv_manifest_options;
 
 /* Reads and checks a manifest: columns, quotes, duplicate rows, times, that each emotion is
- * known to `labels`. Files are not opened, but must exist. Messages name file and line. A folder with the files of a
- * published set of images (data/images.h) is a manifest of these. */
+ * known to `labels`. Files are not opened, but must exist (allow_missing: need not). Messages name file and line. A
+ * folder with the files of a published set of images (data/images.h) is a manifest of these. */
 qv_status qv_manifest_read(qv_ctx *ctx, qv_manifest **out, const char *path, const qv_manifest_options *options);
 /* The same of several, "a.csv,b.csv" (unless that is the name of one file), as one: `corpus` is filled by the file's
  * name where a manifest has no such column, columns that are not understood are dropped, options->labels are one text
  * for all or one for each between '|'. Where there is more than one corpus, in one manifest or in several, speakers
  * are named CORPUS/SPEAKER, since equal names mean nothing then. The hash is over all of them. */
 qv_status qv_manifest_read_list(qv_ctx *ctx, qv_manifest **out, const char *paths, const qv_manifest_options *options);
+/* Refuses a manifest with fewer than the two classes that can be told apart. */
+qv_status qv_manifest_check_classes(qv_ctx *ctx, const qv_manifest *m);
 /* Writes it as CSV; paths relative to the manifest's folder (path != NULL) or absolute (NULL: to `f`). */
 qv_status qv_manifest_write(qv_ctx *ctx, const qv_manifest *m, const char *path, void *f);
 void qv_manifest_free(qv_manifest *m);

@@ -15,6 +15,15 @@ qv_status qv_manifest_number(qv_ctx *ctx, qv_manifest *m, const qv_manifest_opti
 /* Names the corpora, and speakers by their corpus where there are several; after the last row, before the numbers. */
 qv_status qv_manifest_corpora(qv_ctx *ctx, qv_manifest *m);
 
+/* Warns of speakers, and of classes, whose names differ in nothing but the case of ASCII letters. */
+qv_status qv_manifest_warn_of_case(qv_ctx *ctx, const qv_manifest *m);
+
+/* Whether the cells of a column are names that are compared: two that look alike would keep one voice, or one class,
+ * apart. */
+bool qv_column_names(int column);
+/* QV_ERR_DATA where such a name holds a control character, or begins or ends with white space. */
+qv_status qv_check_name(qv_ctx *ctx, int column, const char *text);
+
 /* Names of the columns that have a meaning, in the order in which they are written. */
 enum {
     QV_COLUMN_FILE,

@@ -145,11 +145,12 @@ static qv_status read_channel(qv_ctx *ctx, const reader *r, qv_item *item)
     return fail_at(ctx, r, "channel must be a number from 1, or empty for the average of all, not", text);
 }
 
-/* Opens nothing, but the file must be there. */
+/* Opens nothing, but the file must be there, unless the options take it as it is. */
 static qv_status find_recording(qv_ctx *ctx, reader *r, qv_item *item)
 {
     struct stat st;
     if (stat(item->file, &st) != 0) {
+        if (r->options->allow_missing) return QV_OK;
         return qv_fail(ctx, QV_ERR_DATA, "%s:%d: cannot find %s: %s", r->path, r->csv.row_line, item->file,
                        strerror(errno));
     }
@@ -168,9 +169,8 @@ static qv_status fill_item(qv_ctx *ctx, reader *r, const qv_manifest *m, qv_item
     for (size_t i = 0; i < r->n_cells; i++) {
         const char *cell = r->csv.cells[i];
         char **text = r->column[i] < 0 ? &item->extra[extra++] : qv_item_text(item, r->column[i]);
-        bool named = text == &item->speaker || text == &item->emotion || text == &item->corpus;
-        if (named && qv_has_control(cell)) {
-            status = fail_at(ctx, r, "a control character in the name of the", qv_manifest_columns[r->column[i]]);
+        if (qv_column_names(r->column[i]) && (status = qv_check_name(ctx, r->column[i], cell)) != QV_OK) {
+            qv_fail_prefix(ctx, status, "%s:%d", r->path, r->csv.row_line);
             goto done;
         }
         if (text && (cell[0] || r->column[i] < 0)) QV_TRY(qv_strdup(ctx, text, cell));
@@ -220,7 +220,8 @@ static int compare_recordings(const qv_item *x, const qv_item *y)
 {
     if (x->device != y->device) return x->device < y->device ? -1 : 1;
     if (x->inode != y->inode) return x->inode < y->inode ? -1 : 1;
-    int order = ascending(x->start, y->start);
+    int order = x->inode ? 0 : strcmp(x->file, y->file); /* of files that are missing there is nothing but the name */
+    if (order == 0) order = ascending(x->start, y->start);
     if (order == 0) order = ascending(x->end, y->end);
     return order ? order : x->channel - y->channel;
 }
@@ -314,6 +315,7 @@ qv_status qv_manifest_read(qv_ctx *ctx, qv_manifest **out, const char *path, con
     QV_TRY(read_raw(ctx, &m, path, options));
     QV_TRY(qv_manifest_corpora(ctx, m));
     QV_TRY(qv_manifest_number(ctx, m, options));
+    QV_TRY(qv_manifest_warn_of_case(ctx, m));
     hash_labels(m, options->labels);
     *out = m;
     m = NULL;
@@ -443,16 +445,17 @@ done:
     return status;
 }
 
+static qv_status check_labels(qv_ctx *ctx, const gathering *g, const qv_manifest_options *options, int manifests)
+{
+    if (g->n_labels <= 1 || g->n_labels == manifests) return QV_OK;
+    return qv_fail(ctx, QV_ERR_USAGE, "labels '%s': %d lists for %d manifest%s; give one for all, or one for each",
+                   options->labels, g->n_labels, manifests, manifests > 1 ? "s" : "");
+}
+
 static qv_status gather_all(qv_ctx *ctx, gathering *g, const char *paths, const qv_manifest_options *options)
 {
     qv_status status = QV_OK;
     qv_manifest_options whole = *options;
-    if (options->labels) QV_TRY(split_text(ctx, &g->labels, &g->n_labels, options->labels, '|'));
-    if (g->n_labels > 1 && g->n_labels != g->n) {
-        status = qv_fail(ctx, QV_ERR_USAGE, "labels '%s': %d lists for %d manifests; give one for all, or one for each",
-                         options->labels, g->n_labels, g->n);
-        goto done;
-    }
     QV_TRY(qv_alloc(ctx, &g->hashes, (size_t)g->n, sizeof *g->hashes));
     QV_TRY(qv_manifest_new(ctx, &g->all));
     QV_TRY(qv_strdup(ctx, &g->all->path, paths));
@@ -460,6 +463,7 @@ static qv_status gather_all(qv_ctx *ctx, gathering *g, const char *paths, const 
     QV_TRY(qv_manifest_corpora(ctx, g->all));
     if (g->n_labels > 1) whole.labels = g->classes.data;
     QV_TRY(qv_manifest_number(ctx, g->all, &whole));
+    QV_TRY(qv_manifest_warn_of_case(ctx, g->all));
     QV_TRY(refuse_duplicates(ctx, g->all, g->paths));
     g->all->hash = XXH3_64bits(g->hashes, (size_t)g->n * sizeof *g->hashes);
     hash_labels(g->all, whole.labels);
@@ -475,8 +479,14 @@ qv_status qv_manifest_read_list(qv_ctx *ctx, qv_manifest **out, const char *path
     qv_status status = QV_OK;
     gathering g = {0};
     *out = NULL;
-    if (qv_path_exists(paths) || !strchr(paths, ',')) return qv_manifest_read(ctx, out, paths, options);
+    if (options->labels) QV_TRY(split_text(ctx, &g.labels, &g.n_labels, options->labels, '|'));
+    if (qv_path_exists(paths) || !strchr(paths, ',')) {
+        QV_TRY(check_labels(ctx, &g, options, 1));
+        status = qv_manifest_read(ctx, out, paths, options);
+        goto done;
+    }
     QV_TRY(split_text(ctx, &g.paths, &g.n, paths, ','));
+    QV_TRY(check_labels(ctx, &g, options, g.n));
     QV_TRY(gather_all(ctx, &g, paths, options));
     *out = g.all;
     g.all = NULL;

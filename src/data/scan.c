@@ -371,7 +371,7 @@ static qv_status visit(qv_ctx *ctx, void *user, const char *path)
         QV_TRY(not_understood(ctx, s, "%s", below));
         goto done;
     }
-    if (qv_utf8_check(below, strlen(below)) < strlen(below)) {
+    if (!qv_is_utf8(below)) {
         QV_TRY(not_understood(ctx, s, "%s (the path is not UTF-8: rename it)", below));
         goto done;
     }

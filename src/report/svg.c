@@ -5,10 +5,19 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
+
 void qv_markup_text(qv_buf *b, const char *text)
 {
+    size_t size = strlen(text), bad = qv_utf8_check(text, size);
     for (const char *s = text; *s; s++) {
         unsigned char c = (unsigned char)*s;
+        size_t i = (size_t)(s - text);
+        if (i == bad) { /* a name of a file may be any bytes, a page may not */
+            qv_buf_puts(b, "\xEF\xBF\xBD");
+            bad = i + 1 + qv_utf8_check(s + 1, size - i - 1);
+            continue;
+        }
         switch (c) {
         case '&':
             qv_buf_puts(b, "&amp;");

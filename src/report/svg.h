@@ -8,7 +8,8 @@
 
 #include "base/buf.h"
 
-/* Text with the five characters of markup written as entities and control characters dropped. */
+/* Text with the five characters of markup written as entities, control characters dropped, and U+FFFD for every byte
+ * that is not UTF-8. */
 void qv_markup_text(qv_buf *b, const char *text);
 /* printf whose result is escaped; at most 1023 bytes of it. */
 void qv_markup_printf(qv_buf *b, const char *fmt, ...) QV_PRINTF(2, 3);

@@ -117,12 +117,23 @@ static qv_status lock_folder(qv_ctx *ctx, run_state *r)
     return status;
 }
 
+/* Both write a report.html, and each would take the other's away. */
+static qv_status refuse_study(qv_ctx *ctx, const char *out)
+{
+    bool text, plan;
+    qv_status status = run_path(ctx, out, "study.ini", &text);
+    if (status == QV_OK) status = run_path(ctx, out, "plan.json", &plan);
+    if (status != QV_OK || !text || !plan) return status;
+    return qv_fail(ctx, QV_ERR_USAGE, "%s holds a study (study.ini, plan.json); a run needs another --out", out);
+}
+
 /* Before hours are spent: is this folder ours to write to? *anew: nothing of it is gone on with. */
 static qv_status check_folder(qv_ctx *ctx, run_state *r, bool *anew)
 {
     qv_status status = QV_OK;
     const char *out = r->o->out;
     bool begun;
+    QV_TRY(refuse_study(ctx, out));
     if (!r->o->dry_run) QV_TRY(qv_make_dirs(ctx, out));
     if (!r->o->dry_run && access(out, W_OK) != 0) return qv_fail_errno(ctx, "cannot write to the run folder %s", out);
     if (!r->o->dry_run) QV_TRY(lock_folder(ctx, r));
@@ -286,6 +297,7 @@ static qv_status load_folds(qv_ctx *ctx, run_state *r)
     qv_status status = QV_OK;
     qv_manifest_options mo = {.labels = *s->labels ? s->labels : NULL, .need_emotion = true};
     QV_TRY(qv_manifest_read_list(ctx, &r->manifest, s->manifest, &mo));
+    QV_TRY(qv_manifest_check_classes(ctx, r->manifest));
     QV_TRY(print_corpora(ctx, r->manifest));
     qv_fold_options folds = {.test_fraction = s->test_fraction,
                              .val_speakers = s->val_speakers,

@@ -80,6 +80,7 @@ static qv_status load_manifest(qv_ctx *ctx, const qv_study *s, const qv_study_op
         goto done;
     }
     QV_TRY(qv_manifest_read_list(ctx, out, made ? made : path, &mo));
+    QV_TRY(qv_manifest_check_classes(ctx, *out));
 done:
     free(labels);
     free(made);

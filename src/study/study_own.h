@@ -90,7 +90,7 @@ bool qv_plan_same_fold(const qv_plan_fold *a, const qv_plan_fold *b);
 qv_status qv_plan_read(qv_ctx *ctx, qv_plan *p, const qv_study *s, const char *out);
 void qv_plan_free(qv_plan *p);
 
-/* *begun: OUT has a study.ini; another study is refused by its first line that differs. */
+/* *begun: OUT has a study.ini; another study is refused by its first line that differs, and a run by its config.ini. */
 qv_status qv_study_check_folder(qv_ctx *ctx, const qv_study *s, const char *out, bool *begun);
 /* Makes OUT a folder of this study: the same, and study.ini where there is none. */
 qv_status qv_study_claim_folder(qv_ctx *ctx, const qv_study *s, const char *out);

@@ -380,6 +380,17 @@ qv_status qv_study_same(qv_ctx *ctx, const char *out, const qv_study *then, cons
     return status;
 }
 
+/* Both write a report.html, and each would take the other's away. */
+static qv_status refuse_run(qv_ctx *ctx, const char *out)
+{
+    char *path;
+    qv_status status = qv_path_join(ctx, &path, out, "config.ini");
+    if (status == QV_OK && qv_path_exists(path))
+        status = qv_fail(ctx, QV_ERR_USAGE, "%s holds a run (config.ini); a study needs another --out", out);
+    free(path);
+    return status;
+}
+
 qv_status qv_study_check_folder(qv_ctx *ctx, const qv_study *s, const char *out, bool *begun)
 {
     qv_status status = QV_OK;
@@ -387,7 +398,10 @@ qv_status qv_study_check_folder(qv_ctx *ctx, const qv_study *s, const char *out,
     qv_study *then = NULL;
     QV_TRY(qv_path_join(ctx, &path, out, "study.ini"));
     *begun = qv_path_exists(path);
-    if (!*begun) goto done;
+    if (!*begun) {
+        status = refuse_run(ctx, out);
+        goto done;
+    }
     QV_TRY(qv_study_read(ctx, &then, path, NULL, 0));
     QV_TRY(qv_study_same(ctx, out, then, s));
 done:

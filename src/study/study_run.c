@@ -453,7 +453,9 @@ qv_status qv_study_run(qv_ctx *ctx, qv_study *s, const qv_study_options *o, char
 {
     qv_status status = QV_OK;
     runner r = {.s = s, .o = o, .lock = {.fd = -1}};
+    bool begun;
     pthread_mutex_init(&r.mutex, NULL);
+    QV_TRY(qv_study_check_folder(ctx, s, o->out, &begun)); /* before anything lies there, or takes long */
     QV_TRY(qv_study_load(ctx, &r.data, s, o));
     QV_TRY(qv_plan_make(ctx, &r.plan, s, &r.data, o->command));
     QV_TRY(settle(ctx, &r));

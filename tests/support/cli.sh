@@ -16,11 +16,12 @@ clean_up() {
     rm -rf "$T"
 }
 trap clean_up EXIT
-failures=0
 checks=0
+: >"$T/failed"
 
+# Into a file, since what reads a pipe runs in a shell of its own.
 fail() {
-    failures=$((failures + 1))
+    echo "$*" >>"$T/failed"
     printf 'FAILED: %s\n' "$*" >&2
     sed 's/^/    stderr: /' "$T/err" | head -n 5 >&2
 }
@@ -50,6 +51,6 @@ check() { # check WHAT COMMAND...
 rows() { wc -l <"$1" | tr -d ' '; }
 # The last line of a test.
 finish() {
-    echo "$checks checks, $failures failed"
-    [ "$failures" -eq 0 ]
+    echo "$checks checks, $(rows "$T/failed") failed"
+    [ ! -s "$T/failed" ]
 }
