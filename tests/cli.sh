@@ -381,7 +381,8 @@ else
     echo 'SKIPPED: root may write everywhere, so no folder is locked' >&2
 fi
 
-expect 1 "cannot write $T/nowhere/a.csv: there is no folder $T/nowhere;" -- predict --checkpoint "$best" --out "$T/nowhere/a.csv" "$T/synth/wav"
+expect 1 "cannot write $T/nowhere/a.csv: there is no folder $T/nowhere;" -- \
+    predict --checkpoint "$best" --out "$T/nowhere/a.csv" "$T/synth/wav"
 grep -q features "$T/err" && fail 'recordings were read for answers that cannot be written'
 expect 1 "$T/nowhere/e.csv" -- eval --checkpoint "$best" --manifest "$manifest" --embeddings "$T/nowhere/e.csv"
 grep -q features "$T/err" && fail 'recordings were read for embeddings that cannot be written'

@@ -57,7 +57,8 @@ bytes=$T/$(printf 'caf\351.wav')
 cp "$one" "$bytes"
 expect 0 '' -- predict --checkpoint "$plain" --timeline "$bytes" --svg "$T/bytes.svg"
 grep -q "<title>caf$(printf '\357\277\275').wav</title>" "$T/bytes.svg" || fail 'a picture that is no text'
-expect 1 'left out|its name is not UTF-8|1 of 2 recordings' -- predict --json --checkpoint "$plain" --timeline "$bytes" "$one"
+expect 1 'left out|its name is not UTF-8|1 of 2 recordings' -- \
+    predict --json --checkpoint "$plain" --timeline "$bytes" "$one"
 check 'a name that is no text takes another timeline along' test -s "$T/out"
 checks=$((checks + 1))
 tail -c +45 "$T/two.wav" | "$quaver" predict --checkpoint "$plain" --stream --rate 44100 --channels 2 --span 2 --step 0.5 \

@@ -354,8 +354,8 @@ qv_status qv_manifest_check_classes(qv_ctx *ctx, const qv_manifest *m)
 {
     if (m->n_classes >= 2) return QV_OK;
     return qv_fail(ctx, QV_ERR_USAGE,
-                   "%s has recordings of %s%s alone; training tells two or more emotions apart: look at its column emotion, "
-                   "and at what --labels selects",
+                   "%s has recordings of %s%s alone; training tells two or more emotions apart: look at its column "
+                   "emotion, and at what --labels selects",
                    m->path, m->n_classes ? "the emotion " : "no emotion", m->n_classes ? m->classes[0] : "");
 }
 
