@@ -141,15 +141,6 @@ done:
     return status;
 }
 
-/* Also where the speaker is named by the corpus here, and was not in training. */
-static bool heard(const qv_checkpoint *c, const qv_manifest *m, const char *speaker)
-{
-    bool found = qv_checkpoint_heard(c, speaker);
-    for (const char *s = speaker; !found && m->n_corpora > 1 && (s = strchr(s, '/'));)
-        found = qv_checkpoint_heard(c, ++s);
-    return found;
-}
-
 /* Figures over voices of the training are no figures about new ones. */
 static qv_status warn_of_heard(qv_ctx *ctx, const qv_checkpoint *c, const qv_manifest *m, const scored *s)
 {
@@ -160,7 +151,7 @@ static qv_status warn_of_heard(qv_ctx *ctx, const qv_checkpoint *c, const qv_man
     for (int id = 0; id < m->n_speakers; id++) {
         size_t n = 0;
         for (size_t i = 0; i < s->n; i++) n += s->speaker[i] == id;
-        if (n == 0 || !heard(c, m, m->speakers[id])) continue;
+        if (n == 0 || !qv_checkpoint_heard(c, m->speakers[id])) continue;
         recordings += n;
         if (++speakers <= SHOWN) qv_buf_printf(&names, "%s%s", speakers > 1 ? ", " : "", m->speakers[id]);
     }

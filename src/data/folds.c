@@ -382,6 +382,13 @@ done:
     return status;
 }
 
+bool qv_folds_validated(const qv_folds *folds)
+{
+    bool any = false;
+    for (size_t k = 0; k < folds->n; k++) any = any || folds->folds[k].items[QV_PART_VAL] > 0;
+    return any;
+}
+
 qv_status qv_folds_left_out(qv_ctx *ctx, const qv_folds *folds, const qv_manifest *m, qv_buf *text)
 {
     enum { SHOWN = 8 };

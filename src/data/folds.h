@@ -51,6 +51,8 @@ typedef struct qv_fold_options {
 qv_status qv_folds_make(qv_ctx *ctx, qv_folds **out, const qv_manifest *m, const char *spec,
                         const qv_fold_options *options);
 void qv_folds_free(qv_folds *folds);
+/* Whether there are recordings to choose the epoch by: held out, or named by the folds. */
+bool qv_folds_validated(const qv_folds *folds);
 /* Adds to `text` how many recordings with a label no fold trains on or tests, and whose they are; nothing where there
  * are none. */
 qv_status qv_folds_left_out(qv_ctx *ctx, const qv_folds *folds, const qv_manifest *m, qv_buf *text);

@@ -82,6 +82,15 @@ qv_status qv_fold_check_patience(qv_ctx *ctx, const qv_settings *s, const qv_fol
         s->patience, fold->name, val);
 }
 
+void qv_fold_warn_of_choice(qv_ctx *ctx, const char *who, const qv_settings *s, const qv_folds *folds)
+{
+    if (s->epoch_rule == QV_EPOCH_BEST && !qv_folds_validated(folds))
+        qv_warn(ctx,
+                "%seval.epoch = best has no validation recordings to judge by, so the last epoch counts; "
+                "split.val_speakers = N holds speakers out for it",
+                who);
+}
+
 /* A voice that the first training has heard is no new one. */
 static void warn_of_heard(qv_ctx *ctx, const fold_state *s, const qv_checkpoint *c)
 {

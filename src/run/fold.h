@@ -43,6 +43,10 @@ typedef struct qv_fold_job {
 /* QV_ERR_USAGE where eval.patience is set and nothing is there to judge by: `val` recordings of the fold. */
 qv_status qv_fold_check_patience(qv_ctx *ctx, const qv_settings *s, const qv_fold *fold, size_t val);
 
+/* Says that eval.epoch = best is the last epoch where the folds have nothing to judge by. who: what the words begin with,
+ * "" or "cell NAME: ". */
+void qv_fold_warn_of_choice(qv_ctx *ctx, const char *who, const qv_settings *s, const qv_folds *folds);
+
 /* Trains, where they are wanted keeping RUN's records and the fold's last.safetensors up to date, then evaluates the chosen weights
  * (best.safetensors) over full windows and adds their predictions to the records. */
 qv_status qv_fold_train(qv_ctx *ctx, const qv_fold_job *job, qv_fold_summary *out);

@@ -333,14 +333,6 @@ done:
     return status;
 }
 
-/* Recordings that choose the epoch: held out, or named by the folds. */
-static bool has_validation(const qv_folds *folds)
-{
-    bool any = false;
-    for (size_t k = 0; k < folds->n; k++) any = any || folds->folds[k].items[QV_PART_VAL] > 0;
-    return any;
-}
-
 /* A run that is resumed has its notes already. */
 static qv_status note_once(qv_ctx *ctx, qv_summary *m, const char *text)
 {
@@ -366,13 +358,11 @@ static qv_status describe_epoch_rule(qv_ctx *ctx, run_state *r)
 {
     const qv_settings *s = r->s;
     qv_summary *m = r->summary;
-    const bool validated = has_validation(r->folds), best = s->epoch_rule == QV_EPOCH_BEST;
+    const bool validated = qv_folds_validated(r->folds), best = s->epoch_rule == QV_EPOCH_BEST;
     qv_status status = s->val_speakers ? qv_summary_set(ctx, &m->validation, "%d training speakers held out", s->val_speakers)
                                        : qv_summary_set(ctx, &m->validation, "%s", validated ? "as the folds say" : "none");
     if (status != QV_OK) return status;
-    if (best && !validated)
-        qv_warn(ctx, "eval.epoch = best has no validation recordings to judge by, so the last epoch counts; "
-                     "split.val_speakers = N holds speakers out for it");
+    qv_fold_warn_of_choice(ctx, "", s, r->folds);
     return qv_summary_set(ctx, &m->epoch_rule, "%s",
                           best && validated ? "best UA on the validation speakers" : "last epoch");
 }

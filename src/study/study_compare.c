@@ -10,16 +10,15 @@ static void contrast(const qv_results *r, const qv_comparison_result *c, bool ga
 {
     const qv_comparison *of = &r->study->comparisons[c->comparison];
     const double most = gap ? 100 : 1;
+    double noise = 0;
+    for (size_t i = 0; i < r->study->n_cells; i++) noise += 16 * DBL_EPSILON * most * fabs(of->weight[i]);
     for (size_t k = 0; k < r->n_speakers[c->corpus]; k++) {
-        double size = 0;
         d[k] = 0;
         for (size_t i = 0; i < r->study->n_cells; i++) {
             const qv_cell_result *cell = qv_result_cell(r, c->corpus, i);
-            if (of->weight[i] == 0) continue;
-            d[k] += of->weight[i] * (gap ? cell->gap[k] : cell->ua[k]);
-            size += fabs(of->weight[i]) * most;
+            if (of->weight[i] != 0) d[k] += of->weight[i] * (gap ? cell->gap[k] : cell->ua[k]);
         }
-        if (fabs(d[k]) <= 16 * DBL_EPSILON * size) d[k] = 0;
+        if (fabs(d[k]) <= noise) d[k] = 0;
     }
 }
 

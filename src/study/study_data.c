@@ -133,14 +133,14 @@ static qv_status warn_of_left_out(qv_ctx *ctx, const qv_study_corpus *c, const q
     return status;
 }
 
-/* "best" with nothing to judge by is "last", and may not be what was meant. */
-static void warn_of_choice(qv_ctx *ctx, const qv_study *s, size_t cell, const qv_folds *folds)
+static qv_status warn_of_choice(qv_ctx *ctx, const qv_study_cell *cell, const qv_folds *folds)
 {
-    if (s->cells[cell].settings.epoch_rule == QV_EPOCH_BEST && folds->folds[0].items[QV_PART_VAL] == 0)
-        qv_warn(ctx,
-                "cell %s: eval.epoch = best has no validation recordings to judge by, so the last epoch counts; "
-                "split.val_speakers = N holds speakers out for it",
-                s->cells[cell].name);
+    qv_buf who = {0};
+    qv_buf_printf(&who, "cell %s: ", cell->name);
+    qv_status status = qv_buf_check(ctx, &who);
+    if (status == QV_OK) qv_fold_warn_of_choice(ctx, who.data, &cell->settings, folds);
+    qv_buf_free(&who);
+    return status;
 }
 
 /* The data of one cell: found among those of earlier cells, or made. */
@@ -193,7 +193,7 @@ qv_status qv_study_load(qv_ctx *ctx, qv_study_corpora *c, const qv_study *s, con
         QV_TRY(load_manifest(ctx, s, o, i, &c->manifests[i]));
         for (size_t k = 0; k < s->n_cells; k++) {
             QV_TRY(find_data(ctx, c, s, o, i, k, first));
-            warn_of_choice(ctx, s, k, qv_study_data_of(c, i, k)->folds);
+            QV_TRY(warn_of_choice(ctx, &s->cells[k], qv_study_data_of(c, i, k)->folds));
         }
         QV_TRY(warn_of_left_out(ctx, &s->corpora[i], qv_study_data_of(c, i, 0)));
     }

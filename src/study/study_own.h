@@ -101,7 +101,8 @@ qv_status qv_study_of_folder(qv_ctx *ctx, qv_study **s, const char *out);
 
 /* ---- the plan's starting weights ---- */
 
-qv_status qv_plan_take_starts(qv_ctx *ctx, qv_plan *p, const qv_study *s, const qv_study_corpora *corpora);
+/* Of a plan whose corpora are there. */
+qv_status qv_plan_take_starts(qv_ctx *ctx, qv_plan *p, const qv_study *s);
 void qv_plan_free_starts(qv_plan *p);
 /* NULL without memory. */
 struct json_t *qv_plan_starts_json(const qv_plan *p);

@@ -84,7 +84,7 @@ qv_status qv_plan_make(qv_ctx *ctx, qv_plan *p, const qv_study *s, const qv_stud
         p->n_corpora++;
         QV_TRY(plan_corpus(ctx, &p->corpora[i], s, c, i));
     }
-    QV_TRY(qv_plan_take_starts(ctx, p, s, c));
+    QV_TRY(qv_plan_take_starts(ctx, p, s));
 done:
     qv_buf_free(&defaults);
     return status;

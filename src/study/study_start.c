@@ -16,20 +16,21 @@ static const qv_plan_start *find(const qv_plan *p, const char *file)
     return NULL;
 }
 
-/* Speakers of all corpora, each of whom some fold tests, that the weights were trained on. */
-static qv_status count_heard(qv_ctx *ctx, const char *file, const qv_study *s, const qv_study_corpora *corpora, size_t *heard)
+/* Speakers of the plan, whom one fold each tests, that the weights were trained on. */
+static qv_status count_heard(qv_ctx *ctx, const char *file, const qv_plan *p, size_t *heard)
 {
     qv_checkpoint *c = NULL;
     qv_status status = qv_checkpoint_open(ctx, &c, file);
-    for (size_t i = 0; status == QV_OK && i < s->n_corpora; i++) {
-        const qv_manifest *m = qv_study_data_of(corpora, i, 0)->manifest;
-        for (int k = 0; k < m->n_speakers; k++) *heard += qv_checkpoint_heard(c, m->speakers[k]);
-    }
+    for (size_t i = 0; status == QV_OK && i < p->n_corpora; i++)
+        for (size_t f = 0; f < p->corpora[i].n_folds; f++) {
+            const qv_plan_fold *fold = &p->corpora[i].folds[f];
+            for (size_t k = 0; k < fold->n_speakers; k++) *heard += qv_checkpoint_heard(c, fold->speakers[k]);
+        }
     qv_checkpoint_close(c);
     return status;
 }
 
-static qv_status add_start(qv_ctx *ctx, qv_plan *p, const char *file, const qv_study *s, const qv_study_corpora *corpora)
+static qv_status add_start(qv_ctx *ctx, qv_plan *p, const char *file)
 {
     qv_plan_start *start = &p->starts[p->n_starts];
     XXH128_hash_t hash;
@@ -40,18 +41,18 @@ static qv_status add_start(qv_ctx *ctx, qv_plan *p, const char *file, const qv_s
     p->n_starts++;
     QV_TRY(qv_strdup(ctx, &start->file, file));
     QV_TRY(qv_strdup(ctx, &start->hash, text));
-    QV_TRY(count_heard(ctx, file, s, corpora, &start->heard));
+    QV_TRY(count_heard(ctx, file, p, &start->heard));
 done:
     return status;
 }
 
-qv_status qv_plan_take_starts(qv_ctx *ctx, qv_plan *p, const qv_study *s, const qv_study_corpora *corpora)
+qv_status qv_plan_take_starts(qv_ctx *ctx, qv_plan *p, const qv_study *s)
 {
     qv_status status = QV_OK;
     QV_TRY(qv_alloc(ctx, &p->starts, s->n_cells, sizeof *p->starts));
     for (size_t k = 0; k < s->n_cells; k++) {
         const char *file = s->cells[k].settings.init_from;
-        if (*file && !find(p, file)) QV_TRY(add_start(ctx, p, file, s, corpora));
+        if (*file && !find(p, file)) QV_TRY(add_start(ctx, p, file));
     }
 done:
     return status;
