@@ -780,13 +780,57 @@ static void records_of_other_runs_are_refused(void **state)
     free(text);
 }
 
+/* Of four seeds and folds a cell, all of `even` fail. */
+static const char failing[] = "[compare other]\ndifference = preact shaken - preact-bn shaken gamma0=1\n"
+                              "[study]\nclaim = own\n"
+                              "[cells even]\ntrain.lr = 100\ntrain.weight_decay = 10\n";
+
+/* The comparison with what cannot be trained has no p, and the others have theirs, of a family no smaller for it. */
 static void runs_that_fail_are_counted(void **state)
 {
     fixture *x = *state;
-    assert_int_equal(run_text(x, "broken", "[cells even]\ntrain.lr = 100\ntrain.weight_decay = 10\n"), QV_ERR_NUMERIC);
-    assert_message(x, "12 of 24 runs failed and have no record");
-    assert_null(strstr(qv_ctx_message(x->ctx), "checkpoint"));
-    digest_of(x, "broken", 12);
+    qv_findings f;
+    qv_buf answer = {0};
+    qv_assert_ok(x->ctx, run_text(x, "broken", failing));
+    read_findings(x, &f, "broken");
+    const qv_results *r = &f.results;
+    assert_true(r->runs == 24 && r->failed == 12 && r->verdict == QV_UNTRAINED);
+    assert_true(qv_result_cell(r, 0, 0)->runs == 0 && qv_result_cell(r, 0, 0)->failed == 4);
+    assert_true(qv_result_cell(r, 0, 1)->runs == 4 && qv_result_cell(r, 0, 1)->failed == 0);
+    const qv_comparison_result *own = &r->comparisons[0], *other = &r->comparisons[1];
+    assert_true(own->failed == 4 && isnan(own->p) && isnan(own->adjusted) && !own->significant);
+    assert_string_equal(qv_comparison_verdict(r, own), "runs failed");
+    assert_true(other->failed == 0 && other->p > 0 && other->adjusted == fmin(1, 2 * other->p));
+    qv_study_answer(r, &answer);
+    assert_non_null(strstr(answer.data, "It cannot be said: 12 of 24 runs failed, 4 of preact even, 4 of preact-bn even "
+                                        "gamma0=0.1 and 4 of preact-bn even gamma0=1, and a setting"));
+    qv_buf_free(&answer);
+    qv_findings_free(&f);
+}
+
+/* A failure is kept as any other result is: the same command does not try it again, unless its record is removed. */
+static void a_failure_is_a_record(void **state)
+{
+    fixture *x = *state;
+    qv_study_record record = {0};
+    struct stat before, after;
+    char *path;
+    qv_assert_ok(x->ctx, run_text(x, "failed", failing));
+    qv_assert_ok(x->ctx,
+                 qv_path_join(x->ctx, &path, folder(x, "failed"), "records/made/preact_even/fold-2.seed-1.jsonl"));
+    qv_assert_ok(x->ctx, qv_study_record_read(x->ctx, &record, path));
+    assert_non_null(strstr(record.failed, "try a lower train.lr"));
+    assert_null(strstr(record.failed, "checkpoint"));
+    qv_study_record_free(&record);
+    const uint64_t digest = digest_of(x, "failed", 24);
+    assert_int_equal(stat(path, &before), 0);
+    qv_assert_ok(x->ctx, run_text(x, "failed", failing));
+    assert_int_equal(stat(path, &after), 0);
+    assert_true(before.st_ino == after.st_ino && digest_of(x, "failed", 24) == digest);
+    assert_int_equal(remove(path), 0);
+    qv_assert_ok(x->ctx, run_text(x, "failed", failing));
+    assert_true(qv_path_exists(path) && digest_of(x, "failed", 24) == digest);
+    free(path);
 }
 
 static void damaged_records_are_named(void **state)
@@ -1322,6 +1366,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(embeddings_are_measured_and_drawn, setup, teardown),
         cmocka_unit_test_setup_teardown(another_study_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(runs_that_fail_are_counted, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_failure_is_a_record, setup, teardown),
         cmocka_unit_test_setup_teardown(records_of_other_runs_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(the_same_trainings_are_reused, setup, teardown),
         cmocka_unit_test_setup_teardown(other_folds_are_not_reused, setup, teardown),

@@ -25,8 +25,8 @@ static void free_scores(qv_record_scores *s)
 
 void qv_study_record_free(qv_study_record *r)
 {
-    char *texts[] = {r->corpus, r->cell, r->fold,      r->manifest, r->settings, r->version, r->program,
-                     r->device, r->isa,  r->libraries, r->finished, r->check,    r->reused};
+    char *texts[] = {r->corpus,  r->cell,   r->fold, r->manifest,  r->settings, r->failed, r->version,
+                     r->program, r->device, r->isa,  r->libraries, r->finished, r->check,  r->reused};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) free(texts[i]);
     for (int i = 0; i < r->n_classes; i++) free(r->classes[i]);
     free(r->classes);
@@ -174,16 +174,34 @@ static char *dump(json_t *j)
     return text;
 }
 
+/* Which run it is. */
+static json_t *run_json(const qv_study_record *r)
+{
+    return json_pack("{s:i, s:s, s:s, s:s, s:I, s:s, s:s, s:o}", "format", FORMAT, "corpus", r->corpus, "cell", r->cell,
+                     "fold", r->fold, "seed", (json_int_t)r->seed, "manifest", r->manifest, "settings", r->settings,
+                     "classes", qv_json_names(r->classes, (size_t)r->n_classes));
+}
+
+/* What came out. */
+static json_t *outcome_json(const qv_study_record *r)
+{
+    if (r->failed) return json_pack("{s:s}", "failed", r->failed);
+    return json_pack("{s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "epoch", r->epoch, "parameters",
+                     (json_int_t)r->parameters, "running", scores_json(&r->running, r->n_classes), "even",
+                     scores_json(&r->even, r->n_classes), "embedding", embedding_json(r), "curve", curve_json(r),
+                     qv_profile_keys[0], profile_json(&r->profiles[0]), qv_profile_keys[1],
+                     profile_json(&r->profiles[1]), qv_profile_keys[2], profile_json(&r->profiles[2]));
+}
+
 static char *result_line(const qv_study_record *r)
 {
-    return dump(json_pack("{s:i, s:s, s:s, s:s, s:I, s:s, s:s, s:o, s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
-                          "format", FORMAT, "corpus", r->corpus, "cell", r->cell, "fold", r->fold, "seed",
-                          (json_int_t)r->seed, "manifest", r->manifest, "settings", r->settings, "classes",
-                          qv_json_names(r->classes, (size_t)r->n_classes), "epoch", r->epoch, "parameters",
-                          (json_int_t)r->parameters, "running", scores_json(&r->running, r->n_classes), "even",
-                          scores_json(&r->even, r->n_classes), "embedding", embedding_json(r), "curve", curve_json(r),
-                          qv_profile_keys[0], profile_json(&r->profiles[0]), qv_profile_keys[1],
-                          profile_json(&r->profiles[1]), qv_profile_keys[2], profile_json(&r->profiles[2])));
+    json_t *line = run_json(r), *outcome = outcome_json(r);
+    if (json_object_update(line, outcome) != 0) { /* also where there is no memory for either */
+        json_decref(line);
+        line = NULL;
+    }
+    json_decref(outcome);
+    return dump(line);
 }
 
 static void check_of(const char *line, char out[32])
@@ -393,10 +411,9 @@ done:
     return status;
 }
 
-static qv_status take_result(qv_ctx *ctx, const json_t *root, qv_study_record *r)
+static qv_status take_run(qv_ctx *ctx, const json_t *root, qv_study_record *r)
 {
-    const json_t *even = json_object_get(root, "even"), *seed = json_object_get(root, "seed");
-    size_t epoch = 0;
+    const json_t *seed = json_object_get(root, "seed");
     qv_status status = QV_OK;
     if (json_integer_value(json_object_get(root, "format")) != FORMAT) return qv_json_wrong(ctx, "format", "1");
     QV_TRY(qv_json_take_text(ctx, root, "corpus", &r->corpus));
@@ -407,10 +424,20 @@ static qv_status take_result(qv_ctx *ctx, const json_t *root, qv_study_record *r
     if (!json_is_integer(seed) || json_integer_value(seed) < 0)
         return qv_json_wrong(ctx, "seed", "a whole number from 0");
     r->seed = (uint64_t)json_integer_value(seed);
+    QV_TRY(take_classes(ctx, root, r));
+done:
+    return status;
+}
+
+static qv_status take_outcome(qv_ctx *ctx, const json_t *root, qv_study_record *r)
+{
+    const json_t *even = json_object_get(root, "even");
+    size_t epoch = 0;
+    qv_status status = QV_OK;
+    if (json_object_get(root, "failed")) return qv_json_take_text(ctx, root, "failed", &r->failed);
     QV_TRY(qv_json_take_count(ctx, root, "epoch", &epoch));
     r->epoch = (int)epoch;
     QV_TRY(qv_json_take_count(ctx, root, "parameters", &r->parameters));
-    QV_TRY(take_classes(ctx, root, r));
     QV_TRY(take_scores(ctx, json_object_get(root, "running"), r->n_classes, &r->running));
     if (!json_is_null(even)) QV_TRY(take_scores(ctx, even, r->n_classes, &r->even));
     QV_TRY(take_embedding(ctx, root, r));
@@ -493,7 +520,8 @@ qv_status qv_study_record_read(qv_ctx *ctx, qv_study_record *r, const char *path
     qv_status status = open_record(ctx, path, &text, &maker);
     if (status != QV_OK) goto done;
     status = load_line(ctx, &root, text);
-    if (status == QV_OK) status = take_result(ctx, root, r);
+    if (status == QV_OK) status = take_run(ctx, root, r);
+    if (status == QV_OK) status = take_outcome(ctx, root, r);
     if (status == QV_OK) status = take_maker(ctx, maker, r);
     if (status != QV_OK) qv_fail_prefix(ctx, status, "%s", path);
 done:

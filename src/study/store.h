@@ -15,6 +15,8 @@
  *    "moved": [..], "apart": [..]}     of each block (train/branches.h); records of earlier programs do not have them
  *   {"version": .., "program": .., "device": .., "isa": .., "libraries": .., "seconds": .., "finished": .., "check": ..,
  *    "reused": ..}     hash of the study file that it was trained for, where that is another
+ * A training that failed because its numbers were not finite is a result, too: in place of all from "epoch" on it has
+ * "failed": "why".
  * Unknown keys are ignored. Written beside, fsynced and renamed: a file is whole or not there. */
 #ifndef QV_STUDY_STORE_H
 #define QV_STUDY_STORE_H
@@ -61,6 +63,7 @@ typedef struct qv_study_record {
     uint64_t seed;
     char **classes;
     int n_classes;
+    char *failed; /* why there is nothing of what follows; NULL: trained to its end */
     int epoch;
     size_t parameters;
     qv_record_scores running, even;

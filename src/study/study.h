@@ -24,8 +24,8 @@ typedef struct qv_study_options {
 } qv_study_options;
 
 /* Trains what is missing and writes the report; answer (may be NULL) gets its first sentences, for free().
- * QV_ERR_INTERRUPTED loses the runs in flight alone. A run whose loss is not finite is left out and named at the end,
- * with QV_ERR_NUMERIC. */
+ * QV_ERR_INTERRUPTED loses the runs in flight alone. A run whose numbers are not finite is a result, of its settings:
+ * recorded as failed, and not tried again. */
 qv_status qv_study_run(qv_ctx *ctx, qv_study *s, const qv_study_options *o, char **answer);
 
 /* Cells, runs and the time that they will take, from a few steps of each cell measured with all threads busy; trains

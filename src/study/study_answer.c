@@ -75,6 +75,28 @@ static void put_share(qv_buf *b, const qv_results *r)
                       r->upheld == 1 ? "shows" : "show");
 }
 
+/* On all corpora. */
+static size_t failed_of(const qv_results *r, size_t cell)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < r->plan->n_corpora; i++) n += qv_result_cell(r, i, cell)->failed;
+    return n;
+}
+
+/* " 12 of preact even and 1 of preact shaken" */
+static void put_failed_cells(qv_buf *b, const qv_results *r)
+{
+    size_t left = 0, listed = 0;
+    for (size_t k = 0; k < r->study->n_cells; k++) left += failed_of(r, k) > 0;
+    for (size_t k = 0; k < r->study->n_cells; k++) {
+        const size_t n = failed_of(r, k);
+        if (n == 0) continue;
+        qv_buf_printf(b, "%s %zu of %s", !listed ? "" : left == 1 ? " and" : ",", n, r->study->cells[k].name);
+        listed++;
+        left--;
+    }
+}
+
 void qv_study_answer(const qv_results *r, qv_buf *b)
 {
     switch (r->verdict) {
@@ -84,6 +106,12 @@ void qv_study_answer(const qv_results *r, qv_buf *b)
         return;
     case QV_NO_COMPARISON:
         qv_buf_puts(b, "The study file names no comparison, so there is no question to answer.");
+        return;
+    case QV_UNTRAINED:
+        qv_buf_printf(b, "It cannot be said: %zu of %zu runs failed,", r->failed, r->planned);
+        put_failed_cells(b, r);
+        qv_buf_puts(b, ", and a setting that cannot be trained cannot be compared.");
+        put_findings(b, r, false);
         return;
     case QV_TOO_FEW:
         qv_buf_puts(b, "It cannot be said: with ");

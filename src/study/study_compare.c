@@ -52,9 +52,10 @@ static qv_status corrected(qv_ctx *ctx, double *p, const double *d, const int *f
     return QV_OK;
 }
 
-/* d: the difference of each speaker that has one, n of them; a fall is the improvement of a gap. */
+/* d: the difference of each speaker that has one, n of them; a fall is the improvement of a gap. tested: it is time
+ * for a p. */
 static qv_status measure(qv_ctx *ctx, qv_measure_result *m, double *d, const int *fold, size_t n, bool gap,
-                         bool complete, const qv_plan_corpus *c)
+                         bool tested, const qv_plan_corpus *c)
 {
     qv_status status = QV_OK;
     m->t = qv_t_paired(d, n);
@@ -65,7 +66,7 @@ static qv_status measure(qv_ctx *ctx, qv_measure_result *m, double *d, const int
     QV_TRY(qv_flip_signs(ctx, &m->flip, d, fold, n, 1));
     QV_TRY(qv_flip_signs(ctx, &m->alone, d, NULL, n, 1));
     QV_TRY(corrected(ctx, &m->corrected, d, fold, n, c));
-    if (!complete) m->t.p = m->flip.p = m->alone.p = m->corrected = NAN; /* looking early is a way of choosing */
+    if (!tested) m->t.p = m->flip.p = m->alone.p = m->corrected = NAN; /* looking early is a way of choosing */
 done:
     return status;
 }
@@ -82,6 +83,9 @@ static qv_status compare(qv_ctx *ctx, const qv_results *r, qv_comparison_result 
     QV_TRY(qv_alloc(ctx, &c->d_ua, all, sizeof *c->d_ua));
     QV_TRY(qv_alloc(ctx, &c->d_gap, all, sizeof *c->d_gap));
     c->complete = r->runs == r->planned;
+    for (size_t i = 0; i < r->study->n_cells; i++)
+        if (of->weight[i] != 0) c->failed += qv_result_cell(r, c->corpus, i)->failed;
+    const bool tested = c->complete && c->failed == 0;
     for (int gap = 0; gap < 2; gap++) {
         double *each = gap ? c->d_gap : c->d_ua;
         contrast(r, c, gap, each);
@@ -91,11 +95,10 @@ static qv_status compare(qv_ctx *ctx, const qv_results *r, qv_comparison_result 
             fold[c->speakers] = r->fold_of[c->corpus][k];
             d[c->speakers++] = each[k];
         }
-        QV_TRY(
-            measure(ctx, gap ? &c->gap : &c->ua, d, fold, c->speakers, gap, c->complete, &r->plan->corpora[c->corpus]));
+        QV_TRY(measure(ctx, gap ? &c->gap : &c->ua, d, fold, c->speakers, gap, tested, &r->plan->corpora[c->corpus]));
     }
     c->p = of->ua && of->gap ? fmax(c->ua.flip.p, c->gap.flip.p) : of->ua ? c->ua.flip.p : c->gap.flip.p;
-    if (!c->complete) c->p = NAN; /* fmax passes over a NaN */
+    if (!tested) c->p = NAN; /* fmax passes over a NaN */
 done:
     free(d);
     free(fold);
@@ -132,7 +135,7 @@ void qv_plan_warn(qv_ctx *ctx, const qv_study *s, const qv_plan *p)
     }
 }
 
-/* Holm over the whole family. */
+/* Holm over the whole family, also those that cannot be tested since runs failed: no p is the better for that. */
 static qv_status correct(qv_ctx *ctx, qv_results *r)
 {
     size_t n = r->n_comparisons;
@@ -140,11 +143,11 @@ static qv_status correct(qv_ctx *ctx, qv_results *r)
     qv_status status = QV_OK;
     QV_TRY(qv_alloc(ctx, &p, n, sizeof *p));
     QV_TRY(qv_alloc(ctx, &adjusted, n, sizeof *adjusted));
-    for (size_t i = 0; i < n; i++) p[i] = r->comparisons[i].p;
+    for (size_t i = 0; i < n; i++) p[i] = r->comparisons[i].failed ? 1 : r->comparisons[i].p;
     QV_TRY(qv_holm(ctx, p, adjusted, n));
     for (size_t i = 0; i < n; i++) {
         qv_comparison_result *c = &r->comparisons[i];
-        c->adjusted = adjusted[i];
+        c->adjusted = isnan(c->p) ? NAN : adjusted[i];
         c->smallest = qv_plan_smallest_p(r->study, r->plan, c->corpus);
         c->significant = c->complete && c->adjusted <= r->study->alpha;
     }
@@ -157,24 +160,28 @@ done:
 const char *qv_comparison_verdict(const qv_results *r, const qv_comparison_result *c)
 {
     if (!c->complete) return "interim";
+    if (c->failed) return "runs failed";
     if (c->smallest > r->study->alpha) return "cannot be said";
     return c->significant ? "significant" : "not shown";
 }
 
 static void conclude(qv_results *r)
 {
-    bool attainable = true;
+    bool attainable = true, trained = true;
     for (size_t i = 0; i < r->n_comparisons; i++) {
         const qv_comparison_result *c = &r->comparisons[i];
         if (!r->study->comparisons[c->comparison].claimed) continue;
         r->claimed++;
         r->upheld += c->significant;
         attainable = attainable && c->smallest <= r->study->alpha;
+        trained = trained && c->failed == 0;
     }
     if (r->runs < r->planned)
         r->verdict = QV_INTERIM;
     else if (r->claimed == 0)
         r->verdict = QV_NO_COMPARISON;
+    else if (!trained)
+        r->verdict = QV_UNTRAINED;
     else if (!attainable)
         r->verdict = QV_TOO_FEW;
     else

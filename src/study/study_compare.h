@@ -7,7 +7,7 @@
 /* Fills comparisons, verdict, claimed and upheld of what was gathered. */
 qv_status qv_results_compare(qv_ctx *ctx, qv_results *r);
 
-/* "significant", "not shown", "cannot be said" or "interim". */
+/* "significant", "not shown", "cannot be said", "runs failed" or "interim". */
 const char *qv_comparison_verdict(const qv_results *r, const qv_comparison_result *c);
 
 /* The smallest corrected p that a comparison on this corpus can come out with, whatever the runs say. */

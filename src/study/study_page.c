@@ -165,10 +165,16 @@ static void cautions(qv_buf *b, const qv_results *r)
     char text[256];
     if (r->runs < r->planned) {
         snprintf(text, sizeof text,
-                 "%zu of %zu; a run that failed has no record and counts as missing. Each row is over what its setting "
-                 "has, so rows do not compare yet.",
+                 "%zu of %zu. Each row is over what its setting has, so rows do not compare yet.",
                  r->planned - r->runs, r->planned);
         qv_page_note(b, "Runs are missing.", text);
+    }
+    if (r->failed) {
+        snprintf(text, sizeof text,
+                 "%zu of %zu: their numbers were not finite. The row of such a setting is over the runs that did not "
+                 "fail, and it is compared with nothing; the records say why.",
+                 r->failed, r->runs);
+        qv_page_note(b, "Runs failed.", text);
     }
     for (size_t i = 0; i < r->plan->n_corpora; i++) corpus_cautions(b, r, i);
     for (size_t i = 0; i < r->plan->n_starts; i++) start_caution(b, &r->plan->starts[i]);
@@ -240,7 +246,9 @@ static void cell_row(qv_buf *b, const qv_results *r, size_t corpus, size_t k)
     qv_buf_puts(b, "<td>");
     if (c->runs)
         qv_buf_printf(b, c->least_epoch == c->most_epoch ? "%d" : "%d\xE2\x80\x93%d", c->least_epoch, c->most_epoch);
-    qv_buf_printf(b, "</td><td>%zu</td>", c->runs);
+    qv_buf_printf(b, "</td><td>%zu", c->runs);
+    if (c->failed) qv_buf_printf(b, "<span class=\"sub\">%zu failed</span>", c->failed);
+    qv_buf_puts(b, "</td>");
     number_cell(b, c->seconds < 10 ? 1 : 0, c->seconds, false);
     qv_buf_puts(b, "</tr>\n");
 }

@@ -72,6 +72,7 @@ qv_status qv_run_check(qv_ctx *ctx, const qv_study_record *r, const qv_study *s,
         return qv_fail(ctx, QV_ERR_DATA,
                        "this is another run, fold %s with seed %llu; remove it, and the right one is trained", r->fold,
                        (unsigned long long)r->seed);
+    if (r->failed) goto done; /* it tests nobody */
     QV_TRY(check_speakers(ctx, &r->running, fold));
     QV_TRY(check_speakers(ctx, &r->even, fold));
     QV_TRY(check_recordings(ctx, r, corpus, fold));

@@ -165,20 +165,25 @@ static qv_status add_record(qv_ctx *ctx, void *user, const qv_study_record *r, c
     qv_status status = QV_OK;
     g->r->planned++;
     if (!r) return QV_OK;
+    QV_TRY(count_maker(ctx, g->r, r));
+    XXH3_64bits_update(g->digest, r->check, strlen(r->check));
+    g->r->runs++;
+    g->r->reused += r->reused != NULL;
+    if (r->failed) {
+        g->r->failed++;
+        c->failed++;
+        return QV_OK;
+    }
     QV_TRY(add_curve(ctx, c, r));
     for (int k = 0; k < QV_PROFILES; k++) QV_TRY(add_profile(ctx, &c->profiles[k], &r->profiles[k]));
     QV_TRY(add_shape(ctx, g, r, at, of_seed));
     add_speakers(g, r, run, at, of_seed);
-    QV_TRY(count_maker(ctx, g->r, r));
-    XXH3_64bits_update(g->digest, r->check, strlen(r->check));
     if (c->runs == 0 || r->epoch < c->least_epoch) c->least_epoch = r->epoch;
     if (c->runs == 0 || r->epoch > c->most_epoch) c->most_epoch = r->epoch;
     c->parameters = r->parameters;
     c->validated = c->validated || r->running.val.n > 0;
     c->seconds += r->seconds;
     c->runs++;
-    g->r->runs++;
-    g->r->reused += r->reused != NULL;
 done:
     return status;
 }

@@ -19,7 +19,8 @@ typedef struct qv_profile {
 
 /* One cell on one corpus. A speaker's figures are means over the seeds that are there. */
 typedef struct qv_cell_result {
-    size_t runs;              /* records that are there */
+    size_t runs;              /* records that are there, of trainings that did not fail */
+    size_t failed;            /* of those that did; nothing below looks at them */
     size_t speakers;          /* with figures */
     double *ua, *gap, *train; /* [speakers of the corpus]; NaN: no record yet. gap: UA of the training recordings of the
                                  fold that holds the speaker out, less the speaker's own, in points */
@@ -51,16 +52,24 @@ typedef struct qv_measure_result {
 typedef struct qv_comparison_result {
     size_t corpus, comparison;
     size_t speakers;
-    bool complete; /* all runs of its cells are there */
+    bool complete; /* all runs of the study are there */
+    size_t failed; /* of those of its cells; where there are any, what the others give has no p */
     qv_measure_result ua, gap;
-    double p;        /* the larger of those expected; NaN until complete */
+    double p;        /* the larger of those expected; NaN until complete, and where runs failed */
     double adjusted; /* Holm over all comparisons and corpora; NaN until the study is complete */
     double smallest; /* adjusted p that this n can give at best */
     bool significant;
     double *d_ua, *d_gap; /* [speakers of the corpus] for pictures and tables */
 } qv_comparison_result;
 
-typedef enum qv_verdict { QV_INTERIM, QV_NO_COMPARISON, QV_TOO_FEW, QV_CLAIM_HOLDS, QV_CLAIM_FAILS } qv_verdict;
+typedef enum qv_verdict {
+    QV_INTERIM,
+    QV_NO_COMPARISON,
+    QV_UNTRAINED, /* runs that the claim needs failed */
+    QV_TOO_FEW,
+    QV_CLAIM_HOLDS,
+    QV_CLAIM_FAILS
+} qv_verdict;
 
 typedef struct qv_maker_count {
     char *text; /* program, instruction set, library */
@@ -78,6 +87,7 @@ typedef struct qv_results {
     qv_comparison_result *comparisons; /* [corpora][comparisons] */
     size_t n_comparisons;
     size_t runs, planned;
+    size_t failed; /* of the runs, those whose training failed */
     size_t reused; /* of the runs, those that were trained for another study */
     qv_verdict verdict;
     size_t claimed, upheld; /* comparisons that the claim needs, and of them those significant */

@@ -23,6 +23,7 @@ typedef struct run {
     bool elsewhere; /* another process trained it since this one began */
     double seconds; /* that it took here, 0: elsewhere or earlier */
     double ua, gap;
+    char *why; /* it failed; owned */
 } run;
 
 typedef struct runner {
@@ -41,8 +42,6 @@ typedef struct runner {
     pthread_mutex_t mutex; /* of all below, and of the runs' states */
     double *share;         /* [threads] of the run in flight that is done */
     size_t *at;            /* [threads] its index, n: none */
-    char *failure;         /* of the first run whose loss was not finite */
-    size_t failures;
 } runner;
 
 /* ---- the list of runs ---- */
@@ -98,13 +97,17 @@ static void print_run(const runner *r, const run *x, qv_buf *b)
                   (unsigned long long)x->id.seed);
 }
 
-/* What the screen says of a record that is there. */
+/* How the run ended, and what the screen says of it, from the record that is there. */
 static qv_status take_record(qv_ctx *ctx, const runner *r, run *x, const char *path)
 {
     qv_study_record record = {0};
     qv_status status = qv_run_read(ctx, &record, r->s, &r->plan, &x->id, path);
     if (status != QV_OK) return status;
     const qv_record_scores *s = &record.running;
+    x->state = record.failed ? FAILED : DONE;
+    free(x->why);
+    x->why = record.failed;
+    record.failed = NULL;
     x->ua = 0;
     for (size_t i = 0; i < s->n_speakers; i++) x->ua += s->speakers[i].ua / (double)s->n_speakers;
     x->gap = 100 * (s->train.ua - x->ua);
@@ -161,7 +164,6 @@ static qv_status try_run(qv_ctx *ctx, runner *r, run *x, bool *mine)
         if (*mine) qv_run_lock_leave(&r->lock, name_of(path));
         *mine = false;
         QV_TRY(take_record(ctx, r, x, path));
-        x->state = DONE;
         x->elsewhere = there;
     } else {
         x->state = MINE;
@@ -212,27 +214,9 @@ static void finish(runner *r, int worker, size_t index, qv_status status, double
     run *x = &r->runs[index];
     pthread_mutex_lock(&r->mutex);
     x->seconds = status == QV_OK ? seconds : 0;
-    x->state = status == QV_OK ? DONE : status == QV_ERR_NUMERIC ? FAILED : OPEN;
+    if (status != QV_OK) x->state = OPEN;
     r->at[worker] = r->n;
     pthread_mutex_unlock(&r->mutex);
-}
-
-/* A loss that is not finite is a result of its settings, not a reason to give up the others. */
-static qv_status note_failure(qv_ctx *ctx, runner *r, const run *x)
-{
-    qv_buf b = {0};
-    print_run(r, x, &b);
-    qv_buf_printf(&b, ": %s", qv_ctx_message(ctx));
-    qv_status status = qv_buf_check(ctx, &b);
-    pthread_mutex_lock(&r->mutex);
-    r->failures++;
-    if (!r->failure) {
-        r->failure = b.data;
-        b.data = NULL;
-    }
-    pthread_mutex_unlock(&r->mutex);
-    qv_buf_free(&b);
-    return status;
 }
 
 static qv_status train_one(qv_ctx *ctx, runner *r, int worker, size_t index)
@@ -255,7 +239,7 @@ done:
     finish(r, worker, index, status, qv_now() - begin);
     qv_study_record_free(&record);
     free(path);
-    return status == QV_ERR_NUMERIC ? note_failure(ctx, r, x) : status;
+    return status;
 }
 
 static void pause_a_little(void) { nanosleep(&(struct timespec){.tv_nsec = 300000000}, NULL); }
@@ -317,19 +301,25 @@ static size_t best_cell(const runner *r, double *best)
     return found;
 }
 
-static void tell_finished(qv_ctx *ctx, runner *r, size_t done)
+static bool has_ended(const run *x) { return x->state == DONE || x->state == FAILED; }
+
+/* ended: runs that have, told or not. */
+static void tell_ended(qv_ctx *ctx, runner *r, size_t ended)
 {
-    for (size_t i = 0; i < r->n; i++) done -= r->runs[i].state == DONE && !r->runs[i].told;
+    for (size_t i = 0; i < r->n; i++) ended -= has_ended(&r->runs[i]) && !r->runs[i].told;
     for (size_t i = 0; i < r->n; i++) {
         run *x = &r->runs[i];
-        if (x->told || x->state != DONE) continue;
+        if (x->told || !has_ended(x)) continue;
         x->told = true;
-        done++;
+        ended++;
         if (x->seconds == 0) continue; /* trained earlier or elsewhere */
         qv_buf b = {0};
         print_run(r, x, &b);
-        if (!b.failed)
-            qv_info(ctx, "[%zu/%zu] %s: UA %.3f, gap %.1f (%.0f s)", done, r->n, b.data, x->ua, x->gap, x->seconds);
+        if (x->state == FAILED)
+            qv_buf_printf(&b, " failed: %s", x->why);
+        else
+            qv_buf_printf(&b, ": UA %.3f, gap %.1f (%.0f s)", x->ua, x->gap, x->seconds);
+        if (!b.failed) qv_info(ctx, "[%zu/%zu] %s", ended, r->n, b.data);
         qv_buf_free(&b);
     }
 }
@@ -342,7 +332,7 @@ static void watch(qv_ctx *ctx, void *user)
     double ua;
     pthread_mutex_lock(&r->mutex);
     for (size_t i = 0; i < r->n; i++) counts[r->runs[i].state]++;
-    tell_finished(ctx, r, counts[DONE]);
+    tell_ended(ctx, r, counts[DONE] + counts[FAILED]);
     double left = seconds_left(r);
     size_t best = best_cell(r, &ua);
     pthread_mutex_unlock(&r->mutex);
@@ -352,7 +342,8 @@ static void watch(qv_ctx *ctx, void *user)
         qv_buf_printf(&note, left < 5400 ? ", %.0f min left" : ", %.1f h left",
                       left < 5400 ? ceil(left / 60) : left / 3600);
     if (best < r->s->n_cells) qv_buf_printf(&note, ", best so far %s %.3f", r->s->cells[best].name, ua);
-    if (!note.failed) qv_report_note(ctx, "study", "runs", (double)counts[DONE], (double)r->n, note.data);
+    const double ended = (double)(counts[DONE] + counts[FAILED]);
+    if (!note.failed) qv_report_note(ctx, "study", "runs", ended, (double)r->n, note.data);
     qv_buf_free(&note);
 }
 
@@ -408,10 +399,10 @@ static void close_runner(runner *r)
     free(r->others);
     qv_study_unload(&r->data, r->s);
     qv_plan_free(&r->plan);
+    for (size_t i = 0; i < r->n; i++) free(r->runs[i].why);
     free(r->runs);
     free(r->share);
     free(r->at);
-    free(r->failure);
     free(r->maker.program);
     pthread_mutex_destroy(&r->mutex);
 }
@@ -421,32 +412,26 @@ static qv_status count_done(qv_ctx *ctx, runner *r)
 {
     qv_status status = QV_OK;
     char *path = NULL;
-    size_t done = 0;
+    size_t done = 0, failed = 0;
+    char which[64] = "";
     for (size_t i = 0; i < r->n; i++) {
         QV_TRY(path_of(ctx, r, &r->runs[i], &path));
         if (qv_path_exists(path)) {
             QV_TRY(take_record(ctx, r, &r->runs[i], path));
-            r->runs[i].state = DONE;
             r->runs[i].told = true;
             done++;
+            failed += r->runs[i].state == FAILED;
         }
         free(path);
         path = NULL;
     }
-    qv_info(ctx, "%zu cell%s, %zu run%s%s, %zu done; %d at a time, a thread each", r->s->n_cells,
+    if (failed) snprintf(which, sizeof which, ", %zu of them failed", failed);
+    qv_info(ctx, "%zu cell%s, %zu run%s%s, %zu done%s; %d at a time, a thread each", r->s->n_cells,
             r->s->n_cells == 1 ? "" : "s", r->n, r->n == 1 ? "" : "s", r->o->shards > 1 ? " of this shard" : "", done,
-            r->threads);
+            which, r->threads);
 done:
     free(path);
     return status;
-}
-
-static qv_status tell_failures(qv_ctx *ctx, const runner *r)
-{
-    return qv_fail(ctx, QV_ERR_NUMERIC,
-                   "%zu of %zu runs failed and have no record, so that their setting cannot be compared; a study that "
-                   "changes it is another, with an --out of its own. The first: %s",
-                   r->failures, r->n, r->failure);
 }
 
 qv_status qv_study_run(qv_ctx *ctx, qv_study *s, const qv_study_options *o, char **answer)
@@ -467,7 +452,6 @@ qv_status qv_study_run(qv_ctx *ctx, qv_study *s, const qv_study_options *o, char
     if (status == QV_ERR_INTERRUPTED) qv_info(ctx, "interrupted; finished runs are kept, and the same command goes on");
     if (status != QV_OK) goto done;
     QV_TRY(qv_study_report(ctx, o->out, NULL, answer));
-    if (r.failure) status = tell_failures(ctx, &r);
 done:
     close_runner(&r);
     return status;

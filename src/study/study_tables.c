@@ -42,6 +42,7 @@ enum {
     GAP_LESS_BASELINE,
     LEAST_EPOCH,
     MOST_EPOCH,
+    FAILED,
     DIMENSIONS,
     SYMMETRY, /* of each measure the mean, low and high */
     BLOCK = SYMMETRY + 3 * QV_SYMMETRY_MEASURES, /* a profile each */
@@ -82,6 +83,7 @@ static const char *const number_names[SYMMETRY] = {
     [GAP_LESS_BASELINE] = "gap_less_baseline",
     [LEAST_EPOCH] = "least_epoch",
     [MOST_EPOCH] = "most_epoch",
+    [FAILED] = "failed",
     [DIMENSIONS] = "dimensions",
 };
 
@@ -137,6 +139,7 @@ static void csv_cell(qv_buf *b, const qv_results *r, size_t corpus, size_t cell)
         x[GAP_LESS_BASELINE] = c->mean_gap - base->mean_gap;
     }
     if (c->runs) x[LEAST_EPOCH] = c->least_epoch, x[MOST_EPOCH] = c->most_epoch;
+    x[FAILED] = (double)c->failed;
     put_row(b, "cell", r->plan->corpora[corpus].name, r->study->cells[cell].name, x, nothing);
 }
 
@@ -206,6 +209,7 @@ static void csv_comparison(qv_buf *b, const qv_results *r, const qv_comparison_r
     x[P_SPEAKERS_UA] = c->ua.alone.p, x[P_SPEAKERS_GAP] = c->gap.alone.p;
     x[P_RESAMPLED_UA] = c->ua.corrected, x[P_RESAMPLED_GAP] = c->gap.corrected;
     if (c->complete) x[SIGNIFICANT] = c->significant;
+    x[FAILED] = (double)c->failed;
     put_row(b, "comparison", r->plan->corpora[c->corpus].name, r->study->comparisons[c->comparison].name, x,
             nothing);
 }
@@ -288,7 +292,9 @@ static void tex_cell(qv_buf *b, const qv_results *r, size_t corpus, size_t k)
         qv_buf_puts(b, " & --");
     else
         qv_buf_printf(b, c->least_epoch == c->most_epoch ? " & %d" : " & %d--%d", c->least_epoch, c->most_epoch);
-    qv_buf_printf(b, " & %zu \\\\\n", c->runs);
+    qv_buf_printf(b, " & %zu", c->runs);
+    if (c->failed) qv_buf_printf(b, " (%zu failed)", c->failed);
+    qv_buf_puts(b, " \\\\\n");
 }
 
 static void tex_cells(qv_buf *b, const qv_results *r, size_t corpus)

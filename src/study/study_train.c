@@ -197,6 +197,7 @@ qv_status qv_study_train(qv_ctx *ctx, const qv_study_job *job, qv_study_record *
     qv_settings settings = job->study->cells[job->run.cell].settings; /* its texts stay the cell's */
     qv_records records = {.classes = m->classes, .n_classes = m->n_classes}, even_records = records;
     qv_fold_summary scores = {0}, even = {0};
+    const double begin = qv_now();
     qv_status status = QV_OK;
     *out = (qv_study_record){0};
     settings.seed = job->run.seed;
@@ -216,7 +217,13 @@ qv_status qv_study_train(qv_ctx *ctx, const qv_study_job *job, qv_study_record *
                         .embeddings = true,
                         .finished = look_inside,
                         .user = &(finishing){job, &settings, out}};
-    QV_TRY(qv_fold_train(ctx, &fold, &scores));
+    status = qv_fold_train(ctx, &fold, &scores);
+    if (status == QV_ERR_NUMERIC) {
+        QV_TRY(qv_strdup(ctx, &out->failed, qv_ctx_message(ctx)));
+        out->seconds = qv_now() - begin;
+        status = describe(ctx, out, job);
+    }
+    if (status != QV_OK || out->failed) goto done;
     QV_TRY(describe(ctx, out, job));
     out->epoch = scores.epoch;
     out->seconds = scores.seconds;

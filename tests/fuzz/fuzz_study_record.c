@@ -19,7 +19,8 @@ static void write_and_read(qv_ctx *ctx, const qv_study_record *r)
     qv_fuzz_promise(r->seed == again.seed && r->running.n_speakers == again.running.n_speakers &&
                         r->profiles[QV_PROFILE_SCALES].n == again.profiles[QV_PROFILE_SCALES].n &&
                         r->profiles[QV_PROFILE_APART].n == again.profiles[QV_PROFILE_APART].n && r->n_curve == again.n_curve &&
-                        r->n_classes == again.n_classes && strcmp(r->cell, again.cell) == 0,
+                        r->n_classes == again.n_classes && strcmp(r->cell, again.cell) == 0 &&
+                        !r->failed == !again.failed,
                     "nothing is lost");
     free(line);
     qv_study_record_free(&again);
