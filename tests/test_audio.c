@@ -360,6 +360,57 @@ static void unknown_lengths_are_accepted(void **state)
     qv_ctx_free(ctx);
 }
 
+/* The total in STREAMINFO: 36 bits from the lower half of byte 21; 0 is what an encoder leaves that cannot go back. */
+static void forget_length(const char *from, const char *to)
+{
+    char *data;
+    size_t size;
+    qv_ctx *ctx = qv_test_ctx();
+    qv_assert_ok(ctx, qv_read_file(ctx, in_dir(from), 1 << 28, &data, &size));
+    assert_memory_equal(data, "fLaC", 4);
+    data[21] = (char)(data[21] & 0xF0);
+    memset(data + 22, 0, 4);
+    put(to, data, size);
+    free(data);
+    qv_ctx_free(ctx);
+}
+
+static qv_status count_samples(qv_ctx *ctx, void *user, const float *x, size_t n)
+{
+    (void)ctx, (void)x;
+    *(size_t *)user += n;
+    return QV_OK;
+}
+
+static void flac_may_not_say_how_long_it_is(void **state)
+{
+    (void)state;
+    enum { FRAMES = 40000 };
+    qv_ctx *ctx = qv_test_ctx();
+    qv_audio whole, part;
+    size_t streamed = 0;
+    assert_true(write_tone(in_dir("whole.flac"), SF_FORMAT_FLAC | SF_FORMAT_PCM_16, RATE, 1, FRAMES, 440));
+    forget_length("whole.flac", "pipe.flac");
+    qv_assert_ok(ctx, qv_audio_read(ctx, &whole, in_dir("whole.flac"), 0, -1, RATE));
+    qv_assert_ok(ctx, qv_audio_read(ctx, &part, in_dir("pipe.flac"), 0, -1, RATE));
+    assert_int_equal(part.n, FRAMES);
+    assert_memory_equal(part.samples, whole.samples, FRAMES * sizeof(float));
+    qv_audio_free(&part);
+    qv_assert_ok(ctx, qv_audio_read(ctx, &part, in_dir("pipe.flac"), 1.25, 1.5, RATE));
+    assert_int_equal(part.n, RATE / 4);
+    assert_memory_equal(part.samples, whole.samples + 20000, RATE / 4 * sizeof(float));
+    qv_audio_free(&part);
+    qv_assert_ok(ctx, qv_audio_read(ctx, &part, in_dir("pipe.flac"), 2, 99, RATE)); /* as of a file that ends before */
+    assert_int_equal(part.n, FRAMES - 2 * RATE);
+    qv_audio_free(&part);
+    assert_int_equal(qv_audio_read(ctx, &part, in_dir("pipe.flac"), 3, -1, RATE), QV_ERR_DATA);
+    qv_test_says(qv_ctx_message(ctx), "pipe.flac: it holds no samples, or none as late as the part begins");
+    qv_assert_ok(ctx, qv_audio_each(ctx, in_dir("pipe.flac"), RATE, count_samples, &streamed));
+    assert_int_equal(streamed, FRAMES);
+    qv_audio_free(&whole);
+    qv_ctx_free(ctx);
+}
+
 static void write_values(const char *name, int rate, int channels, int frames, const float *values)
 {
     SF_INFO info = {.samplerate = rate, .channels = channels, .format = SF_FORMAT_WAV | SF_FORMAT_FLOAT};
@@ -432,6 +483,8 @@ static void small_files_of_long_silence_are_refused(void **state)
     }
     sf_close(f);
     expect_refusal(ctx, "silence.flac", "1.00 hours of sound in");
+    forget_length("silence.flac", "endless.flac");
+    expect_refusal(ctx, "endless.flac", "no recording compresses so well");
     qv_ctx_free(ctx);
 }
 
@@ -502,6 +555,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_no_recording_is_refused_by_name, set_up, tear_down),
         cmocka_unit_test_setup_teardown(truncated_files_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(unknown_lengths_are_accepted, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(flac_may_not_say_how_long_it_is, set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_channel_of_several, set_up, tear_down),
         cmocka_unit_test_setup_teardown(senseless_content_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(small_files_of_long_silence_are_refused, set_up, tear_down),

@@ -303,6 +303,30 @@ static void walk_is_sorted_and_passes_over_hidden(void **state)
     qv_ctx_free(ctx);
 }
 
+/* Corpora are put together by links; one may lead up again, or nowhere. */
+static void walk_follows_links(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_test_ctx();
+    char *dir = qv_test_tmpdir(), path[4096];
+    static const char *const links[][2] = {{"real", "link"}, {"..", "real/up"}, {"nothing", "gone"}};
+    qv_buf b = {0};
+    qv_test_put(ctx, dir, "real/1", "");
+    for (size_t i = 0; i < sizeof links / sizeof *links; i++) {
+        snprintf(path, sizeof path, "%s/%s", dir, links[i][1]);
+        assert_int_equal(symlink(links[i][0], path), 0);
+    }
+    qv_assert_ok(ctx, qv_walk(ctx, dir, collect, &b));
+    assert_string_equal(b.data, "gone 1 1 ");
+    assert_int_equal(qv_walk_root("."), 0);
+    assert_int_equal(qv_walk_root("/"), 1);
+    assert_int_equal(qv_walk_root("a"), 2);
+    assert_int_equal(qv_walk_root("./a//"), 5);
+    qv_buf_free(&b);
+    qv_test_rmdir(dir);
+    qv_ctx_free(ctx);
+}
+
 static void count_range(void *user, int chunk, size_t begin, size_t end)
 {
     (void)chunk;
@@ -369,6 +393,7 @@ int main(void)
         cmocka_unit_test(a_lock_holds_until_it_is_released),
         cmocka_unit_test(only_left_overs_are_swept),
         cmocka_unit_test(walk_is_sorted_and_passes_over_hidden),
+        cmocka_unit_test(walk_follows_links),
         cmocka_unit_test(parallel_covers_every_index_once),
         cmocka_unit_test(philox_known_answers),
     };

@@ -278,6 +278,7 @@ static void fold_files(void **state)
         {"1: 01\n\n2: 99\n", "f.txt:3: the manifest has no speaker '99'"},
         {"1: 01\n1: 02\n", "f.txt:2: fold '1' stands already in line 1"},
         {"1: 01\n2:\n", "f.txt:2: fold '2' names no speaker"},
+        {"1: 01 \"02\n", "f.txt:1: a quote is not closed"},
         {"1 01\n", "f.txt:1: a fold is a line such as"},
         {": 01\n", "f.txt:1: a fold is a line such as"},
         {"1: \xFF\n", ":1: byte 0xff is not UTF-8"},
@@ -290,6 +291,25 @@ static void fold_files(void **state)
     }
     qv_fold_options o = {0};
     assert_int_equal(qv_folds_make(f->ctx, &folds, m, "speakers", &o), QV_ERR_USAGE);
+    qv_manifest_free(m);
+}
+
+static void names_with_blanks_stand_in_quotes(void **state)
+{
+    fixture *f = *state;
+    static const char *const names[] = {"Joey and Chandler", "Dr. Who", "No #5", "Ross"};
+    qv_manifest *m;
+    qv_folds *folds;
+    qv_assert_ok(f->ctx, qv_manifest_new(f->ctx, &m));
+    for (int i = 0; i < 8; i++)
+        qv_assert_ok(f->ctx, qv_manifest_add(f->ctx, m, "x", "x", names[i / 2], i % 2 ? "joy" : "anger", NULL));
+    qv_assert_ok(f->ctx, qv_manifest_finish(f->ctx, m, NULL));
+    qv_assert_ok(f->ctx, from_text(f, &folds, m, "1: \"Joey and Chandler\"Ross # two\n2: \"No #5\"\t\"Dr. Who\"\n"));
+    assert_string_equal(who(m, &folds->folds[0], QV_PART_TEST), "Joey and Chandler Ross");
+    assert_string_equal(who(m, &folds->folds[1], QV_PART_TEST), "Dr. Who No #5");
+    qv_folds_free(folds);
+    assert_int_equal(from_text(f, &folds, m, "1: Dr. Who\n"), QV_ERR_DATA);
+    qv_test_says(qv_ctx_message(f->ctx), "f.txt:1: the manifest has no speaker 'Dr.'; did you mean \"Dr. Who\", in quotes?");
     qv_manifest_free(m);
 }
 
@@ -469,6 +489,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(random_must_be_asked_for, setup, teardown),
         cmocka_unit_test_setup_teardown(who_is_in_no_fold_is_named, setup, teardown),
         cmocka_unit_test_setup_teardown(fold_files, setup, teardown),
+        cmocka_unit_test_setup_teardown(names_with_blanks_stand_in_quotes, setup, teardown),
         cmocka_unit_test_setup_teardown(class_left_out_and_unknown_speaker, setup, teardown),
         cmocka_unit_test_setup_teardown(numbers_have_limits, setup, teardown),
         cmocka_unit_test_setup_teardown(fold_files_of_windows, setup, teardown),

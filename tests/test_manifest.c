@@ -131,6 +131,9 @@ static void refuses_by_line(void **state)
         {"file,speaker,emotion,channel\na.wav,1,x,1\na.wav,1,x,2\na.wav,1,x,01\n",
          "m.csv:4: a.wav stands already in line 2"},
         {"file,speaker,emotion,start,end\na.wav,1,x,2,2\n", "m.csv:2: the end is not after the start"},
+        {"file,speaker,emotion,Split\na.wav,1,x,test\n", "m.csv:1: the column 'Split' would not be understood; write 'split'"},
+        {"file,speaker,emotion, end\na.wav,1,x,2\n", "m.csv:1: the column ' end' would not be understood; write 'end'"},
+        {"file,speaker,emotion,fold\na.wav,1,x,1 \n", "m.csv:2: the fold '1 ' begins or ends with a blank"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         qv_manifest *m = (qv_manifest *)f;
@@ -282,6 +285,11 @@ static void names_of_files_are_names_of_corpora(void **state)
         qv_buf_free(&both);
         free(other);
     }
+    size_t n;
+    assert_memory_equal(qv_corpus_name("lists/two.v1.csv", &n), "two.v1", 6);
+    assert_int_equal(n, 6); /* whoever trains on a corpus and whoever is judged by that call it the same */
+    qv_corpus_name(".hidden", &n);
+    assert_int_equal(n, 7);
 }
 
 static void prediction_needs_only_files(void **state)

@@ -322,13 +322,31 @@ static void label_files_elsewhere(void **state)
     put(&f, "csv/train_sent_emo.csv", "Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID\nJoey,fear,negative,0,0\n");
     char *wav, *csv;
     qv_assert_ok(f.ctx, qv_path_join(f.ctx, &wav, f.dir, "wav"));
-    qv_assert_ok(f.ctx, qv_path_join(f.ctx, &csv, f.dir, "csv"));
+    qv_assert_ok(f.ctx, qv_path_join(f.ctx, &csv, f.dir, "csv/")); /* as shells complete it */
     const qv_recipe *recipe;
     qv_assert_ok(f.ctx, qv_recipe_find(f.ctx, &recipe, "meld"));
     qv_assert_ok(f.ctx, qv_corpus_scan(f.ctx, &f.m, &f.report, recipe, wav, &(qv_corpus_options){.tables = csv}));
     assert_int_equal(f.m->n, 1);
     assert_string_equal(f.m->items[0].split, "train");
     free(wav), free(csv);
+    close_fixture(&f);
+}
+
+/* The folder of the tables may lie in that of the corpus, and be named all the same. */
+static void label_files_are_read_once(void **state)
+{
+    (void)state;
+    fixture f;
+    char *doc;
+    const qv_recipe *recipe;
+    open_fixture(&f);
+    put(&f, "speech/cc_001.wav", "x");
+    put(&f, "doc/cc_001.txt", "0.10 0.30 A: hot anger, December first\n0.40 0.75 A: neutral, Two thousand one\n");
+    qv_assert_ok(f.ctx, qv_path_join(f.ctx, &doc, f.dir, "doc"));
+    qv_assert_ok(f.ctx, qv_recipe_find(f.ctx, &recipe, "ldc-emotional-prosody"));
+    qv_assert_ok(f.ctx, qv_corpus_scan(f.ctx, &f.m, &f.report, recipe, f.dir, &(qv_corpus_options){.tables = doc}));
+    assert_int_equal(f.m->n, 2);
+    free(doc);
     close_fixture(&f);
 }
 
@@ -360,7 +378,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_grammar_and_defect), cmocka_unit_test(what_is_refused),
         cmocka_unit_test(every_row_opens),          cmocka_unit_test(sessions_are_cut_on_one_channel),
-        cmocka_unit_test(label_files_elsewhere),    cmocka_unit_test(every_allocation_may_fail),
+        cmocka_unit_test(label_files_elsewhere),    cmocka_unit_test(label_files_are_read_once),
+        cmocka_unit_test(every_allocation_may_fail),
     };
     return cmocka_run_group_tests_name("recipes", tests, NULL, NULL);
 }

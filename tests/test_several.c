@@ -156,7 +156,64 @@ static void what_cannot_be_one(void **state)
     qv_manifest_options o = {.need_emotion = true};
     assert_int_equal(qv_manifest_read_list(f->ctx, &m, paths.data, &o), QV_ERR_DATA);
     assert_non_null(strstr(qv_ctx_message(f->ctx), "there is a corpus one already"));
+    put(f, "sub/one.csv", "file,speaker,emotion,corpus\n../b1.wav,1,joy,Z\n../b2.wav,1,joy,\n");
+    assert_int_equal(qv_manifest_read_list(f->ctx, &m, paths.data, &o), QV_ERR_DATA); /* in whichever row */
+    assert_non_null(strstr(qv_ctx_message(f->ctx), "there is a corpus one already"));
     qv_buf_free(&paths);
+}
+
+/* What the rows say is a name, whatever it would mean in --labels. */
+static void classes_of_each_may_have_any_name(void **state)
+{
+    fixture *f = *state;
+    qv_manifest *m;
+    put(f, "one.csv", "file,speaker,emotion\na1.wav,1,unsure?\na2.wav,2,\"happy, excited\"\na3.wav,1,a=b\n");
+    qv_assert_ok(f->ctx, read_list(f, &m, "|happiness,anger"));
+    assert_int_equal(m->n, 5);
+    assert_int_equal(m->n_classes, 5);
+    assert_string_equal(m->classes[0], "a=b");
+    assert_string_equal(m->classes[1], "happy, excited");
+    assert_string_equal(m->items[0].emotion, "unsure?");
+    assert_int_equal(m->items[0].label, 2);
+    assert_string_equal(m->classes[4], "anger");
+    qv_manifest_free(m);
+}
+
+/* A row that names no corpus belongs to none. */
+static void rows_may_have_no_corpus(void **state)
+{
+    fixture *f = *state;
+    qv_manifest *m;
+    char *path;
+    qv_manifest_options o = {.need_emotion = true};
+    put(f, "m.csv", "file,speaker,emotion,corpus\na1.wav,1,joy,\na2.wav,2,anger,x\na3.wav,1,joy,y\n");
+    qv_assert_ok(f->ctx, qv_path_join(f->ctx, &path, f->dir, "m.csv"));
+    qv_assert_ok(f->ctx, qv_manifest_read(f->ctx, &m, path, &o));
+    assert_true(m->items[0].corpus_id == -1 && m->items[1].corpus_id == 0 && m->items[2].corpus_id == 1);
+    qv_manifest_free(m);
+    free(path);
+}
+
+static bool warns_of_accents(fixture *f, const char *a, const char *b)
+{
+    qv_manifest *m;
+    qv_buf text = {0};
+    qv_buf_printf(&text, "file,speaker,emotion\na1.wav,%s,x\na2.wav,%s,y\n", a, b);
+    put(f, "one.csv", text.data);
+    f->log.len = 0;
+    qv_assert_ok(f->ctx, read_list(f, &m, NULL));
+    qv_manifest_free(m);
+    qv_buf_free(&text);
+    return f->log.len && strstr(f->log.data, "accents as characters of their own");
+}
+
+static void one_name_in_two_spellings_is_warned_of(void **state)
+{
+    fixture *f = *state;
+    assert_true(warns_of_accents(f, "Zo\xC3\xAB", "Zoe\xCC\x88")); /* composed, decomposed */
+    assert_false(warns_of_accents(f, "Zo\xC3\xAB", "M\xC3\xBC" "ller"));
+    assert_false(warns_of_accents(f, "Zoe\xCC\x88", "Mu\xCC\x88ller"));
+    assert_false(warns_of_accents(f, "Zoe", "\xE5\xBC\xA0\xE4\xBC\x9F"));
 }
 
 static void files_of_labels(void **state)
@@ -314,6 +371,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_recording_is_in_one_list, setup, teardown),
         cmocka_unit_test_setup_teardown(labels_for_all_or_for_each, setup, teardown),
         cmocka_unit_test_setup_teardown(what_cannot_be_one, setup, teardown),
+        cmocka_unit_test_setup_teardown(classes_of_each_may_have_any_name, setup, teardown),
+        cmocka_unit_test_setup_teardown(rows_may_have_no_corpus, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_name_in_two_spellings_is_warned_of, setup, teardown),
         cmocka_unit_test_setup_teardown(files_of_labels, setup, teardown),
         cmocka_unit_test_setup_teardown(each_corpus_has_its_own_normalization, setup, teardown),
         cmocka_unit_test_setup_teardown(a_training_over_two, setup, teardown),

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -393,16 +394,39 @@ static int keep_entry(const struct dirent *e) { return e->d_name[0] != '.' && st
 
 static int by_name(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
 
-static qv_status walk_entry(qv_ctx *ctx, const char *path, qv_walk_fn fn, void *user)
+/* A folder that is being walked, and those above it. */
+typedef struct folder {
+    const struct folder *up;
+    dev_t device;
+    ino_t inode;
+    int links; /* that lead here from the top */
+} folder;
+
+enum { MOST_LINKS = 8 }; /* to folders, one within the other: their number of ways grows with each */
+
+static bool is_walked(const folder *f, const struct stat *st)
 {
-    struct stat link_st, st;
-    if (lstat(path, &link_st) != 0 || stat(path, &st) != 0) return qv_fail_errno(ctx, "cannot examine %s", path);
-    if (S_ISREG(st.st_mode)) return fn(ctx, user, path);
-    if (S_ISDIR(link_st.st_mode)) return qv_walk(ctx, path, fn, user);
-    return QV_OK;
+    while (f && !(f->device == st->st_dev && f->inode == st->st_ino)) f = f->up;
+    return f != NULL;
 }
 
-qv_status qv_walk(qv_ctx *ctx, const char *dir, qv_walk_fn fn, void *user)
+static qv_status walk_folder(qv_ctx *ctx, const char *dir, const folder *f, qv_walk_fn fn, void *user);
+
+static qv_status walk_entry(qv_ctx *ctx, const char *path, const folder *up, qv_walk_fn fn, void *user)
+{
+    struct stat st;
+    if (lstat(path, &st) != 0) return qv_fail_errno(ctx, "cannot examine %s", path);
+    const bool is_link = S_ISLNK(st.st_mode);
+    const bool leads = !is_link || stat(path, &st) == 0;
+    if (!leads || S_ISREG(st.st_mode)) return fn(ctx, user, path);
+    if (!S_ISDIR(st.st_mode) || is_walked(up, &st)) return QV_OK;
+    const folder f = {up, st.st_dev, st.st_ino, up->links + is_link};
+    if (f.links > MOST_LINKS)
+        return qv_fail(ctx, QV_ERR_DATA, "%s: more than %d links to folders within each other", path, MOST_LINKS);
+    return walk_folder(ctx, path, &f, fn, user);
+}
+
+static qv_status walk_folder(qv_ctx *ctx, const char *dir, const folder *f, qv_walk_fn fn, void *user)
 {
     struct dirent **entries = NULL;
     int n = scandir(dir, &entries, keep_entry, by_name);
@@ -411,10 +435,35 @@ qv_status qv_walk(qv_ctx *ctx, const char *dir, qv_walk_fn fn, void *user)
     for (int i = 0; i < n; i++) {
         char *path = NULL;
         if (status == QV_OK) status = qv_path_join(ctx, &path, dir, entries[i]->d_name);
-        if (status == QV_OK) status = walk_entry(ctx, path, fn, user);
+        if (status == QV_OK) status = walk_entry(ctx, path, f, fn, user);
         free(path);
         free(entries[i]);
     }
     free(entries);
     return status;
+}
+
+qv_status qv_walk(qv_ctx *ctx, const char *dir, qv_walk_fn fn, void *user)
+{
+    struct stat st;
+    if (stat(dir, &st) != 0) return qv_fail_errno(ctx, "cannot list the folder %s", dir);
+    return walk_folder(ctx, dir, &(folder){.device = st.st_dev, .inode = st.st_ino}, fn, user);
+}
+
+size_t qv_walk_root(const char *dir)
+{
+    const size_t n = strlen(dir);
+    return n == 0 || strcmp(dir, ".") == 0 ? 0 : dir[n - 1] == '/' ? n : n + 1; /* as qv_path_join */
+}
+
+bool qv_has_ending(const char *path, const char *words)
+{
+    const char *dot = strrchr(qv_path_base(path), '.');
+    const size_t n = dot ? strlen(dot + 1) : 0;
+    for (const char *s = words; n && *s; s += strspn(s, " ")) {
+        const size_t word = strcspn(s, " ");
+        if (word == n && strncasecmp(s, dot + 1, n) == 0) return true;
+        s += word;
+    }
+    return false;
 }

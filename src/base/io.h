@@ -61,9 +61,14 @@ bool qv_is_dir(const char *path);
 /* mkdir -p, mode 0777 less umask. */
 qv_status qv_make_dirs(qv_ctx *ctx, const char *path);
 
-/* Calls fn for every regular file below dir (links to files count, links to folders are not
- * followed), in byte order of the paths; names that start with "." and __MACOSX are passed over. */
+/* Calls fn for every regular file below dir, in byte order of the paths; names that start with "." and __MACOSX are
+ * passed over. Links are followed, but not to a folder that is being walked; one that leads nowhere counts as a file. */
 typedef qv_status (*qv_walk_fn)(qv_ctx *ctx, void *user, const char *path);
 qv_status qv_walk(qv_ctx *ctx, const char *dir, qv_walk_fn fn, void *user);
+/* Bytes of a path that qv_walk gives before what stands below dir. */
+size_t qv_walk_root(const char *dir);
+
+/* Whether the name ends with a point and one of the words, such as "wav flac", in any case. */
+bool qv_has_ending(const char *path, const char *words);
 
 #endif

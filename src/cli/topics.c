@@ -13,9 +13,9 @@ static const char manifest[] =
     "speaker   who speaks; what keeps training and test apart\n"
     "emotion   the class; --labels anger,joy=happiness selects and merges\n"
     "and, where there are such columns: gender, session, start and end (seconds), channel (1 the first; empty: the\n"
-    "average of all), split, fold, corpus. Other columns are kept and not understood. Names of speakers, emotions,\n"
-    "sessions and corpora have no blanks around them. quaver corpus makes manifests; quaver predict needs the column\n"
-    "file alone.\n";
+    "average of all), split, fold, corpus. Other columns are kept and not understood; one that differs from these in\n"
+    "case or blanks alone is refused. Names in cells have no blanks around them. quaver corpus makes manifests; quaver\n"
+    "predict needs the column file alone.\n";
 
 static const char folds[] =
     "--folds says who is tested when; no speaker ever trains and is tested in the same fold.\n\n"
@@ -25,8 +25,9 @@ static const char folds[] =
     "  5           five groups of speakers, genders spread evenly\n"
     "  column      each value of the column fold once\n"
     "  corpus      each corpus once, tested by what the others taught\n"
-    "  a file      lines \"name: speaker speaker ...\"; # begins a comment. The speakers of a line \"train: ...\" train\n"
-    "              in every fold; whom no line names is left out, and said to be\n\n"
+    "  a file      lines \"name: speaker speaker ...\"; # begins a comment, and a name with blanks stands in quotes.\n"
+    "              The speakers of a line \"train: ...\" train in every fold; whom no line names is left out, and said\n"
+    "              to be\n\n"
     "--split random deals recordings out whatever their speaker; its figures are marked as too good.\n";
 
 static const char metrics[] =

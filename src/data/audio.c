@@ -101,6 +101,7 @@ typedef struct reader {
     sf_count_t position; /* frames read or passed over */
     int channel;         /* 1, 2, ...; 0: their average */
     bool open_end;
+    bool endless; /* the file does not say how long it is: FLAC, when its encoder wrote into a pipe */
     float *interleaved; /* [BLOCK][channels] */
     float *mono;        /* [BLOCK] */
     qv_resampler *resampler; /* NULL: rates are equal */
@@ -119,6 +120,7 @@ static qv_status open_file(qv_ctx *ctx, reader *r, const char *path)
     r->file = sf_open(path, SFM_READ, &r->info);
     if (!r->file && sf_error(NULL) == SF_ERR_SYSTEM) return qv_fail_errno(ctx, "cannot open it");
     if (!r->file) return qv_fail(ctx, QV_ERR_DATA, "%s", describe_head(head, n));
+    r->endless = r->info.frames == SF_COUNT_MAX;
     if (r->info.samplerate < SOURCE_RATE_MIN || r->info.samplerate > SOURCE_RATE_MAX)
         return qv_fail(ctx, QV_ERR_DATA, "a sampling rate of %d Hz; %d to %d are supported", r->info.samplerate,
                        SOURCE_RATE_MIN, SOURCE_RATE_MAX);
@@ -164,7 +166,7 @@ static qv_status skip_to(qv_ctx *ctx, reader *r, sf_count_t start)
 {
     int coding = r->info.format & SF_FORMAT_TYPEMASK;
     bool exact = coding == SF_FORMAT_WAV || coding == SF_FORMAT_AIFF || coding == SF_FORMAT_FLAC;
-    if (exact && r->info.seekable && sf_seek(r->file, start, SEEK_SET) == start) {
+    if (exact && !r->endless && r->info.seekable && sf_seek(r->file, start, SEEK_SET) == start) {
         r->position = start;
         return QV_OK;
     }
@@ -179,23 +181,27 @@ static qv_status skip_to(qv_ctx *ctx, reader *r, sf_count_t start)
 
 static qv_status select_part(qv_ctx *ctx, reader *r, double start, double end, int out_rate)
 {
-    double rate = r->info.samplerate, length = (double)r->info.frames / rate;
+    const double rate = r->info.samplerate, most = HOURS_MAX * 3600.0;
+    const double length = r->endless ? HUGE_VAL : (double)r->info.frames / rate;
     if (!(start >= 0) || (end >= 0 && !(end > start)))
         return qv_fail(ctx, QV_ERR_DATA, "the part from %g s to %g s is empty", start, end);
     if (r->info.frames <= 0) return qv_fail(ctx, QV_ERR_DATA, "it holds no samples");
     if (start >= length)
         return qv_fail(ctx, QV_ERR_DATA, "the part begins at %g s, but the recording ends at %g s", start, length);
     r->open_end = end < 0 || end >= length;
-    double last = r->open_end ? length : end;
-    if (last - start > HOURS_MAX * 3600.0)
+    const double last = !r->open_end ? end : r->endless ? start + most : length;
+    if (last - start > most)
         return qv_fail(ctx, QV_ERR_DATA, "%.1f hours long, %d are supported: give it as parts with start and end",
                        (last - start) / 3600, HOURS_MAX);
     double samples = (last - start) * out_rate;
-    if (samples > SAMPLES_FREE && samples > (double)r->size * SAMPLES_PER_BYTE)
+    if (!r->endless && samples > SAMPLES_FREE && samples > (double)r->size * SAMPLES_PER_BYTE)
         return qv_fail(ctx, QV_ERR_DATA, "%.2f hours of sound in %lld bytes: no recording compresses so well",
                        (last - start) / 3600, (long long)r->size);
     sf_count_t first = (sf_count_t)llround(start * rate);
-    r->left = (r->open_end ? r->info.frames : (sf_count_t)llround(end * rate)) - first;
+    if (r->open_end && r->endless)
+        r->left = (sf_count_t)(most * rate) + 1; /* one more than may be there */
+    else
+        r->left = (r->open_end ? r->info.frames : (sf_count_t)llround(end * rate)) - first;
     return first > 0 ? skip_to(ctx, r, first) : QV_OK;
 }
 
@@ -217,6 +223,24 @@ static qv_status hand_on(qv_ctx *ctx, reader *r)
     return status;
 }
 
+/* What a header would have told before. */
+static qv_status check_endless(qv_ctx *ctx, const reader *r, sf_count_t got)
+{
+    if (sf_error(r->file) != SF_ERR_NO_ERROR)
+        return qv_fail(ctx, QV_ERR_DATA, "damaged: %s", sf_strerror(r->file));
+    if (got == 0) return qv_fail(ctx, QV_ERR_DATA, "it holds no samples, or none as late as the part begins");
+    if (r->open_end && r->left == 0)
+        return qv_fail(ctx, QV_ERR_DATA, "longer than %d hours: give it as parts with start and end", HOURS_MAX);
+    return QV_OK;
+}
+
+static qv_status check_density(qv_ctx *ctx, const reader *r)
+{
+    if (!r->endless || r->out.n <= SAMPLES_FREE || (double)r->out.n <= (double)r->size * SAMPLES_PER_BYTE) return QV_OK;
+    return qv_fail(ctx, QV_ERR_DATA, "more than %zu samples in %lld bytes: no recording compresses so well", r->out.n,
+                   (long long)r->size);
+}
+
 static qv_status read_samples(qv_ctx *ctx, reader *r)
 {
     qv_status status = QV_OK;
@@ -229,10 +253,12 @@ static qv_status read_samples(qv_ctx *ctx, reader *r)
         QV_TRY(r->resampler ? qv_resampler_push(ctx, r->resampler, r->mono, got, &r->out)
                             : append(ctx, &r->out, r->mono, got));
         QV_TRY(hand_on(ctx, r));
+        QV_TRY(check_density(ctx, r));
     }
+    if (r->endless) QV_TRY(check_endless(ctx, r, wanted - r->left));
     /* MP3 knows its length only roughly before it is decoded. */
     bool rough = (r->info.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_MPEG;
-    if (r->left > 0 && !(rough && r->left < wanted)) {
+    if (r->left > 0 && !r->endless && !(rough && r->left < wanted)) {
         status = qv_fail(ctx, QV_ERR_DATA, "truncated or damaged: %lld of %lld samples could be read",
                          (long long)(wanted - r->left), (long long)wanted);
         goto done;
@@ -333,12 +359,5 @@ void qv_audio_free(qv_audio *a)
 bool qv_is_audio(const char *path)
 {
     static const char endings[] = "wav wave aif aiff aifc au snd flac ogg oga opus mp3 caf w64 rf64 sph nist voc sf";
-    const char *dot = strrchr(qv_path_base(path), '.');
-    size_t n = dot ? strlen(dot + 1) : 0;
-    for (const char *s = endings; n && *s; s += strspn(s, " ")) {
-        size_t word = strcspn(s, " ");
-        if (word == n && strncasecmp(s, dot + 1, n) == 0) return true;
-        s += word;
-    }
-    return false;
+    return qv_has_ending(path, endings);
 }

@@ -234,9 +234,10 @@ static void say_broken(qv_corpus_report *r, const qv_manifest *m, const content 
     }
 }
 
+/* A recording that is only listed to be judged has no emotion. */
 static const char *how_they_differ(const qv_item *a, const qv_item *b)
 {
-    if (strcmp(a->emotion, b->emotion) != 0) return " (but not of the same emotion)";
+    if (strcmp(a->emotion ? a->emotion : "", b->emotion ? b->emotion : "") != 0) return " (but not of the same emotion)";
     return strcmp(a->speaker, b->speaker) != 0 ? " (but not of the same speaker)" : "";
 }
 
@@ -282,26 +283,15 @@ done:
     return status;
 }
 
-static void drop_marked(qv_manifest *m, const unsigned char *later)
-{
-    size_t n = m->n, kept = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (later[i]) continue;
-        qv_item item = m->items[kept];
-        m->items[kept++] = m->items[i];
-        m->items[i] = item;
-    }
-    while (m->n > kept) qv_manifest_drop_last(m);
-}
-
 qv_status qv_corpus_twins(qv_ctx *ctx, qv_corpus_report *r, qv_manifest *m, bool unique)
 {
     qv_status status = QV_OK;
     content *c = NULL;
-    unsigned char *later = NULL;
+    bool *once = NULL; /* [m->n] no later copy of another */
     size_t first = 0;
     QV_TRY(qv_alloc(ctx, &c, m->n, sizeof *c));
-    QV_TRY(qv_alloc(ctx, &later, m->n, 1));
+    QV_TRY(qv_alloc(ctx, &once, m->n, sizeof *once));
+    for (size_t i = 0; i < m->n; i++) once[i] = true;
     QV_TRY(hash_contents(ctx, m, c));
     say_broken(r, m, c);
     for (size_t i = 1; i < m->n; i++) {
@@ -311,7 +301,7 @@ qv_status qv_corpus_twins(qv_ctx *ctx, qv_corpus_report *r, qv_manifest *m, bool
             continue;
         }
         const qv_item *a = &m->items[c[first].item], *b = &m->items[c[i].item];
-        later[c[i].item] = 1;
+        once[c[i].item] = false;
         if (r->duplicates++ < QV_LIST_MAX) {
             qv_buf_printf(&r->text, "same content: %s = %s%s\n", a->name, b->name, how_they_differ(a, b));
         }
@@ -322,12 +312,12 @@ qv_status qv_corpus_twins(qv_ctx *ctx, qv_corpus_report *r, qv_manifest *m, bool
         qv_buf_printf(&r->text, "%zu recordings repeat another: %s\n", r->duplicates,
                       unique ? "left out" : "results may be too good; --unique leaves them out");
     }
-    if (unique) drop_marked(m, later);
+    if (unique) qv_manifest_keep(m, once);
     QV_TRY(say_repeated_names(ctx, r, m));
     QV_TRY(qv_buf_check(ctx, &r->text));
 done:
     free(c);
-    free(later);
+    free(once);
     return status;
 }
 

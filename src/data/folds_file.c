@@ -1,4 +1,4 @@
-/* Fold files: lines `name: speaker speaker ...`. */
+/* Fold files: lines `name: speaker speaker ...`, a speaker whose name has a blank or # in it "in quotes". */
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,11 +36,25 @@ static int find_speaker(const qv_manifest *m, const char *name)
     return -1;
 }
 
+/* A speaker of whose name this is the first word of several. */
+static const char *longer_name(const qv_manifest *m, const char *word)
+{
+    const size_t n = strlen(word);
+    for (int s = 0; s < m->n_speakers; s++)
+        if (strncmp(m->speakers[s], word, n) == 0 && m->speakers[s][n] && strchr(blanks, m->speakers[s][n]))
+            return m->speakers[s];
+    return NULL;
+}
+
 static qv_status name_speaker(qv_ctx *ctx, fold_file *f, const char *name, int group)
 {
     const qv_manifest *m = f->m;
     int s = find_speaker(m, name);
     if (s < 0) {
+        const char *longer = longer_name(m, name);
+        if (longer)
+            return qv_fail(ctx, QV_ERR_DATA, "%s:%d: the manifest has no speaker '%s'; did you mean \"%s\", in quotes?",
+                           f->path, f->line, name, longer);
         const char *near = qv_nearest(name, (const char *const *)m->speakers, (size_t)m->n_speakers);
         return qv_fail(ctx, QV_ERR_DATA, "%s:%d: the manifest has no speaker '%s'%s%s%s", f->path, f->line, name,
                        near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
@@ -73,11 +87,32 @@ done:
     return status;
 }
 
+/* Ends the text where its comment begins. */
+static void cut_comment(char *text)
+{
+    bool quoted = false;
+    for (; *text && (quoted || *text != '#'); text++) quoted = quoted != (*text == '"');
+    *text = '\0';
+}
+
+/* The next name, ended by a NUL, and *rest behind it; NULL where a quote is not closed. */
+static char *next_name(char *text, char **rest)
+{
+    const bool quoted = *text == '"';
+    text += quoted;
+    char *end = text + strcspn(text, quoted ? "\"" : blanks);
+    if (quoted && !*end) return NULL;
+    *rest = end + (*end != '\0');
+    *rest += strspn(*rest, blanks);
+    *end = '\0';
+    return text;
+}
+
 static qv_status read_line(qv_ctx *ctx, fold_file *f, qv_grouping *g, char *text)
 {
     qv_status status = QV_OK;
     int group;
-    text[strcspn(text, "#")] = '\0';
+    cut_comment(text);
     text = trim(text);
     if (!*text) return QV_OK;
     char *colon = strchr(text, ':');
@@ -88,11 +123,10 @@ static qv_status read_line(qv_ctx *ctx, fold_file *f, qv_grouping *g, char *text
     }
     QV_TRY(open_group(ctx, f, g, name, &group));
     size_t n = 0;
-    for (char *word = colon + 1 + strspn(colon + 1, blanks); *word; n++) {
-        char *end = word + strcspn(word, blanks), *next = end + strspn(end, blanks);
-        *end = '\0';
-        QV_TRY(name_speaker(ctx, f, word, group));
-        word = next;
+    for (char *at = colon + 1 + strspn(colon + 1, blanks); *at; n++) {
+        char *speaker = next_name(at, &at);
+        if (!speaker) return qv_fail(ctx, QV_ERR_DATA, "%s:%d: a quote is not closed", f->path, f->line);
+        QV_TRY(name_speaker(ctx, f, speaker, group));
     }
     if (n == 0) status = qv_fail(ctx, QV_ERR_DATA, "%s:%d: fold '%s' names no speaker", f->path, f->line, name);
 done:

@@ -66,6 +66,35 @@ done:
     return status;
 }
 
+static qv_status make_room(qv_ctx *ctx, qv_label_map *map, size_t n)
+{
+    qv_status status = QV_OK;
+    *map = (qv_label_map){0};
+    QV_TRY(qv_alloc(ctx, &map->from, n, sizeof *map->from));
+    QV_TRY(qv_alloc(ctx, &map->to, n, sizeof *map->to));
+    QV_TRY(qv_alloc(ctx, &map->optional, n, sizeof *map->optional));
+    QV_TRY(qv_alloc(ctx, &map->classes, n, sizeof *map->classes));
+done:
+    return status;
+}
+
+qv_status qv_label_map_of(qv_ctx *ctx, qv_label_map *map, char *const *names, int n)
+{
+    qv_status status = QV_OK;
+    QV_TRY(make_room(ctx, map, (size_t)n));
+    for (int i = 0; i < n; i++) {
+        QV_TRY(qv_strdup(ctx, &map->from[i], names[i]));
+        map->n++;
+        QV_TRY(qv_strdup(ctx, &map->classes[i], names[i]));
+        map->n_classes++;
+        map->to[i] = i;
+        map->optional[i] = true;
+    }
+done:
+    if (status != QV_OK) qv_label_map_free(map);
+    return status;
+}
+
 qv_status qv_label_map_parse(qv_ctx *ctx, qv_label_map *map, const char *labels)
 {
     qv_status status = QV_OK;
@@ -74,10 +103,7 @@ qv_status qv_label_map_parse(qv_ctx *ctx, qv_label_map *map, const char *labels)
     for (const char *s = labels; *s; s++) n += *s == ',';
     if (n > QV_LABELS_MAX)
         return qv_fail(ctx, QV_ERR_USAGE, "labels: %zu names, at most %d are taken", n, QV_LABELS_MAX);
-    QV_TRY(qv_alloc(ctx, &map->from, n, sizeof *map->from));
-    QV_TRY(qv_alloc(ctx, &map->to, n, sizeof *map->to));
-    QV_TRY(qv_alloc(ctx, &map->optional, n, sizeof *map->optional));
-    QV_TRY(qv_alloc(ctx, &map->classes, n, sizeof *map->classes));
+    QV_TRY(make_room(ctx, map, n));
     for (const char *s = labels;;) {
         size_t length = strcspn(s, ",");
         QV_TRY(add_entry(ctx, map, s, length, labels));

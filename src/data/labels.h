@@ -17,6 +17,8 @@ typedef struct qv_label_map {
 
 /* QV_ERR_USAGE for an empty name, and for a name that is mapped twice. Zeroes *map first. */
 qv_status qv_label_map_parse(qv_ctx *ctx, qv_label_map *map, const char *labels);
+/* Each name a class of its own, in this order, whatever it is made of; none must be there. */
+qv_status qv_label_map_of(qv_ctx *ctx, qv_label_map *map, char *const *names, int n);
 void qv_label_map_free(qv_label_map *map);
 /* The same text with each part (they stand between '|', one a manifest) that is the name of a .labels file replaced by
  * what the file says: lines such as `joy = happiness`, `#` begins a comment, every name optional. Free *out. */

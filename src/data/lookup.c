@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 #include "base/csv.h"
 #include "base/io.h"
@@ -23,6 +24,11 @@ typedef struct loader {
     int *line_value;  /* [groups of line] */
     char **given;     /* [n_names] values that the file's path gives */
     const int *cell;  /* CSV: [cells] index of the value, -1: none */
+    struct seen {
+        dev_t device;
+        ino_t inode;
+    } *seen; /* [n_seen] files that were read: the folder of the tables may lie in that of the corpus */
+    size_t n_seen, cap_seen;
 } loader;
 
 bool qv_expand(qv_buf *out, const char *template, qv_value_fn value, const void *user)
@@ -280,6 +286,19 @@ done:
     return status;
 }
 
+static qv_status note_seen(qv_ctx *ctx, loader *l, const char *path, bool *before)
+{
+    struct stat st;
+    *before = false;
+    if (stat(path, &st) != 0) return qv_fail_errno(ctx, "cannot open %s", path);
+    for (size_t i = 0; i < l->n_seen && !*before; i++)
+        *before = l->seen[i].device == st.st_dev && l->seen[i].inode == st.st_ino;
+    if (*before) return QV_OK;
+    qv_status status = qv_grow(ctx, &l->seen, &l->cap_seen, l->n_seen + 1, sizeof *l->seen);
+    if (status == QV_OK) l->seen[l->n_seen++] = (struct seen){st.st_dev, st.st_ino};
+    return status;
+}
+
 static qv_status visit(qv_ctx *ctx, void *user, const char *path)
 {
     loader *l = user;
@@ -287,10 +306,12 @@ static qv_status visit(qv_ctx *ctx, void *user, const char *path)
     const char *below = path + l->root;
     char *text = NULL;
     size_t size;
-    bool matched;
+    bool matched, before;
     qv_status status = QV_OK;
     QV_TRY(qv_pattern_match(ctx, l->files, below, &matched));
     if (!matched) goto done;
+    QV_TRY(note_seen(ctx, l, path, &before));
+    if (before) goto done;
     QV_TRY(qv_grow(ctx, &t->paths, &t->cap_paths, t->n_paths + 1, sizeof *t->paths));
     QV_TRY(qv_strdup(ctx, &t->paths[t->n_paths], below));
     l->path = t->paths[t->n_paths++];
@@ -339,7 +360,7 @@ qv_status qv_lookup_read(qv_ctx *ctx, qv_lookup **out, const qv_lookup_rule *rul
     QV_TRY(name_values(ctx, &l));
     for (size_t i = 0; i < n_dirs; i++) {
         if (!dirs[i]) continue;
-        l.root = strcmp(dirs[i], ".") == 0 ? 0 : strlen(dirs[i]) + (strcmp(dirs[i], "/") != 0);
+        l.root = qv_walk_root(dirs[i]);
         QV_TRY(qv_walk(ctx, dirs[i], visit, &l));
     }
     if (l.t->n) qsort(l.t->rows, l.t->n, sizeof *l.t->rows, by_key);
@@ -350,6 +371,7 @@ done:
     if (*out) free_values(l.given, (*out)->n_names);
     free(l.file_value);
     free(l.line_value);
+    free(l.seen);
     qv_pattern_free(l.files);
     qv_pattern_free(l.line);
     qv_lookup_free(l.t);

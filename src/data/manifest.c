@@ -52,6 +52,7 @@ char **qv_item_text(qv_item *item, int column)
 bool qv_column_names(int column)
 {
     return column == QV_COLUMN_SPEAKER || column == QV_COLUMN_EMOTION || column == QV_COLUMN_SESSION ||
+           column == QV_COLUMN_GENDER || column == QV_COLUMN_SPLIT || column == QV_COLUMN_FOLD ||
            column == QV_COLUMN_CORPUS;
 }
 
@@ -116,11 +117,21 @@ qv_status qv_manifest_append(qv_ctx *ctx, qv_manifest *m, qv_item **item)
     qv_status status = qv_grow(ctx, &m->items, &store->cap, m->n + 1, sizeof *m->items);
     if (status != QV_OK) return status;
     *item = &m->items[m->n++];
-    **item = (qv_item){.end = -1, .label = -1, .speaker_id = -1};
+    **item = (qv_item){.end = -1, .label = -1, .speaker_id = -1, .corpus_id = -1};
     return QV_OK;
 }
 
-void qv_manifest_drop_last(qv_manifest *m) { free_item(&m->items[--m->n], m->n_extra); }
+void qv_manifest_keep(qv_manifest *m, const bool *keep)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < m->n; i++) {
+        if (keep[i])
+            m->items[kept++] = m->items[i];
+        else
+            free_item(&m->items[i], m->n_extra);
+    }
+    m->n = kept;
+}
 
 static qv_status copy_text(qv_ctx *ctx, char **out, const char *text)
 {
@@ -269,25 +280,23 @@ static qv_status drop_absent(qv_ctx *ctx, qv_manifest *m)
     return QV_OK;
 }
 
-static qv_status number_by_map(qv_ctx *ctx, qv_manifest *m, const qv_manifest_options *options)
+/* The map's classes become the manifest's. */
+static qv_status number_by_map(qv_ctx *ctx, qv_manifest *m, const qv_manifest_options *options, qv_label_map *map)
 {
     qv_status status = QV_OK;
-    qv_label_map map = {0};
     char **emotions = NULL;
     int n = 0;
     size_t dropped;
-    QV_TRY(qv_label_map_parse(ctx, &map, options->labels));
     QV_TRY(distinct(ctx, m, QV_COLUMN_EMOTION, &emotions, &n));
-    if (!options->allow_absent) QV_TRY(check_names(ctx, &map, emotions, n));
-    QV_TRY(relabel(ctx, m, &map, options->keep_unlisted, &dropped));
-    if (dropped) say_dropped(ctx, m, dropped, &map, emotions, n);
-    m->classes = map.classes;
-    m->n_classes = map.n_classes;
-    map.classes = NULL;
+    if (!options->allow_absent) QV_TRY(check_names(ctx, map, emotions, n));
+    QV_TRY(relabel(ctx, m, map, options->keep_unlisted, &dropped));
+    if (dropped) say_dropped(ctx, m, dropped, map, emotions, n);
+    m->classes = map->classes;
+    m->n_classes = map->n_classes;
+    map->classes = NULL;
     if (!options->allow_absent) QV_TRY(drop_absent(ctx, m));
 done:
     free_list(emotions, (size_t)n);
-    qv_label_map_free(&map);
     return status;
 }
 
@@ -302,11 +311,12 @@ static qv_status number_all(qv_ctx *ctx, qv_manifest *m)
     return QV_OK;
 }
 
-qv_status qv_manifest_number(qv_ctx *ctx, qv_manifest *m, const qv_manifest_options *options)
+/* map: NULL for all emotions that there are. */
+static qv_status number(qv_ctx *ctx, qv_manifest *m, const qv_manifest_options *options, qv_label_map *map)
 {
     qv_status status = QV_OK;
     forget_numbers(m);
-    QV_TRY(options->labels ? number_by_map(ctx, m, options) : number_all(ctx, m));
+    QV_TRY(map ? number_by_map(ctx, m, options, map) : number_all(ctx, m));
     if (options->need_emotion && m->n_classes > QV_MOST_CLASSES) {
         status = qv_fail(ctx, QV_ERR_DATA,
                          "%s: %d different emotions, at most %d are taken; is the column the right one? --labels selects some",
@@ -318,6 +328,25 @@ qv_status qv_manifest_number(qv_ctx *ctx, qv_manifest *m, const qv_manifest_opti
         m->items[i].speaker_id = find_text(m->speakers, m->n_speakers, m->items[i].speaker);
     }
 done:
+    return status;
+}
+
+qv_status qv_manifest_number(qv_ctx *ctx, qv_manifest *m, const qv_manifest_options *options)
+{
+    qv_label_map map = {0};
+    qv_status status = options->labels ? qv_label_map_parse(ctx, &map, options->labels) : QV_OK;
+    if (status == QV_OK) status = number(ctx, m, options, options->labels ? &map : NULL);
+    qv_label_map_free(&map);
+    return status;
+}
+
+qv_status qv_manifest_number_as(qv_ctx *ctx, qv_manifest *m, const qv_manifest_options *options, char *const *classes,
+                                int n_classes)
+{
+    qv_label_map map = {0};
+    qv_status status = qv_label_map_of(ctx, &map, classes, n_classes);
+    if (status == QV_OK) status = number(ctx, m, options, &map);
+    qv_label_map_free(&map);
     return status;
 }
 
@@ -344,8 +373,42 @@ static qv_status warn_of_like(qv_ctx *ctx, const qv_manifest *m, const char *wha
     return QV_OK;
 }
 
-qv_status qv_manifest_warn_of_case(qv_ctx *ctx, const qv_manifest *m)
+/* U+0300 to U+036F: accents that follow their letter, as some systems write the names of files. */
+static bool has_combining(const char *s)
 {
+    for (; *s; s++) {
+        const unsigned char a = (unsigned char)s[0], b = (unsigned char)s[1];
+        if (a == 0xCC || (a == 0xCD && b < 0xB0)) return true;
+    }
+    return false;
+}
+
+/* U+00C0 to U+024F: letters with their accents. */
+static bool has_composed(const char *s)
+{
+    for (; *s; s++) {
+        const unsigned char a = (unsigned char)s[0], b = (unsigned char)s[1];
+        if ((a == 0xC3 && b >= 0x80) || (a > 0xC3 && a < 0xC9) || (a == 0xC9 && b < 0x90)) return true;
+    }
+    return false;
+}
+
+static void warn_of_accents(qv_ctx *ctx, const qv_manifest *m, const char *what, char *const *names, int n)
+{
+    const char *apart = NULL, *together = NULL;
+    for (int i = 0; i < n; i++) {
+        if (!apart && has_combining(names[i])) apart = names[i];
+        if (!together && has_composed(names[i])) together = names[i];
+    }
+    if (apart && together)
+        qv_warn(ctx, "%s: among the %s, '%s' is written with accents as characters of their own and '%s' is not; one "
+                     "name in both ways counts as two", m->path, what, apart, together);
+}
+
+qv_status qv_manifest_warn_of_like(qv_ctx *ctx, const qv_manifest *m)
+{
+    warn_of_accents(ctx, m, "speakers", m->speakers, m->n_speakers);
+    warn_of_accents(ctx, m, "emotions", m->classes, m->n_classes);
     qv_status status = warn_of_like(ctx, m, "speakers", m->speakers, m->n_speakers);
     return status == QV_OK ? warn_of_like(ctx, m, "emotions", m->classes, m->n_classes) : status;
 }

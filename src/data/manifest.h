@@ -17,7 +17,7 @@ typedef struct qv_item {
     int channel;       /* 1, 2, ...: this one alone; 0: the average of all */
     int label;         /* index into qv_manifest.classes, -1: none */
     int speaker_id;    /* index into qv_manifest.speakers */
-    int corpus_id;     /* index into qv_manifest.corpora */
+    int corpus_id;     /* index into qv_manifest.corpora, -1: none */
     int source;        /* index into qv_manifest.sources */
     int line;          /* of the manifest, for messages */
     int64_t index;     /* of images: which of the file's */
@@ -63,6 +63,8 @@ qv_status qv_manifest_read(qv_ctx *ctx, qv_manifest **out, const char *path, con
  * for all or one for each between '|'. Where there is more than one corpus, in one manifest or in several, speakers
  * are named CORPUS/SPEAKER, since equal names mean nothing then. The hash is over all of them. */
 qv_status qv_manifest_read_list(qv_ctx *ctx, qv_manifest **out, const char *paths, const qv_manifest_options *options);
+/* The name of a corpus whose rows do not say it, [n]: "emodb" of "lists/emodb.csv". */
+const char *qv_corpus_name(const char *path, size_t *n);
 /* Refuses a manifest with fewer than the two classes that can be told apart. */
 qv_status qv_manifest_check_classes(qv_ctx *ctx, const qv_manifest *m);
 /* Writes it as CSV; paths relative to the manifest's folder (path != NULL) or absolute (NULL: to `f`). */

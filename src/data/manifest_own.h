@@ -6,20 +6,24 @@
 
 /* One more zeroed item (end -1, label -1) at the end of m; what is put into it is the manifest's. */
 qv_status qv_manifest_append(qv_ctx *ctx, qv_manifest *m, qv_item **item);
-/* Takes the last item out again. */
-void qv_manifest_drop_last(qv_manifest *m);
+/* Takes out the items for which keep[i] is false; the others stay in their order. */
+void qv_manifest_keep(qv_manifest *m, const bool *keep);
 
 /* Applies the options' labels and numbers classes and speakers. options->labels may be NULL. */
 qv_status qv_manifest_number(qv_ctx *ctx, qv_manifest *m, const qv_manifest_options *options);
+/* With these classes in this order instead, whatever their names; options->labels is not looked at. */
+qv_status qv_manifest_number_as(qv_ctx *ctx, qv_manifest *m, const qv_manifest_options *options, char *const *classes,
+                                int n_classes);
 
 /* Names the corpora, and speakers by their corpus where there are several; after the last row, before the numbers. */
 qv_status qv_manifest_corpora(qv_ctx *ctx, qv_manifest *m);
 
-/* Warns of speakers, and of classes, whose names differ in nothing but the case of ASCII letters. */
-qv_status qv_manifest_warn_of_case(qv_ctx *ctx, const qv_manifest *m);
+/* Warns of speakers, and of classes, whose names differ in nothing but the case of ASCII letters, and where some names
+ * have accents as characters of their own and others do not: the same name in both ways would be two. */
+qv_status qv_manifest_warn_of_like(qv_ctx *ctx, const qv_manifest *m);
 
-/* Whether the cells of a column are names that are compared: two that look alike would keep one voice, or one class,
- * apart. */
+/* Whether the cells of a column are names that are compared: two that look alike would keep one voice, one class or one
+ * fold apart. */
 bool qv_column_names(int column);
 /* QV_ERR_DATA where such a name holds a control character, or begins or ends with white space. */
 qv_status qv_check_name(qv_ctx *ctx, int column, const char *text);

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 #include <xxhash.h>
@@ -50,6 +51,22 @@ static qv_status fail_missing(qv_ctx *ctx, const reader *r, const char *name)
                    r->options->need_emotion ? "file,speaker,emotion" : "file", separators);
 }
 
+/* "Split" or " split" would be a column like any that nobody asks for, and another split than was meant. */
+static qv_status refuse_likes(qv_ctx *ctx, const reader *r)
+{
+    for (size_t i = 0; i < r->n_cells; i++) {
+        const char *name = r->csv.cells[i] + strspn(r->csv.cells[i], " \t");
+        for (int c = 0; c < QV_COLUMNS && r->column[i] < 0; c++) {
+            const size_t n = strlen(qv_manifest_columns[c]);
+            if (r->cell_of[c] >= 0 || strncasecmp(name, qv_manifest_columns[c], n) != 0) continue;
+            if (name[n + strspn(name + n, " \t")]) continue;
+            return qv_fail(ctx, QV_ERR_DATA, "%s:%d: the column '%s' would not be understood; write '%s', or rename it",
+                           r->path, r->csv.row_line, r->csv.cells[i], qv_manifest_columns[c]);
+        }
+    }
+    return QV_OK;
+}
+
 static qv_status keep_extra(qv_ctx *ctx, qv_manifest *m, const char *name)
 {
     qv_status status = qv_strdup(ctx, &m->extra[m->n_extra], name);
@@ -90,6 +107,7 @@ static qv_status read_header(qv_ctx *ctx, reader *r, qv_manifest *m)
             goto done;
         }
     }
+    status = refuse_likes(ctx, r);
 done:
     return status;
 }
@@ -315,7 +333,7 @@ qv_status qv_manifest_read(qv_ctx *ctx, qv_manifest **out, const char *path, con
     QV_TRY(read_raw(ctx, &m, path, options));
     QV_TRY(qv_manifest_corpora(ctx, m));
     QV_TRY(qv_manifest_number(ctx, m, options));
-    QV_TRY(qv_manifest_warn_of_case(ctx, m));
+    QV_TRY(qv_manifest_warn_of_like(ctx, m));
     hash_labels(m, options->labels);
     *out = m;
     m = NULL;
@@ -355,35 +373,50 @@ typedef struct gathering {
     char **paths, **labels; /* [n], [n_labels] */
     int n, n_labels;
     uint64_t *hashes; /* [n] */
-    qv_buf classes;   /* of those gathered so far, as labels */
+    char **classes;   /* [n_classes] of those gathered so far */
+    int n_classes;
+    size_t cap_classes;
 } gathering;
 
-/* "emodb" of "lists/emodb.csv", for rows that do not say their corpus. */
-static qv_status fill_corpus(qv_ctx *ctx, const gathering *g, qv_manifest *m)
+const char *qv_corpus_name(const char *path, size_t *n)
 {
-    const char *base = qv_path_base(m->path), *dot = strrchr(base, '.');
-    size_t n = dot && dot > base ? (size_t)(dot - base) : strlen(base);
-    bool fit = !qv_has_control(base) && qv_utf8_check(base, n) == n;
-    for (size_t i = 0; i < m->n; i++) {
-        qv_status status = QV_OK;
-        if (m->items[i].corpus) continue;
-        if (!fit)
-            return qv_fail(ctx, QV_ERR_DATA, "%s: its name is that of its corpus, and no text; rename it, or give it a column `corpus`",
-                           m->path);
-        for (size_t j = 0; i == 0 && j < g->all->n; j++) {
-            const char *taken = g->all->items[j].corpus;
-            if (strlen(taken) != n || memcmp(taken, base, n) != 0) continue;
-            return qv_fail(
-                ctx, QV_ERR_DATA,
-                "%s: there is a corpus %s already, from %s; rename one of the files, or give it a column `corpus`",
-                m->path, taken, g->paths[g->all->items[j].source]);
-        }
-        QV_TRY(qv_alloc(ctx, &m->items[i].corpus, n + 1, 1));
-        memcpy(m->items[i].corpus, base, n);
-    done:
-        if (status != QV_OK) return status;
+    const char *base = qv_path_base(path), *dot = strrchr(base, '.');
+    *n = dot && dot > base ? (size_t)(dot - base) : strlen(base);
+    return base;
+}
+
+static qv_status check_corpus_name(qv_ctx *ctx, const gathering *g, const qv_manifest *m, const char *name, size_t n)
+{
+    if (qv_has_control(name) || qv_utf8_check(name, n) != n)
+        return qv_fail(ctx, QV_ERR_DATA, "%s: its name is that of its corpus, and no text; rename it, or give it a column `corpus`",
+                       m->path);
+    for (size_t j = 0; j < g->all->n; j++) {
+        const char *taken = g->all->items[j].corpus;
+        if (strlen(taken) != n || memcmp(taken, name, n) != 0) continue;
+        return qv_fail(
+            ctx, QV_ERR_DATA,
+            "%s: there is a corpus %s already, from %s; rename one of the files, or give it a column `corpus`",
+            m->path, taken, g->paths[g->all->items[j].source]);
     }
     return QV_OK;
+}
+
+/* Of rows that do not say their corpus: that of their file. */
+static qv_status fill_corpus(qv_ctx *ctx, const gathering *g, qv_manifest *m)
+{
+    size_t n;
+    const char *name = qv_corpus_name(m->path, &n);
+    bool checked = false;
+    qv_status status = QV_OK;
+    for (size_t i = 0; i < m->n; i++) {
+        if (m->items[i].corpus) continue;
+        if (!checked) QV_TRY(check_corpus_name(ctx, g, m, name, n));
+        checked = true;
+        QV_TRY(qv_alloc(ctx, &m->items[i].corpus, n + 1, 1));
+        memcpy(m->items[i].corpus, name, n);
+    }
+done:
+    return status;
 }
 
 /* Columns that are not understood differ between manifests. */
@@ -411,6 +444,32 @@ static qv_status move_items(qv_ctx *ctx, gathering *g, qv_manifest *m, int sourc
     return QV_OK;
 }
 
+static qv_status note_class(qv_ctx *ctx, gathering *g, const char *name)
+{
+    qv_status status = QV_OK;
+    for (int c = 0; c < g->n_classes; c++)
+        if (strcmp(g->classes[c], name) == 0) return QV_OK;
+    QV_TRY(qv_grow(ctx, &g->classes, &g->cap_classes, (size_t)g->n_classes + 1, sizeof *g->classes));
+    QV_TRY(qv_strdup(ctx, &g->classes[g->n_classes], name));
+    g->n_classes++;
+done:
+    return status;
+}
+
+/* The union of the manifests' classes belongs to the hash, as one text of labels does. */
+static qv_status number_classes(qv_ctx *ctx, const gathering *g, const qv_manifest_options *options)
+{
+    qv_buf text = {0};
+    qv_status status = QV_OK;
+    QV_TRY(qv_manifest_number_as(ctx, g->all, options, g->classes, g->n_classes));
+    for (int c = 0; c < g->n_classes; c++) qv_buf_printf(&text, "%s%s", c ? "," : "", g->classes[c]);
+    QV_TRY(qv_buf_check(ctx, &text));
+    hash_labels(g->all, text.data);
+done:
+    qv_buf_free(&text);
+    return status;
+}
+
 /* With labels of its own a manifest gets its classes now; their names are then those of the whole. */
 static qv_status gather(qv_ctx *ctx, gathering *g, int k, const qv_manifest_options *options)
 {
@@ -427,15 +486,7 @@ static qv_status gather(qv_ctx *ctx, gathering *g, int k, const qv_manifest_opti
     g->hashes[k] = m->hash;
     if (g->n_labels > 1) {
         QV_TRY(qv_manifest_number(ctx, m, &own));
-        for (int c = 0; c < m->n_classes; c++) {
-            bool known = false;
-            for (const char *s = g->classes.data; s && *s && !known; s += strcspn(s, ","), s += *s == ',') {
-                size_t n = strcspn(s, ",");
-                known = strlen(m->classes[c]) == n && memcmp(s, m->classes[c], n) == 0;
-            }
-            if (!known) qv_buf_printf(&g->classes, "%s%s", g->classes.len ? "," : "", m->classes[c]);
-        }
-        QV_TRY(qv_buf_check(ctx, &g->classes));
+        for (int c = 0; c < m->n_classes; c++) QV_TRY(note_class(ctx, g, m->classes[c]));
     }
     drop_extra(m);
     QV_TRY(fill_corpus(ctx, g, m));
@@ -455,18 +506,20 @@ static qv_status check_labels(qv_ctx *ctx, const gathering *g, const qv_manifest
 static qv_status gather_all(qv_ctx *ctx, gathering *g, const char *paths, const qv_manifest_options *options)
 {
     qv_status status = QV_OK;
-    qv_manifest_options whole = *options;
     QV_TRY(qv_alloc(ctx, &g->hashes, (size_t)g->n, sizeof *g->hashes));
     QV_TRY(qv_manifest_new(ctx, &g->all));
     QV_TRY(qv_strdup(ctx, &g->all->path, paths));
     for (int k = 0; k < g->n; k++) QV_TRY(gather(ctx, g, k, options));
     QV_TRY(qv_manifest_corpora(ctx, g->all));
-    if (g->n_labels > 1) whole.labels = g->classes.data;
-    QV_TRY(qv_manifest_number(ctx, g->all, &whole));
-    QV_TRY(qv_manifest_warn_of_case(ctx, g->all));
-    QV_TRY(refuse_duplicates(ctx, g->all, g->paths));
     g->all->hash = XXH3_64bits(g->hashes, (size_t)g->n * sizeof *g->hashes);
-    hash_labels(g->all, whole.labels);
+    if (g->n_labels > 1) {
+        QV_TRY(number_classes(ctx, g, options));
+    } else {
+        QV_TRY(qv_manifest_number(ctx, g->all, options));
+        hash_labels(g->all, options->labels);
+    }
+    QV_TRY(qv_manifest_warn_of_like(ctx, g->all));
+    QV_TRY(refuse_duplicates(ctx, g->all, g->paths));
     g->all->sources = g->paths;
     g->all->n_sources = g->n;
     g->paths = NULL;
@@ -494,7 +547,7 @@ done:
     free_texts(g.paths, g.n);
     free_texts(g.labels, g.n_labels);
     free(g.hashes);
-    qv_buf_free(&g.classes);
+    free_texts(g.classes, g.n_classes);
     qv_manifest_free(g.all);
     return status;
 }

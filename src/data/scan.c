@@ -318,6 +318,7 @@ static qv_status add_recording(qv_ctx *ctx, scan *s, const char *path)
             goto done;
         }
         QV_TRY(take_row(ctx, s, t, &t->rows[at], &r));
+        for (size_t i = 1; i < n; i++) t->rows[at + i].used = true;
     }
     for (size_t i = 0; i < count; i++) {
         if (parts) QV_TRY(take_row(ctx, s, parts, &parts->rows[first + i], &r));
@@ -326,19 +327,6 @@ static qv_status add_recording(qv_ctx *ctx, scan *s, const char *path)
 done:
     qv_buf_free(&key);
     return status;
-}
-
-static bool is_video(const char *path)
-{
-    static const char endings[] = "avi mp4 flv mov mkv mpg mpeg wmv m4v";
-    const char *dot = strrchr(qv_path_base(path), '.');
-    size_t n = dot ? strlen(dot + 1) : 0;
-    for (const char *s = endings; n && *s; s += strspn(s, " ")) {
-        size_t word = strcspn(s, " ");
-        if (word == n && strncasecmp(s, dot + 1, n) == 0) return true;
-        s += word;
-    }
-    return false;
 }
 
 static qv_status is_left_out(qv_ctx *ctx, scan *s, const char *below, bool *out)
@@ -361,7 +349,7 @@ static qv_status visit(qv_ctx *ctx, void *user, const char *path)
     QV_TRY(qv_poll(ctx));
     if (!qv_is_audio(path)) {
         s->report->no_audio++;
-        s->report->videos += is_video(path);
+        s->report->videos += qv_has_ending(path, "avi mp4 flv mov mkv mpg mpeg wmv m4v");
         goto done;
     }
     QV_TRY(is_left_out(ctx, s, below, &out));
@@ -513,7 +501,8 @@ static qv_status keep_only(qv_ctx *ctx, scan *s, const char *only)
 {
     qv_manifest *m = s->m;
     const char *equals = strchr(only, '=');
-    size_t n = equals ? (size_t)(equals - only) : 0, all = m->n, kept = 0;
+    size_t n = equals ? (size_t)(equals - only) : 0, kept = 0;
+    bool *keep;
     int column = -1, extra = -1;
     qv_item none = {0};
     for (int c = 0; c < QV_COLUMNS && n; c++) {
@@ -525,18 +514,21 @@ static qv_status keep_only(qv_ctx *ctx, scan *s, const char *only)
     }
     if (column < 0 && extra < 0)
         return qv_fail(ctx, QV_ERR_USAGE, "--only %s: write COLUMN=VALUE, with a column of the manifest", only);
-    for (size_t i = 0; i < all; i++) {
-        if (strcmp(text_of(&m->items[i], column, extra), equals + 1) != 0) continue;
-        qv_item item = m->items[kept];
-        m->items[kept++] = m->items[i];
-        m->items[i] = item;
+    qv_status status = qv_alloc(ctx, &keep, m->n, sizeof *keep);
+    if (status != QV_OK) return status;
+    for (size_t i = 0; i < m->n; i++) {
+        keep[i] = strcmp(text_of(&m->items[i], column, extra), equals + 1) == 0;
+        kept += keep[i];
     }
-    if (kept == 0)
-        return qv_fail(ctx, QV_ERR_DATA, "--only %s: none of %zu recordings is, the first has '%s'", only, all,
-                       text_of(&m->items[0], column, extra));
-    while (m->n > kept) qv_manifest_drop_last(m);
-    qv_buf_printf(&s->report->text, "kept: %zu of %zu recordings (%s)\n", kept, all, only);
-    return QV_OK;
+    if (kept > 0) {
+        qv_buf_printf(&s->report->text, "kept: %zu of %zu recordings (%s)\n", kept, m->n, only);
+        qv_manifest_keep(m, keep);
+    } else {
+        status = qv_fail(ctx, QV_ERR_DATA, "--only %s: none of %zu recordings is, the first has '%s'", only, m->n,
+                         text_of(&m->items[0], column, extra));
+    }
+    free(keep);
+    return status;
 }
 
 static void close_scan(scan *s)
@@ -564,7 +556,7 @@ qv_status qv_corpus_scan(qv_ctx *ctx, qv_manifest **out, qv_corpus_report *repor
         status = qv_fail(ctx, QV_ERR_USAGE, "%s is not a folder; a corpus is the folder with its recordings", dir);
         goto done;
     }
-    s.root = strcmp(root, ".") == 0 ? 0 : strcmp(root, "/") == 0 ? 1 : n + 1;
+    s.root = qv_walk_root(root);
     s.channel = options->channel ? options->channel : recipe->channel;
     QV_TRY(qv_manifest_new(ctx, &s.m));
     QV_TRY(open_patterns(ctx, &s, options));

@@ -254,40 +254,46 @@ static qv_status print_parts(qv_ctx *ctx, const run_state *r)
     return QV_OK;
 }
 
-/* What each of several corpora brings, and which classes it lacks. */
-static qv_status print_corpora(qv_ctx *ctx, const qv_manifest *m)
+/* What one of several corpora brings (id -1: rows that name none), and which classes it lacks. */
+static qv_status print_corpus(qv_ctx *ctx, const qv_manifest *m, int id)
 {
-    size_t *per_class;
+    size_t *per_class = NULL, n = 0, speakers = 0, absent = 0;
     bool *heard = NULL;
+    qv_buf b = {0};
     qv_status status = QV_OK;
     QV_TRY(qv_alloc(ctx, &per_class, (size_t)m->n_classes, sizeof *per_class));
     QV_TRY(qv_alloc(ctx, &heard, (size_t)m->n_speakers, sizeof *heard));
-    for (int k = 0; m->n_corpora > 1 && k < m->n_corpora; k++) {
-        size_t n = 0, speakers = 0, absent = 0;
-        qv_buf b = {0};
-        memset(per_class, 0, (size_t)m->n_classes * sizeof *per_class);
-        memset(heard, 0, (size_t)m->n_speakers * sizeof *heard);
-        for (size_t i = 0; i < m->n; i++) {
-            const qv_item *item = &m->items[i];
-            if (item->corpus_id != k || item->label < 0) continue;
-            n++;
-            per_class[item->label]++;
-            speakers += !heard[item->speaker_id];
-            heard[item->speaker_id] = true;
-        }
-        qv_buf_printf(&b, "corpus %s: %zu recordings of %zu speakers (", m->corpora[k], n, speakers);
-        for (int c = 0; c < m->n_classes; c++)
-            if (per_class[c]) qv_buf_printf(&b, "%s %zu, ", m->classes[c], per_class[c]);
-        for (int c = 0; c < m->n_classes; c++)
-            if (!per_class[c]) qv_buf_printf(&b, "%s%s", absent++ ? ", " : "absent: ", m->classes[c]);
-        if (!absent && b.len > 2 && !b.failed) b.len -= 2;
-        qv_buf_puts(&b, ")");
-        if (!b.failed) qv_info(ctx, "%s", b.data);
-        qv_buf_free(&b);
+    for (size_t i = 0; i < m->n; i++) {
+        const qv_item *item = &m->items[i];
+        if (item->corpus_id != id || item->label < 0) continue;
+        n++;
+        per_class[item->label]++;
+        speakers += !heard[item->speaker_id];
+        heard[item->speaker_id] = true;
     }
+    if (id < 0 && n == 0) goto done;
+    qv_buf_printf(&b, "%s%s: %zu recordings of %zu speakers (", id < 0 ? "no corpus" : "corpus ",
+                  id < 0 ? "" : m->corpora[id], n, speakers);
+    for (int c = 0; c < m->n_classes; c++)
+        if (per_class[c]) qv_buf_printf(&b, "%s %zu, ", m->classes[c], per_class[c]);
+    for (int c = 0; c < m->n_classes; c++)
+        if (!per_class[c]) qv_buf_printf(&b, "%s%s", absent++ ? ", " : "absent: ", m->classes[c]);
+    if (!absent && b.len > 2 && !b.failed) b.len -= 2;
+    qv_buf_puts(&b, ")");
+    if (!b.failed) qv_info(ctx, "%s", b.data);
 done:
+    qv_buf_free(&b);
     free(per_class);
     free(heard);
+    return status;
+}
+
+static qv_status print_corpora(qv_ctx *ctx, const qv_manifest *m)
+{
+    qv_status status = QV_OK;
+    for (int id = 0; m->n_corpora > 1 && id < m->n_corpora; id++) QV_TRY(print_corpus(ctx, m, id));
+    if (m->n_corpora > 1) QV_TRY(print_corpus(ctx, m, -1));
+done:
     return status;
 }
 

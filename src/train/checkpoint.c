@@ -347,8 +347,9 @@ qv_status qv_checkpoint_norms(qv_ctx *ctx, const qv_checkpoint *c, const qv_mani
     if (!c->norm) return QV_OK;
     qv_status status = qv_alloc(ctx, out, (several + 1) * row, sizeof **out);
     if (status != QV_OK) return status;
-    const char *name = m->n_corpora == 1 ? m->corpora[0] : m->path ? qv_path_base(m->path) : "";
-    size_t length = m->n_corpora == 1 ? strlen(name) : strcspn(name, ".");
+    size_t length;
+    const char *name = qv_corpus_name(m->path ? m->path : "", &length);
+    if (m->n_corpora == 1) name = m->corpora[0], length = strlen(name);
     const float *last = several ? c->norm : norm_of(c, name, length);
     for (size_t k = 0; k < several; k++)
         memcpy(*out + k * row, norm_of(c, m->corpora[k], strlen(m->corpora[k])), row * sizeof **out);

@@ -98,7 +98,7 @@ static void fill_utterances(qv_dataset *d, qv_normalization normalization)
         int norm = 0;
         if (normalization == QV_NORM_SPEAKER) norm = item->speaker_id;
         if (normalization == QV_NORM_UTTERANCE) norm = (int)i;
-        if (normalization == QV_NORM_CORPUS && d->norms > 1) norm = item->corpus ? item->corpus_id : d->norms - 1;
+        if (normalization == QV_NORM_CORPUS && d->norms > 1) norm = item->corpus_id >= 0 ? item->corpus_id : d->norms - 1;
         d->utterances[i] =
             (qv_utterance){.first_frame = e->first_frame, .frames = e->frames, .label = item->label, .norm = norm};
     }
@@ -215,7 +215,7 @@ static qv_status add_voices(qv_ctx *ctx, qv_dataset *d, const bool *in_training,
         const qv_item *item = &d->manifest->items[i];
         if (!in_training[i] || d->utterances[i].frames == 0) continue;
         speakers += of[item->speaker_id] < 0;
-        of[item->speaker_id] = item->corpus_id;
+        of[item->speaker_id] = item->corpus_id + 1; /* those without a corpus are among themselves */
         of[all + (size_t)item->speaker_id] = d->utterances[i].norm;
     }
     if (speakers == 0) goto done;
