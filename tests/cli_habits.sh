@@ -47,6 +47,7 @@ expect 0 'have other folds' -- compare "$T/run" "$T/four"
 expect 0 '' -- compare --json "$T/run" "$T/other"
 json "len(d) == 2 and d[0]['format'] == 1"
 expect 2 'two run folders' -- compare "$T/run"
+expect 2 'is needed here' -- compare "$T/run" "$T/other" --out "$T/other/summary.json"
 expect 1 'nowhere' -- compare "$T/run" "$T/nowhere"
 
 # --force gives up all of the earlier run

@@ -33,6 +33,16 @@ expect 0 '' -- predict --checkpoint "$voice" --speaker-stats "$T/s01.stats" $wav
 check 'statistics from the file give other probabilities' cmp "$T/together" "$T/out"
 expect 0 '' -- predict --checkpoint "$voice" --speaker-stats "$T/s01.stats" "$one"
 check 'a recording alone is judged otherwise' test "$(tail -n 1 "$T/out")" = "$(sed -n 2p "$T/together")"
+# Of a list that says who speaks, only the voice; the recordings of others are not its own.
+expect 0 '' -- predict --checkpoint "$voice" --speaker s01 --manifest "$manifest"
+check 'the voice of a list is judged otherwise' test "$(cut -d, -f2- "$T/out")" = "$(cut -d, -f2- "$T/together")"
+expect 2 'no recording of a speaker nobody' -- predict --checkpoint "$voice" --speaker nobody --manifest "$manifest"
+expect 2 'does not normalize by speaker: --speaker has no place' -- predict --checkpoint "$plain" --speaker s01 "$one"
+sed '/s01_.*_0[23]/d' "$manifest" >"$T/synth/short.csv"
+expect 0 'Of 1 speakers there are fewer than 10 s' -- \
+    train --manifest "$T/synth/short.csv" --out "$T/short" --normalize speaker $tiny
+expect 2 's01 there are only' -- eval --checkpoint "$voice" --manifest "$T/synth/short.csv"
+expect 0 '' -- eval --checkpoint "$voice" --manifest "$T/synth/short.csv" --speakers s02,s03
 expect 2 's01, not of s02' -- predict --checkpoint "$voice" --speaker s02 --speaker-stats "$T/s01.stats" "$one"
 expect 2 'does not normalize by speaker' -- predict --checkpoint "$plain" --speaker-stats "$T/s01.stats" "$one"
 expect 1 'no statistics of a speaker' -- predict --checkpoint "$voice" --speaker-stats "$plain" "$one"
@@ -52,6 +62,8 @@ checks=$((checks + 1))
 tail -c +45 "$T/long.wav" | "$quaver" predict --checkpoint "$plain" --stream >"$T/stream" 2>"$T/err" || fail 'a stream'
 check 'stream and timeline differ' cmp "$T/timeline" "$T/stream"
 grep -q '<svg xmlns' "$T/long.svg" || fail 'no picture'
+# The last decision is of half a second, where the axis from 50 to 720 has 9.5.
+check 'decisions stand at other times in the picture' grep -q 'H684.74' "$T/long.svg"
 # A name that is no text is written as far as it is one, but not into JSON.
 bytes=$T/$(printf 'caf\351.wav')
 cp "$one" "$bytes"

@@ -109,7 +109,7 @@ static void goes_on_to_the_bit(fixture *x, qv_device device)
     qv_trainer *one = new_trainer(x, device), *two = new_trainer(x, device);
     qv_loss loss = {0}, other;
     train(x, one, 3, &loss);
-    qv_checkpoint_info info = {qv_trainer_step(one), 2, {loss.sum, 2}, 1, 0.1 + 0.2};
+    qv_checkpoint_info info = {.step = qv_trainer_step(one), .epoch = 2, .loss = {loss.sum, 2}, .best_epoch = 1, .best_ua = 0.1 + 0.2};
     save(x, one, device, &info);
     qv_assert_ok(x->ctx, qv_checkpoint_open(x->ctx, &x->c, x->good));
     qv_assert_ok(x->ctx, qv_checkpoint_load(x->ctx, x->c, two, true));
@@ -137,7 +137,7 @@ static void all_that_is_said_comes_back(void **state)
 {
     fixture *x = *state;
     qv_buf values = {0};
-    qv_checkpoint_info info = {6, 2, {1.0 / 3, 2}, 1, 0.1 + 0.2};
+    qv_checkpoint_info info = {.step = 6, .epoch = 2, .loss = {1.0 / 3, 2}, .best_epoch = 1, .best_ua = 0.1 + 0.2};
     save(x, x->trainer, QV_DEVICE_CPU, &info);
     qv_assert_ok(x->ctx, qv_checkpoint_open(x->ctx, &x->c, x->good));
     const qv_checkpoint *c = x->c;
@@ -434,7 +434,7 @@ static const change changes[] = {
 static void changed_files_are_refused(void **state)
 {
     fixture *x = *state;
-    qv_checkpoint_info info = {2, 1, {1, 1}, 1, 0.5};
+    qv_checkpoint_info info = {.step = 2, .epoch = 1, .loss = {1, 1}, .best_epoch = 1, .best_ua = 0.5};
     save(x, x->trainer, QV_DEVICE_CPU, &info);
     write_changed(x, &(change){0}); /* a mere copy is fine */
     qv_assert_ok(x->ctx, qv_checkpoint_open(x->ctx, &x->c, x->bad));

@@ -514,12 +514,20 @@ static void force_starts_anew(void **state)
 {
     fixture *x = *state;
     char *other = below(x->dir, "other"), *stale = below(x->out, "fold-2/last.safetensors");
+    char *older = below(x->out, "fold-9/best.safetensors"), *mine = below(x->out, "fold-8/notes.txt");
+    char *kept = below(x->out, "fold-8/epoch-0003.safetensors"), *nine = below(x->out, "fold-9");
     qv_assert_ok(x->ctx, run(x, x->out));
+    qv_test_put(x->ctx, x->out, "fold-9/best.safetensors", "of a run with more folds");
+    qv_test_put(x->ctx, x->out, "fold-8/epoch-0003.safetensors", "");
+    qv_test_put(x->ctx, x->out, "fold-8/notes.txt", "somebody's");
     x->settings.seed = 2;
     x->options.force = true;
     x->steps_allowed = 3;
     assert_int_equal(run(x, x->out), QV_ERR_INTERRUPTED);
     assert_false(qv_path_exists(stale)); /* of the first seed */
+    assert_false(qv_path_exists(older) || qv_path_exists(nine) || qv_path_exists(kept));
+    assert_true(qv_path_exists(mine));
+    free(older), free(mine), free(kept), free(nine);
     x->options.force = false;
     x->options.resume = true;
     x->steps_allowed = 0;
@@ -529,6 +537,59 @@ static void force_starts_anew(void **state)
     assert_same_run(x, x->out, other);
     free(stale);
     free(other);
+}
+
+static char **speakers_of(fixture *x, const char *path, int *n)
+{
+    qv_checkpoint *c;
+    qv_assert_ok(x->ctx, qv_checkpoint_open(x->ctx, &c, path));
+    char **names = calloc((size_t)c->n_speakers + 1, sizeof *names);
+    *n = c->n_speakers;
+    for (int i = 0; i < *n; i++) names[i] = strdup(c->speakers[i]);
+    qv_checkpoint_close(c);
+    return names;
+}
+
+/* Whom the weights to begin with have heard is no new voice: the run says so, and so do its own weights, which hand it
+ * on. The file is needed for the beginning alone. */
+static void what_it_begins_with_has_heard_voices(void **state)
+{
+    fixture *x = *state;
+    char *first = below(x->dir, "first"), *moved = below(x->dir, "moved.safetensors");
+    char *start = below(first, "fold-1/best.safetensors"), *end = below(x->out, "fold-1/best.safetensors");
+    qv_summary summary = {0};
+    int n;
+    x->settings.epochs = 2;
+    qv_assert_ok(x->ctx, run(x, first)); /* its fold 1 trains on the speakers that fold 2 tests */
+    qv_assert_ok(x->ctx, qv_settings_set(x->ctx, &x->settings, "train.init_from", start));
+    x->options.dry_run = true;
+    qv_assert_ok(x->ctx, run(x, x->out));
+    assert_non_null(strstr(x->log.data, "2 of the speakers who are tested have the names of those that"));
+    x->options.dry_run = false;
+    x->steps_allowed = 3;
+    assert_int_equal(run(x, x->out), QV_ERR_INTERRUPTED);
+    assert_int_equal(rename(start, moved), 0);
+    x->options.resume = true;
+    x->options.command = "quaver train --resume";
+    x->steps_allowed = 0;
+    assert_int_equal(run(x, x->out), QV_ERR_IO); /* of fold 2, which is still to begin; fold 1 went on without it */
+    assert_int_equal(rename(moved, start), 0);
+    qv_assert_ok(x->ctx, run(x, x->out));
+    qv_assert_ok(x->ctx, qv_summary_read(x->ctx, &summary, x->out));
+    assert_int_equal(summary.heard, 2);
+    assert_int_equal(summary.n_notes, 1);
+    assert_non_null(strstr(summary.notes[0], "know speakers who are tested"));
+    assert_string_equal(summary.command, "quaver train"); /* what repeats all of it */
+    qv_summary_free(&summary);
+    char **names = speakers_of(x, end, &n);
+    assert_int_equal(n, 2);
+    for (int i = 0; i < n; i++) free(names[i]);
+    free(names), free(end);
+    end = below(x->out, "fold-2/best.safetensors");
+    names = speakers_of(x, end, &n);
+    assert_int_equal(n, 4); /* its own two, and those that the start had heard */
+    for (int i = 0; i < n; i++) free(names[i]);
+    free(names), free(first), free(moved), free(start), free(end);
 }
 
 /* Mistakes are found before the earlier run is given up. */
@@ -671,6 +732,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(other_folds_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(a_finished_folder_is_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(force_starts_anew, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_it_begins_with_has_heard_voices, setup, teardown),
         cmocka_unit_test_setup_teardown(force_gives_up_nothing_for_a_mistake, setup, teardown),
         cmocka_unit_test_setup_teardown(folds_without_a_class_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(a_folder_that_cannot_be_written_is_refused, setup, teardown),

@@ -141,6 +141,35 @@ static void balanced_sampling_draws_classes_alike(void **state)
     qv_toy_bench_close(&b);
 }
 
+/* Row n of a batch is mixed with the last but n: which classes meet there must be chance, too. */
+static void balanced_classes_are_mixed_with_all_others(void **state)
+{
+    (void)state;
+    enum { CLASSES = 4, BATCH = 8, N = 32, EPOCHS = 16 };
+    qv_toy_bench b;
+    qv_toy_bench_open(&b, &(qv_toy_shape){.speakers = 2, .classes = CLASSES, .takes = 4, .mels = 8, .shortest = 8, .longest = 8});
+    b.settings.sampling = QV_SAMPLING_BALANCED;
+    b.settings.mixup = 0.4;
+    b.settings.batch = BATCH;
+    b.settings.epochs = EPOCHS;
+    open_trainer(&b);
+    assert_int_equal(b.toy.n, N);
+    int met[CLASSES][CLASSES] = {{0}};
+    for (uint64_t epoch = 0; epoch < EPOCHS; epoch++) {
+        int32_t order[N];
+        train(&b, epoch + 1);
+        qv_exec_read_bytes(qv_trainer_exec(b.trainer), qv_trainer_net(b.trainer)->order, (epoch & 1) * sizeof order,
+                           sizeof order, order);
+        for (int i = 0; i < N; i++) {
+            const int other = i - i % BATCH + BATCH - 1 - i % BATCH;
+            met[b.data->utterances[order[i]].label][b.data->utterances[order[other]].label]++;
+        }
+    }
+    for (int i = 0; i < CLASSES; i++)
+        for (int k = 0; k < CLASSES; k++) assert_true(met[i][k] > 0);
+    qv_toy_bench_close(&b);
+}
+
 static void epoch_orders_are_permutations(void **state)
 {
     (void)state;
@@ -617,6 +646,7 @@ int main(void)
         cmocka_unit_test(learns_what_is_separable),
         cmocka_unit_test(learns_from_augmented_mixtures),
         cmocka_unit_test(balanced_sampling_draws_classes_alike),
+        cmocka_unit_test(balanced_classes_are_mixed_with_all_others),
         cmocka_unit_test(epoch_orders_are_permutations),
         cmocka_unit_test(every_recording_is_seen_once_an_epoch),
         cmocka_unit_test(windows_cover_the_recording),

@@ -4,6 +4,7 @@
 #include "base/io.h"
 #include "cli/cli.h"
 #include "report/compare.h"
+#include "run/run.h"
 
 static const char help_text[] =
     "Usage: quaver compare RUN RUN... [--out PAGE.html]\n\n"
@@ -32,6 +33,19 @@ static void warn_lines(qv_ctx *ctx, qv_buf *lines)
     }
 }
 
+/* A run's own files are what is compared, or what `report` makes of them. */
+static qv_status not_of_run(qv_ctx *ctx, const char *out, const char *run)
+{
+    qv_status status = QV_OK;
+    for (const char *const *name = qv_run_files; status == QV_OK && *name; name++) {
+        char *file;
+        status = qv_path_join(ctx, &file, run, *name);
+        if (status == QV_OK) status = qv_cli_not_input(ctx, "--out", out, file);
+        free(file);
+    }
+    return status;
+}
+
 static qv_status compare(qv_ctx *ctx, char **runs, int n, const char *out, bool json)
 {
     qv_status status = QV_OK;
@@ -41,6 +55,7 @@ static qv_status compare(qv_ctx *ctx, char **runs, int n, const char *out, bool 
     qv_comparison_cautions(&c, &lines);
     QV_TRY(qv_buf_check(ctx, &lines));
     warn_lines(ctx, &lines);
+    for (int i = 0; out && i < n; i++) QV_TRY(not_of_run(ctx, out, runs[i]));
     if (out) {
         qv_comparison_page(&c, &page);
         QV_TRY(qv_buf_check(ctx, &page));

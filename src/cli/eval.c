@@ -104,6 +104,20 @@ static qv_status check_speakers(qv_ctx *ctx, const char *list, const qv_manifest
     return QV_OK;
 }
 
+/* The others are not even looked at. */
+static qv_status only_speakers(qv_ctx *ctx, const char *list, qv_manifest *m)
+{
+    bool *keep = NULL;
+    qv_status status = QV_OK;
+    QV_TRY(check_speakers(ctx, list, m));
+    QV_TRY(qv_alloc(ctx, &keep, m->n, sizeof *keep));
+    for (size_t i = 0; i < m->n; i++) keep[i] = listed(list, m->items[i].speaker);
+    qv_manifest_keep(m, keep);
+done:
+    free(keep);
+    return status;
+}
+
 typedef struct scored {
     int *truth, *predicted, *speaker;
     size_t n;
@@ -119,8 +133,8 @@ static qv_status class_of(qv_ctx *ctx, const qv_checkpoint *c, const qv_manifest
                    m->path, m->classes[label], c->path);
 }
 
-static qv_status collect(qv_ctx *ctx, const arguments *a, const qv_checkpoint *c, const qv_manifest *m,
-                         const qv_features *f, const double *probs, scored *s)
+static qv_status collect(qv_ctx *ctx, const qv_checkpoint *c, const qv_manifest *m, const qv_features *f,
+                         const double *probs, scored *s)
 {
     qv_status status = QV_OK;
     QV_TRY(qv_alloc(ctx, &s->truth, m->n, sizeof *s->truth));
@@ -129,7 +143,7 @@ static qv_status collect(qv_ctx *ctx, const arguments *a, const qv_checkpoint *c
     QV_TRY(qv_alloc(ctx, &s->left_out, m->n, sizeof *s->left_out));
     for (size_t i = 0; i < m->n; i++) {
         const qv_item *item = &m->items[i];
-        s->left_out[i] = f->entries[i].frames == 0 || (a->speakers && !listed(a->speakers, item->speaker));
+        s->left_out[i] = f->entries[i].frames == 0;
         if (s->left_out[i]) continue;
         const double *p = probs + i * (size_t)c->n_classes;
         QV_TRY(class_of(ctx, c, m, item->label, &s->truth[s->n]));
@@ -228,6 +242,27 @@ static qv_status print_json(qv_ctx *ctx, const qv_checkpoint *c, const qv_metric
     return status;
 }
 
+/* What another corpus calls by the name of a class that the training merged others into is of that class. */
+static qv_status add_classes(qv_ctx *ctx, const qv_checkpoint *c, char **labels)
+{
+    qv_label_map map = {0};
+    qv_buf name = {0};
+    qv_status status = QV_OK;
+    if (!**labels || strchr(*labels, '|')) return QV_OK;
+    QV_TRY(qv_label_map_parse(ctx, &map, *labels));
+    for (int k = 0; k < c->n_classes; k++) {
+        if (qv_label_map_find(&map, c->classes[k]) >= 0) continue;
+        name.len = 0;
+        qv_buf_printf(&name, "%s?", c->classes[k]);
+        QV_TRY(qv_buf_check(ctx, &name));
+        QV_TRY(qv_cli_append(ctx, labels, ',', name.data));
+    }
+done:
+    qv_buf_free(&name);
+    qv_label_map_free(&map);
+    return status;
+}
+
 static qv_status evaluate(qv_ctx *ctx, const arguments *a)
 {
     qv_status status = QV_OK;
@@ -242,6 +277,7 @@ static qv_status evaluate(qv_ctx *ctx, const arguments *a)
     qv_bootstrap interval;
     QV_TRY(qv_checkpoint_open(ctx, &c, a->checkpoint));
     QV_TRY(qv_labels_expand(ctx, &expanded, a->labels ? a->labels : c->settings.labels));
+    if (!a->labels) QV_TRY(add_classes(ctx, c, &expanded));
     if (!a->labels && strchr(expanded, '|')) {
         status = qv_fail(ctx, QV_ERR_USAGE,
                          "%s was trained with labels of its own for each corpus (%s); say with --labels which are right here",
@@ -251,13 +287,13 @@ static qv_status evaluate(qv_ctx *ctx, const arguments *a)
     const char *labels = *expanded ? expanded : NULL;
     qv_manifest_options o = {.labels = labels, .need_emotion = true, .allow_absent = !a->labels};
     QV_TRY(qv_manifest_read_list(ctx, &m, a->manifests, &o));
-    if (a->speakers) QV_TRY(check_speakers(ctx, a->speakers, m));
+    if (a->speakers) QV_TRY(only_speakers(ctx, a->speakers, m));
     QV_TRY(qv_cli_not_input(ctx, "--embeddings", a->embeddings, a->checkpoint));
     QV_TRY(qv_cli_not_recording(ctx, "--embeddings", a->embeddings, m));
     if (a->embeddings) QV_TRY(qv_out_try(ctx, a->embeddings));
     model.embeddings = a->embeddings != NULL;
     QV_TRY(qv_model_classify(ctx, c, m, &model, &f, &answers));
-    QV_TRY(collect(ctx, a, c, m, f, answers.probs, &s));
+    QV_TRY(collect(ctx, c, m, f, answers.probs, &s));
     if (a->embeddings) QV_TRY(qv_cli_embeddings(ctx, a->embeddings, &(qv_cli_judged){c, m, f, &answers, s.left_out}));
     QV_TRY(warn_of_heard(ctx, c, m, &s));
     qv_answers scores = {s.truth, s.predicted, s.speaker, s.n, c->n_classes, m->n_speakers};

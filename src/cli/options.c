@@ -199,3 +199,22 @@ void qv_cli_quote(qv_buf *b, int argc, char **argv)
         if (!plain || !*argv[i]) qv_buf_puts(b, "'");
     }
 }
+
+qv_status qv_cli_only_voice(qv_ctx *ctx, qv_manifest *m, const char *speaker)
+{
+    bool *keep, any = false, named = false;
+    qv_status status = qv_alloc(ctx, &keep, m->n, sizeof *keep);
+    if (status != QV_OK) return status;
+    for (size_t i = 0; i < m->n; i++) {
+        keep[i] = strcmp(m->items[i].speaker, speaker) == 0;
+        any = any || keep[i];
+        named = named || strcmp(m->items[i].speaker, QV_NO_SPEAKER) != 0;
+    }
+    if (any)
+        qv_manifest_keep(m, keep);
+    else if (named)
+        status = qv_fail(ctx, QV_ERR_USAGE, "%s has no recording of a speaker %s%s", m->path, speaker,
+                         m->n_corpora > 1 ? "; those of several corpora are named CORPUS/SPEAKER" : "");
+    free(keep);
+    return status;
+}

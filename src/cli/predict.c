@@ -26,7 +26,8 @@ static const char help_text[] =
     "  -F, --format NAME      csv (default) or jsonl; --json is short for jsonl\n"
     "  -o, --out FILE         instead of standard output\n"
     "      --embeddings FILE  also write each recording's embedding as CSV (see quaver eval --help)\n"
-    "      --speaker ID       all inputs are this voice's (speaker normalization: 10 s of it or more)\n"
+    "      --speaker ID       all inputs are this voice's (speaker normalization: 10 s of it or more); of a manifest\n"
+    "                         that says who speaks only those are taken\n"
     "      --speaker-stats F  all inputs are of the voice whose statistics quaver stats wrote there\n"
     "      --timeline         CSV or JSON lines with start, end, level in dB of full scale, emotion\n"
     "      --svg FILE         the timeline of one recording as a picture too\n"
@@ -210,8 +211,9 @@ static qv_status print_json(qv_ctx *ctx, const qv_checkpoint *c, const qv_manife
 static qv_status open_speaker(qv_ctx *ctx, const arguments *a, const qv_checkpoint *c, qv_speaker *speaker)
 {
     bool by_speaker = c->settings.normalize == QV_NORM_SPEAKER;
-    if (!by_speaker && a->stats)
-        return qv_fail(ctx, QV_ERR_USAGE, "%s does not normalize by speaker: --speaker-stats has no place in it", a->checkpoint);
+    if (!by_speaker && (a->stats || a->speaker))
+        return qv_fail(ctx, QV_ERR_USAGE, "%s does not normalize by speaker: %s has no place in it", a->checkpoint,
+                       a->stats ? "--speaker-stats" : "--speaker");
     if (by_speaker && !a->manifests && !a->speaker && !a->stats)
         return qv_fail(ctx, QV_ERR_USAGE,
                        "%s normalizes by speaker: say whose recordings these are with --speaker ID (10 s or more of one "
@@ -255,6 +257,7 @@ static qv_status predict(qv_ctx *ctx, const arguments *a)
     model.norm = speaker.norm;
     model.embeddings = a->embeddings != NULL;
     QV_TRY(qv_cli_inputs(ctx, &m, c->settings.kind, a->manifests, a->inputs, a->n_inputs));
+    if (a->manifests && a->speaker) QV_TRY(qv_cli_only_voice(ctx, m, a->speaker));
     QV_TRY(check_outputs(ctx, a, m));
     QV_TRY(qv_model_classify(ctx, c, m, &model, &f, &answers));
     QV_TRY(a->json ? print_json(ctx, c, m, f, answers.probs, &text, &unnamed)

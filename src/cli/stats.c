@@ -74,32 +74,6 @@ done:
     return status;
 }
 
-/* The recordings asked for; of a manifest only those of the speaker. */
-static qv_status list_voice(qv_ctx *ctx, const arguments *a, int kind, qv_manifest **voice)
-{
-    qv_status status = QV_OK;
-    qv_manifest *all = NULL;
-    if (!a->manifests) return qv_cli_inputs(ctx, voice, kind, NULL, a->inputs, a->n_inputs);
-    QV_TRY(qv_cli_inputs(ctx, &all, kind, a->manifests, NULL, 0));
-    QV_TRY(qv_manifest_new(ctx, voice));
-    for (size_t i = 0; i < all->n; i++) {
-        const qv_item *item = &all->items[i];
-        if (strcmp(item->speaker, a->speaker) != 0) continue;
-        QV_TRY(qv_manifest_add(ctx, *voice, item->file, item->name, item->speaker, NULL, NULL));
-        (*voice)->items[(*voice)->n - 1].start = item->start;
-        (*voice)->items[(*voice)->n - 1].end = item->end;
-    }
-    if ((*voice)->n == 0) {
-        status = qv_fail(ctx, QV_ERR_USAGE, "%s has no recording of a speaker %s%s", a->manifests, a->speaker,
-                         all->n_corpora > 1 ? "; those of several corpora are named CORPUS/SPEAKER" : "");
-        goto done;
-    }
-    status = qv_manifest_finish(ctx, *voice, NULL);
-done:
-    qv_manifest_free(all);
-    return status;
-}
-
 qv_status qv_cmd_stats(qv_ctx *ctx, int argc, char **argv)
 {
     arguments a = {0};
@@ -119,7 +93,8 @@ qv_status qv_cmd_stats(qv_ctx *ctx, int argc, char **argv)
         goto done;
     }
     QV_TRY(qv_out_try(ctx, a.out));
-    QV_TRY(list_voice(ctx, &a, c->settings.kind, &m));
+    QV_TRY(qv_cli_inputs(ctx, &m, c->settings.kind, a.manifests, a.inputs, a.n_inputs));
+    if (a.manifests) QV_TRY(qv_cli_only_voice(ctx, m, a.speaker));
     QV_TRY(qv_cli_not_input(ctx, "--out", a.out, a.checkpoint));
     QV_TRY(qv_cli_not_input(ctx, "--out", a.out, a.manifests));
     QV_TRY(qv_cli_not_recording(ctx, "--out", a.out, m));

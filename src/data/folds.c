@@ -334,7 +334,6 @@ static qv_status count_fold(qv_ctx *ctx, const qv_manifest *m, qv_fold *fold)
     for (int s = 0; s < m->n_speakers; s++) {
         for (unsigned p = 0; p < QV_PARTS; p++) fold->speakers[p] += (int)(seen[s] >> p & 1);
         fold->overlap += (seen[s] & test) && (seen[s] & (train | val));
-        fold->overlap_val += (seen[s] & val) && (seen[s] & train);
     }
     free(seen);
     return QV_OK;
@@ -371,6 +370,7 @@ static qv_status finish_folds(qv_ctx *ctx, qv_folds *folds, const qv_manifest *m
         qv_fold *fold = &folds->folds[k];
         double share = (double)o->val_speakers / (m->n_speakers > 0 ? m->n_speakers : 1);
         QV_TRY(check_fold(ctx, m, fold));
+        folds->val_given = folds->val_given || has_part(m, fold, QV_PART_VAL);
         if (o->val_speakers > 0 && !has_part(m, fold, QV_PART_VAL)) {
             QV_TRY(folds->random ? deal_out(ctx, m, fold, share < 0.5 ? share : 0.5, QV_PART_VAL, ~o->seed)
                                  : hold_out(ctx, m, fold, o->val_speakers, QV_PART_VAL));

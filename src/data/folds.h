@@ -15,13 +15,13 @@ typedef struct qv_fold {
     size_t items[QV_PARTS];  /* recordings of each part */
     int speakers[QV_PARTS];  /* speakers of each part */
     int overlap;             /* speakers tested who also train or choose: 0 but for random splits */
-    int overlap_val;         /* speakers in val who also train */
 } qv_fold;
 
 typedef struct qv_folds {
     qv_fold *folds;
     size_t n;
-    bool random; /* asked for as such: speakers may be shared */
+    bool random;    /* asked for as such: speakers may be shared */
+    bool val_given; /* they name recordings to validate by themselves: val_speakers holds out nobody there */
 } qv_folds;
 
 typedef struct qv_fold_options {

@@ -67,6 +67,8 @@ qv_status qv_manifest_read_list(qv_ctx *ctx, qv_manifest **out, const char *path
 const char *qv_corpus_name(const char *path, size_t *n);
 /* Refuses a manifest with fewer than the two classes that can be told apart. */
 qv_status qv_manifest_check_classes(qv_ctx *ctx, const qv_manifest *m);
+/* Takes out the items for which keep[i] is false; the others stay in their order, and all numbers what they are. */
+void qv_manifest_keep(qv_manifest *m, const bool *keep);
 /* Writes it as CSV; paths relative to the manifest's folder (path != NULL) or absolute (NULL: to `f`). */
 qv_status qv_manifest_write(qv_ctx *ctx, const qv_manifest *m, const char *path, void *f);
 void qv_manifest_free(qv_manifest *m);

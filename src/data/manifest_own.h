@@ -6,8 +6,6 @@
 
 /* One more zeroed item (end -1, label -1) at the end of m; what is put into it is the manifest's. */
 qv_status qv_manifest_append(qv_ctx *ctx, qv_manifest *m, qv_item **item);
-/* Takes out the items for which keep[i] is false; the others stay in their order. */
-void qv_manifest_keep(qv_manifest *m, const bool *keep);
 
 /* Applies the options' labels and numbers classes and speakers. options->labels may be NULL. */
 qv_status qv_manifest_number(qv_ctx *ctx, qv_manifest *m, const qv_manifest_options *options);

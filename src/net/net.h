@@ -104,7 +104,7 @@ void qv_net_free(qv_net *net);
  * 1955). */
 double qv_widest_angle(int directions, int dims);
 
-/* "preact-bn" and so on; -1 and a message for an unknown name. */
+/* "preact-bn" and so on. */
 const char *qv_order_name(qv_block_order order);
 
 /* Values of a parameter at the start, in double: He normal (fan-out of one branch), uniform,

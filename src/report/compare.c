@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/io.h"
+#include "report/page.h"
 #include "report/report_data.h"
 #include "report/svg.h"
 
@@ -92,6 +93,7 @@ void qv_comparison_cautions(const qv_comparison *c, qv_buf *out)
         const qv_summary *b = &c->summaries[i];
         if (!b->finished) qv_buf_printf(out, "%s is not finished\n", c->runs[i]);
         if (b->overlap > 0) qv_buf_printf(out, "%s tests speakers that it trained on\n", c->runs[i]);
+        if (b->heard > 0) qv_buf_printf(out, "%s began with weights that know speakers it tests\n", c->runs[i]);
         if (b->transductive) qv_buf_printf(out, "%s is transductive: it normalizes by the test speakers' own recordings\n", c->runs[i]);
         if (!same_classes(a, b))
             qv_buf_printf(out, "%s and %s tell other classes apart\n", c->runs[0], c->runs[i]);
@@ -160,9 +162,7 @@ static void cautions(const qv_comparison *c, qv_buf *b)
     for (char *line = lines.data; line && *line;) {
         size_t n = strcspn(line, "\n");
         line[n] = '\0';
-        qv_buf_puts(b, "<p class=\"note\"><b>Mind:</b> ");
-        qv_markup_text(b, line);
-        qv_buf_puts(b, "</p>\n");
+        qv_page_note(b, "Mind:", line);
         line += n + 1;
     }
     b->failed = b->failed || lines.failed;
@@ -171,12 +171,8 @@ static void cautions(const qv_comparison *c, qv_buf *b)
 
 void qv_comparison_page(const qv_comparison *c, qv_buf *out)
 {
-    qv_buf_puts(out, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-                     "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n"
-                     "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none';style-src 'unsafe-inline'\">\n"
-                     "<title>Quaver: runs compared</title>\n<style>\n");
-    qv_buf_puts(out, qv_report_style);
-    qv_buf_printf(out, "</style>\n</head>\n<body>\n<main>\n<header><p>Quaver</p><h1>%zu runs compared</h1></header>\n", c->n);
+    qv_page_begin(out, "Quaver: runs compared", "", "");
+    qv_buf_printf(out, "<header><p>Quaver</p><h1>%zu runs compared</h1></header>\n", c->n);
     cautions(c, out);
     qv_buf_puts(out, "<div class=\"tiles\">\n");
     for (size_t i = 0; i < c->n; i++)

@@ -22,7 +22,7 @@
  *     "started": "2031-01-02T03:04:05Z", "finished": "..." or null while folds are missing,
  *     "protocol": {"split": "speaker-disjoint" or "random", "folds": "data/folds/emodb.txt", "folds_planned": 5,
  *                  "overlap": 0, "labels": "..", "normalization": "corpus", "loudness": "none",
- *                  "transductive": false, "bn_eval": "running", "validation": "..", "epoch_rule": ".."},
+ *                  "heard": 0, "transductive": false, "bn_eval": "running", "validation": "..", "epoch_rule": ".."},
  *     "notes": ["..", ..],              further lines for the reader, in the words of the program
  *     "folds": [{"name": "1", "epoch": 60, "overlap": 0, "seconds": 41.5, "gap_test": 17.1, "gap_val": null,
  *                "train": {"n": 271, "speakers": 8, "ua": 0.98, "wa": 0.98}, "val": {..}, "test": {..}}, ..],
@@ -78,6 +78,7 @@ typedef struct qv_summary {
     char *started, *finished; /* ISO 8601; finished stays NULL while folds are missing */
     char *split, *fold_spec, *folds_hash, *labels, *normalization, *loudness, *bn_eval, *validation, *epoch_rule;
     int folds_planned;
+    int heard; /* speakers who are tested and whom train.init_from's training has heard */
     bool transductive; /* statistics of the test speaker's own unlabelled recordings were used */
     char **notes;
     size_t n_notes, cap_notes;

@@ -33,7 +33,7 @@ static void lead(qv_buf *b, const qv_summary *s)
 {
     const qv_metrics *m = &s->pooled;
     const qv_bootstrap *i = &s->interval;
-    bool heard = s->overlap > 0;
+    bool heard = s->overlap > 0 || s->heard > 0;
     qv_buf_printf(
         b,
         "<p class=\"lead\">On %zu recordings of %d speakers%s, the model tells %d emotions apart with an unweighted "

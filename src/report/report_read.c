@@ -194,6 +194,7 @@ static qv_status get_numbers(qv_ctx *ctx, const json_t *root, qv_summary *s)
     QV_TRY(get_count(ctx, manifest, "skipped", &s->skipped));
     QV_TRY(get_int(ctx, manifest, "speakers", &s->speakers));
     QV_TRY(get_int(ctx, protocol, "folds_planned", &s->folds_planned));
+    QV_TRY(get_int(ctx, protocol, "heard", &s->heard));
     QV_TRY(get_bool(ctx, protocol, "transductive", &s->transductive));
     QV_TRY(get_int(ctx, root, "threads", &s->threads));
     QV_TRY(get_count(ctx, root, "parameters", &s->parameters));

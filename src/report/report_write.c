@@ -142,6 +142,7 @@ static json_t *summary_json(const qv_summary *s)
     failed |= json_object_set_new(manifest, "speakers", json_integer(s->speakers));
     failed |= json_object_set_new(protocol, "folds_planned", json_integer(s->folds_planned));
     failed |= json_object_set_new(protocol, "overlap", json_integer(s->overlap));
+    failed |= json_object_set_new(protocol, "heard", json_integer(s->heard));
     failed |= json_object_set_new(protocol, "transductive", json_boolean(s->transductive));
     failed |= json_object_set_new(root, "manifest", manifest) | json_object_set_new(root, "protocol", protocol);
     failed |= json_object_set_new(root, "classes", texts_json(s->classes, (size_t)s->n_classes));

@@ -12,10 +12,10 @@ struct qv_timeline {
     char *const *classes;
     int n_classes;
     double *sums;  /* [BINS][classes] */
+    double *ends;  /* [BINS] seconds: of the last decision of each */
     size_t *heard; /* [BINS]: decisions that were not silence */
     size_t n, each; /* bins in use; decisions a full one holds */
     size_t in_last;
-    double end;
 };
 
 /* Told apart by colour-blind readers too (Okabe and Ito, 2008), then greys. */
@@ -32,6 +32,7 @@ qv_status qv_timeline_new(qv_ctx *ctx, qv_timeline **out, char *const *classes, 
     t->n_classes = n_classes;
     t->each = 1;
     QV_TRY(qv_alloc(ctx, &t->sums, (size_t)BINS * (size_t)n_classes, sizeof *t->sums));
+    QV_TRY(qv_alloc(ctx, &t->ends, BINS, sizeof *t->ends));
     QV_TRY(qv_alloc(ctx, &t->heard, BINS, sizeof *t->heard));
     *out = t;
     t = NULL;
@@ -44,6 +45,7 @@ void qv_timeline_free(qv_timeline *t)
 {
     if (!t) return;
     free(t->sums);
+    free(t->ends);
     free(t->heard);
     free(t);
 }
@@ -54,6 +56,7 @@ static void halve(qv_timeline *t)
     size_t k = (size_t)t->n_classes;
     for (size_t i = 0; i < BINS / 2; i++) {
         t->heard[i] = t->heard[2 * i] + t->heard[2 * i + 1];
+        t->ends[i] = t->ends[2 * i + 1];
         for (size_t c = 0; c < k; c++) t->sums[i * k + c] = t->sums[2 * i * k + c] + t->sums[(2 * i + 1) * k + c];
     }
     memset(t->heard + BINS / 2, 0, BINS / 2 * sizeof *t->heard);
@@ -72,7 +75,7 @@ void qv_timeline_add(qv_timeline *t, double end, const double *probs)
     }
     size_t last = t->n - 1, k = (size_t)t->n_classes;
     t->in_last++;
-    t->end = end;
+    t->ends[last] = end;
     if (!probs) return;
     t->heard[last]++;
     for (size_t c = 0; c < k; c++) t->sums[last * k + c] += probs[c];
@@ -86,21 +89,13 @@ static double below(const qv_timeline *t, size_t bin, int c)
     return t->heard[bin] ? sum / (double)t->heard[bin] : 0;
 }
 
-/* Right border of a bin in seconds; the last one may hold fewer decisions. */
-static double border(const qv_timeline *t, size_t bin)
-{
-    double decisions = (double)((t->n - 1) * t->each + t->in_last);
-    double upto = bin + 1 < t->n ? (double)((bin + 1) * t->each) : decisions;
-    return t->end * upto / decisions;
-}
-
 /* One class's share of every bin, as a path of rectangles. */
 static void draw_class(const qv_timeline *t, const qv_plot *p, int c, qv_buf *b)
 {
     qv_buf_printf(b, "<path class=\"c%d\" d=\"", c % COLORS);
     for (size_t i = 0; i < t->n; i++) {
         if (!t->heard[i]) continue;
-        double x0 = qv_axis_at(&p->x, i ? border(t, i - 1) : 0), x1 = qv_axis_at(&p->x, border(t, i));
+        double x0 = qv_axis_at(&p->x, i ? t->ends[i - 1] : 0), x1 = qv_axis_at(&p->x, t->ends[i]);
         double y0 = qv_axis_at(&p->y, below(t, i, c)), y1 = qv_axis_at(&p->y, below(t, i, c + 1));
         qv_buf_printf(b, "M%.2f %.2fH%.2fV%.2fH%.2fZ", x0, y0, x1, y1, x0);
     }
@@ -129,7 +124,7 @@ static void legend(const qv_timeline *t, qv_buf *b, double x, double y)
 
 void qv_timeline_draw(const qv_timeline *t, const char *title, qv_buf *b)
 {
-    double seconds = t->n ? t->end : 1, unit = seconds >= 7200 ? 3600 : seconds >= 180 ? 60 : 1;
+    double seconds = t->n ? t->ends[t->n - 1] : 1, unit = seconds >= 7200 ? 3600 : seconds >= 180 ? 60 : 1;
     double height = 60 + 18 * (t->n_classes > 9 ? t->n_classes : 9);
     qv_plot in_units = {.x = qv_axis_exact(0, seconds / unit, 10, 50, 720), .y = qv_axis_exact(0, 1, 5, height - 40, 30)};
     qv_plot in_seconds = in_units;

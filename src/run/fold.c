@@ -22,6 +22,8 @@ typedef struct fold_state {
     size_t *confusion;
     int classes;
     qv_checkpoint_info info;
+    char **heard; /* [n_heard] names of speakers, for info */
+    int n_heard;
     qv_loss loss;      /* of the epoch at hand */
     char task[48];     /* what its progress is reported as */
     char *last, *best; /* paths; NULL where nothing is written */
@@ -91,17 +93,19 @@ void qv_fold_warn_of_choice(qv_ctx *ctx, const char *who, const qv_settings *s, 
                 who);
 }
 
-/* A voice that the first training has heard is no new one. */
-static void warn_of_heard(qv_ctx *ctx, const fold_state *s, const qv_checkpoint *c)
+/* Whom these weights know, whoever else is trained on now. */
+static qv_status note_heard(qv_ctx *ctx, fold_state *s, const qv_checkpoint *c)
 {
-    const qv_manifest *m = s->job->manifest;
-    size_t heard = 0;
-    for (size_t i = 0; i < s->part[2].n; i++) heard += qv_checkpoint_heard(c, m->items[s->part[2].items[i]].speaker);
-    if (heard == 0) return;
-    qv_warn(ctx,
-            "fold %s tests %zu recordings of speakers with the names of those that %s was trained on: its figures say "
-            "little about new voices",
-            s->job->fold->name, heard, c->path);
+    qv_status status = QV_OK;
+    QV_TRY(qv_alloc(ctx, &s->heard, (size_t)c->n_speakers, sizeof *s->heard));
+    for (int i = 0; i < c->n_speakers; i++) {
+        QV_TRY(qv_strdup(ctx, &s->heard[i], c->speakers[i]));
+        s->n_heard++;
+    }
+    s->info.heard = s->heard;
+    s->info.n_heard = s->n_heard;
+done:
+    return status;
 }
 
 /* train.init_from */
@@ -114,7 +118,7 @@ static qv_status start_from(qv_ctx *ctx, fold_state *s)
     if (!*job->settings->init_from) return QV_OK;
     QV_TRY(qv_checkpoint_open(ctx, &c, job->settings->init_from));
     QV_TRY(qv_checkpoint_start(ctx, c, s->trainer, job->settings, job->manifest->classes, s->classes, &new_head));
-    warn_of_heard(ctx, s, c);
+    QV_TRY(note_heard(ctx, s, c));
     if (job->index == 0)
         qv_info(ctx, "begins with the weights of %s%s", c->path,
                 new_head ? "; the classifier is new, for other classes or another head" : "");
@@ -157,7 +161,6 @@ static qv_status open_fold(qv_ctx *ctx, fold_state *s)
                             .embeddings = job->embeddings};
     QV_TRY(qv_trainer_new(ctx, &s->trainer, job->settings, s->data, &o, s->classes));
     QV_TRY(make_room(ctx, s));
-    QV_TRY(start_from(ctx, s));
     if (!job->folder) goto done;
     QV_TRY(qv_path_join(ctx, &s->last, job->folder, "last.safetensors"));
     QV_TRY(qv_path_join(ctx, &s->best, job->folder, "best.safetensors"));
@@ -175,6 +178,8 @@ static void close_fold(fold_state *s)
     qv_trainer_free(s->trainer);
     qv_dataset_free(s->data);
     qv_snapshot_free(&s->best_weights);
+    for (int i = 0; i < s->n_heard; i++) free(s->heard[i]);
+    free(s->heard);
     free(s->confusion);
     qv_events_close(s->events);
     free(s->last);
@@ -218,19 +223,21 @@ static qv_status check_ours(qv_ctx *ctx, const fold_state *s, const qv_checkpoin
     return status;
 }
 
-static qv_status resume_fold(qv_ctx *ctx, fold_state *s)
+/* Goes on from the fold's checkpoint where there is one, else begins as the settings say. */
+static qv_status place_fold(qv_ctx *ctx, fold_state *s)
 {
     const qv_fold_job *job = s->job;
     qv_checkpoint *c = NULL;
     qv_status status = QV_OK;
     if (!job->resume || !s->last || !qv_path_exists(s->last)) {
         qv_records_drop(job->records, job->fold->name, 0);
-        return QV_OK;
+        return start_from(ctx, s);
     }
     QV_TRY(qv_checkpoint_open(ctx, &c, s->last));
     QV_TRY(check_ours(ctx, s, c));
     QV_TRY(qv_checkpoint_load(ctx, c, s->trainer, true));
     QV_TRY(take_place(ctx, s, c));
+    QV_TRY(note_heard(ctx, s, c));
     qv_records_drop(job->records, job->fold->name, s->info.epoch);
     for (size_t i = 0; i < job->records->n_rows; i++)
         if (strcmp(job->records->rows[i].fold, job->fold->name) == 0) s->seconds_before = job->records->rows[i].seconds;
@@ -446,6 +453,8 @@ static qv_status choose_epoch(qv_ctx *ctx, fold_state *s, qv_checkpoint_info *ch
     QV_TRY(check_ours(ctx, s, c));
     QV_TRY(qv_checkpoint_load(ctx, c, s->trainer, false));
     *chosen = c->info;
+    chosen->heard = s->heard;
+    chosen->n_heard = s->n_heard;
 done:
     qv_checkpoint_close(c);
     return status;
@@ -545,7 +554,7 @@ qv_status qv_fold_train(qv_ctx *ctx, const qv_fold_job *job, qv_fold_summary *ou
     qv_status status = QV_OK;
     fold_state s = {.job = job, .start = qv_now()};
     QV_TRY(open_fold(ctx, &s));
-    QV_TRY(resume_fold(ctx, &s));
+    QV_TRY(place_fold(ctx, &s));
     if (job->folder && s.info.epoch < job->settings->epochs)
         QV_TRY(qv_events_open(ctx, &s.events, job->folder, qv_trainer_step(s.trainer) + 1));
     *job->parameters = (size_t)qv_trainer_net(s.trainer)->parameters;

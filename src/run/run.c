@@ -1,21 +1,18 @@
 #include "run/run.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/hash.h"
 #include "base/io.h"
 #include "data/folds.h"
 #include "quaver_build.h"
 #include "report/card.h"
-#include "run/events.h"
 #include "run/fold.h"
-#include "train/checkpoint.h"
+#include "run/folder.h"
+#include "train/model.h"
 
 /* All that a run holds while it goes on. */
 typedef struct run_state {
@@ -30,6 +27,7 @@ typedef struct run_state {
     qv_records records;
     qv_summary *summary;
     qv_lock lock; /* on the folder */
+    int heard;    /* speakers who are tested and whom the weights that it begins with know by name */
 } run_state;
 
 qv_status qv_program_hash(qv_ctx *ctx, char **out)
@@ -42,169 +40,6 @@ qv_status qv_program_hash(qv_ctx *ctx, char **out)
     if (status != QV_OK) return status;
     snprintf(text, sizeof text, "%016llx%016llx", (unsigned long long)h.high64, (unsigned long long)h.low64);
     return qv_strdup(ctx, out, text);
-}
-
-static qv_status run_path(qv_ctx *ctx, const char *out, const char *name, bool *there)
-{
-    char *path;
-    qv_status status = qv_path_join(ctx, &path, out, name);
-    if (status != QV_OK) return status;
-    *there = qv_path_exists(path);
-    free(path);
-    return QV_OK;
-}
-
-qv_status qv_run_settings(qv_ctx *ctx, qv_settings *s, const char *out)
-{
-    char *path;
-    qv_status status = qv_path_join(ctx, &path, out, "config.ini");
-    if (status == QV_OK && !qv_path_exists(path))
-        status = qv_fail(ctx, QV_ERR_USAGE, "%s holds no run to go on with (no config.ini)", out);
-    if (status == QV_OK) status = qv_settings_read(ctx, s, path);
-    free(path);
-    return status;
-}
-
-/* With resume: the folder's settings must be these. */
-static qv_status check_same_settings(qv_ctx *ctx, const run_state *r)
-{
-    qv_settings then;
-    qv_buf values = {0};
-    qv_status status = qv_settings_init(ctx, &then);
-    if (status != QV_OK) return status;
-    QV_TRY(qv_run_settings(ctx, &then, r->o->out));
-    const char *differs = qv_settings_differ(&then, r->s, "", &values);
-    if (differs)
-        status =
-            qv_fail(ctx, QV_ERR_USAGE, "%s was begun with another %s (%s); resume without it, or --force starts anew",
-                    r->o->out, differs, values.failed ? "" : values.data);
-done:
-    qv_buf_free(&values);
-    qv_settings_free(&then);
-    return status;
-}
-
-/* The run folder itself where there is one split, else a folder a fold. */
-static qv_status fold_folder(qv_ctx *ctx, const run_state *r, const qv_fold *fold, char **path)
-{
-    qv_status status = QV_OK;
-    qv_buf name = {0};
-    qv_buf_printf(&name, "fold-%s", fold->name);
-    QV_TRY(qv_buf_check(ctx, &name));
-    if (r->folds->n == 1)
-        QV_TRY(qv_strdup(ctx, path, r->o->out));
-    else
-        QV_TRY(qv_path_join(ctx, path, r->o->out, name.data));
-done:
-    qv_buf_free(&name);
-    return status;
-}
-
-/* Files of the run folder that a training writes. */
-static const char *const files[] = {"config.ini",      "summary.json", "results.csv",  "results.jsonl",
-                                    "predictions.csv", "report.html",  "model-card.md"};
-enum { FILES = sizeof files / sizeof *files };
-static const char *const checkpoints[] = {"last.safetensors", "best.safetensors"};
-
-/* For as long as this process lives no other one trains into the folder. */
-static qv_status lock_folder(qv_ctx *ctx, run_state *r)
-{
-    bool taken;
-    qv_status status = qv_lock_take(ctx, &r->lock, r->o->out, 0, &taken);
-    if (status == QV_OK && !taken)
-        status = qv_fail(ctx, QV_ERR_USAGE, "another process is training into %s; wait for it, or take another --out", r->o->out);
-    for (int i = 0; r->lock.file && i < FILES; i++) qv_out_sweep(r->o->out, files[i]);
-    return status;
-}
-
-/* Both write a report.html, and each would take the other's away. */
-static qv_status refuse_study(qv_ctx *ctx, const char *out)
-{
-    bool text, plan;
-    qv_status status = run_path(ctx, out, "study.ini", &text);
-    if (status == QV_OK) status = run_path(ctx, out, "plan.json", &plan);
-    if (status != QV_OK || !text || !plan) return status;
-    return qv_fail(ctx, QV_ERR_USAGE, "%s holds a study (study.ini, plan.json); a run needs another --out", out);
-}
-
-/* Before hours are spent: is this folder ours to write to? *anew: nothing of it is gone on with. */
-static qv_status check_folder(qv_ctx *ctx, run_state *r, bool *anew)
-{
-    qv_status status = QV_OK;
-    const char *out = r->o->out;
-    bool begun;
-    QV_TRY(refuse_study(ctx, out));
-    if (!r->o->dry_run) QV_TRY(qv_make_dirs(ctx, out));
-    if (!r->o->dry_run && access(out, W_OK) != 0) return qv_fail_errno(ctx, "cannot write to the run folder %s", out);
-    if (!r->o->dry_run) QV_TRY(lock_folder(ctx, r));
-    QV_TRY(run_path(ctx, out, "config.ini", &begun));
-    *anew = !begun || r->o->force;
-    if (begun && r->o->resume && !r->o->force) return check_same_settings(ctx, r);
-    if (begun && !r->o->force)
-        return qv_fail(ctx, QV_ERR_USAGE,
-                       "%s holds a run already; --resume finishes it, --force starts anew, another --out keeps both",
-                       out);
-done:
-    return status;
-}
-
-static qv_status remove_file(qv_ctx *ctx, const char *folder, const char *name)
-{
-    char *path;
-    qv_status status = qv_path_join(ctx, &path, folder, name);
-    if (status != QV_OK) return status;
-    if (remove(path) != 0 && errno != ENOENT && errno != ENOTDIR) status = qv_fail_errno(ctx, "cannot remove %s", path);
-    free(path);
-    return status;
-}
-
-/* Files of the folder whose names begin with `prefix`. */
-static qv_status remove_named(qv_ctx *ctx, const char *folder, const char *prefix)
-{
-    DIR *dir = opendir(folder);
-    qv_status status = QV_OK;
-    if (!dir) return QV_OK; /* nothing was begun there */
-    for (const struct dirent *e; status == QV_OK && (e = readdir(dir));)
-        if (strncmp(e->d_name, prefix, strlen(prefix)) == 0) status = remove_file(ctx, folder, e->d_name);
-    closedir(dir);
-    return status;
-}
-
-/* Removes what --force gives up, checkpoints too: a resume must not find those of another run. */
-static qv_status clear_folder(qv_ctx *ctx, const run_state *r)
-{
-    qv_status status = QV_OK;
-    char *folder = NULL;
-    for (int i = 0; i < FILES; i++) QV_TRY(remove_file(ctx, r->o->out, files[i]));
-    QV_TRY(remove_file(ctx, r->o->out, "report.html"));
-    QV_TRY(remove_file(ctx, r->o->out, "model-card.md"));
-    for (size_t i = 0; i < r->folds->n; i++) {
-        QV_TRY(fold_folder(ctx, r, &r->folds->folds[i], &folder));
-        for (int k = 0; k < 2; k++) QV_TRY(remove_file(ctx, folder, checkpoints[k]));
-        QV_TRY(remove_named(ctx, folder, "epoch-"));
-        QV_TRY(remove_named(ctx, folder, QV_EVENTS_PREFIX));
-        free(folder);
-        folder = NULL;
-    }
-done:
-    free(folder);
-    return status;
-}
-
-static qv_status start_folder(qv_ctx *ctx, const run_state *r)
-{
-    qv_status status = QV_OK;
-    qv_buf text = {0};
-    char *path = NULL;
-    QV_TRY(clear_folder(ctx, r));
-    qv_settings_print(r->s, &text);
-    QV_TRY(qv_buf_check(ctx, &text));
-    QV_TRY(qv_path_join(ctx, &path, r->o->out, "config.ini"));
-    QV_TRY(qv_write_file(ctx, path, text.data, text.len));
-done:
-    free(path);
-    qv_buf_free(&text);
-    return status;
 }
 
 static qv_status now_text(qv_ctx *ctx, char **field)
@@ -347,6 +182,29 @@ static qv_status note_once(qv_ctx *ctx, qv_summary *m, const char *text)
     return qv_summary_note(ctx, m, "%s", text);
 }
 
+/* With speaker normalization: eval and predict refuse such voices, and their figures here mean little. */
+static qv_status note_short_voices(qv_ctx *ctx, run_state *r)
+{
+    const qv_manifest *m = r->manifest;
+    qv_buf b = {0};
+    double *seconds = NULL;
+    int n = 0;
+    qv_status status = QV_OK;
+    QV_TRY(qv_alloc(ctx, &seconds, (size_t)m->n_speakers, sizeof *seconds));
+    for (size_t i = 0; i < m->n; i++) seconds[m->items[i].speaker_id] += r->features->entries[i].frames * r->features->config.hop;
+    for (int id = 0; id < m->n_speakers; id++) n += seconds[id] > 0 && seconds[id] < QV_MIN_SPEAKER_SECONDS;
+    if (n == 0) goto done;
+    qv_buf_printf(&b, "Of %d speakers there are fewer than %g s, too little to normalize by (eval and predict refuse them).", n,
+                  QV_MIN_SPEAKER_SECONDS);
+    QV_TRY(qv_buf_check(ctx, &b));
+    qv_warn(ctx, "%s", b.data);
+    QV_TRY(note_once(ctx, r->summary, b.data));
+done:
+    free(seconds);
+    qv_buf_free(&b);
+    return status;
+}
+
 /* What should be known of the split before its figures are believed. */
 static qv_status note_split(qv_ctx *ctx, run_state *r)
 {
@@ -356,6 +214,12 @@ static qv_status note_split(qv_ctx *ctx, run_state *r)
                          "The split is random: the same speakers train and test, so these figures say little about new "
                          "voices."));
     if (r->left_out.len) QV_TRY(note_once(ctx, r->summary, r->left_out.data));
+    if (r->s->normalize == QV_NORM_SPEAKER) QV_TRY(note_short_voices(ctx, r));
+    if (r->heard) r->summary->heard = r->heard; /* a resume has it already */
+    if (r->heard)
+        QV_TRY(note_once(ctx, r->summary,
+                         "The weights that the training begins with know speakers who are tested: its figures say little "
+                         "about new voices."));
 done:
     return status;
 }
@@ -365,12 +229,21 @@ static qv_status describe_epoch_rule(qv_ctx *ctx, run_state *r)
     const qv_settings *s = r->s;
     qv_summary *m = r->summary;
     const bool validated = qv_folds_validated(r->folds), best = s->epoch_rule == QV_EPOCH_BEST;
-    qv_status status = s->val_speakers ? qv_summary_set(ctx, &m->validation, "%d training speakers held out", s->val_speakers)
-                                       : qv_summary_set(ctx, &m->validation, "%s", validated ? "as the folds say" : "none");
-    if (status != QV_OK) return status;
+    qv_status status = QV_OK;
+    if (validated && s->val_speakers && !r->folds->val_given && !r->folds->random)
+        QV_TRY(qv_summary_set(ctx, &m->validation, "%d training speakers held out", s->val_speakers));
+    else
+        QV_TRY(qv_summary_set(ctx, &m->validation, "%s",
+                              !validated            ? "none"
+                              : r->folds->val_given ? "as the folds say"
+                                                    : "recordings dealt out at random"));
+    if (s->val_speakers && r->folds->val_given)
+        qv_warn(ctx, "split.val_speakers = %d holds nobody out: the folds say themselves what validates", s->val_speakers);
     qv_fold_warn_of_choice(ctx, "", s, r->folds);
-    return qv_summary_set(ctx, &m->epoch_rule, "%s",
-                          best && validated ? "best UA on the validation speakers" : "last epoch");
+    QV_TRY(qv_summary_set(ctx, &m->epoch_rule, "%s",
+                          best && validated ? "best UA on the validation recordings" : "last epoch"));
+done:
+    return status;
 }
 
 static qv_status describe_protocol(qv_ctx *ctx, run_state *r)
@@ -424,6 +297,33 @@ done:
     return status;
 }
 
+/* "preact, width 16, 1 block a stage, shake.forward = even": what tells it from other networks, and from how others are
+ * trained by shake and head; nothing that changes nothing. */
+static qv_status describe_network(qv_ctx *ctx, run_state *r)
+{
+    static const char *const shown[] = {"net.", "shake.", "train.head"};
+    static const char *const said[] = {"net.order ", "net.width ", "net.blocks "};
+    qv_settings s = *r->s; /* its texts stay the run's */
+    qv_buf changed = {0}, text = {0};
+    qv_status status = QV_OK;
+    QV_TRY(qv_settings_idle(ctx, &s));
+    QV_TRY(qv_settings_changed(ctx, &s, &changed));
+    qv_buf_printf(&text, "%s, width %d, %d block%s a stage", qv_order_name((qv_block_order)s.order), s.width, s.blocks,
+                  s.blocks == 1 ? "" : "s");
+    for (const char *line = changed.data; line && *line; line += strcspn(line, "\n") + 1) {
+        bool taken = false;
+        for (size_t i = 0; i < 3; i++) taken = taken || strncmp(line, shown[i], strlen(shown[i])) == 0;
+        for (size_t i = 0; i < 3; i++) taken = taken && strncmp(line, said[i], strlen(said[i])) != 0;
+        if (taken) qv_buf_printf(&text, ", %.*s", (int)strcspn(line, "\n"), line);
+    }
+    QV_TRY(qv_buf_check(ctx, &text));
+    QV_TRY(qv_summary_set(ctx, &r->summary->network, "%s", text.data));
+done:
+    qv_buf_free(&changed);
+    qv_buf_free(&text);
+    return status;
+}
+
 static qv_status start_summary(qv_ctx *ctx, run_state *r)
 {
     const qv_settings *s = r->s;
@@ -431,7 +331,7 @@ static qv_status start_summary(qv_ctx *ctx, run_state *r)
     qv_status status = QV_OK;
     QV_TRY(qv_summary_set(ctx, &m->version, "%s", QV_VERSION));
     QV_TRY(note_makers(ctx, r));
-    if (r->o->command) QV_TRY(qv_summary_set(ctx, &m->command, "%s", r->o->command));
+    if (r->o->command && !m->command) QV_TRY(qv_summary_set(ctx, &m->command, "%s", r->o->command));
     QV_TRY(qv_summary_set(ctx, &m->manifest, "%s", s->manifest));
     QV_TRY(qv_summary_set(ctx, &m->manifest_hash, "%016llx", (unsigned long long)r->manifest->hash));
     m->recordings = r->manifest->n;
@@ -440,9 +340,7 @@ static qv_status start_summary(qv_ctx *ctx, run_state *r)
     QV_TRY(qv_summary_classes(ctx, m, r->manifest->classes, r->manifest->n_classes));
     m->seed = s->seed;
     QV_TRY(qv_summary_set(ctx, &m->device, "%s", qv_device_name(s->device)));
-    QV_TRY(qv_summary_set(ctx, &m->network, "%s, width %d, %d block%s a stage, %d groups, gamma0 %g",
-                          qv_order_name((qv_block_order)s->order), s->width, s->blocks, s->blocks == 1 ? "" : "s",
-                          s->groups, s->gamma0));
+    QV_TRY(describe_network(ctx, r));
     if (!m->started) QV_TRY(now_text(ctx, &m->started));
     QV_TRY(describe_protocol(ctx, r));
 done:
@@ -507,7 +405,7 @@ static qv_status load_progress(qv_ctx *ctx, run_state *r)
     bool there;
     r->records.classes = r->manifest->classes;
     r->records.n_classes = r->manifest->n_classes;
-    QV_TRY(run_path(ctx, r->o->out, "summary.json", &there));
+    QV_TRY(qv_run_folder_has(ctx, r->o->out, "summary.json", &there));
     if (there) {
         QV_TRY(qv_summary_read(ctx, r->summary, r->o->out));
         char hash[32];
@@ -574,9 +472,7 @@ static qv_status train_fold(qv_ctx *ctx, run_state *r, size_t index)
         qv_info(ctx, "fold %s is finished already", fold->name);
         return QV_OK;
     }
-    QV_TRY(fold_folder(ctx, r, fold, &folder));
-    QV_TRY(qv_make_dirs(ctx, folder));
-    for (int k = 0; r->lock.file && k < 2; k++) qv_out_sweep(folder, checkpoints[k]);
+    QV_TRY(qv_run_folder_of(ctx, r->o->out, r->folds, fold, r->lock.file != 0, &folder));
     qv_fold_job job = {.settings = r->s,
                        .manifest = r->manifest,
                        .features = r->features,
@@ -644,34 +540,26 @@ static qv_status check_plan(qv_ctx *ctx, const run_state *r, size_t *parameters)
     return QV_OK;
 }
 
-/* Does the file lie in a folder that is cleared before the training begins? */
-static qv_status is_cleared(qv_ctx *ctx, const run_state *r, const char *file, bool *cleared)
+/* A voice that the first training has heard is no new one. */
+static void count_heard(qv_ctx *ctx, run_state *r, const qv_checkpoint *c)
 {
-    qv_status status = QV_OK;
-    char *folder = NULL, *dir = NULL, *home = NULL, *there = NULL;
-    *cleared = false;
-    QV_TRY(qv_path_dir(ctx, &dir, file));
-    QV_TRY(qv_path_absolute(ctx, &home, dir));
-    for (size_t i = 0; i < r->folds->n && !*cleared; i++) {
-        QV_TRY(fold_folder(ctx, r, &r->folds->folds[i], &folder));
-        if (qv_path_exists(folder)) {
-            QV_TRY(qv_path_absolute(ctx, &there, folder));
-            *cleared = strcmp(home, there) == 0;
-        }
-        free(there);
-        free(folder);
-        folder = there = NULL;
+    const qv_manifest *m = r->manifest;
+    for (int id = 0; id < m->n_speakers; id++) {
+        bool tested = false;
+        for (size_t k = 0; k < r->folds->n; k++)
+            for (size_t i = 0; i < m->n && !tested; i++)
+                tested = m->items[i].speaker_id == id && r->folds->folds[k].part[i] == QV_PART_TEST;
+        r->heard += tested && qv_checkpoint_heard(c, m->speakers[id]);
     }
-done:
-    free(folder);
-    free(dir);
-    free(home);
-    free(there);
-    return status;
+    if (r->heard)
+        qv_warn(ctx,
+                "%d of the speakers who are tested have the names of those that %s was trained on: the figures say little "
+                "about new voices",
+                r->heard, c->path);
 }
 
 /* train.init_from: before what the folder holds is given up for it. */
-static qv_status check_start(qv_ctx *ctx, const run_state *r)
+static qv_status check_start(qv_ctx *ctx, run_state *r)
 {
     const char *from = r->s->init_from;
     qv_checkpoint *c = NULL;
@@ -680,17 +568,19 @@ static qv_status check_start(qv_ctx *ctx, const run_state *r)
     if (!*from) return QV_OK;
     QV_TRY(qv_checkpoint_open(ctx, &c, from));
     QV_TRY(qv_checkpoint_alike(ctx, c, r->s));
-    QV_TRY(is_cleared(ctx, r, from, &cleared));
+    QV_TRY(qv_run_folder_clears(ctx, r->o->out, from, &cleared));
     if (cleared)
         status = qv_fail(ctx, QV_ERR_USAGE, "%s lies in %s, which is cleared first; copy it elsewhere, or take another --out",
                          from, r->o->out);
+    else
+        count_heard(ctx, r, c);
 done:
     qv_checkpoint_close(c);
     return status;
 }
 
 /* What a training would begin with. */
-static qv_status tell_plan(qv_ctx *ctx, const run_state *r)
+static qv_status tell_plan(qv_ctx *ctx, run_state *r)
 {
     const qv_fold *first = &r->folds->folds[0];
     const qv_feature_config features = qv_settings_features(r->s);
@@ -715,7 +605,7 @@ qv_status qv_run(qv_ctx *ctx, const qv_settings *s, const qv_run_options *o, qv_
     if (!*s->manifest) return qv_fail(ctx, QV_ERR_USAGE, "no manifest: --manifest FILE names the recordings");
     QV_TRY(load_folds(ctx, &r));
     QV_TRY(qv_settings_detect(ctx, &own, r.manifest));
-    QV_TRY(check_folder(ctx, &r, &anew));
+    QV_TRY(qv_run_folder_open(ctx, &r.lock, &own, o, &anew));
     if (o->dry_run) {
         status = tell_plan(ctx, &r);
         goto done;
@@ -725,8 +615,9 @@ qv_status qv_run(qv_ctx *ctx, const qv_settings *s, const qv_run_options *o, qv_
     if (anew) { /* all that can be known of mistakes is known before an earlier run is given up */
         QV_TRY(check_plan(ctx, &r, &summary->parameters));
         QV_TRY(check_start(ctx, &r));
-        QV_TRY(start_folder(ctx, &r));
+        QV_TRY(qv_run_folder_clear(ctx, o->out));
     }
+    QV_TRY(qv_run_folder_configure(ctx, o->out, &own));
     QV_TRY(load_progress(ctx, &r));
     QV_TRY(start_summary(ctx, &r));
     QV_TRY(write_summary(ctx, &r));

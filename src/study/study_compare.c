@@ -124,6 +124,12 @@ double qv_plan_smallest_p(const qv_study *s, const qv_plan *p, size_t corpus)
 void qv_plan_warn(qv_ctx *ctx, const qv_study *s, const qv_plan *p)
 {
     size_t family = s->n_comparisons * p->n_corpora;
+    for (size_t i = 0; i < p->n_starts; i++)
+        if (p->starts[i].heard)
+            qv_warn(ctx,
+                    "%zu of the speakers who are tested have the names of those that %s was trained on: the figures say "
+                    "little about new voices",
+                    p->starts[i].heard, p->starts[i].file);
     for (size_t i = 0; i < p->n_corpora && family > 0; i++) {
         double smallest = qv_plan_smallest_p(s, p, i);
         if (smallest <= s->alpha) continue;

@@ -12,7 +12,7 @@ const char *qv_comparison_verdict(const qv_results *r, const qv_comparison_resul
 
 /* The smallest corrected p that a comparison on this corpus can come out with, whatever the runs say. */
 double qv_plan_smallest_p(const qv_study *s, const qv_plan *p, size_t corpus);
-/* Says so where not all comparisons of the claim can be significant. */
+/* Says so where not all comparisons of the claim can be significant, and where weights to begin with know the tested. */
 void qv_plan_warn(qv_ctx *ctx, const qv_study *s, const qv_plan *p);
 
 #endif

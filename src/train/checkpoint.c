@@ -111,21 +111,28 @@ static qv_status add_names(qv_ctx *ctx, qv_st_writer *w, const char *key, char *
     return status;
 }
 
-/* Those with a name whose recordings are trained on. */
-static qv_status add_speakers(qv_ctx *ctx, qv_st_writer *w, const qv_trainer *t, const qv_manifest *m)
+static int by_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+/* Those with a name whose recordings are trained on, and those that were before. */
+static qv_status add_speakers(qv_ctx *ctx, qv_st_writer *w, const qv_trainer *t, const qv_manifest *m,
+                              const qv_checkpoint_info *info)
 {
     qv_status status = QV_OK;
     size_t n_items;
     const size_t *items = qv_trainer_items(t, &n_items);
     bool *heard = NULL;
     char **names = NULL;
-    int n = 0;
+    int n = 0, once = 0;
     QV_TRY(qv_alloc(ctx, &heard, (size_t)m->n_speakers, sizeof *heard));
-    QV_TRY(qv_alloc(ctx, &names, (size_t)m->n_speakers, sizeof *names));
+    QV_TRY(qv_alloc(ctx, &names, (size_t)m->n_speakers + (size_t)info->n_heard, sizeof *names));
     for (size_t i = 0; i < n_items; i++) heard[m->items[items[i]].speaker_id] = true;
     for (int id = 0; id < m->n_speakers; id++)
         if (heard[id] && strcmp(m->speakers[id], QV_NO_SPEAKER) != 0) names[n++] = m->speakers[id];
-    QV_TRY(add_names(ctx, w, "speakers", names, n));
+    for (int i = 0; i < info->n_heard; i++) names[n++] = info->heard[i];
+    qsort(names, (size_t)n, sizeof *names, by_text);
+    for (int i = 0; i < n; i++)
+        if (once == 0 || strcmp(names[i], names[once - 1]) != 0) names[once++] = names[i];
+    QV_TRY(add_names(ctx, w, "speakers", names, once));
 done:
     free(heard);
     free(names);
@@ -144,7 +151,7 @@ static qv_status add_metadata(qv_ctx *ctx, qv_st_writer *w, const qv_trainer *t,
     QV_TRY(qv_st_add_meta(ctx, w, "quaver", QV_VERSION));
     QV_TRY(qv_st_add_meta(ctx, w, "settings", settings.data));
     QV_TRY(add_names(ctx, w, "classes", m->classes, m->n_classes));
-    QV_TRY(add_speakers(ctx, w, t, m));
+    QV_TRY(add_speakers(ctx, w, t, m, info));
     QV_TRY(qv_st_add_meta(ctx, w, "fold", fold));
     QV_TRY(meta_printf(ctx, w, "step", "%llu", (unsigned long long)info->step));
     QV_TRY(meta_printf(ctx, w, "epoch", "%d", info->epoch));

@@ -20,6 +20,9 @@ typedef struct qv_checkpoint_info {
     qv_loss loss;    /* of the steps since then */
     int best_epoch;  /* 0: none yet */
     double best_ua;  /* on val, of best_epoch */
+    char *const *heard; /* [n_heard] of whom the weights that the training began with know more; not read, but a
+                           checkpoint's speakers are these, too */
+    int n_heard;
 } qv_checkpoint_info;
 
 /* Writes the file whole or not at all. `fold` names what it was trained on. QV_ERR_NUMERIC where a weight is not
@@ -32,7 +35,7 @@ typedef struct qv_checkpoint {
     qv_settings settings; /* of its training */
     char **classes;
     int n_classes;
-    char **speakers; /* whose recordings it was trained on, as far as they have names; sorted */
+    char **speakers; /* whose recordings it, and what it began with, was trained on, as far as they have names; sorted */
     int n_speakers;
     char *fold;
     qv_checkpoint_info info;

@@ -18,6 +18,7 @@ struct qv_trainer {
     int32_t *order;     /* scratch for one epoch's permutation */
     int32_t *by_class;  /* the same, sorted by class; NULL: natural sampling */
     size_t *class_begin; /* [classes + 1] in by_class */
+    size_t *turn;        /* [classes] whose turn it is in a round */
     int64_t in_slot[2]; /* which epoch's order each half of the order buffer holds, -1: none */
     const char *task;
     qv_step_state state; /* step: the next to be begun */
@@ -104,6 +105,7 @@ static qv_status copy_items(qv_ctx *ctx, qv_trainer *t, const qv_trainer_options
     if (t->settings.sampling == QV_SAMPLING_BALANCED) {
         QV_TRY(qv_alloc(ctx, &t->by_class, o->n_items, sizeof *t->by_class));
         QV_TRY(qv_alloc(ctx, &t->class_begin, (size_t)classes + 1, sizeof *t->class_begin));
+        QV_TRY(qv_alloc(ctx, &t->turn, (size_t)classes, sizeof *t->turn));
     }
     if (o->n_items) memcpy(t->items, o->items, o->n_items * sizeof *t->items);
     t->n_items = o->n_items;
@@ -187,6 +189,7 @@ void qv_trainer_free(qv_trainer *t)
     free(t->order);
     free(t->by_class);
     free(t->class_begin);
+    free(t->turn);
     free(t);
 }
 
@@ -219,9 +222,24 @@ double qv_trainer_rate(const qv_trainer *t, uint64_t step)
     return t->settings.lr * 0.5 * (1 + cos(3.14159265358979323846 * done));
 }
 
+/* One round of classes, anew for each where rows of a batch are mixed: a fixed one would mix the same two always.
+ * Word 1 of the counter sets these draws apart from those of the epoch's order. */
+static void deal_classes(const qv_trainer *t, size_t classes, uint64_t epoch, size_t round)
+{
+    size_t *turn = t->turn;
+    for (size_t k = 0; k < classes; k++) turn[k] = k;
+    for (size_t k = classes; t->settings.mixup > 0 && k > 1; k--) {
+        const uint32_t counter[4] = {(uint32_t)(round * classes + k), 1, (uint32_t)QV_DRAW_ORDER << 24, (uint32_t)epoch};
+        const qv_philox4 r = qv_philox(counter, t->state.key);
+        const size_t other = (size_t)(((uint64_t)r.v[0] * k) >> 32), swap = turn[k - 1];
+        turn[k - 1] = turn[other];
+        turn[other] = swap;
+    }
+}
+
 /* Classes in turn, each with its recordings in the order that the epoch gave them, from the first again when they
  * are through: as many draws as before, every class as often as the others. */
-static void balance_order(qv_trainer *t)
+static void balance_order(qv_trainer *t, uint64_t epoch)
 {
     size_t classes = (size_t)t->net->config.classes, n = t->n_items, round = 0;
     size_t *begin = t->class_begin;
@@ -231,11 +249,13 @@ static void balance_order(qv_trainer *t)
     for (size_t i = 0; i < n; i++) t->by_class[begin[t->data->utterances[t->order[i]].label]++] = t->order[i];
     for (size_t k = classes; k > 0; k--) begin[k] = begin[k - 1];
     begin[0] = 0;
-    for (size_t i = 0; i < n; round++)
+    for (size_t i = 0; i < n; round++) {
+        deal_classes(t, classes, epoch, round);
         for (size_t k = 0; k < classes && i < n; k++) {
-            size_t count = begin[k + 1] - begin[k];
-            if (count > 0) t->order[i++] = t->by_class[begin[k] + round % count];
+            const size_t class = t->turn[k], count = begin[class + 1] - begin[class];
+            if (count > 0) t->order[i++] = t->by_class[begin[class] + round % count];
         }
+    }
 }
 
 /* Makes sure that the order buffer holds the epoch. */
@@ -245,7 +265,7 @@ static void put_order(qv_trainer *t, uint64_t epoch)
     if (t->in_slot[slot] == (int64_t)epoch) return;
     qv_epoch_order(t->order, n, t->state.key, epoch);
     for (size_t i = 0; i < n; i++) t->order[i] = (int32_t)t->items[t->order[i]];
-    if (t->by_class) balance_order(t);
+    if (t->by_class) balance_order(t, epoch);
     qv_exec_write_bytes(t->exec, t->net->order, slot * n * sizeof *t->order, n * sizeof *t->order, t->order);
     t->in_slot[slot] = (int64_t)epoch;
 }

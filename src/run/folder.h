@@ -1,0 +1,30 @@
+/* The folder of a run: whose it is, what of an earlier run is given up, and where each fold keeps its files. */
+#ifndef QV_RUN_FOLDER_H
+#define QV_RUN_FOLDER_H
+
+#include "base/io.h"
+#include "data/folds.h"
+#include "run/run.h"
+
+/* Before hours are spent: may this run write there? Makes and locks the folder (no dry run does), and refuses that of
+ * a study, of another process, and of a run that is neither gone on with nor given up; with resume also other settings,
+ * by name. *anew: nothing that lies there is gone on with. */
+qv_status qv_run_folder_open(qv_ctx *ctx, qv_lock *lock, const qv_settings *s, const qv_run_options *o, bool *anew);
+
+/* Removes what an earlier run has left, in the folder and in those of its folds, whatever folds it had: nobody must
+ * take that for this run's. */
+qv_status qv_run_folder_clear(qv_ctx *ctx, const char *out);
+/* Whether a file lies where qv_run_folder_clear removes some. */
+qv_status qv_run_folder_clears(qv_ctx *ctx, const char *out, const char *file, bool *cleared);
+
+/* config.ini */
+qv_status qv_run_folder_configure(qv_ctx *ctx, const char *out, const qv_settings *s);
+/* *there: it has a file of that name. */
+qv_status qv_run_folder_has(qv_ctx *ctx, const char *out, const char *name, bool *there);
+
+/* The run folder itself where there is one split, else fold-NAME in it; made, without the left-overs of a process that
+ * was killed (locked: nobody else writes there). */
+qv_status qv_run_folder_of(qv_ctx *ctx, const char *out, const qv_folds *folds, const qv_fold *fold, bool locked,
+                           char **path);
+
+#endif
