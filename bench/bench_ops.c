@@ -1,5 +1,6 @@
-/* Every op of one training step of the reference network, alone: time, rate, and its share of what
- * the processor can do, measured before and after.
+/* Convolutions, passes and the update of one training step of the reference network, each op alone: time, rate, and its
+ * share of what the processor can do, measured before and after. Not there: the batch's cut, coefficients, the classifier
+ * and its loss, and what is done once a channel, which take microseconds.
  *
  *   bench_ops [--threads N] [--batch N] [--isa NAME] [--only OP] [--rounds N] [--direct] [--json]
  *
@@ -14,6 +15,7 @@
 #include <time.h>
 
 #include "backend/backend.h"
+#include "backend/check/problem.h"
 #include "base/parallel.h"
 #include "figure.h"
 #include "made_up.h"
@@ -83,7 +85,7 @@ static const op_case cases[] = {
     {QV_OP_SHIFT, 0, 32, 32, 32, 0, 0, 0, 0, 0, 0},
     {QV_OP_SHIFT_GRAD, 0, 32, 32, 32, 0, 0, 0, 0, 0, 0},
     /* At batch 64 as many parameters as the network has, and a few. */
-    {QV_OP_SGD, 0, 1, 21573, 21573, 0, 0, 0, 0, 0, 0},
+    {QV_OP_SGD, 1, 1, 21573, 21573, 0, 0, 0, 0, 0, 0},
     {QV_OP_ADAMW, 0, 1, 21573, 21573, 0, 0, 0, 0, 0, 0},
     {QV_OP_CLIP, 0, 1, 21573, 21573, 0, 0, 0, 0, 0, 0},
     CONVS(0, 64, 32, 64, 3, 1, 1),
@@ -195,11 +197,17 @@ static void measure_limits(bench *b)
 static void measure_limits(bench *b) { (void)b; }
 #endif
 
-/* Host memory behind every operand that is there. */
-static void fill(qv_tensor *t, int n)
+/* Host memory behind every operand that is there; the optimizers' first is the state of a step. */
+static void fill(qv_op_kind kind, bool output, qv_tensor *t, int n)
 {
-    for (int i = 0; i < n; i++)
-        if (t[i].n) t[i].data = filled(qv_tensor_len(&t[i]));
+    bool io;
+    for (int i = 0; i < n; i++) {
+        const size_t record = t[i].n ? qv_operand_size(kind, output, i, &io) : 0;
+        if (!t[i].n) continue;
+        t[i].data = filled(qv_tensor_len(&t[i]) * (record > sizeof(float) ? record / sizeof(float) : 1));
+        if (record == sizeof(qv_step_state))
+            *(qv_step_state *)t[i].data = (qv_step_state){.set_size = 1, .batch = 1, .lr = 1e-3f};
+    }
 }
 
 /* Seconds of one run, sorted; false after a message. */
@@ -264,8 +272,8 @@ static bool run_case(bench *b, const op_case *k, double totals[4])
     qv_tensor in[QV_MAX_IN] = {{0}}, out[QV_MAX_OUT] = {{0}};
     double seconds[MAX_ROUNDS];
     op_case_shapes(k, b->batch, false, &op, in, out);
-    fill(in, QV_MAX_IN);
-    fill(out, QV_MAX_OUT);
+    fill(k->kind, false, in, QV_MAX_IN);
+    fill(k->kind, true, out, QV_MAX_OUT);
     bool ok = time_rounds(b, &op, in, out, seconds);
     if (ok) {
         print_case(b, k, seconds[0], seconds[b->rounds / 2], work_of(b, k, &op, in, out));
@@ -281,13 +289,20 @@ static void print_limits(const bench *b, const char *when)
     if (b->json)
         printf("{\"bench\": \"ops\", \"limits\": \"%s\", \"isa\": \"%s\", \"convolutions\": \"%s\", \"threads\": %d, \"fma_gflops\": %.0f, "
                "\"copy_gb_per_s\": %.1f}\n",
-               when, b->isa_found, qv_cpu_conv_name(), b->threads, b->peak, b->copy);
+               when, b->isa_found, qv_cpu_conv_name().text, b->threads, b->peak, b->copy);
     else
         printf("%s: %s, %s, %d threads, batch %d: FMA peak %.0f GFLOP/s, copy %.1f GB/s\n", when, b->isa_found,
-               qv_cpu_conv_name(), b->threads, b->batch, b->peak, b->copy);
+               qv_cpu_conv_name().text, b->threads, b->batch, b->peak, b->copy);
 }
 
-/* False where an option is not known or has no value. */
+static bool is_case(const char *name)
+{
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        if (strcmp(name, qv_op_info_of(cases[i].kind).name) == 0) return true;
+    return false;
+}
+
+/* False where an option is not known, or its value makes no sense. */
 static bool parse(bench *b, int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
@@ -314,7 +329,7 @@ static bool parse(bench *b, int argc, char **argv)
         else
             return false;
     }
-    return b->threads >= 1 && b->batch >= 1 && b->rounds >= 1 && b->rounds <= MAX_ROUNDS;
+    return b->threads >= 1 && b->batch >= 1 && b->rounds >= 1 && b->rounds <= MAX_ROUNDS && (!b->only || is_case(b->only));
 }
 
 int main(int argc, char **argv)
@@ -329,6 +344,7 @@ int main(int argc, char **argv)
     }
     b.ctx = qv_ctx_new();
     if (!b.ctx || qv_pool_new(b.ctx, &b.pool, b.threads) != QV_OK) return 1;
+    qv_cpu_conv_limit(b.isa);
     qv_cpu_ops(b.table, b.isa, &b.isa_found);
     measure_limits(&b);
     print_limits(&b, "before");

@@ -241,9 +241,25 @@ static void operands_are_as_ops_def_says(void **state)
     }
 }
 
+/* A case's number is read digit by digit, and the first that leaves something over ends the list: a digit that is not
+ * always there would leave cases behind that end. */
+static void no_case_is_behind_the_last(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < QV_OP_COUNT; kind++) {
+        qv_problem p;
+        size_t n = 0;
+        while (qv_problem_make(&p, (qv_op_kind)kind, n, 1)) n++, qv_problem_free(&p);
+        for (size_t i = n; i < 4 * n; i++)
+            if (qv_problem_make(&p, (qv_op_kind)kind, i, 1))
+                fail_msg("%s: case %zu of %zu", qv_op_info_of((qv_op_kind)kind).name, i, n);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_case_is_behind_the_last),
         cmocka_unit_test(guards_and_garbage_are_seen),
         cmocka_unit_test(lost_digits_and_terms_are_seen),
         cmocka_unit_test(winograd_hides_no_lost_term),

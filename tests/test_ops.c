@@ -1,5 +1,8 @@
 /* Every op of ops.def on every backend of the host, against the reference in double. QV_OPS: names of ops, between commas;
  * only these. */
+#define _GNU_SOURCE /* RTLD_DEFAULT */
+#include <dlfcn.h>
+
 #include "support/op_check.h"
 #include "support/support.h"
 
@@ -44,9 +47,9 @@ static void cpu(void **state)
             continue;
         }
         for (int threads = 1; threads <= 3; threads += 2) {
-            char name[64];
+            char name[128];
             qv_pool *pool;
-            snprintf(name, sizeof name, "cpu %s, %s, %d threads", isa, qv_cpu_conv_name(), threads);
+            snprintf(name, sizeof name, "cpu %s, %s, %d threads", isa, qv_cpu_conv_name().text, threads);
             qv_assert_ok(ctx, qv_pool_new(ctx, &pool, threads));
             check_all(&(qv_op_runner){.name = name,
                                       .table = table,
@@ -59,18 +62,21 @@ static void cpu(void **state)
     qv_ctx_free(ctx);
 }
 
-/* The direct convolutions, also where Winograd's are taken else. */
+/* The direct convolutions, also where Winograd's are taken else: the library's, and the own ones with AVX2. */
 static void direct_convolutions(void **state)
 {
     (void)state;
+    static const char *const sets[] = {NULL, "avx2"};
     qv_ctx *ctx = qv_test_ctx();
-    qv_op_fn table[QV_OP_COUNT];
     qv_pool *pool;
-    qv_cpu_ops(table, NULL, NULL);
     qv_assert_ok(ctx, qv_pool_new(ctx, &pool, 2));
-    check(&(qv_op_runner){.name = "cpu, direct", .table = table, .pool = pool,
-                          .cpu = &(qv_cpu_options){.threads = 2, .direct = true}},
-          QV_OP_CONV, QV_OP_CONV_GRAD_W + 1);
+    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
+        qv_op_fn table[QV_OP_COUNT];
+        qv_cpu_ops(table, sets[i], NULL);
+        check(&(qv_op_runner){.name = sets[i] ? "cpu avx2, direct" : "cpu, direct", .table = table, .pool = pool, .large = true,
+                              .cpu = &(qv_cpu_options){.isa = sets[i], .threads = 2, .direct = true}},
+              QV_OP_CONV, QV_OP_CONV_GRAD_W + 1);
+    }
     qv_pool_free(pool);
     qv_ctx_free(ctx);
 }
@@ -140,6 +146,26 @@ static void own_convolutions_do_not_depend_on_threads(void **state)
     qv_ctx_free(ctx);
 }
 
+/* Whoever uses the library may have OpenMP code of its own; ours must not change how many threads that has. */
+static void openmp_is_left_as_it_was(void **state)
+{
+    (void)state;
+    int (*threads)(void);
+    void (*set)(int);
+    *(void **)&threads = dlsym(RTLD_DEFAULT, "omp_get_max_threads");
+    *(void **)&set = dlsym(RTLD_DEFAULT, "omp_set_num_threads");
+    if (!threads || !set) skip(); /* nobody here uses OpenMP */
+    qv_ctx *ctx = qv_test_ctx();
+    qv_problem p;
+    set(3);
+    for (size_t i = 0; i < 10 && qv_problem_make(&p, QV_OP_CONV_GRAD_W, i, qv_test_seed()); i++) {
+        free(convolve(ctx, &p, &(qv_cpu_options){.threads = 2, .direct = true}));
+        assert_int_equal(threads(), 3);
+        qv_problem_free(&p);
+    }
+    qv_ctx_free(ctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -148,6 +174,7 @@ int main(void)
         cmocka_unit_test(cpu),
         cmocka_unit_test(direct_convolutions),
         cmocka_unit_test(own_convolutions_do_not_depend_on_threads),
+        cmocka_unit_test(openmp_is_left_as_it_was),
     };
     return cmocka_run_group_tests_name("ops", tests, NULL, NULL);
 }

@@ -44,8 +44,15 @@ void qv_cpu_plan_free(void *plan);
 bool qv_takes_winograd(const qv_cpu_options *o, const qv_op *op, const qv_tensor *in, const qv_tensor *out);
 /* Whether a convolution that Winograd does not take is a direct sum by the CPU's own kernels, not the library's. */
 bool qv_takes_strips(const qv_cpu_options *o, const qv_op *op, const qv_tensor *in, const qv_tensor *out);
-/* "oneDNN 2.6.3", or "own im2col (built without oneDNN: slow)". */
-const char *qv_cpu_conv_name(void);
+/* What does the other convolutions: "oneDNN 2.6.3, AVX-512", of the library that is loaded and what it uses, or "own im2col
+ * (built without oneDNN: slow)". */
+typedef struct qv_conv_name {
+    char text[64];
+} qv_conv_name;
+qv_conv_name qv_cpu_conv_name(void);
+/* Keeps it to an instruction set (as qv_cpu_options.isa), for the whole process and once: before the first plan. Where that
+ * comes too late, qv_cpu_conv_name says what is used. */
+void qv_cpu_conv_limit(const char *max_isa);
 
 /* How a device multiplies and stores. FP32: every product and sum in 24 bits, no tensor cores. TF32: products of 11
  * bits, sums of 24. BF16: activations and their gradients stored in bfloat16 (8 bits), sums of 24. */

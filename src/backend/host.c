@@ -67,7 +67,7 @@ static qv_status choose_table(qv_ctx *ctx, host_exec *e)
         qv_cpu_ops(e->table, e->base.o.isa, &isa);
         e->real_size = sizeof(float);
         snprintf(e->base.description, sizeof e->base.description, "cpu (%s, %s%s, %d thread%s)", isa, e->base.o.direct ? "" : "Winograd, ",
-                 qv_cpu_conv_name(), threads, threads == 1 ? "" : "s");
+                 qv_cpu_conv_name().text, threads, threads == 1 ? "" : "s");
         return QV_OK;
     case QV_DEVICE_CUDA:
         break;

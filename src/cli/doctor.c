@@ -65,7 +65,7 @@ static void find_libraries(findings *f)
 #else
     add(f, "soxr", "not built in: resampling by an own windowed sinc");
 #endif
-    add(f, "convolutions", qv_cpu_conv_name());
+    add(f, "convolutions", qv_cpu_conv_name().text);
     add(f, "jansson", jansson_version_str());
     add(f, "pcre2", pcre);
     add(f, "xxhash", hash);

@@ -157,7 +157,8 @@ static qv_status open_device(qv_ctx *ctx, run_state *r)
 {
     const qv_settings *s = r->s;
     qv_status status = qv_precision_check(ctx, (qv_device)s->device, (qv_precision)s->precision);
-    if (status != QV_OK || s->device != QV_DEVICE_CUDA) return status;
+    if (status != QV_OK) return status;
+    if (s->device != QV_DEVICE_CUDA) return qv_cpu_conv_limit(qv_settings_isa(s)), QV_OK;
     return qv_gpu_open(ctx, &r->gpu, s->gpu);
 }
 
@@ -285,7 +286,7 @@ static qv_status note_makers(qv_ctx *ctx, run_state *r)
     int threads = qv_pool_threads(r->pool);
     QV_TRY(qv_program_hash(ctx, &program));
     QV_TRY(note_maker(ctx, r, &m->program, "program", program));
-    QV_TRY(note_maker(ctx, r, &m->libraries, "library", r->gpu ? qv_gpu_describe(r->gpu) : qv_cpu_conv_name()));
+    QV_TRY(note_maker(ctx, r, &m->libraries, "library", r->gpu ? qv_gpu_describe(r->gpu) : qv_cpu_conv_name().text));
     qv_cpu_ops(ops, qv_settings_isa(r->s), &isa);
     if (r->s->device == QV_DEVICE_CPU) QV_TRY(note_maker(ctx, r, &m->isa, "instruction set", isa));
     if (m->threads && m->threads != threads)

@@ -184,7 +184,7 @@ static qv_status describe(qv_ctx *ctx, qv_study_record *r, const qv_study_job *j
     QV_TRY(qv_strdup(ctx, &r->device, qv_device_name(cell->settings.device)));
     QV_TRY(qv_strdup(ctx, &r->isa, job->maker->isa));
     const bool on_gpu = cell->settings.device == QV_DEVICE_CUDA;
-    QV_TRY(qv_strdup(ctx, &r->libraries, on_gpu ? qv_gpu_describe(job->maker->gpu) : qv_cpu_conv_name()));
+    QV_TRY(qv_strdup(ctx, &r->libraries, on_gpu ? qv_gpu_describe(job->maker->gpu) : qv_cpu_conv_name().text));
     QV_TRY(qv_strdup(ctx, &r->finished, now));
     r->seed = job->run.seed;
 done:

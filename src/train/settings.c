@@ -136,7 +136,7 @@ static const setting table[] = {
      "time a GPU's convolutions first: faster, but runs may then differ in the last bits"},
     {"run.threads", INT, AT(threads), "0", 0, 1024, {0}, true, "of the CPU; 0: as many as there are processors"},
     {"run.keep", INT, AT(keep), "0", 0, 1000000, {0}, true, "checkpoints of the newest evaluated epochs to keep besides last and best"},
-    {"run.isa", CHOICE, AT(isa), "auto", 0, 0, {"auto", "base", "avx2", "avx512"}, true, "best instruction set to use"},
+    {"run.isa", CHOICE, AT(isa), "auto", 0, 0, {"auto", "base", "avx2", "avx512"}, true, "best instruction set to use, here and in oneDNN"},
 };
 #undef AT
 enum { SETTINGS = sizeof table / sizeof *table };

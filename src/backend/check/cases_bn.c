@@ -55,6 +55,13 @@ typedef struct bn_estimate {
     double e_mean, e_var; /* how far a float backend may be from them */
 } bn_estimate;
 
+static bool is_constant(const double *v, size_t rows, size_t channels, size_t c)
+{
+    size_t m = 1;
+    while (m < rows && v[m * channels + c] == v[c]) m++;
+    return m >= rows;
+}
+
 /* delta: how far each value may be from the one that the backend takes the statistics of; NULL: not at all. A mean
  * moves by no more than the mean delta; var = mean (x - m)^2 by no more than mean (2 |x - m| delta + delta^2). */
 static bn_estimate estimate(const double *v, const double *delta, size_t rows, size_t channels, size_t c)
@@ -81,7 +88,7 @@ void qv_bound_bn_stats(const qv_problem *p, const qv_tensor *expect, double *con
     for (int c = 0; c < expect[0].c; c++) {
         bn_estimate e = estimate(x->data, NULL, qv_rows(x), (size_t)x->c, (size_t)c);
         bound[0][c] = e.e_mean;
-        bound[1][c] = e.e_var;
+        bound[1][c] = is_constant(x->data, qv_rows(x), (size_t)x->c, (size_t)c) ? 0 : e.e_var;
     }
 }
 

@@ -30,14 +30,15 @@ static const conv_case convs[] = {
     {1, 2, 3, 513, 512, {1, 1, 0, 1}},
 };
 
-/* 16.1 MiB of floats: stores may go past the caches. */
-static const conv_case large = {1, 515, 513, 16, 16, {3, 1, 1, 1}};
+/* 16.1 MiB of floats and more: stores may go past the caches, those of Winograd's tiles and those of strips, whose
+ * largest result is the gradient at the input. */
+static const conv_case large[] = {{1, 515, 513, 16, 16, {3, 1, 1, 1}}, {1, 517, 519, 16, 16, {3, 2, 1, 1}}};
 
 /* Shapes of x, w and y of the case. */
 static void conv_shapes(qv_maker *m, qv_tensor *x, qv_tensor *w, qv_tensor *y)
 {
-    int i = qv_pick(m, sizeof convs / sizeof *convs);
-    const conv_case c = m->large ? large : convs[i];
+    int i = qv_pick(m, m->large ? sizeof large / sizeof *large : sizeof convs / sizeof *convs);
+    const conv_case c = m->large ? large[i] : convs[i];
     qv_conv_attr a = m->p->op.a.conv = c.a;
     qv_pick_exact(m);
     m->shaped = true;

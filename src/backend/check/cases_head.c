@@ -264,11 +264,13 @@ void qv_make_gather(qv_maker *m)
     static const int patches[][3] = {{1, 1, 1}, {8, 3, 3}, {16, 16, 1}, {64, 33, 1}, {20, 64, 1}, {9, 8, 4}};
     enum { RECORDINGS = 11, SET = 7, NORMS = 3, BATCH = 9 };
     qv_problem *p = m->p;
-    int i = qv_pick(m, 6), t = patches[i][0], bands = patches[i][1], mode = qv_pick(m, 3), mels = bands * patches[i][2];
+    /* how rows are found, and what is done to them: windows are taken as they are */
+    static const int ways[][2] = {{0, 0}, {0, 1}, {0, 2}, {1, 0}, {1, 1}, {1, 2}, {2, 0}};
+    int i = qv_pick(m, 6), way = qv_pick(m, sizeof ways / sizeof *ways);
+    int t = patches[i][0], bands = patches[i][1], mels = bands * patches[i][2], mode = ways[way][0], augmented = ways[way][1];
     qv_pick_exact(m);
     qv_describe(m, " %d frames x %d mels x %d %s", t, bands, patches[i][2],
                 (const char *[]){"drawn", "drawn at a later step", "windows"}[mode]);
-    int augmented = mode < 2 ? qv_pick(m, 3) : 0;
     bool mixed = qv_pick(m, 2);
     p->op.a.gather = (qv_gather_attr){.windows = mode == 2};
     if (mixed) qv_describe(m, " mixed");

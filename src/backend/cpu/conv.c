@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "backend/cpu/cpu.h"
+#include "quaver_build.h"
 
 /* The first that is not NULL is what runs. */
 typedef struct plan {
@@ -51,18 +52,29 @@ static void plan_winograd(plan *p, const qv_op *op, const qv_tensor *in, const q
     p->winograd(&p->tiles, NULL, need);
 }
 
+/* The set's own strips; with AVX-512 there are none, since oneDNN's convolutions were not measured against, so that a
+ * build without oneDNN takes those of AVX2. NULL: none. */
+static const qv_isa *strips_of(const char *max_isa)
+{
+    const qv_isa *isa = qv_isa_best(max_isa);
+#if !QV_HAVE_ONEDNN
+    if (!isa->strips_conv) isa = qv_isa_best("avx2");
+#endif
+    return isa->strips_conv ? isa : NULL;
+}
+
 /* Measured with AVX2 and stride 2: with 32 and 64 channels a group about twice as fast as oneDNN's direct sum, with 16 a
  * little faster, with 8 slower, since they fill no panel; a single tap leaves too little to do with a strip. */
 bool qv_takes_strips(const qv_cpu_options *o, const qv_op *op, const qv_tensor *in, const qv_tensor *out)
 {
     const qv_conv_attr *a = &op->a.conv;
-    return qv_isa_best(o->isa)->strips_conv && a->kernel > 1 && a->pad < a->kernel && whole_channels(op, in, out);
+    return strips_of(o->isa) && a->kernel > 1 && a->pad < a->kernel && whole_channels(op, in, out);
 }
 
 static void plan_strips(plan *p, const qv_op *op, const qv_tensor *in, const qv_tensor *out, const qv_cpu_options *o,
                         size_t *need)
 {
-    const qv_isa *isa = qv_isa_best(o->isa);
+    const qv_isa *isa = strips_of(o->isa);
     const qv_conv_attr *a = &op->a.conv;
     const bool gradient = op->kind == QV_OP_CONV_GRAD_W;
     const qv_tensor *to = gradient ? &in[1] : out;

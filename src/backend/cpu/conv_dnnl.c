@@ -11,6 +11,7 @@
  * depend on the number of threads. */
 #include <oneapi/dnnl/dnnl.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,9 +21,15 @@
  * that can build this file brings omp.h. */
 #if DNNL_CPU_THREADING_RUNTIME == DNNL_RUNTIME_OMP
 extern void omp_set_num_threads(int threads);
-static void use_one_thread(void) { omp_set_num_threads(1); }
+extern int omp_get_max_threads(void);
+static int use_threads(int threads)
+{
+    const int before = omp_get_max_threads();
+    omp_set_num_threads(threads);
+    return before;
+}
 #else
-static void use_one_thread(void) {}
+static int use_threads(int threads) { return threads; }
 #endif
 
 /* Version 3 hides memory descriptors behind a pointer and joins two steps of making a primitive. */
@@ -302,8 +309,8 @@ static size_t scratch_bytes(const plan *p)
     return padded(p->packed_bytes) * packed_copies(p) + padded(p->pad_bytes) * p->n_slices + padded(p->reorder_bytes);
 }
 
-qv_status qv_direct_plan(qv_ctx *ctx, const qv_op *op, const qv_tensor *in, const qv_tensor *out, const qv_cpu_options *o,
-                         void **out_plan, size_t *need)
+static qv_status make_plan(qv_ctx *ctx, const qv_op *op, const qv_tensor *in, const qv_tensor *out, const qv_cpu_options *o,
+                           void **out_plan, size_t *need)
 {
     qv_status status = QV_OK;
     plan *p = NULL;
@@ -314,7 +321,6 @@ qv_status qv_direct_plan(qv_ctx *ctx, const qv_op *op, const qv_tensor *in, cons
     *need = 0;
     QV_TRY(qv_alloc(ctx, &p, 1, sizeof *p));
     p->kind = op->kind;
-    use_one_thread();
     QV_TRY(check(ctx, dnnl_engine_create(&p->engine, dnnl_cpu, 0), "creating the engine"));
     QV_TRY(check(ctx, dnnl_stream_create(&p->stream, p->engine, dnnl_stream_default_flags), "creating the stream"));
     QV_TRY(check(ctx, dnnl_primitive_attr_create(&attr), "creating attributes"));
@@ -331,6 +337,15 @@ done:
     free_desc(&g.w);
     free_desc(&g.w_any);
     qv_direct_plan_free(p);
+    return status;
+}
+
+qv_status qv_direct_plan(qv_ctx *ctx, const qv_op *op, const qv_tensor *in, const qv_tensor *out, const qv_cpu_options *o,
+                         void **out_plan, size_t *need)
+{
+    const int before = use_threads(1); /* the thread is the caller's, who may have OpenMP code of its own */
+    const qv_status status = make_plan(ctx, op, in, out, o, out_plan, need);
+    use_threads(before);
     return status;
 }
 
@@ -362,12 +377,27 @@ void qv_direct_plan_free(void *plan_)
     free(p);
 }
 
-const char *qv_cpu_conv_name(void)
+/* As far as sums in float go: what a set has for other types does not matter. */
+static const char *isa_name(unsigned isa)
 {
-    /* filled by the preprocessor: the headers that this file was built with */
-#define QV_TEXT_OF(a) #a
-#define QV_TEXT(a) QV_TEXT_OF(a)
-    return "oneDNN " QV_TEXT(DNNL_VERSION_MAJOR) "." QV_TEXT(DNNL_VERSION_MINOR) "." QV_TEXT(DNNL_VERSION_PATCH);
+    if ((isa & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core) return ", AVX-512";
+    if ((isa & dnnl_cpu_isa_avx2) == dnnl_cpu_isa_avx2) return ", AVX2";
+    return (isa & dnnl_cpu_isa_sse41) == dnnl_cpu_isa_sse41 ? ", SSE4.1" : "";
+}
+
+qv_conv_name qv_cpu_conv_name(void)
+{
+    const dnnl_version_t *v = dnnl_version();
+    qv_conv_name name;
+    snprintf(name.text, sizeof name.text, "oneDNN %d.%d.%d%s", v->major, v->minor, v->patch,
+             isa_name((unsigned)dnnl_get_effective_cpu_isa()));
+    return name;
+}
+
+void qv_cpu_conv_limit(const char *max_isa)
+{
+    if (!max_isa || strcmp(max_isa, "avx512") == 0) return;
+    dnnl_set_max_cpu_isa(strcmp(max_isa, "base") == 0 ? dnnl_cpu_isa_sse41 : dnnl_cpu_isa_avx2);
 }
 
 static int run_reorder(plan *p, dnnl_memory_t from, dnnl_memory_t to)
@@ -405,7 +435,7 @@ static void run_slices(void *user, int chunk, size_t begin, size_t end)
     job *j = user;
     const plan *p = j->p;
     (void)chunk;
-    use_one_thread();
+    use_threads(1); /* a worker of our pool, which stays so; the caller's thread is put back by who called */
     for (size_t i = begin; i < end; i++) {
         const slice *s = &p->slices[i];
         const size_t copy = packed_copies(p) == 1 ? 0 : i;
@@ -428,17 +458,13 @@ static void sum_slices(void *user, int chunk, size_t begin, size_t end)
     }
 }
 
-int qv_direct_conv(const qv_call *call, size_t *need)
+static int run(plan *p, const qv_call *call)
 {
-    plan *p = call->plan;
-    if (!p) return QV_ERR_INTERNAL;
-    if (need) return (*need = scratch_bytes(p)), 0;
     const bool gradient = p->kind == QV_OP_CONV_GRAD_W;
     const qv_tensor *x, *y, *w;
     operands(p->kind, call->in, call->out, &x, &y, &w);
     char *packed = call->scratch, *pads = packed + padded(p->packed_bytes) * packed_copies(p);
     job j = {.p = p, .x = x->data, .y = y->data, .packed = p->reorder || gradient ? packed : w->data, .pads = pads};
-    use_one_thread();
     int failed = set_data(p->w, w->data) | set_data(p->packed, packed) |
                  set_data(p->reorder_pad, pads + padded(p->pad_bytes) * p->n_slices);
     if (p->reorder && !gradient) failed |= run_reorder(p, p->w, p->packed);
@@ -452,4 +478,15 @@ int qv_direct_conv(const qv_call *call, size_t *need)
     }
     failed |= dnnl_stream_wait(p->stream) != dnnl_success;
     return failed || atomic_load(&j.failed) ? QV_ERR_INTERNAL : 0;
+}
+
+int qv_direct_conv(const qv_call *call, size_t *need)
+{
+    plan *p = call->plan;
+    if (!p) return QV_ERR_INTERNAL;
+    if (need) return (*need = scratch_bytes(p)), 0;
+    const int before = use_threads(1);
+    const int status = run(p, call);
+    use_threads(before);
+    return status;
 }

@@ -58,7 +58,9 @@ qv_status qv_direct_plan(qv_ctx *ctx, const qv_op *op, const qv_tensor *in, cons
 
 void qv_direct_plan_free(void *p) { free(p); }
 
-const char *qv_cpu_conv_name(void) { return "own im2col (built without oneDNN: slow)"; }
+qv_conv_name qv_cpu_conv_name(void) { return (qv_conv_name){"own im2col (built without oneDNN: slow)"}; }
+
+void qv_cpu_conv_limit(const char *max_isa) { (void)max_isa; }
 
 /* Where filter tap r of position `at` reads along one axis of `size`; false: in the padding or, for
  * the gradient in x, between two outputs. */
