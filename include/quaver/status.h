@@ -1,4 +1,4 @@
-/* Status codes and the context that every call of the library takes first.
+/* Status codes and the context that every call that can fail takes first.
  *
  * A function that can fail returns a qv_status; anything but QV_OK leaves one
  * sentence in the context that says what was found, what was expected and what

@@ -24,11 +24,13 @@ static const char folds[] =
     "  session     each session once\n"
     "  5           five groups of speakers, genders spread evenly\n"
     "  column      each value of the column fold once\n"
+    "  split       one split by the column split: train, val, test\n"
     "  corpus      each corpus once, tested by what the others taught\n"
     "  a file      lines \"name: speaker speaker ...\"; # begins a comment, and a name with blanks stands in quotes.\n"
-    "              The speakers of a line \"train: ...\" train in every fold; whom no line names is left out, and said\n"
-    "              to be\n\n"
-    "--split random deals recordings out whatever their speaker; its figures are marked as too good.\n";
+    "              The speakers of a line \"train: ...\" train in every fold; speakers that no line names are\n"
+    "              left out, and a message says so\n\n"
+    "--split random deals recordings out whatever their speaker, in one split or in a number of folds, and lets column and\n"
+    "split have a speaker on both sides; its figures are marked as too good.\n";
 
 static const char metrics[] =
     "UA   unweighted accuracy: the mean of the classes' recalls, also UAR, balanced accuracy, macro recall\n"
@@ -54,15 +56,16 @@ static const char environment[] =
     "TERM=dumb        no colours, no progress bar; nor where standard error is no terminal\n"
     "XDG_CACHE_HOME   features are kept in its folder quaver (else ~/.cache/quaver)\n"
     "TMPDIR           is not used: files are written beside what they become\n\n"
-    "Signals: SIGINT and SIGTERM finish the step, write a checkpoint and end; SIGUSR1 writes one and goes on\n"
+    "Signals: SIGINT, SIGTERM and SIGHUP finish the step, write a checkpoint and end; SIGUSR1 writes one and goes on\n"
     "(Slurm: #SBATCH --signal=USR1@120).\n";
 
 static const char exit_codes[] =
     "0     done\n"
     "1     failed: a file, the system, the numbers; the message says what and which\n"
     "2     wrong words: an option, a setting, a request that makes no sense\n"
-    "130   ended by SIGINT or SIGTERM after a checkpoint was written; --resume goes on\n"
-    "143   ended at once by a second signal\n";
+    "130   ended by SIGINT, SIGTERM or SIGHUP after a checkpoint was written, and --resume goes on; or at once by a\n"
+    "      second SIGINT, with nothing new written\n"
+    "143, 129  ended at once by a second SIGTERM, SIGHUP\n";
 
 const char *qv_topic_text(const char *name)
 {
