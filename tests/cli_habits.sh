@@ -47,7 +47,9 @@ expect 0 'have other folds' -- compare "$T/run" "$T/four"
 expect 0 '' -- compare --json "$T/run" "$T/other"
 json "len(d) == 2 and d[0]['format'] == 1"
 expect 2 'two run folders' -- compare "$T/run"
-expect 2 'is needed here' -- compare "$T/run" "$T/other" --out "$T/other/summary.json"
+for file in summary.json fold-1/best.safetensors; do
+    expect 2 'is a file of the run' -- compare "$T/run" "$T/other" --out "$T/other/$file"
+done
 expect 1 'nowhere' -- compare "$T/run" "$T/nowhere"
 
 # --force gives up all of the earlier run

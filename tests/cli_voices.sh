@@ -43,6 +43,13 @@ expect 0 'Of 1 speakers there are fewer than 10 s' -- \
     train --manifest "$T/synth/short.csv" --out "$T/short" --normalize speaker $tiny
 expect 2 's01 there are only' -- eval --checkpoint "$voice" --manifest "$T/synth/short.csv"
 expect 0 '' -- eval --checkpoint "$voice" --manifest "$T/synth/short.csv" --speakers s02,s03
+# Recordings of a list are no outputs, whosever they are.
+another=$T/synth/wav/s02_anger_01.wav
+cp "$another" "$T/kept.wav"
+expect 2 'is needed here' -- eval -k "$plain" -m "$manifest" --speakers s01 --embeddings "$another"
+expect 2 'is needed here' -- predict -k "$voice" -m "$manifest" --speaker s01 --out "$another"
+expect 2 'is needed here' -- stats -k "$voice" -m "$manifest" -s s01 -o "$another"
+check 'a recording was overwritten' cmp "$another" "$T/kept.wav"
 expect 2 's01, not of s02' -- predict --checkpoint "$voice" --speaker s02 --speaker-stats "$T/s01.stats" "$one"
 expect 2 'does not normalize by speaker' -- predict --checkpoint "$plain" --speaker-stats "$T/s01.stats" "$one"
 expect 1 'no statistics of a speaker' -- predict --checkpoint "$voice" --speaker-stats "$plain" "$one"

@@ -408,6 +408,15 @@ static void flac_may_not_say_how_long_it_is(void **state)
     qv_assert_ok(ctx, qv_audio_each(ctx, in_dir("pipe.flac"), RATE, count_samples, &streamed));
     assert_int_equal(streamed, FRAMES);
     qv_audio_free(&whole);
+    char *data;
+    size_t size;
+    qv_assert_ok(ctx, qv_read_file(ctx, in_dir("pipe.flac"), 1 << 28, &data, &size));
+    memset(data + size / 2, 0x55, 64);
+    put("torn.flac", data, size);
+    expect_refusal(ctx, "torn.flac", "damaged after");
+    put("cut.flac", data, size / 3);
+    expect_refusal(ctx, "cut.flac", "damaged after");
+    free(data);
     qv_ctx_free(ctx);
 }
 

@@ -203,6 +203,24 @@ static void folders_without_speakers(void **state)
     qv_test_says(f->report.text.data, "nothing tells the speakers");
 }
 
+/* Some stores leave links to what was not fetched. */
+static void links_that_lead_nowhere_are_named(void **state)
+{
+    fixture *f = *state;
+    char *link, *text;
+    put(f, "joy/anna/1.wav", NULL);
+    qv_assert_ok(f->ctx, qv_path_join(f->ctx, &link, f->dir, "joy/anna/2.wav"));
+    qv_assert_ok(f->ctx, qv_path_join(f->ctx, &text, f->dir, "joy/readme.txt"));
+    assert_int_equal(symlink("nothing", text), 0); /* of no concern */
+    qv_assert_ok(f->ctx, scan(f, "folders", (qv_corpus_options){0}));
+    assert_int_equal(symlink("nothing", link), 0);
+    assert_int_equal(scan(f, "folders", (qv_corpus_options){0}), QV_ERR_DATA);
+    qv_test_says(qv_ctx_message(f->ctx), "joy/anna/2.wav (a link that leads nowhere)");
+    qv_assert_ok(f->ctx, scan(f, "folders", (qv_corpus_options){.lenient = true}));
+    assert_int_equal(f->m->n, 1);
+    free(link), free(text);
+}
+
 static void own_patterns(void **state)
 {
     fixture *f = *state;
@@ -384,6 +402,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(ravdess_takes_speech_only, setup, teardown),
         cmocka_unit_test_setup_teardown(folders_and_speakers, setup, teardown),
         cmocka_unit_test_setup_teardown(folders_without_speakers, setup, teardown),
+        cmocka_unit_test_setup_teardown(links_that_lead_nowhere_are_named, setup, teardown),
         cmocka_unit_test_setup_teardown(own_patterns, setup, teardown),
         cmocka_unit_test_setup_teardown(same_content_is_found, setup, teardown),
         cmocka_unit_test_setup_teardown(every_allocation_may_fail, setup, teardown),

@@ -307,6 +307,12 @@ static void names_with_blanks_stand_in_quotes(void **state)
     assert_string_equal(who(m, &folds->folds[0], QV_PART_TEST), "Joey and Chandler Ross");
     assert_string_equal(who(m, &folds->folds[1], QV_PART_TEST), "Dr. Who No #5");
     qv_folds_free(folds);
+    qv_assert_ok(f->ctx, from_text(f, &folds, m, "1: \"Dr. Who\" Ross # \"x\n2: \"Joey and Chandler\" \"No #5\"# y\" z\n"));
+    assert_string_equal(who(m, &folds->folds[0], QV_PART_TEST), "Dr. Who Ross");
+    assert_string_equal(who(m, &folds->folds[1], QV_PART_TEST), "Joey and Chandler No #5");
+    qv_folds_free(folds);
+    assert_int_equal(from_text(f, &folds, m, "1: a\"b # c \"d\n"), QV_ERR_DATA);
+    qv_test_says(qv_ctx_message(f->ctx), "no speaker 'a\"b'");
     assert_int_equal(from_text(f, &folds, m, "1: Dr. Who\n"), QV_ERR_DATA);
     qv_test_says(qv_ctx_message(f->ctx), "f.txt:1: the manifest has no speaker 'Dr.'; did you mean \"Dr. Who\", in quotes?");
     qv_manifest_free(m);

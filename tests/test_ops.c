@@ -158,11 +158,16 @@ static void openmp_is_left_as_it_was(void **state)
     qv_ctx *ctx = qv_test_ctx();
     qv_problem p;
     set(3);
-    for (size_t i = 0; i < 10 && qv_problem_make(&p, QV_OP_CONV_GRAD_W, i, qv_test_seed()); i++) {
-        free(convolve(ctx, &p, &(qv_cpu_options){.threads = 2, .direct = true}));
-        assert_int_equal(threads(), 3);
+    const qv_cpu_options o = {.threads = 2, .direct = true};
+    size_t planned = 0;
+    for (size_t i = 0; qv_problem_make(&p, QV_OP_CONV_GRAD_W, i, qv_test_seed()); i++) {
+        if (!qv_takes_strips(&o, &p.op, p.in, p.out) && planned++ < 10) { /* what the library does */
+            free(convolve(ctx, &p, &o));
+            assert_int_equal(threads(), 3);
+        }
         qv_problem_free(&p);
     }
+    assert_true(planned > 0);
     qv_ctx_free(ctx);
 }
 

@@ -1,5 +1,6 @@
 /* Every recipe on a small tree of its grammar, with the defects that its corpus is known for. */
 #include <sndfile.h>
+#include <unistd.h>
 
 #include "data/features.h"
 #include "data/recipe.h"
@@ -346,6 +347,17 @@ static void label_files_are_read_once(void **state)
     qv_assert_ok(f.ctx, qv_recipe_find(f.ctx, &recipe, "ldc-emotional-prosody"));
     qv_assert_ok(f.ctx, qv_corpus_scan(f.ctx, &f.m, &f.report, recipe, f.dir, &(qv_corpus_options){.tables = doc}));
     assert_int_equal(f.m->n, 2);
+    /* Two names of one content are two tables: some stores keep equal files once. */
+    char *first, *second;
+    qv_assert_ok(f.ctx, qv_path_join(f.ctx, &first, f.dir, "doc/cc_001.txt"));
+    qv_assert_ok(f.ctx, qv_path_join(f.ctx, &second, f.dir, "doc/cl_001.txt"));
+    put(&f, "speech/cl_001.wav", "y");
+    assert_int_equal(symlink(first, second), 0);
+    qv_manifest_free(f.m);
+    qv_corpus_report_free(&f.report);
+    qv_assert_ok(f.ctx, qv_corpus_scan(f.ctx, &f.m, &f.report, recipe, f.dir, &(qv_corpus_options){0}));
+    assert_int_equal(f.m->n, 4);
+    free(first), free(second);
     free(doc);
     close_fixture(&f);
 }

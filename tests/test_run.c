@@ -539,6 +539,46 @@ static void force_starts_anew(void **state)
     free(other);
 }
 
+/* What somebody keeps there is not a run's to remove. */
+static void a_folder_of_something_else_is_left_alone(void **state)
+{
+    fixture *x = *state;
+    static const char *const theirs[] = {"fold-9/best.safetensors", "results.csv"};
+    for (size_t i = 0; i < sizeof theirs / sizeof *theirs; i++) {
+        char *path = below(x->out, theirs[i]), *other = below(x->out, "fold-x/epoch-notes.txt");
+        qv_test_put(x->ctx, x->out, theirs[i], "kept");
+        qv_test_put(x->ctx, x->out, "fold-x/epoch-notes.txt", "kept");
+        assert_int_equal(run(x, x->out), QV_ERR_USAGE);
+        assert_message(x, "is there, though no run that could be gone on with");
+        assert_true(qv_path_exists(path) && qv_path_exists(other));
+        assert_int_equal(remove(path), 0);
+        free(path), free(other);
+    }
+    qv_assert_ok(x->ctx, run(x, x->out));
+    char *other = below(x->out, "fold-x/epoch-notes.txt");
+    assert_true(qv_path_exists(other));
+    free(other);
+}
+
+/* By whatever name: the weights to begin with would be gone before they are read. */
+static void the_start_is_found_behind_links(void **state)
+{
+    fixture *x = *state;
+    char *folder = below(x->dir, "elsewhere"), *moved = below(x->out, "fold-1"), *link = below(x->dir, "link.safetensors");
+    char *best = below(x->out, "fold-1/best.safetensors");
+    x->settings.epochs = 2;
+    qv_assert_ok(x->ctx, run(x, x->out));
+    assert_int_equal(rename(moved, folder), 0);
+    assert_int_equal(symlink(folder, moved), 0);
+    assert_int_equal(symlink(best, link), 0);
+    x->options.force = true;
+    qv_assert_ok(x->ctx, qv_settings_set(x->ctx, &x->settings, "train.init_from", link));
+    assert_int_equal(run(x, x->out), QV_ERR_USAGE);
+    assert_message(x, "which is cleared first");
+    assert_true(qv_path_exists(link));
+    free(folder), free(moved), free(link), free(best);
+}
+
 static char **speakers_of(fixture *x, const char *path, int *n)
 {
     qv_checkpoint *c;
@@ -733,6 +773,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_finished_folder_is_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(force_starts_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(what_it_begins_with_has_heard_voices, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_folder_of_something_else_is_left_alone, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_start_is_found_behind_links, setup, teardown),
         cmocka_unit_test_setup_teardown(force_gives_up_nothing_for_a_mistake, setup, teardown),
         cmocka_unit_test_setup_teardown(folds_without_a_class_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(a_folder_that_cannot_be_written_is_refused, setup, teardown),

@@ -801,6 +801,14 @@ static void runs_that_fail_are_counted(void **state)
     assert_true(own->failed == 4 && isnan(own->p) && isnan(own->adjusted) && !own->significant);
     assert_string_equal(qv_comparison_verdict(r, own), "runs failed");
     assert_true(other->failed == 0 && other->p > 0 && other->adjusted == fmin(1, 2 * other->p));
+    qv_buf plan = {0};
+    x->o.out = folder(x, "planned");
+    qv_assert_ok(x->ctx, qv_study_predict(x->ctx, f.study, &x->o, &plan)); /* what can be run can be foreseen */
+    qv_buf_free(&plan);
+    char *csv = text_of(x, "broken", "report.csv"), *page = text_of(x, "broken", "report.html");
+    assert_null(strstr(csv, "nan"));
+    assert_non_null(strstr(page, "<td>0<span class=\"sub\">4 failed</span></td>"));
+    free(csv), free(page);
     qv_study_answer(r, &answer);
     assert_non_null(strstr(answer.data, "It cannot be said: 12 of 24 runs failed, 4 of preact even, 4 of preact-bn even "
                                         "gamma0=0.1 and 4 of preact-bn even gamma0=1, and a setting"));

@@ -402,7 +402,7 @@ typedef struct folder {
     int links; /* that lead here from the top */
 } folder;
 
-enum { MOST_LINKS = 8 }; /* to folders, one within the other: their number of ways grows with each */
+enum { MOST_LINKS = 3 }; /* to folders, one within the other: the number of ways grows with each */
 
 static bool is_walked(const folder *f, const struct stat *st)
 {
@@ -415,6 +415,8 @@ static qv_status walk_folder(qv_ctx *ctx, const char *dir, const folder *f, qv_w
 static qv_status walk_entry(qv_ctx *ctx, const char *path, const folder *up, qv_walk_fn fn, void *user)
 {
     struct stat st;
+    qv_status status = qv_poll(ctx);
+    if (status != QV_OK) return status;
     if (lstat(path, &st) != 0) return qv_fail_errno(ctx, "cannot examine %s", path);
     const bool is_link = S_ISLNK(st.st_mode);
     const bool leads = !is_link || stat(path, &st) == 0;

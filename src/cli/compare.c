@@ -33,17 +33,13 @@ static void warn_lines(qv_ctx *ctx, qv_buf *lines)
     }
 }
 
-/* A run's own files are what is compared, or what `report` makes of them. */
+/* What is compared, and what made it, must not be lost to a page. */
 static qv_status not_of_run(qv_ctx *ctx, const char *out, const char *run)
 {
-    qv_status status = QV_OK;
-    for (const char *const *name = qv_run_files; status == QV_OK && *name; name++) {
-        char *file;
-        status = qv_path_join(ctx, &file, run, *name);
-        if (status == QV_OK) status = qv_cli_not_input(ctx, "--out", out, file);
-        free(file);
-    }
-    return status;
+    bool owns;
+    qv_status status = qv_run_folder_owns(ctx, run, out, &owns);
+    if (status != QV_OK || !owns) return status;
+    return qv_fail(ctx, QV_ERR_USAGE, "--out %s is a file of the run %s; give another name", out, run);
 }
 
 static qv_status compare(qv_ctx *ctx, char **runs, int n, const char *out, bool json)

@@ -251,15 +251,40 @@ static qv_status add_classes(qv_ctx *ctx, const qv_checkpoint *c, char **labels)
     if (!**labels || strchr(*labels, '|')) return QV_OK;
     QV_TRY(qv_label_map_parse(ctx, &map, *labels));
     for (int k = 0; k < c->n_classes; k++) {
-        if (qv_label_map_find(&map, c->classes[k]) >= 0) continue;
+        if (qv_label_map_find(&map, c->classes[k]) >= 0 || strpbrk(c->classes[k], ",=?")) continue;
         name.len = 0;
         qv_buf_printf(&name, "%s?", c->classes[k]);
         QV_TRY(qv_buf_check(ctx, &name));
         QV_TRY(qv_cli_append(ctx, labels, ',', name.data));
+        qv_info(ctx, "recordings that are called %s count as such, as do those that the training called so", c->classes[k]);
     }
 done:
     qv_buf_free(&name);
     qv_label_map_free(&map);
+    return status;
+}
+
+/* The recordings to be scored, once it is clear that no output is one of the list's. */
+static qv_status list_recordings(qv_ctx *ctx, const arguments *a, const qv_checkpoint *c, qv_manifest **m)
+{
+    qv_status status = QV_OK;
+    char *labels = NULL;
+    QV_TRY(qv_labels_expand(ctx, &labels, a->labels ? a->labels : c->settings.labels));
+    if (!a->labels) QV_TRY(add_classes(ctx, c, &labels));
+    if (!a->labels && strchr(labels, '|')) {
+        status = qv_fail(ctx, QV_ERR_USAGE,
+                         "%s was trained with labels of its own for each corpus (%s); say with --labels which are right here",
+                         a->checkpoint, labels);
+        goto done;
+    }
+    qv_manifest_options o = {.labels = *labels ? labels : NULL, .need_emotion = true, .allow_absent = !a->labels};
+    QV_TRY(qv_manifest_read_list(ctx, m, a->manifests, &o));
+    QV_TRY(qv_cli_not_input(ctx, "--embeddings", a->embeddings, a->checkpoint));
+    QV_TRY(qv_cli_not_recording(ctx, "--embeddings", a->embeddings, *m));
+    if (a->embeddings) QV_TRY(qv_out_try(ctx, a->embeddings));
+    if (a->speakers) QV_TRY(only_speakers(ctx, a->speakers, *m));
+done:
+    free(labels);
     return status;
 }
 
@@ -271,26 +296,11 @@ static qv_status evaluate(qv_ctx *ctx, const arguments *a)
     qv_features *f = NULL;
     qv_model_answers answers = {0};
     qv_model_options model = a->model;
-    char *expanded = NULL;
     scored s = {0};
     qv_metrics metrics = {0};
     qv_bootstrap interval;
     QV_TRY(qv_checkpoint_open(ctx, &c, a->checkpoint));
-    QV_TRY(qv_labels_expand(ctx, &expanded, a->labels ? a->labels : c->settings.labels));
-    if (!a->labels) QV_TRY(add_classes(ctx, c, &expanded));
-    if (!a->labels && strchr(expanded, '|')) {
-        status = qv_fail(ctx, QV_ERR_USAGE,
-                         "%s was trained with labels of its own for each corpus (%s); say with --labels which are right here",
-                         a->checkpoint, expanded);
-        goto done;
-    }
-    const char *labels = *expanded ? expanded : NULL;
-    qv_manifest_options o = {.labels = labels, .need_emotion = true, .allow_absent = !a->labels};
-    QV_TRY(qv_manifest_read_list(ctx, &m, a->manifests, &o));
-    if (a->speakers) QV_TRY(only_speakers(ctx, a->speakers, m));
-    QV_TRY(qv_cli_not_input(ctx, "--embeddings", a->embeddings, a->checkpoint));
-    QV_TRY(qv_cli_not_recording(ctx, "--embeddings", a->embeddings, m));
-    if (a->embeddings) QV_TRY(qv_out_try(ctx, a->embeddings));
+    QV_TRY(list_recordings(ctx, a, c, &m));
     model.embeddings = a->embeddings != NULL;
     QV_TRY(qv_model_classify(ctx, c, m, &model, &f, &answers));
     QV_TRY(collect(ctx, c, m, f, answers.probs, &s));
@@ -313,7 +323,6 @@ done:
     free(s.speaker);
     free(s.left_out);
     qv_model_answers_free(&answers);
-    free(expanded);
     qv_features_close(f);
     qv_manifest_free(m);
     qv_checkpoint_close(c);

@@ -257,8 +257,8 @@ static qv_status predict(qv_ctx *ctx, const arguments *a)
     model.norm = speaker.norm;
     model.embeddings = a->embeddings != NULL;
     QV_TRY(qv_cli_inputs(ctx, &m, c->settings.kind, a->manifests, a->inputs, a->n_inputs));
-    if (a->manifests && a->speaker) QV_TRY(qv_cli_only_voice(ctx, m, a->speaker));
     QV_TRY(check_outputs(ctx, a, m));
+    if (a->manifests && a->speaker) QV_TRY(qv_cli_only_voice(ctx, m, a->speaker));
     QV_TRY(qv_model_classify(ctx, c, m, &model, &f, &answers));
     QV_TRY(a->json ? print_json(ctx, c, m, f, answers.probs, &text, &unnamed)
                    : print_csv(ctx, c, m, f, answers.probs, &text));

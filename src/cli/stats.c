@@ -94,10 +94,10 @@ qv_status qv_cmd_stats(qv_ctx *ctx, int argc, char **argv)
     }
     QV_TRY(qv_out_try(ctx, a.out));
     QV_TRY(qv_cli_inputs(ctx, &m, c->settings.kind, a.manifests, a.inputs, a.n_inputs));
-    if (a.manifests) QV_TRY(qv_cli_only_voice(ctx, m, a.speaker));
     QV_TRY(qv_cli_not_input(ctx, "--out", a.out, a.checkpoint));
     QV_TRY(qv_cli_not_input(ctx, "--out", a.out, a.manifests));
     QV_TRY(qv_cli_not_recording(ctx, "--out", a.out, m));
+    if (a.manifests) QV_TRY(qv_cli_only_voice(ctx, m, a.speaker));
     QV_TRY(qv_speaker_compute(ctx, &s, a.speaker, &c->settings, m, &a.model));
     QV_TRY(qv_speaker_write(ctx, &s, &c->settings, a.out));
     if (a.json)

@@ -26,7 +26,7 @@ static const char folds[] =
     "  column      each value of the column fold once\n"
     "  split       one split by the column split: train, val, test\n"
     "  corpus      each corpus once, tested by what the others taught\n"
-    "  a file      lines \"name: speaker speaker ...\"; # begins a comment, and a name with blanks stands in quotes.\n"
+    "  a file      lines \"name: speaker speaker ...\"; # begins a comment, and a speaker with blanks stands in quotes.\n"
     "              The speakers of a line \"train: ...\" train in every fold; speakers that no line names are\n"
     "              left out, and a message says so\n\n"
     "--split random deals recordings out whatever their speaker, in one split or in a number of folds, and lets column and\n"

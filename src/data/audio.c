@@ -156,6 +156,9 @@ static qv_status read_block(qv_ctx *ctx, reader *r, sf_count_t most, size_t *got
 {
     sf_count_t n = sf_readf_float(r->file, r->interleaved, most < BLOCK ? most : BLOCK);
     *got = n > 0 ? (size_t)n : 0;
+    if (r->endless && sf_error(r->file) != SF_ERR_NO_ERROR) /* nothing else would tell a torn file from its end */
+        return qv_fail(ctx, QV_ERR_DATA, "damaged after %.3f s: %s", (double)(r->position + n) / r->info.samplerate,
+                       sf_strerror(r->file));
     qv_status status = mix(ctx, r, *got);
     r->position += n > 0 ? n : 0;
     return status;
@@ -226,8 +229,6 @@ static qv_status hand_on(qv_ctx *ctx, reader *r)
 /* What a header would have told before. */
 static qv_status check_endless(qv_ctx *ctx, const reader *r, sf_count_t got)
 {
-    if (sf_error(r->file) != SF_ERR_NO_ERROR)
-        return qv_fail(ctx, QV_ERR_DATA, "damaged: %s", sf_strerror(r->file));
     if (got == 0) return qv_fail(ctx, QV_ERR_DATA, "it holds no samples, or none as late as the part begins");
     if (r->open_end && r->left == 0)
         return qv_fail(ctx, QV_ERR_DATA, "longer than %d hours: give it as parts with start and end", HOURS_MAX);

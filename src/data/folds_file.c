@@ -87,11 +87,15 @@ done:
     return status;
 }
 
-/* Ends the text where its comment begins. */
+/* Ends the text where its comment begins. A quote opens where a name does. */
 static void cut_comment(char *text)
 {
-    bool quoted = false;
-    for (; *text && (quoted || *text != '#'); text++) quoted = quoted != (*text == '"');
+    bool quoted = false, begins = true;
+    for (; *text && (quoted || *text != '#'); text++) {
+        const bool closes = quoted && *text == '"';
+        if (closes || (begins && *text == '"')) quoted = !quoted;
+        begins = closes || *text == ':' || strchr(blanks, *text);
+    }
     *text = '\0';
 }
 

@@ -26,8 +26,10 @@ typedef struct loader {
     const int *cell;  /* CSV: [cells] index of the value, -1: none */
     struct seen {
         dev_t device;
-        ino_t inode;
-    } *seen; /* [n_seen] files that were read: the folder of the tables may lie in that of the corpus */
+        ino_t folder;
+        char *name;
+    } *seen; /* [n_seen] files that were read: the folder of the tables may lie in that of the corpus. By name, since two
+                may be links to one content */
     size_t n_seen, cap_seen;
 } loader;
 
@@ -289,13 +291,24 @@ done:
 static qv_status note_seen(qv_ctx *ctx, loader *l, const char *path, bool *before)
 {
     struct stat st;
+    char *folder = NULL;
+    qv_status status = QV_OK;
     *before = false;
-    if (stat(path, &st) != 0) return qv_fail_errno(ctx, "cannot open %s", path);
+    QV_TRY(qv_path_dir(ctx, &folder, path));
+    if (stat(folder, &st) != 0) {
+        status = qv_fail_errno(ctx, "cannot examine %s", folder);
+        goto done;
+    }
     for (size_t i = 0; i < l->n_seen && !*before; i++)
-        *before = l->seen[i].device == st.st_dev && l->seen[i].inode == st.st_ino;
-    if (*before) return QV_OK;
-    qv_status status = qv_grow(ctx, &l->seen, &l->cap_seen, l->n_seen + 1, sizeof *l->seen);
-    if (status == QV_OK) l->seen[l->n_seen++] = (struct seen){st.st_dev, st.st_ino};
+        *before = l->seen[i].device == st.st_dev && l->seen[i].folder == st.st_ino &&
+                  strcmp(l->seen[i].name, qv_path_base(path)) == 0;
+    if (*before) goto done;
+    QV_TRY(qv_grow(ctx, &l->seen, &l->cap_seen, l->n_seen + 1, sizeof *l->seen));
+    l->seen[l->n_seen] = (struct seen){.device = st.st_dev, .folder = st.st_ino};
+    QV_TRY(qv_strdup(ctx, &l->seen[l->n_seen].name, qv_path_base(path)));
+    l->n_seen++;
+done:
+    free(folder);
     return status;
 }
 
@@ -371,6 +384,7 @@ done:
     if (*out) free_values(l.given, (*out)->n_names);
     free(l.file_value);
     free(l.line_value);
+    for (size_t i = 0; i < l.n_seen; i++) free(l.seen[i].name);
     free(l.seen);
     qv_pattern_free(l.files);
     qv_pattern_free(l.line);

@@ -354,6 +354,10 @@ static qv_status visit(qv_ctx *ctx, void *user, const char *path)
     }
     QV_TRY(is_left_out(ctx, s, below, &out));
     if (out) goto done;
+    if (!qv_path_exists(path)) {
+        QV_TRY(not_understood(ctx, s, "%s (a link that leads nowhere)", below));
+        goto done;
+    }
     QV_TRY(qv_pattern_match(ctx, s->pattern, subject, &matched));
     if (!matched) {
         QV_TRY(not_understood(ctx, s, "%s", below));

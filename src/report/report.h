@@ -18,7 +18,7 @@
  *     "manifest": {"path": "..", "hash": "..", "recordings_hash": "..", "recordings": 339, "skipped": 0, "speakers": 10},
  *     "classes": ["anger", ..],
  *     "seed": "1", "device": "cpu", "threads": 2, "isa": "avx2", "libraries": "sndfile 1.2.0, ..",
- *     "network": "small preact-bn, width 16, one block a stage", "parameters": 171234,
+ *     "network": "preact-bn, width 16, 1 block a stage", "parameters": 171234,
  *     "started": "2031-01-02T03:04:05Z", "finished": "..." or null while folds are missing,
  *     "protocol": {"split": "speaker-disjoint" or "random", "folds": "data/folds/emodb.txt", "folds_planned": 5,
  *                  "overlap": 0, "labels": "..", "normalization": "corpus", "loudness": "none",

@@ -5,16 +5,124 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "run/events.h"
 
-const char *const qv_run_files[] = {"config.ini",      "summary.json", "results.csv",   "results.jsonl",
-                                    "predictions.csv", "report.html",  "model-card.md", NULL};
+/* The first file of a run to come and the last to go: config.ini. */
+static const char *const files[] = {"summary.json", "results.csv",   "results.jsonl", "predictions.csv",
+                                    "report.html",  "model-card.md", "config.ini"};
+enum { FILES = sizeof files / sizeof *files };
 static const char *const checkpoints[] = {"last.safetensors", "best.safetensors"};
 enum { CHECKPOINTS = sizeof checkpoints / sizeof *checkpoints };
 
 static const char of_fold[] = "fold-"; /* begins the name of a fold's folder */
+
+/* ---- which files are a run's ---- */
+
+typedef qv_status (*file_fn)(qv_ctx *ctx, void *user, const char *path);
+
+static bool begins_with(const char *name, const char *prefix) { return strncmp(name, prefix, strlen(prefix)) == 0; }
+
+/* Checkpoints and curves. */
+static bool is_of_training(const char *name)
+{
+    static const char kept[] = "epoch-", ending[] = ".safetensors";
+    for (int i = 0; i < CHECKPOINTS; i++)
+        if (strcmp(name, checkpoints[i]) == 0) return true;
+    if (begins_with(name, QV_EVENTS_PREFIX)) return true;
+    const size_t digits = begins_with(name, kept) ? strspn(name + sizeof kept - 1, "0123456789") : 0;
+    return digits > 0 && strcmp(name + sizeof kept - 1 + digits, ending) == 0;
+}
+
+/* *n counts them. */
+static qv_status each_of_training(qv_ctx *ctx, const char *folder, file_fn fn, void *user, size_t *n)
+{
+    DIR *dir = opendir(folder);
+    qv_status status = QV_OK;
+    *n = 0;
+    if (!dir) return QV_OK; /* nothing was begun there, or a file has the name */
+    for (const struct dirent *e; status == QV_OK && (e = readdir(dir));) {
+        char *path = NULL;
+        if (!is_of_training(e->d_name)) continue;
+        status = qv_path_join(ctx, &path, folder, e->d_name);
+        if (status == QV_OK) status = fn(ctx, user, path);
+        free(path);
+        ++*n;
+    }
+    closedir(dir);
+    return status;
+}
+
+/* Those of its folds, whatever folds it had. prune: folders that are empty then go, too. */
+static qv_status each_of_folds(qv_ctx *ctx, const char *out, file_fn fn, void *user, bool prune)
+{
+    DIR *dir = opendir(out);
+    qv_status status = QV_OK;
+    for (const struct dirent *e; dir && status == QV_OK && (e = readdir(dir));) {
+        char *folder = NULL;
+        size_t n = 0;
+        if (!begins_with(e->d_name, of_fold)) continue;
+        status = qv_path_join(ctx, &folder, out, e->d_name);
+        if (status == QV_OK) status = each_of_training(ctx, folder, fn, user, &n);
+        if (status == QV_OK && prune && n > 0) rmdir(folder); /* where something of somebody's is left, it stays */
+        free(folder);
+    }
+    if (dir) closedir(dir);
+    return status;
+}
+
+static qv_status each_file(qv_ctx *ctx, const char *out, file_fn fn, void *user, bool prune)
+{
+    size_t n;
+    char *path = NULL;
+    qv_status status = QV_OK;
+    QV_TRY(each_of_training(ctx, out, fn, user, &n));
+    QV_TRY(each_of_folds(ctx, out, fn, user, prune));
+    for (int i = 0; i < FILES; i++) {
+        QV_TRY(qv_path_join(ctx, &path, out, files[i]));
+        if (qv_path_exists(path)) QV_TRY(fn(ctx, user, path));
+        free(path);
+        path = NULL;
+    }
+done:
+    free(path);
+    return status;
+}
+
+static qv_status remove_file(qv_ctx *ctx, void *user, const char *path)
+{
+    (void)user;
+    return remove(path) == 0 || errno == ENOENT ? QV_OK : qv_fail_errno(ctx, "cannot remove %s", path);
+}
+
+qv_status qv_run_folder_clear(qv_ctx *ctx, const char *out) { return each_file(ctx, out, remove_file, NULL, true); }
+
+/* The same file, whatever leads to it? */
+typedef struct sought {
+    struct stat file;
+    bool found;
+} sought;
+
+static qv_status compare_file(qv_ctx *ctx, void *user, const char *path)
+{
+    sought *x = user;
+    struct stat st;
+    (void)ctx;
+    x->found = x->found || (stat(path, &st) == 0 && st.st_dev == x->file.st_dev && st.st_ino == x->file.st_ino);
+    return QV_OK;
+}
+
+qv_status qv_run_folder_owns(qv_ctx *ctx, const char *out, const char *file, bool *owns)
+{
+    sought x = {.found = false};
+    qv_status status = stat(file, &x.file) == 0 ? each_file(ctx, out, compare_file, &x, false) : QV_OK;
+    *owns = x.found;
+    return status;
+}
+
+/* ---- whose the folder is ---- */
 
 qv_status qv_run_folder_has(qv_ctx *ctx, const char *out, const char *name, bool *there)
 {
@@ -63,7 +171,7 @@ static qv_status lock_folder(qv_ctx *ctx, qv_lock *lock, const char *out)
     qv_status status = qv_lock_take(ctx, lock, out, 0, &taken);
     if (status == QV_OK && !taken)
         status = qv_fail(ctx, QV_ERR_USAGE, "another process is training into %s; wait for it, or take another --out", out);
-    for (const char *const *name = qv_run_files; lock->file && *name; name++) qv_out_sweep(out, *name);
+    for (int i = 0; lock->file && i < FILES; i++) qv_out_sweep(out, files[i]);
     return status;
 }
 
@@ -75,6 +183,15 @@ static qv_status refuse_study(qv_ctx *ctx, const char *out)
     if (status == QV_OK) status = qv_run_folder_has(ctx, out, "plan.json", &plan);
     if (status != QV_OK || !text || !plan) return status;
     return qv_fail(ctx, QV_ERR_USAGE, "%s holds a study (study.ini, plan.json); a run needs another --out", out);
+}
+
+static qv_status refuse_file(qv_ctx *ctx, void *user, const char *path)
+{
+    (void)user;
+    return qv_fail(ctx, QV_ERR_USAGE,
+                   "%s is there, though no run that could be gone on with (no config.ini); --force removes what looks like "
+                   "a run's, another --out keeps it",
+                   path);
 }
 
 qv_status qv_run_folder_open(qv_ctx *ctx, qv_lock *lock, const qv_settings *s, const qv_run_options *o, bool *anew)
@@ -93,86 +210,12 @@ qv_status qv_run_folder_open(qv_ctx *ctx, qv_lock *lock, const qv_settings *s, c
         return qv_fail(ctx, QV_ERR_USAGE,
                        "%s holds a run already; --resume finishes it, --force starts anew, another --out keeps both",
                        out);
+    if (!begun && !o->force) QV_TRY(each_file(ctx, out, refuse_file, NULL, false));
 done:
     return status;
 }
 
-static qv_status remove_file(qv_ctx *ctx, const char *folder, const char *name)
-{
-    char *path;
-    qv_status status = qv_path_join(ctx, &path, folder, name);
-    if (status != QV_OK) return status;
-    if (remove(path) != 0 && errno != ENOENT && errno != ENOTDIR) status = qv_fail_errno(ctx, "cannot remove %s", path);
-    free(path);
-    return status;
-}
-
-static bool begins_with(const char *name, const char *prefix) { return strncmp(name, prefix, strlen(prefix)) == 0; }
-
-static bool is_of_training(const char *name)
-{
-    for (int i = 0; i < CHECKPOINTS; i++)
-        if (strcmp(name, checkpoints[i]) == 0) return true;
-    return begins_with(name, "epoch-") || begins_with(name, QV_EVENTS_PREFIX);
-}
-
-/* Checkpoints and curves. */
-static qv_status clear_training(qv_ctx *ctx, const char *folder)
-{
-    DIR *dir = opendir(folder);
-    qv_status status = QV_OK;
-    if (!dir) return QV_OK; /* nothing was begun there, or a file has the name */
-    for (const struct dirent *e; status == QV_OK && (e = readdir(dir));)
-        if (is_of_training(e->d_name)) status = remove_file(ctx, folder, e->d_name);
-    closedir(dir);
-    return status;
-}
-
-static qv_status clear_folds(qv_ctx *ctx, const char *out)
-{
-    DIR *dir = opendir(out);
-    qv_status status = QV_OK;
-    if (!dir) return qv_fail_errno(ctx, "cannot list the folder %s", out);
-    for (const struct dirent *e; status == QV_OK && (e = readdir(dir));) {
-        char *folder = NULL;
-        if (!begins_with(e->d_name, of_fold)) continue;
-        status = qv_path_join(ctx, &folder, out, e->d_name);
-        if (status == QV_OK) status = clear_training(ctx, folder);
-        if (status == QV_OK) rmdir(folder); /* where something of somebody's is left, it stays */
-        free(folder);
-    }
-    closedir(dir);
-    return status;
-}
-
-qv_status qv_run_folder_clear(qv_ctx *ctx, const char *out)
-{
-    qv_status status = QV_OK;
-    for (const char *const *name = qv_run_files; *name; name++) QV_TRY(remove_file(ctx, out, *name));
-    QV_TRY(clear_training(ctx, out));
-    QV_TRY(clear_folds(ctx, out));
-done:
-    return status;
-}
-
-qv_status qv_run_folder_clears(qv_ctx *ctx, const char *out, const char *file, bool *cleared)
-{
-    qv_status status = QV_OK;
-    char *dir = NULL, *home = NULL, *above = NULL, *there = NULL;
-    *cleared = false;
-    if (!qv_path_exists(out)) return QV_OK;
-    QV_TRY(qv_path_dir(ctx, &dir, file));
-    QV_TRY(qv_path_absolute(ctx, &home, dir));
-    QV_TRY(qv_path_dir(ctx, &above, home));
-    QV_TRY(qv_path_absolute(ctx, &there, out));
-    *cleared = strcmp(home, there) == 0 || (strcmp(above, there) == 0 && begins_with(qv_path_base(home), of_fold));
-done:
-    free(dir);
-    free(home);
-    free(above);
-    free(there);
-    return status;
-}
+/* ---- what it gets ---- */
 
 qv_status qv_run_folder_configure(qv_ctx *ctx, const char *out, const qv_settings *s)
 {

@@ -7,15 +7,13 @@
 #include "run/run.h"
 
 /* Before hours are spent: may this run write there? Makes and locks the folder (no dry run does), and refuses that of
- * a study, of another process, and of a run that is neither gone on with nor given up; with resume also other settings,
- * by name. *anew: nothing that lies there is gone on with. */
+ * a study, of another process, of a run that is neither gone on with nor given up, and without config.ini one with any
+ * file that qv_run_folder_clear would remove; with resume also other settings, by name. *anew: nothing that lies there is gone on with. */
 qv_status qv_run_folder_open(qv_ctx *ctx, qv_lock *lock, const qv_settings *s, const qv_run_options *o, bool *anew);
 
 /* Removes what an earlier run has left, in the folder and in those of its folds, whatever folds it had: nobody must
- * take that for this run's. */
+ * take that for this run's. config.ini is the last to go. */
 qv_status qv_run_folder_clear(qv_ctx *ctx, const char *out);
-/* Whether a file lies where qv_run_folder_clear removes some. */
-qv_status qv_run_folder_clears(qv_ctx *ctx, const char *out, const char *file, bool *cleared);
 
 /* config.ini */
 qv_status qv_run_folder_configure(qv_ctx *ctx, const char *out, const qv_settings *s);

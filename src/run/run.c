@@ -298,8 +298,8 @@ done:
     return status;
 }
 
-/* "preact, width 16, 1 block a stage, shake.forward = even": what tells it from other networks, and from how others are
- * trained by shake and head; nothing that changes nothing. */
+/* "preact, width 16, 1 block a stage, shake.forward = even": what tells it from other networks, and how it
+ * is shaken and by which head it learns; nothing that has no effect. */
 static qv_status describe_network(qv_ctx *ctx, run_state *r)
 {
     static const char *const shown[] = {"net.", "shake.", "train.head"};
@@ -542,53 +542,55 @@ static qv_status check_plan(qv_ctx *ctx, const run_state *r, size_t *parameters)
 }
 
 /* A voice that the first training has heard is no new one. */
-static void count_heard(qv_ctx *ctx, run_state *r, const qv_checkpoint *c)
+static qv_status count_heard(qv_ctx *ctx, run_state *r, const qv_checkpoint *c)
 {
     const qv_manifest *m = r->manifest;
-    for (int id = 0; id < m->n_speakers; id++) {
-        bool tested = false;
-        for (size_t k = 0; k < r->folds->n; k++)
-            for (size_t i = 0; i < m->n && !tested; i++)
-                tested = m->items[i].speaker_id == id && r->folds->folds[k].part[i] == QV_PART_TEST;
-        r->heard += tested && qv_checkpoint_heard(c, m->speakers[id]);
-    }
+    bool *tested;
+    qv_status status = qv_alloc(ctx, &tested, (size_t)m->n_speakers, sizeof *tested);
+    if (status != QV_OK) return status;
+    for (size_t k = 0; k < r->folds->n; k++)
+        for (size_t i = 0; i < m->n; i++)
+            if (r->folds->folds[k].part[i] == QV_PART_TEST) tested[m->items[i].speaker_id] = true;
+    for (int id = 0; id < m->n_speakers; id++) r->heard += tested[id] && qv_checkpoint_heard(c, m->speakers[id]);
+    free(tested);
     if (r->heard)
         qv_warn(ctx,
                 "%d of the speakers who are tested have the names of those that %s was trained on: the figures say little "
                 "about new voices",
                 r->heard, c->path);
+    return QV_OK;
 }
 
 /* train.init_from: before what the folder holds is given up for it. */
-static qv_status check_start(qv_ctx *ctx, run_state *r)
+static qv_status check_start(qv_ctx *ctx, run_state *r, bool anew)
 {
     const char *from = r->s->init_from;
     qv_checkpoint *c = NULL;
     bool cleared;
     qv_status status = QV_OK;
-    if (!*from) return QV_OK;
+    if (!*from || !anew) return QV_OK; /* what is gone on with has no need of it */
     QV_TRY(qv_checkpoint_open(ctx, &c, from));
     QV_TRY(qv_checkpoint_alike(ctx, c, r->s));
-    QV_TRY(qv_run_folder_clears(ctx, r->o->out, from, &cleared));
+    QV_TRY(qv_run_folder_owns(ctx, r->o->out, from, &cleared));
     if (cleared)
-        status = qv_fail(ctx, QV_ERR_USAGE, "%s lies in %s, which is cleared first; copy it elsewhere, or take another --out",
+        status = qv_fail(ctx, QV_ERR_USAGE, "%s is of the run in %s, which is cleared first; copy it elsewhere, or take another --out",
                          from, r->o->out);
     else
-        count_heard(ctx, r, c);
+        status = count_heard(ctx, r, c);
 done:
     qv_checkpoint_close(c);
     return status;
 }
 
 /* What a training would begin with. */
-static qv_status tell_plan(qv_ctx *ctx, run_state *r)
+static qv_status tell_plan(qv_ctx *ctx, run_state *r, bool anew)
 {
     const qv_fold *first = &r->folds->folds[0];
     const qv_feature_config features = qv_settings_features(r->s);
     qv_status status = qv_precision_check(ctx, (qv_device)r->s->device, (qv_precision)r->s->precision);
     if (status == QV_OK) status = qv_feature_check(ctx, &features);
     if (status == QV_OK) status = check_plan(ctx, r, &r->summary->parameters);
-    if (status == QV_OK) status = check_start(ctx, r);
+    if (status == QV_OK) status = check_start(ctx, r, anew);
     if (status != QV_OK) return status;
     qv_info(ctx, "a network with %zu parameters; %d epochs of %zu steps in fold %s. Nothing was trained or written",
             r->summary->parameters, r->s->epochs,
@@ -608,18 +610,18 @@ qv_status qv_run(qv_ctx *ctx, const qv_settings *s, const qv_run_options *o, qv_
     QV_TRY(qv_settings_detect(ctx, &own, r.manifest));
     QV_TRY(qv_run_folder_open(ctx, &r.lock, &own, o, &anew));
     if (o->dry_run) {
-        status = tell_plan(ctx, &r);
+        status = tell_plan(ctx, &r, anew);
         goto done;
     }
     QV_TRY(open_device(ctx, &r));
     QV_TRY(load_features(ctx, &r));
     if (anew) { /* all that can be known of mistakes is known before an earlier run is given up */
         QV_TRY(check_plan(ctx, &r, &summary->parameters));
-        QV_TRY(check_start(ctx, &r));
+        QV_TRY(check_start(ctx, &r, anew));
         QV_TRY(qv_run_folder_clear(ctx, o->out));
     }
-    QV_TRY(qv_run_folder_configure(ctx, o->out, &own));
     QV_TRY(load_progress(ctx, &r));
+    QV_TRY(qv_run_folder_configure(ctx, o->out, &own)); /* a resume may have changed what does not matter to the result */
     QV_TRY(start_summary(ctx, &r));
     QV_TRY(write_summary(ctx, &r));
     for (size_t i = 0; i < r.folds->n; i++) {

@@ -25,8 +25,8 @@ typedef struct qv_run_options {
  * resume, settings that differ from the folder's are refused by name. *summary is the caller's to free. */
 qv_status qv_run(qv_ctx *ctx, const qv_settings *s, const qv_run_options *o, qv_summary *summary);
 
-/* Names of the files of a run folder but for checkpoints and curves, NULL at the end. */
-extern const char *const qv_run_files[];
+/* Whether a file, by whatever name, is one that a run in the folder has made: a checkpoint, a curve, a figure. */
+qv_status qv_run_folder_owns(qv_ctx *ctx, const char *out, const char *file, bool *owns);
 
 /* Settings of the run in a folder, for a resume that is told nothing else. */
 qv_status qv_run_settings(qv_ctx *ctx, qv_settings *s, const char *out);

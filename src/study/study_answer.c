@@ -26,7 +26,7 @@ static void put_findings(qv_buf *b, const qv_results *r, bool with_p)
     size_t listed = 0;
     for (size_t i = 0; i < r->n_comparisons; i++) {
         const qv_comparison_result *c = &r->comparisons[i];
-        if (!r->study->comparisons[c->comparison].claimed || isnan(c->ua.mean)) continue;
+        if (!r->study->comparisons[c->comparison].claimed || c->failed || isnan(c->ua.mean)) continue;
         if (listed == MOST) {
             qv_buf_puts(b, "; and more below");
             break;

@@ -172,7 +172,7 @@ static void cautions(qv_buf *b, const qv_results *r)
     if (r->failed) {
         snprintf(text, sizeof text,
                  "%zu of %zu: their numbers were not finite. The row of such a setting is over the runs that did not "
-                 "fail, and it is compared with nothing; the records say why.",
+                 "fail, and its comparisons have no p; the records say why.",
                  r->failed, r->runs);
         qv_page_note(b, "Runs failed.", text);
     }
@@ -237,8 +237,9 @@ static void cell_row(qv_buf *b, const qv_results *r, size_t corpus, size_t k)
     number_cell(b, 3, c->mean_wa, false);
     interval_cell(b, 1, 1, c->mean_gap, &c->gap_interval, false);
     if (base) {
-        number_cell(b, 1, base == c ? NAN : 100 * (c->mean_ua - base->mean_ua), true);
-        number_cell(b, 1, base == c ? NAN : c->mean_gap - base->mean_gap, true);
+        const bool none = base == c || base->failed || c->failed;
+        number_cell(b, 1, none ? NAN : 100 * (c->mean_ua - base->mean_ua), true);
+        number_cell(b, 1, none ? NAN : c->mean_gap - base->mean_gap, true);
     }
     number_cell(b, 3, c->even_ua, false);
     number_cell(b, 1, c->even_gap, false);
@@ -461,7 +462,8 @@ static void symmetry_table(qv_buf *b, const qv_results *r, size_t corpus)
 static void pictures(qv_buf *b, const qv_results *r, size_t corpus)
 {
     if (!qv_results_begun(r, corpus)) {
-        qv_buf_puts(b, "<h2>Pictures</h2>\n<p>No run is finished yet.</p>\n");
+        qv_buf_printf(b, "<h2>Pictures</h2>\n<p>%s</p>\n",
+                      r->failed ? "No run is finished that did not fail." : "No run is finished yet.");
         return;
     }
     qv_buf_puts(b, "<h2>Accuracy and gap</h2>\n<div class=\"two\">\n");

@@ -134,7 +134,7 @@ static void csv_cell(qv_buf *b, const qv_results *r, size_t corpus, size_t cell)
     x[SEED_SD] = c->seed_sd;
     x[WA] = c->mean_wa;
     x[EVEN_UA] = c->even_ua, x[EVEN_GAP] = c->even_gap;
-    if (base && base != c) {
+    if (base && base != c && !base->failed && !c->failed) {
         x[UA_LESS_BASELINE] = c->mean_ua - base->mean_ua;
         x[GAP_LESS_BASELINE] = c->mean_gap - base->mean_gap;
     }
@@ -208,7 +208,7 @@ static void csv_comparison(qv_buf *b, const qv_results *r, const qv_comparison_r
     x[P_T_UA] = c->ua.t.p, x[P_T_GAP] = c->gap.t.p;
     x[P_SPEAKERS_UA] = c->ua.alone.p, x[P_SPEAKERS_GAP] = c->gap.alone.p;
     x[P_RESAMPLED_UA] = c->ua.corrected, x[P_RESAMPLED_GAP] = c->gap.corrected;
-    if (c->complete) x[SIGNIFICANT] = c->significant;
+    if (c->complete && !c->failed) x[SIGNIFICANT] = c->significant;
     x[FAILED] = (double)c->failed;
     put_row(b, "comparison", r->plan->corpora[c->corpus].name, r->study->comparisons[c->comparison].name, x,
             nothing);
@@ -282,8 +282,9 @@ static void tex_cell(qv_buf *b, const qv_results *r, size_t corpus, size_t k)
     tex_plain(b, 3, c->mean_wa, false);
     tex_number(b, 1, c->mean_gap, c->gap_interval.bca_low, c->gap_interval.bca_high, false);
     if (base) {
-        tex_plain(b, 1, base == c ? NAN : 100 * (c->mean_ua - base->mean_ua), true);
-        tex_plain(b, 1, base == c ? NAN : c->mean_gap - base->mean_gap, true);
+        const bool none = base == c || base->failed || c->failed;
+        tex_plain(b, 1, none ? NAN : 100 * (c->mean_ua - base->mean_ua), true);
+        tex_plain(b, 1, none ? NAN : c->mean_gap - base->mean_gap, true);
     }
     tex_plain(b, 3, c->even_ua, false);
     tex_plain(b, 1, c->even_gap, false);

@@ -72,6 +72,7 @@ qv_status qv_model_classify(qv_ctx *ctx, const qv_checkpoint *c, qv_manifest *m,
     *answers = (qv_model_answers){0};
     qv_settings_move(&s, o->device, o->gpu);
     s.batch = qv_checkpoint_batch(c);
+    if (s.device == QV_DEVICE_CPU) qv_cpu_conv_limit(qv_settings_isa(&s));
     if (o->one_speaker) merge_speakers(m);
     QV_TRY(qv_pool_new(ctx, &pool, threads));
     QV_TRY(qv_features_open(ctx, features, m, &fc, &fo));

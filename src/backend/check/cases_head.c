@@ -258,6 +258,22 @@ void qv_bound_sgd(const qv_problem *p, const qv_tensor *expect, double *const *b
     }
 }
 
+/* What is done to rows: 0 nothing, 1 as sound is augmented, 2 as images are. Patches of t frames. */
+static qv_gather_attr augmentation(qv_maker *m, int which, int t)
+{
+    if (which == 0) return (qv_gather_attr){0};
+    qv_describe(m, which == 2 ? " moved and mirrored" : " augmented");
+    if (which == 2) return (qv_gather_attr){.pad = 2, .flip = 1, .mel_masks = 1, .mel_width = 2};
+    return (qv_gather_attr){.speed = 13107,
+                            .warp = 9830,
+                            .gain = m->p->exact ? 0 : 0.7f,
+                            .time_masks = 2,
+                            .time_width = t / 3,
+                            .mel_masks = QV_MASKS,
+                            .mel_width = 3,
+                            .voices = 2};
+}
+
 /* Recordings shorter than the patch, as long, longer by one, and much longer. */
 void qv_make_gather(qv_maker *m)
 {
@@ -272,23 +288,9 @@ void qv_make_gather(qv_maker *m)
     qv_describe(m, " %d frames x %d mels x %d %s", t, bands, patches[i][2],
                 (const char *[]){"drawn", "drawn at a later step", "windows"}[mode]);
     bool mixed = qv_pick(m, 2);
-    p->op.a.gather = (qv_gather_attr){.windows = mode == 2};
     if (mixed) qv_describe(m, " mixed");
-    if (augmented == 2) {
-        qv_describe(m, " moved and mirrored");
-        p->op.a.gather = (qv_gather_attr){.pad = 2, .flip = 1, .mel_masks = 1, .mel_width = 2};
-    }
-    if (augmented == 1) {
-        qv_describe(m, " augmented");
-        p->op.a.gather = (qv_gather_attr){.speed = 13107,
-                                          .warp = 9830,
-                                          .gain = p->exact ? 0 : 0.7f,
-                                          .time_masks = 2,
-                                          .time_width = t / 3,
-                                          .mel_masks = QV_MASKS,
-                                          .mel_width = 3,
-                                          .voices = 2};
-    }
+    p->op.a.gather = augmentation(m, augmented, t);
+    p->op.a.gather.windows = mode == 2;
     p->in[0] = qv_vector(1);
     qv_step_state *state = qv_room(&p->in[0], sizeof *state);
     if (!state) return;
