@@ -57,7 +57,7 @@ static qv_status time_steps(qv_ctx *ctx, qv_trainer *t, const qv_settings *s, do
     qv_ctx_cancel_flag(own, &x.flag);
     qv_status status = qv_trainer_run(own, t, (uint64_t)s->epochs, &loss);
     /* numbers that break are a result for the study to record; the steps until then cost what steps cost */
-    if (status == QV_ERR_INTERRUPTED || status == QV_OK || (status == QV_ERR_NUMERIC && x.steps > 0)) {
+    if (status == QV_ERR_INTERRUPTED || status == QV_OK || status == QV_ERR_NUMERIC) {
         int counted = x.steps - WARM_STEPS;
         *seconds = counted > 0 ? x.seconds / counted : x.seconds;
         status = QV_OK;
