@@ -134,7 +134,7 @@ static double moved_inside(qv_ctx *ctx, const qv_net_config *c, uint64_t seed, m
 static qv_tensor shape_of(const qv_program *p, int id)
 {
     const qv_buffer *b = &p->buffers[id];
-    return (qv_tensor){NULL, b->n, b->h, b->w, b->c, b->dtype};
+    return (qv_tensor){NULL, b->n, b->h, b->w, b->c, (int32_t)b->dtype};
 }
 
 /* Whether the CPU takes any convolution by Winograd's algorithm. */
