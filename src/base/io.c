@@ -338,6 +338,15 @@ qv_status qv_path_join(qv_ctx *ctx, char **out, const char *dir, const char *nam
     return QV_OK;
 }
 
+qv_status qv_write_in(qv_ctx *ctx, const char *dir, const char *name, const void *data, size_t size)
+{
+    char *path;
+    qv_status status = qv_path_join(ctx, &path, dir, name);
+    if (status == QV_OK) status = qv_write_file(ctx, path, data, size);
+    free(path);
+    return status;
+}
+
 qv_status qv_path_dir(qv_ctx *ctx, char **out, const char *path)
 {
     const char *slash = strrchr(path, '/');

@@ -47,6 +47,9 @@ void qv_lock_release(qv_lock *l);
 /* The whole buffer as one atomic file. */
 qv_status qv_write_file(qv_ctx *ctx, const char *path, const void *data, size_t size);
 
+/* The same as dir/name. */
+qv_status qv_write_in(qv_ctx *ctx, const char *dir, const char *name, const void *data, size_t size);
+
 /* "dir/name", or name alone where it is absolute or dir is empty or ".". Release with free(). */
 qv_status qv_path_join(qv_ctx *ctx, char **out, const char *dir, const char *name);
 /* The folder of a path, "." if it has none. */

@@ -104,17 +104,14 @@ qv_status qv_card_write(qv_ctx *ctx, const qv_settings *s, const qv_summary *m, 
 {
     qv_status status = QV_OK;
     qv_buf b = {0};
-    char *path = NULL;
     card_model(&b, m);
     card_data(&b, s, m);
     card_figures(&b, m);
     card_limits(&b, m);
     card_maker(&b, m);
     QV_TRY(qv_buf_check(ctx, &b));
-    QV_TRY(qv_path_join(ctx, &path, run, "model-card.md"));
-    QV_TRY(qv_write_file(ctx, path, b.data, b.len));
+    QV_TRY(qv_write_in(ctx, run, "model-card.md", b.data, b.len));
 done:
-    free(path);
     qv_buf_free(&b);
     return status;
 }

@@ -175,13 +175,10 @@ qv_status qv_pooled_json(qv_ctx *ctx, const qv_summary *s, qv_buf *out) { return
 qv_status qv_summary_write(qv_ctx *ctx, const qv_summary *s, const char *run)
 {
     qv_status status = QV_OK;
-    char *path = NULL;
     qv_buf text = {0};
     QV_TRY(qv_summary_json(ctx, s, &text));
-    QV_TRY(qv_path_join(ctx, &path, run, "summary.json"));
-    QV_TRY(qv_write_file(ctx, path, text.data, text.len));
+    QV_TRY(qv_write_in(ctx, run, "summary.json", text.data, text.len));
 done:
     qv_buf_free(&text);
-    free(path);
     return status;
 }

@@ -221,13 +221,10 @@ qv_status qv_run_folder_configure(qv_ctx *ctx, const char *out, const qv_setting
 {
     qv_status status = QV_OK;
     qv_buf text = {0};
-    char *path = NULL;
     qv_settings_print(s, &text);
     QV_TRY(qv_buf_check(ctx, &text));
-    QV_TRY(qv_path_join(ctx, &path, out, "config.ini"));
-    QV_TRY(qv_write_file(ctx, path, text.data, text.len));
+    QV_TRY(qv_write_in(ctx, out, "config.ini", text.data, text.len));
 done:
-    free(path);
     qv_buf_free(&text);
     return status;
 }

@@ -553,11 +553,7 @@ static qv_status count_heard(qv_ctx *ctx, run_state *r, const qv_checkpoint *c)
             if (r->folds->folds[k].part[i] == QV_PART_TEST) tested[m->items[i].speaker_id] = true;
     for (int id = 0; id < m->n_speakers; id++) r->heard += tested[id] && qv_checkpoint_heard(c, m->speakers[id]);
     free(tested);
-    if (r->heard)
-        qv_warn(ctx,
-                "%d of the speakers who are tested have the names of those that %s was trained on: the figures say little "
-                "about new voices",
-                r->heard, c->path);
+    qv_checkpoint_warn_of_heard(ctx, (size_t)r->heard, c->path);
     return QV_OK;
 }
 

@@ -4,6 +4,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "train/checkpoint.h"
+
 /* The weighted sum over cells, a value a speaker; NaN where a cell has none. What rounding can make of cells that are
  * equal, each the mean over seeds of numbers up to `most`, is no difference. */
 static void contrast(const qv_results *r, const qv_comparison_result *c, bool gap, double *d)
@@ -124,12 +126,7 @@ double qv_plan_smallest_p(const qv_study *s, const qv_plan *p, size_t corpus)
 void qv_plan_warn(qv_ctx *ctx, const qv_study *s, const qv_plan *p)
 {
     size_t family = s->n_comparisons * p->n_corpora;
-    for (size_t i = 0; i < p->n_starts; i++)
-        if (p->starts[i].heard)
-            qv_warn(ctx,
-                    "%zu of the speakers who are tested have the names of those that %s was trained on: the figures say "
-                    "little about new voices",
-                    p->starts[i].heard, p->starts[i].file);
+    for (size_t i = 0; i < p->n_starts; i++) qv_checkpoint_warn_of_heard(ctx, p->starts[i].heard, p->starts[i].file);
     for (size_t i = 0; i < p->n_corpora && family > 0; i++) {
         double smallest = qv_plan_smallest_p(s, p, i);
         if (smallest <= s->alpha) continue;

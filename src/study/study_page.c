@@ -237,9 +237,9 @@ static void cell_row(qv_buf *b, const qv_results *r, size_t corpus, size_t k)
     number_cell(b, 3, c->mean_wa, false);
     interval_cell(b, 1, 1, c->mean_gap, &c->gap_interval, false);
     if (base) {
-        const bool none = base == c || base->failed || c->failed;
-        number_cell(b, 1, none ? NAN : 100 * (c->mean_ua - base->mean_ua), true);
-        number_cell(b, 1, none ? NAN : c->mean_gap - base->mean_gap, true);
+        const qv_less_baseline less = qv_result_less_baseline(r, corpus, k);
+        number_cell(b, 1, 100 * less.ua, true);
+        number_cell(b, 1, less.gap, true);
     }
     number_cell(b, 3, c->even_ua, false);
     number_cell(b, 1, c->even_gap, false);

@@ -357,6 +357,13 @@ done:
     return status;
 }
 
+qv_less_baseline qv_result_less_baseline(const qv_results *r, size_t corpus, size_t cell)
+{
+    const qv_cell_result *c = qv_result_cell(r, corpus, cell), *base = qv_result_baseline(r, corpus);
+    if (!base || base == c || base->failed || c->failed) return (qv_less_baseline){NAN, NAN};
+    return (qv_less_baseline){c->mean_ua - base->mean_ua, c->mean_gap - base->mean_gap};
+}
+
 bool qv_results_begun(const qv_results *r, size_t corpus)
 {
     for (size_t k = 0; k < r->study->n_cells; k++)

@@ -111,6 +111,13 @@ static inline const qv_cell_result *qv_result_baseline(const qv_results *r, size
     return r->study->baseline < 0 ? NULL : qv_result_cell(r, corpus, (size_t)r->study->baseline);
 }
 
+/* UA (0..1) and gap (points) of a cell less the baseline's; NaN where the study names none, the cell is it, or runs of
+ * either failed. */
+typedef struct qv_less_baseline {
+    double ua, gap;
+} qv_less_baseline;
+qv_less_baseline qv_result_less_baseline(const qv_results *r, size_t corpus, size_t cell);
+
 /* Whether any run on the corpus is there, any comparison has a difference, any run has measured an embedding. */
 bool qv_results_begun(const qv_results *r, size_t corpus);
 bool qv_results_compared(const qv_results *r, size_t corpus);

@@ -359,7 +359,6 @@ static qv_status open_runner(qv_ctx *ctx, runner *r)
     QV_TRY(qv_alloc(ctx, &r->at, (size_t)r->threads, sizeof *r->at));
     for (int t = 0; t < r->threads; t++) r->at[t] = r->n;
     QV_TRY(qv_program_hash(ctx, &r->maker.program));
-    qv_cpu_conv_limit(qv_settings_isa(&r->s->cells[0].settings));
     qv_cpu_ops(ops, qv_settings_isa(&r->s->cells[0].settings), &r->maker.isa);
     r->maker.gpu = r->data.gpu;
     QV_TRY(qv_alloc(ctx, &r->others, r->o->n_reuse, sizeof *r->others));

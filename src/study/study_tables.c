@@ -123,7 +123,8 @@ static void clear_row(double x[NUMBERS])
 
 static void csv_cell(qv_buf *b, const qv_results *r, size_t corpus, size_t cell)
 {
-    const qv_cell_result *c = qv_result_cell(r, corpus, cell), *base = qv_result_baseline(r, corpus);
+    const qv_cell_result *c = qv_result_cell(r, corpus, cell);
+    const qv_less_baseline less = qv_result_less_baseline(r, corpus, cell);
     double x[NUMBERS];
     clear_row(x);
     x[RUNS] = (double)c->runs;
@@ -134,10 +135,7 @@ static void csv_cell(qv_buf *b, const qv_results *r, size_t corpus, size_t cell)
     x[SEED_SD] = c->seed_sd;
     x[WA] = c->mean_wa;
     x[EVEN_UA] = c->even_ua, x[EVEN_GAP] = c->even_gap;
-    if (base && base != c && !base->failed && !c->failed) {
-        x[UA_LESS_BASELINE] = c->mean_ua - base->mean_ua;
-        x[GAP_LESS_BASELINE] = c->mean_gap - base->mean_gap;
-    }
+    x[UA_LESS_BASELINE] = less.ua, x[GAP_LESS_BASELINE] = less.gap;
     if (c->runs) x[LEAST_EPOCH] = c->least_epoch, x[MOST_EPOCH] = c->most_epoch;
     x[FAILED] = (double)c->failed;
     put_row(b, "cell", r->plan->corpora[corpus].name, r->study->cells[cell].name, x, nothing);
@@ -275,16 +273,16 @@ static void tex_end(qv_buf *b) { qv_buf_puts(b, "\\hline\n\\end{tabular}\n\n"); 
 
 static void tex_cell(qv_buf *b, const qv_results *r, size_t corpus, size_t k)
 {
-    const qv_cell_result *c = qv_result_cell(r, corpus, k), *base = qv_result_baseline(r, corpus);
+    const qv_cell_result *c = qv_result_cell(r, corpus, k);
     tex_text(b, r->study->cells[k].name);
     tex_plain(b, 3, c->mean_train, false);
     tex_number(b, 3, c->mean_ua, c->ua_interval.bca_low, c->ua_interval.bca_high, false);
     tex_plain(b, 3, c->mean_wa, false);
     tex_number(b, 1, c->mean_gap, c->gap_interval.bca_low, c->gap_interval.bca_high, false);
-    if (base) {
-        const bool none = base == c || base->failed || c->failed;
-        tex_plain(b, 1, none ? NAN : 100 * (c->mean_ua - base->mean_ua), true);
-        tex_plain(b, 1, none ? NAN : c->mean_gap - base->mean_gap, true);
+    if (qv_result_baseline(r, corpus)) {
+        const qv_less_baseline less = qv_result_less_baseline(r, corpus, k);
+        tex_plain(b, 1, 100 * less.ua, true);
+        tex_plain(b, 1, less.gap, true);
     }
     tex_plain(b, 3, c->even_ua, false);
     tex_plain(b, 1, c->even_gap, false);

@@ -50,6 +50,9 @@ typedef struct qv_checkpoint {
  * the name alone; where one side does not know the corpus, the name decides. */
 bool qv_checkpoint_heard(const qv_checkpoint *c, const char *speaker);
 
+/* Where so many of the speakers who are tested are heard by the weights at `path`, which a training begins with. */
+void qv_checkpoint_warn_of_heard(qv_ctx *ctx, size_t speakers, const char *path);
+
 /* Reads and checks everything but the values of the weights. QV_ERR_DATA says what is wrong with which file; a network
  * whose single window would take absurd memory is refused too. */
 qv_status qv_checkpoint_open(qv_ctx *ctx, qv_checkpoint **out, const char *path);
