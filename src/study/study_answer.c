@@ -1,7 +1,18 @@
 /* The answer in words. */
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #include "study/study_report.h"
+
+void qv_study_p(qv_buf *b, double p, int digits, bool fixed, double alpha)
+{
+    enum { MOST = 15 };
+    char text[32];
+    do snprintf(text, sizeof text, fixed ? "%.*f" : "%.*g", digits, p);
+    while (digits++ < MOST && (strtod(text, NULL) <= alpha) != (p <= alpha));
+    qv_buf_puts(b, text);
+}
 
 /* A difference in points; none has no sign. */
 static void put_points(qv_buf *b, const char *what, double x)
@@ -17,7 +28,9 @@ static void put_finding(qv_buf *b, const qv_results *r, const qv_comparison_resu
     qv_buf_printf(b, "%s: ", of->name);
     put_points(b, "UA", 100 * c->ua.mean);
     put_points(b, ", gap", c->gap.mean);
-    if (with_p) qv_buf_printf(b, ", corrected p %s %.2g", c->adjusted < 1e-4 ? "<" : "=", fmax(c->adjusted, 1e-4));
+    if (!with_p) return;
+    qv_buf_printf(b, ", corrected p %s ", c->adjusted < 1e-4 ? "<" : "=");
+    qv_study_p(b, fmax(c->adjusted, 1e-4), 2, false, r->study->alpha);
 }
 
 static void put_findings(qv_buf *b, const qv_results *r, bool with_p)
@@ -43,6 +56,14 @@ static void put_size(qv_buf *b, const qv_results *r)
         qv_buf_printf(b, "%s%zu speaker%s of %s", i ? " and " : "", r->n_speakers[i], r->n_speakers[i] == 1 ? "" : "s",
                       r->plan->corpora[i].name);
     qv_buf_printf(b, ", %d %s", r->plan->seeds, r->plan->seeds == 1 ? "seed" : "seeds");
+}
+
+static void put_folds(qv_buf *b, const qv_results *r)
+{
+    for (size_t i = 0; i < r->plan->n_corpora; i++) {
+        const size_t n = r->plan->corpora[i].n_folds;
+        qv_buf_printf(b, "%s%zu fold%s", i ? " and " : "", n, n == 1 ? "" : "s");
+    }
 }
 
 /* Of the comparisons that the claim needs, which may differ in it. */
@@ -116,6 +137,8 @@ void qv_study_answer(const qv_results *r, qv_buf *b)
     case QV_TOO_FEW:
         qv_buf_puts(b, "It cannot be said: with ");
         put_size(b, r);
+        qv_buf_puts(b, " in ");
+        put_folds(b, r);
         qv_buf_printf(b, " and %zu comparison%s the smallest p that can come out is above %g, whatever the truth.",
                       r->n_comparisons, r->n_comparisons == 1 ? "" : "s", r->study->alpha);
         put_findings(b, r, false);

@@ -104,15 +104,27 @@ done:
     return status;
 }
 
+/* As a study that begins does: what another process settles meanwhile, more seeds say, is not undone. */
+static qv_status lock_plan(qv_ctx *ctx, qv_run_lock *lock, const char *out)
+{
+    bool taken;
+    qv_status status = qv_run_lock_open(ctx, lock, out);
+    if (status == QV_OK) status = qv_run_lock_take(ctx, lock, "plan", true, &taken);
+    return status;
+}
+
 qv_status qv_study_merge(qv_ctx *ctx, const char *out, const char *const *folders, size_t n, char **answer)
 {
     qv_status status = QV_OK;
+    qv_run_lock lock = {.fd = -1};
     part *parts = NULL;
     size_t all = n;
     QV_TRY(qv_alloc(ctx, &parts, n + 1, sizeof *parts));
+    if (qv_is_dir(out)) QV_TRY(lock_plan(ctx, &lock, out));
     QV_TRY(list_parts(ctx, parts, &all, out, folders)); /* nothing is written before all of it fits */
     QV_TRY(qv_study_claim_folder(ctx, parts[0].study, out));
     QV_TRY(qv_plan_write(ctx, largest_plan(parts, all), out));
+    qv_run_lock_close(&lock);
     for (size_t i = 0; i < n; i++) {
         copying c = {.from = &parts[i], .to = out};
         QV_TRY(qv_records_each(ctx, parts[i].study, &parts[i].plan, parts[i].folder, take_record, &c));
@@ -120,6 +132,7 @@ qv_status qv_study_merge(qv_ctx *ctx, const char *out, const char *const *folder
     }
     QV_TRY(qv_study_report(ctx, out, NULL, answer));
 done:
+    qv_run_lock_close(&lock);
     for (size_t i = 0; parts && i < all; i++) {
         qv_plan_free(&parts[i].plan);
         qv_study_free(parts[i].study);

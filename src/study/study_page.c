@@ -53,18 +53,24 @@ static void put_number(qv_buf *b, int digits, double x, bool sign)
 }
 
 /* A cell of a table: the value, below it its interval. */
-static void interval_cell(qv_buf *b, int digits, double scale, double x, const qv_interval *i, bool sign)
+/* low: NaN where there is no interval. */
+static void range_cell(qv_buf *b, int digits, double x, double low, double high, bool sign)
 {
     qv_buf_puts(b, "<td>");
-    put_number(b, digits, scale * x, sign);
-    if (!isnan(i->bca_low)) {
+    put_number(b, digits, x, sign);
+    if (!isnan(low)) {
         qv_buf_puts(b, "<span class=\"sub\">");
-        put_number(b, digits, scale * i->bca_low, sign);
+        put_number(b, digits, low, sign);
         qv_buf_puts(b, " to ");
-        put_number(b, digits, scale * i->bca_high, sign);
+        put_number(b, digits, high, sign);
         qv_buf_puts(b, "</span>");
     }
     qv_buf_puts(b, "</td>");
+}
+
+static void interval_cell(qv_buf *b, int digits, double scale, double x, const qv_interval *i, bool sign)
+{
+    range_cell(b, digits, scale * x, scale * i->bca_low, scale * i->bca_high, sign);
 }
 
 static void number_cell(qv_buf *b, int digits, double x, bool sign)
@@ -74,7 +80,7 @@ static void number_cell(qv_buf *b, int digits, double x, bool sign)
     qv_buf_puts(b, "</td>");
 }
 
-static void p_cell(qv_buf *b, double p)
+static void p_cell(qv_buf *b, double p, double alpha)
 {
     qv_buf_puts(b, "<td>");
     if (isnan(p))
@@ -82,7 +88,7 @@ static void p_cell(qv_buf *b, double p)
     else if (p < 0.0001)
         qv_buf_puts(b, "&lt;&nbsp;0.0001");
     else
-        qv_buf_printf(b, p < 0.001 ? "%.4f" : "%.3f", p);
+        qv_study_p(b, p, p < 0.001 ? 4 : 3, true, alpha);
     qv_buf_puts(b, "</td>");
 }
 
@@ -359,10 +365,10 @@ static void comparison_table(qv_buf *b, const qv_results *r, size_t corpus)
         comparison_name(b, r, c, true);
         interval_cell(b, 1, 100, c->ua.mean, &c->ua.interval, true);
         interval_cell(b, 1, 1, c->gap.mean, &c->gap.interval, true);
-        p_cell(b, c->ua.flip.p);
-        p_cell(b, c->gap.flip.p);
-        p_cell(b, c->p);
-        p_cell(b, c->adjusted);
+        p_cell(b, c->ua.flip.p, r->study->alpha);
+        p_cell(b, c->gap.flip.p, r->study->alpha);
+        p_cell(b, c->p, r->study->alpha);
+        p_cell(b, c->adjusted, r->study->alpha);
         qv_buf_printf(b, "<td%s>%s</td>", c->significant ? " class=\"yes\"" : "", qv_comparison_verdict(r, c));
         qv_buf_puts(b, "</tr>\n");
     }
@@ -393,12 +399,12 @@ static void other_table(qv_buf *b, const qv_results *r, size_t corpus)
         comparison_name(b, r, c, false);
         number_cell(b, 2, c->ua.t.dz, true);
         number_cell(b, 2, c->gap.t.dz, true);
-        p_cell(b, c->ua.t.p);
-        p_cell(b, c->gap.t.p);
-        p_cell(b, c->ua.alone.p);
-        p_cell(b, c->gap.alone.p);
-        p_cell(b, c->ua.corrected);
-        p_cell(b, c->gap.corrected);
+        p_cell(b, c->ua.t.p, r->study->alpha);
+        p_cell(b, c->gap.t.p, r->study->alpha);
+        p_cell(b, c->ua.alone.p, r->study->alpha);
+        p_cell(b, c->gap.alone.p, r->study->alpha);
+        p_cell(b, c->ua.corrected, r->study->alpha);
+        p_cell(b, c->gap.corrected, r->study->alpha);
         qv_buf_puts(b, "</tr>\n");
     }
     qv_buf_puts(
@@ -411,26 +417,15 @@ static void other_table(qv_buf *b, const qv_results *r, size_t corpus)
 
 /* ---- symmetry ---- */
 
-static void seed_cell(qv_buf *b, const qv_seed_mean *m, int digits)
-{
-    qv_buf_puts(b, "<td>");
-    put_number(b, digits, m->mean, false);
-    if (!isnan(m->low)) {
-        qv_buf_puts(b, "<span class=\"sub\">");
-        put_number(b, digits, m->low, false);
-        qv_buf_puts(b, " to ");
-        put_number(b, digits, m->high, false);
-        qv_buf_puts(b, "</span>");
-    }
-    qv_buf_puts(b, "</td>");
-}
-
 static void symmetry_row(qv_buf *b, const qv_results *r, const qv_cell_result *c, size_t cell, int part)
 {
     qv_buf_printf(b, "<tr><th scope=\"row\"><span class=\"key k%zu\">%zu</span>", cell % 8, cell + 1);
     qv_markup_text(b, r->study->cells[cell].name);
     qv_buf_printf(b, "<span class=\"sub\">%zu dimensions</span></th><td>%s</td>", c->dims, part ? "test" : "training");
-    for (int k = 0; k < QV_SYMMETRY_MEASURES; k++) seed_cell(b, &c->symmetry[part][k], k == 0 ? 3 : 1);
+    for (int k = 0; k < QV_SYMMETRY_MEASURES; k++) {
+        const qv_seed_mean *m = &c->symmetry[part][k];
+        range_cell(b, k == 0 ? 3 : 1, m->mean, m->low, m->high, false);
+    }
     qv_buf_puts(b, "</tr>\n");
 }
 
@@ -517,7 +512,9 @@ static void protocol(qv_buf *b, const qv_results *r)
     qv_page_entry(b, "Choice of epoch", rule.failed ? "" : rule.data, "");
     qv_buf_free(&rule);
     qv_page_entry(b, "Figures", "full windows, evaluation mode, running statistics of batch norm", "");
-    qv_page_entry(b, "Draws", "the same seed gives all settings the same order of recordings, patches and start", "");
+    qv_page_entry(b, "Draws",
+                  "the same seed gives all settings the same order of recordings, patches and start, as far as they have "
+                  "the same batches, patches and network", "");
     for (size_t i = 0; i < r->study->n_corpora; i++) {
         qv_page_entry(b, "Folds", r->study->corpora[i].folds,
                       r->study->n_corpora > 1 ? " (each corpus as it says)" : "");

@@ -146,16 +146,24 @@ void qv_study_forest(qv_buf *b, const qv_results *r, size_t corpus, bool gap)
 
 /* ---- learning curves ---- */
 
+/* The last mean that is a number: where patience ends trainings, the runs are of different lengths. NaN: none is. */
+static double last_of(const qv_cell_result *c, int column)
+{
+    size_t i = c->n_curve;
+    while (i > 0 && isnan(c->curve[column][i - 1])) i--;
+    return i > 0 ? c->curve[column][i - 1] : NAN;
+}
+
 static void curve_figure(qv_buf *b, const qv_results *r, size_t corpus, size_t k, double epochs)
 {
     enum { SMALL = 200, LOW = 132 };
     const qv_cell_result *c = qv_result_cell(r, corpus, k);
     qv_plot p = {qv_axis_exact(0, epochs, 3, 24, SMALL - 8), qv_axis_exact(0, 1, 2, LOW - 20, 6)};
-    double chance = qv_axis_at(&p.y, chance_of(r, corpus)), train = NAN, test = NAN;
+    double chance = qv_axis_at(&p.y, chance_of(r, corpus));
     char id[40], desc[128];
-    if (c->n_curve) train = c->curve[QV_RUN_TRAIN][c->n_curve - 1], test = c->curve[QV_RUN_TEST][c->n_curve - 1];
     snprintf(id, sizeof id, "curve%zu-%zu", corpus, k);
-    snprintf(desc, sizeof desc, "UA over epochs: training %.3f and test %.3f at the end", train, test);
+    snprintf(desc, sizeof desc, "UA over epochs: training %.3f and test %.3f at the end", last_of(c, QV_RUN_TRAIN),
+             last_of(c, QV_RUN_TEST));
     qv_buf_printf(b, "<figure class=\"small\"><figcaption><b class=\"key k%zu\">%zu</b>", k % COLOURS, k + 1);
     qv_markup_text(b, r->study->cells[k].name);
     qv_buf_puts(b, "</figcaption>\n");
@@ -192,7 +200,7 @@ void qv_study_curves(qv_buf *b, const qv_results *r, size_t corpus)
         const qv_cell_result *c = qv_result_cell(r, corpus, k);
         if (c->n_curve == 0) continue;
         epochs = fmax(epochs, c->curve[QV_RUN_EPOCH][c->n_curve - 1]);
-        val = val || !isnan(c->curve[QV_RUN_VAL][c->n_curve - 1]);
+        val = val || !isnan(last_of(c, QV_RUN_VAL));
     }
     curve_legend(b, val);
     qv_buf_puts(b, "<div class=\"many\">\n");

@@ -5,6 +5,8 @@
 
 #include "base/io.h"
 
+static const char *const files[] = {"report.csv", "report.tex", "report.html"};
+
 qv_status qv_findings_read(qv_ctx *ctx, qv_findings *f, const char *out)
 {
     qv_status status = QV_OK;
@@ -50,22 +52,40 @@ static qv_status take_answer(qv_ctx *ctx, const qv_results *r, char **answer)
     return status;
 }
 
+/* Waits for another process that writes them. Nothing is made in a folder that holds no study. */
+static qv_status lock_reports(qv_ctx *ctx, qv_run_lock *lock, const char *out)
+{
+    qv_study *s = NULL;
+    bool taken;
+    qv_status status = qv_study_of_folder(ctx, &s, out);
+    qv_study_free(s);
+    if (status == QV_OK) status = qv_run_lock_open(ctx, lock, out);
+    if (status == QV_OK) status = qv_run_lock_take(ctx, lock, "report", true, &taken);
+    return status;
+}
+
+/* Whoever writes last has read last: of two processes that end at the same time, none puts an interim report over that of
+ * all runs. */
 qv_status qv_study_report(qv_ctx *ctx, const char *out, char **path, char **answer)
 {
     qv_status status = QV_OK;
-    qv_findings f;
+    qv_findings f = {0};
     qv_buf page = {0}, csv = {0}, tex = {0};
+    qv_run_lock lock = {.fd = -1};
     if (path) *path = NULL;
     if (answer) *answer = NULL;
+    QV_TRY(lock_reports(ctx, &lock, out));
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) qv_out_sweep(out, files[i]);
     QV_TRY(qv_findings_read(ctx, &f, out));
     QV_TRY(qv_study_page(ctx, &page, &f.results));
     qv_study_csv(&csv, &f.results);
     qv_study_tex(&tex, &f.results);
-    QV_TRY(write_text(ctx, out, "report.csv", &csv, NULL));
-    QV_TRY(write_text(ctx, out, "report.tex", &tex, NULL));
-    QV_TRY(write_text(ctx, out, "report.html", &page, path));
+    QV_TRY(write_text(ctx, out, files[0], &csv, NULL));
+    QV_TRY(write_text(ctx, out, files[1], &tex, NULL));
+    QV_TRY(write_text(ctx, out, files[2], &page, path));
     if (answer) QV_TRY(take_answer(ctx, &f.results, answer));
 done:
+    qv_run_lock_close(&lock);
     if (status != QV_OK && path) free(*path), *path = NULL;
     qv_buf_free(&page);
     qv_buf_free(&csv);

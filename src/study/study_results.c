@@ -180,7 +180,6 @@ static qv_status add_record(qv_ctx *ctx, void *user, const qv_study_record *r, c
     add_speakers(g, r, run, at, of_seed);
     if (c->runs == 0 || r->epoch < c->least_epoch) c->least_epoch = r->epoch;
     if (c->runs == 0 || r->epoch > c->most_epoch) c->most_epoch = r->epoch;
-    c->parameters = r->parameters;
     c->validated = c->validated || r->running.val.n > 0;
     c->seconds += r->seconds;
     c->runs++;

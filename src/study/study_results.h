@@ -37,7 +37,6 @@ typedef struct qv_cell_result {
     double seconds;              /* of one run, mean */
     int least_epoch, most_epoch; /* whose weights were taken */
     bool validated;              /* a run had validation recordings to choose it by */
-    size_t parameters;
 } qv_cell_result;
 
 typedef struct qv_measure_result {

@@ -22,6 +22,7 @@ typedef struct run {
     bool told;      /* its end was reported */
     bool elsewhere; /* another process trained it since this one began */
     double seconds; /* that it took here, 0: elsewhere or earlier */
+    double worked;  /* share of its weight that those seconds went to: 1, but where it failed */
     double ua, gap;
     char *why; /* it failed; owned */
 } run;
@@ -117,17 +118,6 @@ static qv_status take_record(qv_ctx *ctx, const runner *r, run *x, const char *p
 
 /* ---- workers ---- */
 
-/* What a process that was killed while it wrote this very record left; the run is ours, so nobody writes it now. */
-static qv_status sweep(qv_ctx *ctx, const char *path)
-{
-    char *folder;
-    qv_status status = qv_path_dir(ctx, &folder, path);
-    if (status != QV_OK) return status;
-    qv_out_sweep(folder, qv_path_base(path));
-    free(folder);
-    return QV_OK;
-}
-
 /* Of the studies that may serve the first that has trained the same. */
 static qv_status reuse(qv_ctx *ctx, const runner *r, const qv_run_id *id, const char *path)
 {
@@ -147,29 +137,45 @@ static const char *name_of(const char *path)
     return name;
 }
 
-/* Held, looked at again and found missing: nobody else trains or has trained it, here or in a study that may serve. */
+/* Makes the record's folder, and a file in it for a moment: that it can be written is known before the hours of a
+ * training, and over NFS, which would else go on saying for half a minute that a record is missing that it did not find
+ * before, the next look is a new one (nfs(5), "Directory entry caching"). */
+static qv_status look_anew(qv_ctx *ctx, const char *path)
+{
+    char *folder;
+    qv_status status = qv_path_dir(ctx, &folder, path);
+    if (status != QV_OK) return status;
+    status = qv_make_dirs(ctx, folder);
+    if (status == QV_OK) qv_out_sweep(folder, qv_path_base(path));
+    if (status == QV_OK) status = qv_out_try(ctx, path);
+    free(folder);
+    return status;
+}
+
+/* Held, looked at again and found missing: nobody else trains or has trained it, here or in a study that may serve. The
+ * lock is kept where the run is *mine. */
 static qv_status try_run(qv_ctx *ctx, runner *r, run *x, bool *mine)
 {
     qv_status status = QV_OK;
     char *path = NULL;
+    bool held = false;
     *mine = false;
     QV_TRY(path_of(ctx, r, x, &path));
-    const bool there = qv_path_exists(path);
-    if (!there) {
-        QV_TRY(qv_run_lock_take(ctx, &r->lock, name_of(path), false, mine));
-        if (!*mine) goto done;
-        if (!qv_path_exists(path)) QV_TRY(reuse(ctx, r, &x->id, path));
+    x->elsewhere = qv_path_exists(path);
+    if (!x->elsewhere) {
+        QV_TRY(qv_run_lock_take(ctx, &r->lock, name_of(path), false, &held));
+        if (!held) goto done;
+        QV_TRY(look_anew(ctx, path));
+        x->elsewhere = qv_path_exists(path);
+        if (!x->elsewhere) QV_TRY(reuse(ctx, r, &x->id, path));
     }
-    if (qv_path_exists(path)) {
-        if (*mine) qv_run_lock_leave(&r->lock, name_of(path));
-        *mine = false;
-        QV_TRY(take_record(ctx, r, x, path));
-        x->elsewhere = there;
-    } else {
+    *mine = !qv_path_exists(path);
+    if (*mine)
         x->state = MINE;
-        QV_TRY(sweep(ctx, path));
-    }
+    else
+        QV_TRY(take_record(ctx, r, x, path));
 done:
+    if (held && !*mine) qv_run_lock_leave(&r->lock, name_of(path));
     free(path);
     return status;
 }
@@ -209,14 +215,22 @@ static void on_progress(void *user, const qv_progress *p)
     pthread_mutex_unlock(&to->r->mutex);
 }
 
-static void finish(runner *r, int worker, size_t index, qv_status status, double seconds)
+/* path: of the record, where there is one. All that the screen says of the run changes at once. */
+static qv_status finish(qv_ctx *ctx, runner *r, int worker, size_t index, qv_status status, const char *path,
+                        double seconds)
 {
     run *x = &r->runs[index];
     pthread_mutex_lock(&r->mutex);
-    x->seconds = status == QV_OK ? seconds : 0;
-    if (status != QV_OK) x->state = OPEN;
+    if (status == QV_OK) status = take_record(ctx, r, x, path);
+    if (status == QV_OK) {
+        x->seconds = seconds;
+        x->worked = x->state == FAILED ? r->share[worker] : 1;
+    } else {
+        x->state = OPEN;
+    }
     r->at[worker] = r->n;
     pthread_mutex_unlock(&r->mutex);
+    return status;
 }
 
 static qv_status train_one(qv_ctx *ctx, runner *r, int worker, size_t index)
@@ -231,12 +245,9 @@ static qv_status train_one(qv_ctx *ctx, runner *r, int worker, size_t index)
     QV_TRY(path_of(ctx, r, x, &path));
     QV_TRY(qv_study_train(ctx, &job, &record));
     QV_TRY(qv_study_record_write(ctx, &record, path));
-    pthread_mutex_lock(&r->mutex);
-    status = take_record(ctx, r, x, path);
-    pthread_mutex_unlock(&r->mutex);
 done:
+    status = finish(ctx, r, worker, index, status, path, qv_now() - begin);
     if (path) qv_run_lock_leave(&r->lock, name_of(path));
-    finish(r, worker, index, status, qv_now() - begin);
     qv_study_record_free(&record);
     free(path);
     return status;
@@ -272,7 +283,7 @@ static double seconds_left(const runner *r)
 {
     double known = 0, left = 0;
     for (size_t i = 0; i < r->n; i++)
-        if (r->runs[i].seconds > 0 || r->runs[i].elsewhere) known += r->runs[i].weight;
+        known += r->runs[i].weight * (r->runs[i].elsewhere ? 1 : r->runs[i].worked);
     for (int t = 0; t < r->threads; t++) known += r->at[t] < r->n ? r->share[t] * r->runs[r->at[t]].weight : 0;
     for (size_t i = 0; i < r->n; i++)
         if (r->runs[i].state == OPEN || r->runs[i].state == MINE) left += r->runs[i].weight;
@@ -372,7 +383,6 @@ done:
 static qv_status settle(qv_ctx *ctx, runner *r)
 {
     static const char plan[] = "plan", running[] = "running";
-    static const char *const reports[] = {"report.html", "report.csv", "report.tex"};
     const char *out = r->o->out;
     qv_status status = QV_OK;
     bool taken, alone;
@@ -383,7 +393,6 @@ static qv_status settle(qv_ctx *ctx, runner *r)
     qv_out_sweep(out, "plan.json");
     QV_TRY(qv_study_claim_folder(ctx, r->s, out));
     QV_TRY(qv_run_lock_take(ctx, &r->lock, running, false, &alone));
-    for (size_t i = 0; alone && i < sizeof reports / sizeof *reports; i++) qv_out_sweep(out, reports[i]);
     QV_TRY(qv_plan_settle(ctx, &r->plan, r->s, out, r->o->seeds, alone));
     QV_TRY(qv_plan_write(ctx, &r->plan, out));
     QV_TRY(qv_run_lock_share(ctx, &r->lock, running));
@@ -407,30 +416,46 @@ static void close_runner(runner *r)
     pthread_mutex_destroy(&r->mutex);
 }
 
+/* What the folder has of the run, or another study that may serve. */
+static qv_status look_at(qv_ctx *ctx, runner *r, run *x)
+{
+    qv_status status = QV_OK;
+    char *path = NULL;
+    bool mine;
+    QV_TRY(path_of(ctx, r, x, &path));
+    if (qv_path_exists(path)) {
+        QV_TRY(take_record(ctx, r, x, path));
+    } else if (r->o->n_reuse) {
+        QV_TRY(try_run(ctx, r, x, &mine));
+        if (!mine) goto done;
+        x->state = OPEN; /* its turn comes */
+        qv_run_lock_leave(&r->lock, name_of(path));
+    }
+done:
+    free(path);
+    return status;
+}
+
 /* Looks once for what is there already, so that the screen begins with it. */
 static qv_status count_done(qv_ctx *ctx, runner *r)
 {
     qv_status status = QV_OK;
-    char *path = NULL;
     size_t done = 0, failed = 0;
     char which[64] = "";
     for (size_t i = 0; i < r->n; i++) {
-        QV_TRY(path_of(ctx, r, &r->runs[i], &path));
-        if (qv_path_exists(path)) {
-            QV_TRY(take_record(ctx, r, &r->runs[i], path));
-            r->runs[i].told = true;
-            done++;
-            failed += r->runs[i].state == FAILED;
-        }
-        free(path);
-        path = NULL;
+        run *x = &r->runs[i];
+        QV_TRY(qv_poll(ctx));
+        QV_TRY(look_at(ctx, r, x));
+        x->told = has_ended(x);
+        x->elsewhere = false; /* before the clock began */
+        done += x->told;
+        failed += x->state == FAILED;
     }
     if (failed) snprintf(which, sizeof which, ", %zu of them failed", failed);
     qv_info(ctx, "%zu cell%s, %zu run%s%s, %zu done%s; %d at a time, a thread each", r->s->n_cells,
             r->s->n_cells == 1 ? "" : "s", r->n, r->n == 1 ? "" : "s", r->o->shards > 1 ? " of this shard" : "", done,
             which, r->threads);
 done:
-    free(path);
     return status;
 }
 
@@ -451,6 +476,7 @@ qv_status qv_study_run(qv_ctx *ctx, qv_study *s, const qv_study_options *o, char
     status = qv_crew_run(ctx, &(qv_crew){r.threads, work, watch, &r, &r.stop});
     if (status == QV_ERR_INTERRUPTED) qv_info(ctx, "interrupted; finished runs are kept, and the same command goes on");
     if (status != QV_OK) goto done;
+    qv_run_lock_close(&r.lock); /* the report takes one of its own */
     QV_TRY(qv_study_report(ctx, o->out, NULL, answer));
 done:
     close_runner(&r);
