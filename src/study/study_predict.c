@@ -7,7 +7,11 @@
 #include "base/io.h"
 #include "study/study_compare.h"
 
-enum { WARM_STEPS = 2, MOST_STEPS = 10 };
+/* Steps that do not count, the most that do, and how many are told of at a time. */
+typedef struct pace {
+    int warm, most, span;
+} pace;
+static const pace on_cpu = {2, 10, 1}, on_gpu = {16, 32, 8};
 static const double enough_seconds = 3;
 
 /* What one cell costs on one corpus. */
@@ -32,24 +36,31 @@ typedef struct predictor {
 
 /* Raises the flag that ends the steps. */
 typedef struct stopper {
-    int flag, steps;
+    const pace *pace;
+    int flag, steps, counted;
     double begin; /* after the warm-up */
     double seconds;
 } stopper;
 
+/* Called for each step, but as often as the pace's span says at once. */
 static void on_progress(void *user, const qv_progress *p)
 {
     stopper *x = user;
     (void)p;
     double now = qv_now();
-    if (++x->steps == WARM_STEPS) x->begin = now;
+    if (++x->steps % x->pace->span != 0) return;
+    if (x->steps == x->pace->warm) x->begin = now;
+    if (x->steps <= x->pace->warm) return;
     x->seconds = now - x->begin;
-    if (x->steps == WARM_STEPS + MOST_STEPS || (x->steps > WARM_STEPS && x->seconds > enough_seconds)) x->flag = 1;
+    x->counted = x->steps - x->pace->warm;
+    x->flag = x->counted >= x->pace->most || x->seconds > enough_seconds;
 }
 
-static qv_status time_steps(qv_ctx *ctx, qv_trainer *t, const qv_settings *s, double *seconds)
+/* A training that ends within the warm-up: all its steps count. */
+static qv_status time_steps(qv_ctx *ctx, qv_trainer *t, const qv_settings *s, const pace *by, double *seconds)
 {
-    stopper x = {0};
+    stopper x = {.pace = by};
+    const double begin = qv_now();
     qv_loss loss = {0};
     qv_ctx *own = qv_ctx_new(); /* its flag ends the steps, not the thread */
     if (!own) return qv_fail(ctx, QV_ERR_MEMORY, "no memory for a context");
@@ -58,8 +69,7 @@ static qv_status time_steps(qv_ctx *ctx, qv_trainer *t, const qv_settings *s, do
     qv_status status = qv_trainer_run(own, t, (uint64_t)s->epochs, &loss);
     /* numbers that break are a result for the study to record; the steps until then cost what steps cost */
     if (status == QV_ERR_INTERRUPTED || status == QV_OK || status == QV_ERR_NUMERIC) {
-        int counted = x.steps - WARM_STEPS;
-        *seconds = counted > 0 ? x.seconds / counted : x.seconds;
+        *seconds = x.counted ? x.seconds / x.counted : (qv_now() - begin) / fmax(x.steps, 1);
         status = QV_OK;
     } else {
         status = qv_fail(ctx, status, "%s", qv_ctx_message(own));
@@ -68,18 +78,21 @@ static qv_status time_steps(qv_ctx *ctx, qv_trainer *t, const qv_settings *s, do
     return status;
 }
 
-static qv_status time_evaluation(qv_ctx *ctx, qv_trainer *t, const qv_settings *s, int classes, double *seconds)
+/* The last of `times`: what comes before prepares it. */
+static qv_status time_evaluation(qv_ctx *ctx, qv_trainer *t, const qv_settings *s, int classes, int times,
+                                 double *seconds)
 {
     size_t n;
     const size_t *items = qv_trainer_items(t, &n);
     double *probs;
     if (n > (size_t)s->batch) n = (size_t)s->batch;
     qv_status status = qv_alloc(ctx, &probs, n * (size_t)classes, sizeof *probs);
-    if (status != QV_OK) return status;
-    double begin = qv_now();
-    status = qv_trainer_predict(ctx, t, items, n, false, probs);
-    *seconds = qv_now() - begin;
-    if (status == QV_ERR_NUMERIC) status = QV_OK;
+    for (int i = 0; i < times && status == QV_OK; i++) {
+        double begin = qv_now();
+        status = qv_trainer_predict(ctx, t, items, n, false, probs);
+        *seconds = qv_now() - begin;
+        if (status == QV_ERR_NUMERIC) status = QV_OK;
+    }
     free(probs);
     return status;
 }
@@ -105,8 +118,8 @@ static qv_status measure(qv_ctx *ctx, const qv_settings *settings, const qv_stud
     QV_TRY(qv_dataset_new_training(ctx, &data, m, d->features, settings, in_training));
     qv_trainer_options o = {.items = items, .n_items = n, .gpu = gpu};
     QV_TRY(qv_trainer_new(ctx, &trainer, &own, data, &o, m->n_classes));
-    QV_TRY(time_steps(ctx, trainer, settings, &c->step));
-    QV_TRY(time_evaluation(ctx, trainer, settings, m->n_classes, &c->batch));
+    QV_TRY(time_steps(ctx, trainer, settings, gpu ? &on_gpu : &on_cpu, &c->step));
+    QV_TRY(time_evaluation(ctx, trainer, settings, m->n_classes, gpu ? 3 : 1, &c->batch));
 done:
     qv_trainer_free(trainer);
     qv_dataset_free(data);
@@ -173,10 +186,17 @@ static void print_duration(qv_buf *b, double seconds)
         qv_buf_printf(b, "%.1f h", seconds / 3600);
 }
 
+/* Runs that take `total` seconds, the longest of them `longest`, `at_once` at a time. */
+static double makespan(double total, double longest, size_t open, int at_once)
+{
+    const double lanes = fmin((double)open, at_once);
+    return lanes > 0 ? fmax(total / lanes, longest) : 0;
+}
+
 static qv_status print_prediction(qv_ctx *ctx, predictor *p, int threads, qv_buf *b)
 {
     qv_status status = QV_OK;
-    double total = 0;
+    double total = 0, longest = 0;
     size_t all = 0, open = 0;
     qv_buf_puts(b, "corpus      cell                                      step ms  run         runs  to do\n");
     for (size_t i = 0; i < p->n; i++) {
@@ -190,6 +210,7 @@ static qv_status print_prediction(qv_ctx *ctx, predictor *p, int threads, qv_buf
             c->run += seconds / (double)d->folds->n;
             c->open += left;
             total += (double)left * seconds;
+            if (left > 0) longest = fmax(longest, seconds);
         }
         size_t runs = d->folds->n * (size_t)p->plan.seeds, at = b->len;
         qv_buf_printf(b, "%-10s  %-40s  %7.1f  ", p->s->corpora[corpus].name, p->s->cells[cell].name, 1000 * c->step);
@@ -201,10 +222,11 @@ static qv_status print_prediction(qv_ctx *ctx, predictor *p, int threads, qv_buf
     }
     qv_buf_printf(b, "\n%zu cell%s, %zu runs, %zu to do, %d at a time: about ", p->s->n_cells,
                   p->s->n_cells == 1 ? "" : "s", all, open, threads);
-    print_duration(b, total / threads);
+    print_duration(b, makespan(total, longest, open, threads));
     if (p->o->shards > 1) {
-        qv_buf_printf(b, "; a shard of %d: about ", p->o->shards);
-        print_duration(b, total / threads / p->o->shards);
+        const size_t shards = (size_t)p->o->shards, share = (open + shards - 1) / shards;
+        qv_buf_printf(b, "; a shard of %zu: about ", shards);
+        print_duration(b, makespan(total / (double)shards, longest, share, threads));
     }
     qv_buf_puts(b, "\n");
     status = qv_buf_check(ctx, b);
