@@ -780,6 +780,119 @@ static void records_of_other_runs_are_refused(void **state)
     free(text);
 }
 
+/* With one of another left out. */
+static void a_speaker_counts_once(void **state)
+{
+    fixture *x = *state;
+    for (int even = 0; even < 2; even++) {
+        qv_study_record r = {0};
+        char *path;
+        qv_assert_ok(x->ctx, run_text(x, "once", ""));
+        qv_assert_ok(x->ctx,
+                     qv_path_join(x->ctx, &path, folder(x, "once"), "records/made/preact_even/fold-2.seed-1.jsonl"));
+        qv_assert_ok(x->ctx, qv_study_record_read(x->ctx, &r, path));
+        qv_record_speaker *speakers = even ? r.even.speakers : r.running.speakers;
+        assert_int_equal(strlen(speakers[0].name), strlen(speakers[1].name));
+        memcpy(speakers[1].name, speakers[0].name, strlen(speakers[0].name));
+        qv_assert_ok(x->ctx, qv_study_record_write(x->ctx, &r, path));
+        assert_int_equal(qv_study_report(x->ctx, folder(x, "once"), NULL, NULL), QV_ERR_DATA);
+        assert_message(x, "fold-2.seed-1.jsonl: it has the speaker ");
+        assert_int_equal(remove(path), 0);
+        qv_study_record_free(&r);
+        free(path);
+    }
+}
+
+/* Makes wavs of the embedded corpus unreadable, as many as the pattern finds. */
+static void spoil(fixture *x, const char *pattern)
+{
+    glob_t found;
+    assert_int_equal(glob(pattern, 0, NULL, &found), 0);
+    for (size_t i = 0; i < found.gl_pathc; i++) qv_assert_ok(x->ctx, qv_write_file(x->ctx, found.gl_pathv[i], "x", 1));
+    globfree(&found);
+}
+
+/* Trainings with a recording and without it do not compare: the folder stays as it was, for the files that it had. */
+static void other_unread_recordings_are_refused(void **state)
+{
+    fixture *x = *state;
+    char pattern[400], *wav;
+    size_t size;
+    qv_assert_ok(x->ctx, run_text(x, "unread", ""));
+    const uint64_t digest = digest_of(x, "unread", 24);
+    snprintf(pattern, sizeof pattern, "%s/corpus-made/wav/s03_anger_*.wav", folder(x, "unread"));
+    glob_t found;
+    assert_int_equal(glob(pattern, 0, NULL, &found), 0);
+    qv_assert_ok(x->ctx, qv_read_file(x->ctx, found.gl_pathv[0], 1 << 24, &wav, &size));
+    spoil(x, found.gl_pathv[0]);
+    assert_int_equal(run_text(x, "unread", ""), QV_ERR_DATA);
+    assert_message(x, "corpus made: 0 of its recordings could not be read for ");
+    assert_message(x, "1 for this command");
+    assert_true(digest_of(x, "unread", 24) == digest);
+    qv_assert_ok(x->ctx, qv_write_file(x->ctx, found.gl_pathv[0], wav, size));
+    qv_assert_ok(x->ctx, run_text(x, "unread", ""));
+    globfree(&found);
+    free(wav);
+}
+
+/* A fold that could test nobody is no fold: said before the first training, not by a record that cannot be read. */
+static void a_fold_without_a_readable_test_is_named(void **state)
+{
+    static const char text[] = "[corpus made]\nembedded = 4 1\nfolds = speaker\n[settings]\nfeatures.mels = 8\n"
+                               "patch.seconds = 0.16\nnet.width = 2\ntrain.batch = 4\ntrain.epochs = 1\n";
+    fixture *x = *state;
+    char pattern[400];
+    run_study(x, "mute", text);
+    snprintf(pattern, sizeof pattern, "%s/corpus-made/wav/s02_*.wav", folder(x, "mute"));
+    spoil(x, pattern);
+    qv_study *s;
+    qv_assert_ok(x->ctx, qv_study_parse(x->ctx, &s, "study.ini", text));
+    assert_int_equal(qv_study_run(x->ctx, s, &x->o, NULL), QV_ERR_DATA);
+    assert_message(x, "corpus made: fold s02: none of the recordings that it tests could be read");
+    qv_study_free(s);
+}
+
+/* A training of a single step, too, is timed from its beginning. */
+static void short_trainings_are_foreseen(void **state)
+{
+    fixture *x = *state;
+    for (int epochs = 1; epochs <= 3; epochs++) {
+        char text[400];
+        qv_study *s;
+        qv_buf plan = {0};
+        double step = 0;
+        snprintf(text, sizeof text,
+                 "[corpus made]\nembedded = 4 1\nfolds = 2\n[settings]\nfeatures.mels = 8\npatch.seconds = 0.16\n"
+                 "net.width = 2\ntrain.batch = 8\ntrain.epochs = %d\n", epochs);
+        qv_assert_ok(x->ctx, qv_study_parse(x->ctx, &s, "study.ini", text));
+        x->o.out = folder(x, "foreseen");
+        qv_assert_ok(x->ctx, qv_study_predict(x->ctx, s, &x->o, &plan));
+        assert_int_equal(sscanf(strchr(plan.data, '\n'), " made all %lf", &step), 1);
+        assert_true(step > 0 && step < 60e3); /* milliseconds */
+        qv_buf_free(&plan);
+        qv_study_free(s);
+    }
+}
+
+/* What is printed of a p stands on its side of alpha. */
+static void p_is_on_its_side(void **state)
+{
+    static const struct {
+        double p;
+        int digits;
+        bool fixed;
+        const char *want;
+    } cases[] = {{0.05029, 3, true, "0.0503"}, {0.05, 3, true, "0.050"},   {0.04999, 3, true, "0.050"},
+                 {0.0500001, 2, false, "0.0500001"}, {0.0039, 2, false, "0.0039"}, {1, 2, false, "1"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        qv_buf b = {0};
+        qv_study_p(&b, cases[i].p, cases[i].digits, cases[i].fixed, 0.05);
+        assert_string_equal(b.data, cases[i].want);
+        qv_buf_free(&b);
+    }
+}
+
 /* Of four seeds and folds a cell, all of `even` fail. */
 static const char failing[] = "[compare other]\ndifference = preact shaken - preact-bn shaken gamma0=1\n"
                               "[study]\nclaim = own\n"
@@ -1184,6 +1297,17 @@ static void embeddings_are_measured_and_drawn(void **state)
     }
 }
 
+static void plant_scores(qv_record_scores *scores, size_t right, int classes)
+{
+    for (size_t i = 0; i < scores->n_speakers; i++) {
+        memset(scores->speakers[i].confusion, 0, 16 * sizeof(size_t));
+        for (int k = 0; k < classes; k++) {
+            scores->speakers[i].confusion[5 * k] = right;
+            scores->speakers[i].confusion[4 * k + (k + 1) % 4] = 100 - right;
+        }
+    }
+}
+
 /* Records whose outcome is known: the larger the weight of a cell, the better, and just as the claim has it. The first
  * speaker is tested on three of the four classes. */
 static void plant(fixture *x, const char *out, double gain)
@@ -1202,14 +1326,9 @@ static void plant(fixture *x, const char *out, double gain)
                                                       plan.corpora[0].folds[f].name, s->first_seed));
             qv_assert_ok(x->ctx, qv_study_record_read(x->ctx, &r, file));
             r.running.train.ua = r.running.train.wa = 0.95;
-            for (size_t i = 0; i < r.running.n_speakers; i++) {
-                memset(r.running.speakers[i].confusion, 0, 16 * sizeof(size_t));
-                size_t right = 60 + (3 * f) % 7 + (c == 1 ? (size_t)(gain * 100) + f % 3 : 0);
-                for (size_t k = 0; k < (f == 0 ? 3 : 4); k++) {
-                    r.running.speakers[i].confusion[5 * k] = right;
-                    r.running.speakers[i].confusion[4 * k + (k + 1) % 4] = 100 - right;
-                }
-            }
+            const size_t right = 60 + (3 * f) % 7 + (c == 1 ? (size_t)(gain * 100) + f % 3 : 0);
+            plant_scores(&r.running, right, f == 0 ? 3 : 4);
+            plant_scores(&r.even, right, f == 0 ? 3 : 4);
             qv_assert_ok(x->ctx, qv_study_record_write(x->ctx, &r, file));
             qv_study_record_free(&r);
             free(file);
@@ -1373,6 +1492,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(profiles_are_of_the_blocks, setup, teardown),
         cmocka_unit_test_setup_teardown(embeddings_are_measured_and_drawn, setup, teardown),
         cmocka_unit_test_setup_teardown(another_study_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_speaker_counts_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(other_unread_recordings_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_fold_without_a_readable_test_is_named, setup, teardown),
+        cmocka_unit_test_setup_teardown(short_trainings_are_foreseen, setup, teardown),
+        cmocka_unit_test(p_is_on_its_side),
         cmocka_unit_test_setup_teardown(runs_that_fail_are_counted, setup, teardown),
         cmocka_unit_test_setup_teardown(a_failure_is_a_record, setup, teardown),
         cmocka_unit_test_setup_teardown(records_of_other_runs_are_refused, setup, teardown),

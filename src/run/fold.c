@@ -46,18 +46,17 @@ done:
     return status;
 }
 
-/* The folds are made before recordings are read; those that cannot be may have been all of a class. */
-static qv_status check_training(qv_ctx *ctx, const fold_state *s)
+qv_status qv_fold_check_training(qv_ctx *ctx, const qv_manifest *m, const qv_features *f, const qv_fold *fold)
 {
-    const qv_manifest *m = s->job->manifest;
-    const qv_fold_part *p = &s->part[0];
-    for (int class = 0; class < s->classes; class ++) {
+    for (int class = 0; class < m->n_classes; class ++) {
         size_t i = 0;
-        while (i < p->n && m->items[p->items[i]].label != class) i++;
-        if (i == p->n)
+        while (i < m->n &&
+               !(m->items[i].label == class && fold->part[i] == QV_PART_TRAIN && f->entries[i].frames > 0))
+            i++;
+        if (i == m->n)
             return qv_fail(ctx, QV_ERR_DATA,
-                           "fold %s: no recording of the class %s that could be read is left to train on",
-                           s->job->fold->name, m->classes[class]);
+                           "fold %s: no recording of the class %s that could be read is left to train on", fold->name,
+                           m->classes[class]);
     }
     return QV_OK;
 }
@@ -147,7 +146,6 @@ static qv_status open_fold(qv_ctx *ctx, fold_state *s)
     s->info.best_ua = -1;
     QV_TRY(qv_alloc(ctx, &s->confusion, (size_t)s->classes * (size_t)s->classes, sizeof *s->confusion));
     for (int k = 0; k < QV_FOLD_PARTS; k++) QV_TRY(collect_part(ctx, s, k));
-    QV_TRY(check_training(ctx, s));
     QV_TRY(qv_fold_check_patience(ctx, job->settings, job->fold, s->part[1].n));
     QV_TRY(make_dataset(ctx, s));
     snprintf(s->task, sizeof s->task, "training fold %d/%d", job->index + 1, job->count);

@@ -40,6 +40,10 @@ typedef struct qv_fold_job {
     void *user;
 } qv_fold_job;
 
+/* QV_ERR_DATA where of some class no recording is left to train on: folds are made before recordings are read, and those
+ * that cannot be may have been all of it. */
+qv_status qv_fold_check_training(qv_ctx *ctx, const qv_manifest *m, const qv_features *f, const qv_fold *fold);
+
 /* QV_ERR_USAGE where eval.patience is set and nothing is there to judge by: `val` recordings of the fold. */
 qv_status qv_fold_check_patience(qv_ctx *ctx, const qv_settings *s, const qv_fold *fold, size_t val);
 

@@ -171,6 +171,8 @@ static qv_status load_features(qv_ctx *ctx, run_state *r)
     qv_feature_config c = qv_settings_features(s);
     qv_feature_options fo = {.cache_dir = r->o->cache_dir, .no_cache = r->o->no_cache, .threads = threads};
     QV_TRY(qv_features_open(ctx, &r->features, r->manifest, &c, &fo));
+    for (size_t i = 0; i < r->folds->n; i++)
+        QV_TRY(qv_fold_check_training(ctx, r->manifest, r->features, &r->folds->folds[i]));
 done:
     return status;
 }

@@ -89,15 +89,31 @@ done:
 
 static bool same_front_end(const qv_feature_config *a, const qv_feature_config *b)
 {
-    return a->kind == b->kind && a->channels == b->channels && a->rate == b->rate && a->window == b->window && a->hop == b->hop && a->fft == b->fft && a->mels == b->mels &&
-           a->low == b->low && a->high == b->high && a->floor == b->floor && a->trim == b->trim &&
-           a->loudness == b->loudness;
+    return a->kind == b->kind && a->channels == b->channels && a->rate == b->rate && a->window == b->window &&
+           a->hop == b->hop && a->fft == b->fft && a->mels == b->mels && a->low == b->low && a->high == b->high &&
+           a->floor == b->floor && a->trim == b->trim && a->loudness == b->loudness;
 }
 
 static bool same_data(const qv_settings *a, const qv_settings *b)
 {
     qv_feature_config x = qv_settings_features(a), y = qv_settings_features(b);
     return same_front_end(&x, &y) && a->val_speakers == b->val_speakers;
+}
+
+/* Each can be trained and tested with what could be read. */
+static qv_status check_folds(qv_ctx *ctx, const qv_study_data *d)
+{
+    qv_status status = QV_OK;
+    for (size_t f = 0; f < d->folds->n; f++) {
+        const qv_fold *fold = &d->folds->folds[f];
+        size_t i = 0;
+        QV_TRY(qv_fold_check_training(ctx, d->manifest, d->features, fold));
+        while (i < d->manifest->n && !(fold->part[i] == QV_PART_TEST && d->features->entries[i].frames > 0)) i++;
+        if (i == d->manifest->n)
+            return qv_fail(ctx, QV_ERR_DATA, "fold %s: none of the recordings that it tests could be read", fold->name);
+    }
+done:
+    return status;
 }
 
 static qv_status open_data(qv_ctx *ctx, qv_study_data *d, const qv_feature_config *config, const qv_study *s,
@@ -120,6 +136,8 @@ static qv_status open_data(qv_ctx *ctx, qv_study_data *d, const qv_feature_confi
                            "%s:%d: fold %s of corpus %s trains on speakers whom it tests; a study compares speakers",
                            s->path, c->line, d->folds->folds[i].name, c->name);
     QV_TRY(qv_features_open(ctx, &d->features, d->manifest, config, &feature_options));
+    status = check_folds(ctx, d);
+    if (status != QV_OK) qv_fail_prefix(ctx, status, "corpus %s", c->name);
 done:
     return status;
 }

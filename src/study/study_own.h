@@ -45,7 +45,8 @@ typedef struct qv_plan_fold {
     size_t n_speakers;
     size_t train, val, test; /* recordings */
     char *parts; /* XXH3 of who is on which side, validation counted as training, since how many of those who
-                    would train validate is a setting of the cell; NULL: a plan of an earlier program */
+                    would train validate is a setting of the cell, and what could not be read as on none; NULL: a plan
+                    of an earlier program */
 } qv_plan_fold;
 
 typedef struct qv_plan_corpus {
@@ -77,12 +78,13 @@ qv_status qv_plan_make(qv_ctx *ctx, qv_plan *p, const qv_study *s, const qv_stud
 qv_status qv_plan_write(qv_ctx *ctx, const qv_plan *p, const char *out);
 /* Settles the number of seeds of a plan that was made with those of the study: as asked (0: nobody did), and never
  * fewer than OUT has, since what is taken away after looking is chosen. Fails also where OUT has records of other
- * manifests, folds or starting weights, or none yet but somebody who works on them (not `alone`). */
+ * manifests, folds, unread recordings or starting weights, or none yet but somebody who works on them (not `alone`). */
 qv_status qv_plan_settle(qv_ctx *ctx, qv_plan *p, const qv_study *s, const char *out, int asked, bool alone);
 /* QV_ERR_DATA names the first setting whose default differs: cells name what is off it, and are not the same then. */
 qv_status qv_plan_same_defaults(qv_ctx *ctx, const qv_plan *a, const qv_plan *b, const char *name_a,
                                 const char *name_b);
-/* The same, and the first starting weights that differ, and the first corpus that differs in manifest or folds. */
+/* The same, and the first starting weights that differ, and the first corpus that differs in manifest, folds or what of
+ * it could be read. */
 qv_status qv_plan_same(qv_ctx *ctx, const qv_plan *a, const qv_plan *b, const char *name_a, const char *name_b);
 /* Whether two folds of one manifest train on and test the same. */
 bool qv_plan_same_fold(const qv_plan_fold *a, const qv_plan_fold *b);

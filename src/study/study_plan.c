@@ -13,24 +13,27 @@ enum { LARGEST_PLAN = 64 << 20, FORMAT = 1, MOST = 100000 };
 
 /* ---- made ---- */
 
-static qv_status hash_parts(qv_ctx *ctx, char **out, const qv_manifest *m, const qv_fold *fold)
+/* unread[m->n]: recordings that some cell could not read. */
+static qv_status hash_parts(qv_ctx *ctx, char **out, const qv_manifest *m, const qv_fold *fold, const bool *unread)
 {
     unsigned char *parts;
     char hash[32];
     qv_status status = qv_alloc(ctx, &parts, m->n, 1);
     if (status != QV_OK) return status;
-    for (size_t i = 0; i < m->n; i++) parts[i] = fold->part[i] == QV_PART_VAL ? QV_PART_TRAIN : fold->part[i];
+    for (size_t i = 0; i < m->n; i++)
+        parts[i] = unread[i] ? QV_PART_UNUSED : fold->part[i] == QV_PART_VAL ? QV_PART_TRAIN : fold->part[i];
     snprintf(hash, sizeof hash, "%016llx", (unsigned long long)XXH3_64bits(parts, m->n));
     free(parts);
     return qv_strdup(ctx, out, hash);
 }
 
-static qv_status plan_fold(qv_ctx *ctx, qv_plan_fold *out, const qv_manifest *m, const qv_fold *fold)
+static qv_status plan_fold(qv_ctx *ctx, qv_plan_fold *out, const qv_manifest *m, const qv_fold *fold,
+                           const bool *unread)
 {
     qv_status status = QV_OK;
     QV_TRY(qv_strdup(ctx, &out->name, fold->name));
     QV_TRY(qv_alloc(ctx, &out->speakers, (size_t)m->n_speakers, sizeof *out->speakers));
-    QV_TRY(hash_parts(ctx, &out->parts, m, fold));
+    QV_TRY(hash_parts(ctx, &out->parts, m, fold, unread));
     out->train = fold->items[QV_PART_TRAIN];
     out->val = fold->items[QV_PART_VAL];
     out->test = fold->items[QV_PART_TEST];
@@ -43,6 +46,13 @@ done:
     return status;
 }
 
+/* Marks what the cell's front end could not read, and raises *most to how many those are. */
+static void mark_unread(const qv_features *f, bool *unread, size_t *most)
+{
+    for (size_t i = 0; i < f->n; i++) unread[i] = unread[i] || f->entries[i].frames == 0;
+    if (f->skipped > *most) *most = f->skipped;
+}
+
 static qv_status plan_corpus(qv_ctx *ctx, qv_plan_corpus *out, const qv_study *s, const qv_study_corpora *corpora,
                              size_t corpus)
 {
@@ -50,24 +60,25 @@ static qv_status plan_corpus(qv_ctx *ctx, qv_plan_corpus *out, const qv_study *s
     const qv_study_data *d = qv_study_data_of(corpora, corpus, 0);
     const qv_manifest *m = d->manifest;
     char hash[32];
+    bool *unread = NULL;
     qv_status status = QV_OK;
     snprintf(hash, sizeof hash, "%016llx", (unsigned long long)m->hash);
     QV_TRY(qv_strdup(ctx, &out->name, c->name));
     QV_TRY(qv_strdup(ctx, &out->manifest, qv_path_base(m->path)));
     QV_TRY(qv_strdup(ctx, &out->hash, hash));
     out->recordings = m->n;
-    for (size_t k = 0; k < s->n_cells; k++) {
-        size_t skipped = qv_study_data_of(corpora, corpus, k)->features->skipped;
-        if (skipped > out->skipped) out->skipped = skipped;
-    }
+    QV_TRY(qv_alloc(ctx, &unread, m->n, sizeof *unread));
+    for (size_t k = 0; k < s->n_cells; k++)
+        mark_unread(qv_study_data_of(corpora, corpus, k)->features, unread, &out->skipped);
     QV_TRY(qv_alloc(ctx, &out->classes, (size_t)m->n_classes, sizeof *out->classes));
     for (int i = 0; i < m->n_classes; i++) QV_TRY(qv_strdup(ctx, &out->classes[out->n_classes++], m->classes[i]));
     QV_TRY(qv_alloc(ctx, &out->folds, d->folds->n, sizeof *out->folds));
     for (size_t i = 0; i < d->folds->n; i++) {
         out->n_folds++;
-        QV_TRY(plan_fold(ctx, &out->folds[i], m, &d->folds->folds[i]));
+        QV_TRY(plan_fold(ctx, &out->folds[i], m, &d->folds->folds[i], unread));
     }
 done:
+    free(unread);
     return status;
 }
 
@@ -294,9 +305,15 @@ qv_status qv_plan_same(qv_ctx *ctx, const qv_plan *a, const qv_plan *b, const ch
                            "corpus %s: the manifest of %s has the hash %s, that of %s %s; results of two "
                            "manifests are not one study, and need another --out",
                            x->name, name_a, x->hash, name_b, y->hash);
+        if (x->skipped != y->skipped)
+            return qv_fail(ctx, QV_ERR_DATA,
+                           "corpus %s: %zu of its recordings could not be read for %s, %zu for %s; trainings on other "
+                           "recordings are not one study: give the same files, or another --out",
+                           x->name, x->skipped, name_a, y->skipped, name_b);
         if (x->n_folds != y->n_folds || !same_folds(x, y))
-            return qv_fail(ctx, QV_ERR_DATA, "corpus %s: %s and %s have other folds, and need another --out", x->name,
-                           name_a, name_b);
+            return qv_fail(ctx, QV_ERR_DATA, "corpus %s: %s and %s have other folds, or others of its recordings could not be read; they need "
+                           "another --out",
+                           x->name, name_a, name_b);
     }
     return QV_OK;
 }

@@ -22,26 +22,34 @@ static qv_status another_study(qv_ctx *ctx, const char *what, const char *found,
                    what, (int)strcspn(found + at, "\n"), found + at, (int)strcspn(wanted + at, "\n"), wanted + at);
 }
 
+/* Each is one of the fold's, and there once. */
 static qv_status check_speakers(qv_ctx *ctx, const qv_record_scores *scores, const qv_plan_fold *fold)
 {
-    for (size_t i = 0; i < scores->n_speakers; i++) {
+    bool *seen;
+    qv_status status = qv_alloc(ctx, &seen, fold->n_speakers, sizeof *seen);
+    for (size_t i = 0; i < scores->n_speakers && status == QV_OK; i++) {
+        const char *name = scores->speakers[i].name;
         size_t k = 0;
-        while (k < fold->n_speakers && strcmp(fold->speakers[k], scores->speakers[i].name) != 0) k++;
+        while (k < fold->n_speakers && strcmp(fold->speakers[k], name) != 0) k++;
         if (k == fold->n_speakers)
-            return qv_fail(ctx, QV_ERR_DATA, "this is of other folds: it tests speaker %s, whom fold %s does not test",
-                           scores->speakers[i].name, fold->name);
+            status = qv_fail(ctx, QV_ERR_DATA, "this is of other folds: it tests speaker %s, whom fold %s does not test",
+                             name, fold->name);
+        else if (seen[k])
+            status = qv_fail(ctx, QV_ERR_DATA, "it has the speaker %s twice", name);
+        else
+            seen[k] = true;
     }
-    return QV_OK;
+    free(seen);
+    return status;
 }
 
 /* Fewer by no more than could not be read. */
 static bool is_nearly(size_t n, size_t planned, size_t skipped) { return n <= planned && n + skipped >= planned; }
 
 /* A fold may be called as one that trains on others, or tests more. */
-static qv_status check_recordings(qv_ctx *ctx, const qv_study_record *r, const qv_plan_corpus *c,
+static qv_status check_recordings(qv_ctx *ctx, const qv_record_scores *s, const qv_plan_corpus *c,
                                   const qv_plan_fold *fold)
 {
-    const qv_record_scores *s = &r->running;
     const size_t cells = c->n_classes * c->n_classes, trained = s->train.n + s->val.n,
                  planned = fold->train + fold->val;
     size_t tested = 0;
@@ -73,9 +81,11 @@ qv_status qv_run_check(qv_ctx *ctx, const qv_study_record *r, const qv_study *s,
                        "this is another run, fold %s with seed %llu; remove it, and the right one is trained", r->fold,
                        (unsigned long long)r->seed);
     if (r->failed) goto done; /* it tests nobody */
-    QV_TRY(check_speakers(ctx, &r->running, fold));
-    QV_TRY(check_speakers(ctx, &r->even, fold));
-    QV_TRY(check_recordings(ctx, r, corpus, fold));
+    const qv_record_scores *const scores[] = {&r->running, &r->even};
+    for (int i = 0; i < 2; i++) {
+        QV_TRY(check_speakers(ctx, scores[i], fold));
+        QV_TRY(check_recordings(ctx, scores[i], corpus, fold));
+    }
 done:
     return status;
 }
