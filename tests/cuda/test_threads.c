@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 
 #include "lab.h"
+#include "tests/simt/fake_dnn.h"
 #include "tests/simt/simt.h"
 
 enum { TRAININGS = 4, EPOCHS = 2, CLASSES = 3, MESSAGE = 256 };
@@ -159,6 +160,33 @@ static void the_last_user_gives_the_features_back(void **state)
     lab_close(&l);
 }
 
+/* One training after the other on a GPU has the plans of the one before; another GPU handle of the same GPU, none. */
+static void plans_outlive_their_training(void **state)
+{
+    (void)state;
+    lab l;
+    training t[TRAININGS];
+    lab_open(&l);
+    qv_assert_ok(l.ctx, qv_gpu_open(l.ctx, &l.gpu, ""));
+    prepare(t, &l, 0, NULL);
+    long made[3];
+    for (int i = 0; i < 3; i++) {
+        const long before = simt_dnn_plans();
+        if (i == 2) {
+            qv_gpu_close(l.gpu);
+            qv_assert_ok(l.ctx, qv_gpu_open(l.ctx, &l.gpu, ""));
+        }
+        run(&t[3]);
+        assert_well(&t[3]);
+        made[i] = simt_dnn_plans() - before;
+        qv_trainer_free(t[3].trainer);
+        t[3].trainer = NULL;
+    }
+    assert_true(made[0] > 0 && made[1] == 0 && made[2] == made[0]);
+    free_all(t);
+    lab_close(&l);
+}
+
 /* Captures one training after the other, until somebody has seen enough. */
 typedef struct capturing {
     const lab *l;
@@ -225,6 +253,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(trainings_in_threads_do_not_see_each_other),
         cmocka_unit_test(the_last_user_gives_the_features_back),
+        cmocka_unit_test(plans_outlive_their_training),
         cmocka_unit_test(handles_go_between_captures),
     };
     return cmocka_run_group_tests_name("trainings in threads", tests, NULL, NULL);

@@ -198,6 +198,14 @@ void qv_dnn_free(qv_dnn *d)
     delete d;
 }
 
+const qv_dnn_plan *qv_dnn_known(const qv_dnn *d, const qv_dnn_key *key)
+{
+    const auto found = d->plans.find(*key);
+    return found == d->plans.end() ? nullptr : found->second.get();
+}
+
+void qv_dnn_rest(qv_dnn *) {}
+
 qv_status qv_dnn_plan_for(qv_ctx *ctx, qv_dnn *d, const qv_dnn_key *key, const qv_dnn_plan **out)
 {
     const simt::Hold hold;

@@ -1,6 +1,6 @@
 /* Ops to launches. A row of the op list that says CUDA has a kernel; one that says DNN a plan, which for products
  * (the linear layer, 1x1 convolutions of stride 1 in NHWC) is cuBLAS's and else cuDNN's. A convolution without a plan
- * falls back to the direct kernel of kernels/conv.cu, and says so once. */
+ * falls back to the direct kernel of kernels/conv.cu, and the exec says how many did. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,7 +60,7 @@ static qv_dnn_key conv_key(qv_op_kind kind, int precision, const qv_conv_attr *a
 
 static qv_status add_plan(qv_ctx *ctx, cuda_exec *e, qv_cuda_op *b, const qv_dnn_key *key)
 {
-    qv_status status = qv_dnn_plan_for(ctx, e->dnn, key, &b->calls[b->n_calls].plan);
+    qv_status status = qv_handles_plan(ctx, e->dnn, key, &b->calls[b->n_calls].plan);
     if (status == QV_OK) b->n_calls++;
     return status;
 }
@@ -75,6 +75,7 @@ static qv_status plan_conv(qv_ctx *ctx, cuda_exec *e, qv_cuda_op *b)
     if (status != QV_ERR_UNSUPPORTED) return status;
     qv_debug(ctx, "%s of %s: no plan (%s), convolved by the direct kernel", qv_op_info_of(kind).name,
              e->base.p->layers[b->op.layer], qv_ctx_message(ctx));
+    e->direct++;
     return QV_OK;
 }
 
@@ -148,6 +149,9 @@ qv_status qv_cuda_prepare(qv_ctx *ctx, cuda_exec *e, size_t *scratch)
         }
         if (e->base.o.poison) QV_TRY(qv_program_lifetimes(ctx, e->base.p, (qv_list)k, &e->first[k], &e->last[k]));
     }
+    if (e->direct)
+        qv_warn(ctx, "cuDNN has no plan for %zu of the network's convolutions, which take longer for it (--verbose: which)",
+                e->direct);
 done:
     return status;
 }

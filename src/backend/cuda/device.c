@@ -11,16 +11,24 @@ struct qv_gpu_device {
     int ordinal;
     pthread_mutex_t lock; /* of the list */
     qv_resident *resident;
+    qv_handles handles;
     char description[192];
 };
 
-static const char needed[] = "needed are an NVIDIA GPU of compute capability 8.0 or later, a driver for CUDA 12.4 or "
-                             "later, and cuDNN 9.8 or later; --device cpu works without";
+/* Of the driver, as it counts CUDA versions: a program runs with older ones of its toolkit's own major version. */
+static int least_driver(void)
+{
+    const int major = CUDART_VERSION / 1000 * 1000;
+    return major > QV_GPU_CUDA ? major : QV_GPU_CUDA;
+}
 
 static qv_status refuse(qv_ctx *ctx, const char *which, const char *found)
 {
-    return qv_fail(ctx, QV_ERR_DEVICE, "--device cuda%s%s cannot be used: %s; %s", *which ? ":" : "", which, found,
-                   needed);
+    return qv_fail(ctx, QV_ERR_DEVICE,
+                   "--device cuda%s%s cannot be used: %s; needed are an NVIDIA GPU of compute capability %d.%d or later, a "
+                   "driver for CUDA %d.%d or later, and cuDNN 9.8 or later; --device cpu works without",
+                   *which ? ":" : "", which, found, QV_GPU_MAJOR, QV_GPU_MINOR, least_driver() / 1000,
+                   least_driver() / 10 % 100);
 }
 
 /* "GPU-1b2c..." as the driver's own tools print it. */
@@ -31,34 +39,6 @@ static void print_uuid(const cudaUUID_t *id, char text[48])
         bool dash = i == 0 || i == 4 || i == 6 || i == 8 || i == 10;
         at += (size_t)snprintf(text + at, 48 - at, "%s%02x", dash ? "-" : "", (unsigned)(unsigned char)id->bytes[i]);
     }
-}
-
-static pthread_rwlock_t captures = PTHREAD_RWLOCK_INITIALIZER;
-
-void qv_cuda_lock(bool alone)
-{
-    if (alone)
-        pthread_rwlock_wrlock(&captures);
-    else
-        pthread_rwlock_rdlock(&captures);
-}
-
-void qv_cuda_unlock(void) { pthread_rwlock_unlock(&captures); }
-
-qv_status qv_cuda_dnn_new(qv_ctx *ctx, qv_dnn **out, const qv_dnn_options *o)
-{
-    qv_cuda_lock(true);
-    qv_status status = qv_dnn_new(ctx, out, o);
-    qv_cuda_unlock();
-    return status;
-}
-
-void qv_cuda_dnn_free(qv_dnn *d)
-{
-    if (!d) return;
-    qv_cuda_lock(true);
-    qv_dnn_free(d);
-    qv_cuda_unlock();
 }
 
 /* What the runtime answers where there is no GPU, in the driver's words. */
@@ -79,7 +59,7 @@ static qv_status check_driver(qv_ctx *ctx, const char *which)
     int driver = 0;
     char found[96];
     qv_status status = qv_cuda_check(ctx, cudaDriverGetVersion(&driver), "cudaDriverGetVersion");
-    if (status != QV_OK || driver == 0 || driver >= QV_GPU_CUDA) return status;
+    if (status != QV_OK || driver == 0 || driver >= least_driver()) return status;
     snprintf(found, sizeof found, "the driver speaks CUDA %d.%d", driver / 1000, driver / 10 % 100);
     return refuse(ctx, which, found);
 }
@@ -123,7 +103,7 @@ static int find(const char *which, int count)
 static qv_status examine(qv_ctx *ctx, qv_gpu_device *g, const char *which)
 {
     qv_status status = QV_OK;
-    qv_dnn *dnn = NULL;
+    qv_lent *handle = NULL;
     struct cudaDeviceProp p;
     char found[384];
     QV_TRY(qv_cuda_check(ctx, cudaGetDeviceProperties(&p, g->ordinal), "cudaGetDeviceProperties of device %d",
@@ -133,10 +113,10 @@ static qv_status examine(qv_ctx *ctx, qv_gpu_device *g, const char *which)
         return refuse(ctx, which, found);
     }
     QV_TRY(qv_cuda_check(ctx, cudaSetDevice(g->ordinal), "cudaSetDevice(%d)", g->ordinal));
-    QV_TRY(qv_cuda_dnn_new(ctx, &dnn, &(qv_dnn_options){.workspace_limit = QV_WORKSPACE}));
-    snprintf(g->description, sizeof g->description, "%.60s, %s", p.name, qv_dnn_describe(dnn));
+    QV_TRY(qv_handles_take(ctx, &g->handles, &handle, &(qv_dnn_options){.workspace_limit = QV_WORKSPACE}));
+    snprintf(g->description, sizeof g->description, "%.60s, %s", p.name, qv_dnn_describe(qv_handles_dnn(handle)));
 done:
-    qv_cuda_dnn_free(dnn);
+    qv_handles_leave(&g->handles, handle);
     return status;
 }
 
@@ -155,6 +135,7 @@ qv_status qv_gpu_open(qv_ctx *ctx, qv_gpu_device **out, const char *which)
     }
     QV_TRY(qv_alloc(ctx, &g, 1, sizeof *g));
     pthread_mutex_init(&g->lock, NULL);
+    qv_handles_init(&g->handles);
     g->ordinal = find(which, count);
     if (g->ordinal < 0) QV_TRY(refuse_name(ctx, which, count));
     QV_TRY(examine(ctx, g, which));
@@ -168,6 +149,8 @@ done:
 void qv_gpu_close(qv_gpu_device *g)
 {
     if (!g) return;
+    if (g->handles.first) cudaSetDevice(g->ordinal); /* whose they are */
+    qv_handles_free(&g->handles);
     pthread_mutex_destroy(&g->lock);
     free(g);
 }
@@ -175,6 +158,8 @@ void qv_gpu_close(qv_gpu_device *g)
 const char *qv_gpu_describe(const qv_gpu_device *g) { return g->description; }
 
 int qv_gpu_ordinal(const qv_gpu_device *g) { return g->ordinal; }
+
+qv_handles *qv_gpu_handles(qv_gpu_device *g) { return &g->handles; }
 
 /* Leaves room for what others still need: graphs, plans, the runtime's own. */
 static qv_status fits(qv_ctx *ctx, const cuda_exec *e, size_t bytes, bool *yes)

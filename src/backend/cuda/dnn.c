@@ -151,16 +151,26 @@ static qv_status plan_product(qv_ctx *ctx, const qv_dnn *d, qv_dnn_plan *p)
                    QV_BLAS_LEAST_WORKSPACE, d->options.workspace_limit);
 }
 
+const qv_dnn_plan *qv_dnn_known(const qv_dnn *d, const qv_dnn_key *key)
+{
+    for (size_t i = 0; i < d->n_plans; i++)
+        if (memcmp(&d->plans[i]->key, key, sizeof *key) == 0) return d->plans[i];
+    return NULL;
+}
+
+/* That a handle takes no stream is said when it is given one for a run. */
+void qv_dnn_rest(qv_dnn *d)
+{
+    cudnnSetStream(d->cudnn, NULL);
+    cublasSetStream(d->cublas, NULL);
+}
+
 qv_status qv_dnn_plan_for(qv_ctx *ctx, qv_dnn *d, const qv_dnn_key *key, const qv_dnn_plan **out)
 {
     qv_status status = QV_OK;
     qv_dnn_plan *p = NULL;
-    *out = NULL;
-    for (size_t i = 0; i < d->n_plans; i++) {
-        if (memcmp(&d->plans[i]->key, key, sizeof *key) != 0) continue;
-        *out = d->plans[i];
-        return QV_OK;
-    }
+    *out = qv_dnn_known(d, key);
+    if (*out) return QV_OK;
     QV_TRY(qv_dnn_check(ctx, key));
     QV_TRY(qv_grow(ctx, &d->plans, &d->cap_plans, d->n_plans + 1, sizeof d->plans[0]));
     QV_TRY(qv_alloc(ctx, &p, 1, sizeof *p));

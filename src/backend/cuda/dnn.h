@@ -51,6 +51,12 @@ void qv_dnn_free(qv_dnn *d);
  * being captured. */
 qv_status qv_dnn_plan_for(qv_ctx *ctx, qv_dnn *d, const qv_dnn_key *key, const qv_dnn_plan **out);
 
+/* The plan of a key that one was asked for before; NULL: none was made. */
+const qv_dnn_plan *qv_dnn_known(const qv_dnn *d, const qv_dnn_key *key);
+
+/* Forgets the stream of the last run, which may end now; all plans stay. */
+void qv_dnn_rest(qv_dnn *d);
+
 /* Bytes of device memory, on 256, that a run wants as workspace. Runs that may overlap need one each. */
 size_t qv_dnn_workspace(const qv_dnn_plan *plan);
 

@@ -26,7 +26,7 @@ static void cuda_free(qv_exec *base)
     free(e->mirror);
     qv_cuda_release(e);
     qv_stage_free(&e->stage);
-    qv_cuda_dnn_free(e->dnn);
+    if (e->gpu) qv_handles_leave(qv_gpu_handles(e->gpu), e->handle);
     if (e->stream) cudaStreamDestroy(e->stream);
     if (e->owns_gpu) qv_gpu_close(e->gpu);
     qv_ctx_free(e->own_ctx);
@@ -203,19 +203,11 @@ static qv_status open_device(qv_ctx *ctx, cuda_exec *e)
     QV_TRY(qv_stage_new(ctx, &e->stage));
     QV_TRY(qv_steps_new(ctx, e));
     qv_dnn_options d = {.workspace_limit = o->workspace ? o->workspace : QV_WORKSPACE, .autotune = o->autotune};
-    QV_TRY(qv_cuda_dnn_new(ctx, &e->dnn, &d));
+    QV_TRY(qv_handles_take(ctx, qv_gpu_handles(e->gpu), &e->handle, &d));
+    e->dnn = qv_handles_dnn(e->handle);
     snprintf(e->base.description, sizeof e->base.description, "cuda (%s, %s)", qv_gpu_describe(e->gpu),
              qv_precision_name(o->precision));
 done:
-    return status;
-}
-
-/* Plans load what the libraries compile, and tuning runs them. */
-static qv_status prepare(qv_ctx *ctx, cuda_exec *e)
-{
-    qv_cuda_lock(true);
-    qv_status status = qv_cuda_prepare(ctx, e, &e->scratch_bytes);
-    qv_cuda_unlock();
     return status;
 }
 
@@ -233,7 +225,7 @@ qv_status qv_cuda_exec_new(qv_ctx *ctx, qv_exec **out, qv_program *p, const qv_e
         qv_program_plan(ctx, p, (qv_sizes){sizeof(float), narrow ? sizeof(uint16_t) : sizeof(float)}, o->keep_buffers));
     QV_TRY(qv_alloc(ctx, &e->bound, p->n_buffers, sizeof *e->bound));
     QV_TRY(qv_feed_mirror(ctx, e));
-    QV_TRY(prepare(ctx, e));
+    QV_TRY(qv_cuda_prepare(ctx, e, &e->scratch_bytes));
     QV_TRY(qv_cuda_allocate(ctx, e));
     QV_TRY(qv_cuda_bind(ctx, e));
     *out = &e->base;

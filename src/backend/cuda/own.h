@@ -2,6 +2,7 @@
  *
  *   check.c    what the runtime says of a call
  *   device.c   opening a GPU, refusals; features shared by all execs on it
+ *   handles.c  handles and plans of cuDNN and cuBLAS, which one exec after the other has
  *   arena.c    one allocation for all that a program needs, and where each buffer lies in it
  *   bind.c     ops to launches: kernels, plans of cuDNN and cuBLAS, the fallback between them
  *   enqueue.c  a whole list on the stream
@@ -17,6 +18,7 @@
 #define QV_BACKEND_CUDA_OWN_H
 
 #include <cuda_runtime_api.h>
+#include <pthread.h>
 
 #include "backend/cuda/dnn.h"
 #include "backend/exec_own.h"
@@ -40,20 +42,38 @@ typedef struct qv_resident {
 
 int qv_gpu_ordinal(const qv_gpu_device *g);
 
-/* Whoever waits for the whole device ends every capture on it with an error, whatever the capture's mode and in
- * whatever thread. Freeing a handle of cuBLAS waits so, and loading a kernel may (CUDA programming guide, lazy loading).
- * Captures go side by side (alone = false); what may wait is done while there is none. */
-void qv_cuda_lock(bool alone);
-void qv_cuda_unlock(void);
-/* qv_dnn_new and qv_dnn_free, alone. */
-qv_status qv_cuda_dnn_new(qv_ctx *ctx, qv_dnn **out, const qv_dnn_options *o);
-void qv_cuda_dnn_free(qv_dnn *d);
-
 struct cuda_exec;
 /* The copy of host memory on the device, made by the first who asks. limit: see qv_exec_options.resident_limit.
  * *out is NULL where it does not fit; release what is not. */
 qv_status qv_resident_take(qv_ctx *ctx, struct cuda_exec *e, const void *host, size_t bytes, void **out);
 void qv_resident_release(qv_gpu_device *g, const void *device);
+
+/* --- handles.c --- */
+
+/* Whoever waits for the whole device ends every capture on it with an error, whatever the capture's mode and in
+ * whatever thread. Freeing a handle of cuBLAS waits so, and loading a kernel may (CUDA programming guide, lazy loading).
+ * Captures go side by side (alone = false); what may wait is done while there is none. */
+void qv_cuda_lock(bool alone);
+void qv_cuda_unlock(void);
+
+typedef struct qv_lent qv_lent;
+typedef struct qv_handles {
+    pthread_mutex_t lock; /* of the list, and of who has what in it */
+    qv_lent *first;
+} qv_handles;
+
+void qv_handles_init(qv_handles *h);
+/* After the last was left. */
+void qv_handles_free(qv_handles *h);
+/* One with these options that nobody has, or a new one, on the current device. Leave it when the stream that it ran on
+ * has come to its end. */
+qv_status qv_handles_take(qv_ctx *ctx, qv_handles *h, qv_lent **out, const qv_dnn_options *o);
+void qv_handles_leave(qv_handles *h, qv_lent *l);
+qv_dnn *qv_handles_dnn(const qv_lent *l);
+/* qv_dnn_plan_for, alone where the plan has to be made. */
+qv_status qv_handles_plan(qv_ctx *ctx, qv_dnn *d, const qv_dnn_key *key, const qv_dnn_plan **out);
+/* Those of the GPU (device.c). */
+qv_handles *qv_gpu_handles(qv_gpu_device *g);
 
 /* --- copy.c --- */
 
@@ -138,7 +158,8 @@ typedef struct cuda_exec {
     qv_ctx *own_ctx; /* of calls that have none; its message is that of the first failure */
     qv_status failed;
     cudaStream_t stream;
-    qv_dnn *dnn;
+    qv_lent *handle;
+    qv_dnn *dnn; /* of it */
     qv_stage stage;
     /* arena.c */
     char *arena;
@@ -154,6 +175,7 @@ typedef struct cuda_exec {
     qv_cuda_op *ops[QV_LIST_COUNT];
     qv_range *ranges; /* [n_ranges] */
     size_t n_ranges;
+    size_t direct; /* convolutions without a plan */
     int32_t *first[QV_LIST_COUNT], *last[QV_LIST_COUNT];
     /* feed.c */
     qv_feed feed;
