@@ -591,7 +591,7 @@ static char **speakers_of(fixture *x, const char *path, int *n)
 }
 
 /* Whom the weights to begin with have heard is no new voice: the run says so, and so do its own weights, which hand it
- * on. The file is needed for the beginning alone. */
+ * on. */
 static void what_it_begins_with_has_heard_voices(void **state)
 {
     fixture *x = *state;
@@ -612,7 +612,9 @@ static void what_it_begins_with_has_heard_voices(void **state)
     x->options.resume = true;
     x->options.command = "quaver train --resume";
     x->steps_allowed = 0;
-    assert_int_equal(run(x, x->out), QV_ERR_IO); /* of fold 2, which is still to begin; fold 1 went on without it */
+    assert_int_equal(run(x, x->out), QV_ERR_IO);
+    assert_message(x, "with whose weights fold 2 has yet to begin");
+    assert_int_equal(x->steps, 0); /* fold 1 could go on, but this is better known at once */
     assert_int_equal(rename(moved, start), 0);
     qv_assert_ok(x->ctx, run(x, x->out));
     qv_assert_ok(x->ctx, qv_summary_read(x->ctx, &summary, x->out));
@@ -630,6 +632,67 @@ static void what_it_begins_with_has_heard_voices(void **state)
     assert_int_equal(n, 4); /* its own two, and those that the start had heard */
     for (int i = 0; i < n; i++) free(names[i]);
     free(names), free(first), free(moved), free(start), free(end);
+}
+
+/* Whatever its path leads to meanwhile: while a fold has yet to begin it must be what the others began with, and no
+ * longer. */
+static void all_folds_begin_with_the_same_weights(void **state)
+{
+    fixture *x = *state;
+    char *first = below(x->dir, "first"), *whole = below(x->dir, "whole"), *start = below(x->dir, "start.safetensors");
+    size_t size, other_size;
+    x->settings.epochs = 2;
+    qv_assert_ok(x->ctx, run(x, first));
+    char *weights = text_of(x, first, "fold-1/best.safetensors", &size);
+    char *others = text_of(x, first, "fold-2/best.safetensors", &other_size);
+    qv_assert_ok(x->ctx, qv_write_file(x->ctx, start, weights, size));
+    qv_assert_ok(x->ctx, qv_settings_set(x->ctx, &x->settings, "train.init_from", start));
+    qv_assert_ok(x->ctx, run(x, whole));
+    x->steps_allowed = 3;
+    assert_int_equal(run(x, x->out), QV_ERR_INTERRUPTED);
+    x->options.resume = true;
+    qv_assert_ok(x->ctx, qv_write_file(x->ctx, start, others, other_size));
+    assert_int_equal(run(x, x->out), QV_ERR_USAGE);
+    assert_message(x, "start.safetensors holds other weights than when");
+    assert_message(x, "fold 2 has yet to begin");
+    assert_int_equal(x->steps, 0);
+    qv_assert_ok(x->ctx, qv_write_file(x->ctx, start, weights, size));
+    x->steps_allowed = 2; /* the last of fold 1, the first of fold 2 */
+    assert_int_equal(run(x, x->out), QV_ERR_INTERRUPTED);
+    assert_int_equal(remove(start), 0);
+    x->steps_allowed = 0;
+    qv_assert_ok(x->ctx, run(x, x->out));
+    assert_same_run(x, whole, x->out);
+    free(first), free(whole), free(start), free(weights), free(others);
+}
+
+/* One that a program without that hash has begun goes on as it did. */
+static void a_start_that_nobody_noted_is_believed(void **state)
+{
+    fixture *x = *state;
+    char *first = below(x->dir, "first"), *start = below(first, "fold-1/best.safetensors");
+    qv_summary summary = {0};
+    size_t size;
+    x->settings.epochs = 2;
+    qv_assert_ok(x->ctx, run(x, first));
+    qv_assert_ok(x->ctx, qv_settings_set(x->ctx, &x->settings, "train.init_from", start));
+    x->steps_allowed = 3;
+    assert_int_equal(run(x, x->out), QV_ERR_INTERRUPTED);
+    qv_assert_ok(x->ctx, qv_summary_read(x->ctx, &summary, x->out));
+    assert_int_equal(strlen(summary.start_hash), 32);
+    free(summary.start_hash);
+    summary.start_hash = NULL;
+    qv_assert_ok(x->ctx, qv_summary_write(x->ctx, &summary, x->out));
+    qv_summary_free(&summary);
+    char *others = text_of(x, first, "fold-2/best.safetensors", &size);
+    qv_assert_ok(x->ctx, qv_write_file(x->ctx, start, others, size));
+    x->options.resume = true;
+    x->steps_allowed = 0;
+    qv_assert_ok(x->ctx, run(x, x->out));
+    qv_assert_ok(x->ctx, qv_summary_read(x->ctx, &summary, x->out));
+    assert_null(summary.start_hash); /* what fold 1 began with is not known */
+    qv_summary_free(&summary);
+    free(first), free(start), free(others);
 }
 
 /* Mistakes are found before the earlier run is given up. */
@@ -773,6 +836,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_finished_folder_is_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(force_starts_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(what_it_begins_with_has_heard_voices, setup, teardown),
+        cmocka_unit_test_setup_teardown(all_folds_begin_with_the_same_weights, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_start_that_nobody_noted_is_believed, setup, teardown),
         cmocka_unit_test_setup_teardown(a_folder_of_something_else_is_left_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(the_start_is_found_behind_links, setup, teardown),
         cmocka_unit_test_setup_teardown(force_gives_up_nothing_for_a_mistake, setup, teardown),

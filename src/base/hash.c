@@ -1,5 +1,6 @@
 #include "base/hash.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/io.h"
@@ -31,5 +32,14 @@ done:
     XXH3_freeState(state);
     free(chunk);
     fclose(f);
+    return status;
+}
+
+qv_status qv_hash_file_text(qv_ctx *ctx, const char *path, char text[QV_HASH_TEXT])
+{
+    XXH128_hash_t h;
+    qv_status status = qv_hash_file(ctx, path, &h);
+    if (status == QV_OK)
+        snprintf(text, QV_HASH_TEXT, "%016llx%016llx", (unsigned long long)h.high64, (unsigned long long)h.low64);
     return status;
 }

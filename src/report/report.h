@@ -21,6 +21,7 @@
  *     "network": "preact-bn, width 16, 1 block a stage", "parameters": 171234,
  *     "started": "2031-01-02T03:04:05Z", "finished": "..." or null while folds are missing,
  *     "protocol": {"split": "speaker-disjoint" or "random", "folds": "data/folds/emodb.txt", "folds_planned": 5,
+ *                  "folds_hash": "..", "start_hash": "..", of the file that train.init_from names
  *                  "overlap": 0, "labels": "..", "normalization": "corpus", "loudness": "none",
  *                  "heard": 0, "transductive": false, "bn_eval": "running", "validation": "..", "epoch_rule": ".."},
  *     "notes": ["..", ..],              further lines for the reader, in the words of the program
@@ -77,6 +78,7 @@ typedef struct qv_summary {
     size_t parameters;
     char *started, *finished; /* ISO 8601; finished stays NULL while folds are missing */
     char *split, *fold_spec, *folds_hash, *labels, *normalization, *loudness, *bn_eval, *validation, *epoch_rule;
+    char *start_hash; /* of the file of train.init_from, as all folds begin with it */
     int folds_planned;
     int heard; /* speakers who are tested and whom train.init_from's training has heard */
     bool transductive; /* statistics of the test speaker's own unlabelled recordings were used */

@@ -28,6 +28,7 @@ const qv_text_row qv_summary_texts[QV_SUMMARY_TEXTS] = {
     {"protocol", "split", offsetof(qv_summary, split)},
     {"protocol", "folds", offsetof(qv_summary, fold_spec)},
     {"protocol", "folds_hash", offsetof(qv_summary, folds_hash)},
+    {"protocol", "start_hash", offsetof(qv_summary, start_hash)},
     {"protocol", "labels", offsetof(qv_summary, labels)},
     {"protocol", "normalization", offsetof(qv_summary, normalization)},
     {"protocol", "loudness", offsetof(qv_summary, loudness)},

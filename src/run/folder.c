@@ -229,17 +229,34 @@ done:
     return status;
 }
 
-qv_status qv_run_folder_of(qv_ctx *ctx, const char *out, const qv_folds *folds, const qv_fold *fold, bool locked,
-                           char **path)
+static qv_status folder_of(qv_ctx *ctx, const char *out, const qv_folds *folds, const qv_fold *fold, char **path)
 {
     qv_status status = QV_OK;
     qv_buf name = {0};
     qv_buf_printf(&name, "%s%s", of_fold, fold->name);
     QV_TRY(qv_buf_check(ctx, &name));
     QV_TRY(folds->n == 1 ? qv_strdup(ctx, path, out) : qv_path_join(ctx, path, out, name.data));
+done:
+    qv_buf_free(&name);
+    return status;
+}
+
+qv_status qv_run_folder_of(qv_ctx *ctx, const char *out, const qv_folds *folds, const qv_fold *fold, bool locked,
+                           char **path)
+{
+    qv_status status = QV_OK;
+    QV_TRY(folder_of(ctx, out, folds, fold, path));
     QV_TRY(qv_make_dirs(ctx, *path));
     for (int i = 0; locked && i < CHECKPOINTS; i++) qv_out_sweep(*path, checkpoints[i]);
 done:
-    qv_buf_free(&name);
+    return status;
+}
+
+qv_status qv_run_folder_begun(qv_ctx *ctx, const char *out, const qv_folds *folds, const qv_fold *fold, bool *begun)
+{
+    char *folder = NULL;
+    qv_status status = folder_of(ctx, out, folds, fold, &folder);
+    if (status == QV_OK) status = qv_run_folder_has(ctx, folder, checkpoints[0], begun);
+    free(folder);
     return status;
 }

@@ -24,5 +24,7 @@ qv_status qv_run_folder_has(qv_ctx *ctx, const char *out, const char *name, bool
  * was killed (locked: nobody else writes there). */
 qv_status qv_run_folder_of(qv_ctx *ctx, const char *out, const qv_folds *folds, const qv_fold *fold, bool locked,
                            char **path);
+/* *begun: it holds a checkpoint to go on from. Makes nothing. */
+qv_status qv_run_folder_begun(qv_ctx *ctx, const char *out, const qv_folds *folds, const qv_fold *fold, bool *begun);
 
 #endif

@@ -26,20 +26,18 @@ typedef struct run_state {
     qv_gpu_device *gpu; /* shared by all folds; NULL on the CPU */
     qv_records records;
     qv_summary *summary;
-    qv_lock lock; /* on the folder */
-    int heard;    /* speakers who are tested and whom the weights that it begins with know by name */
+    qv_lock lock;     /* on the folder */
+    bool start_known; /* by a hash of train.init_from */
+    int heard;        /* speakers who are tested and whom the weights that it begins with know by name */
 } run_state;
 
 qv_status qv_program_hash(qv_ctx *ctx, char **out)
 {
     static const char program[] = "/proc/self/exe";
-    char text[33];
-    XXH128_hash_t h;
+    char text[QV_HASH_TEXT];
     if (!qv_path_exists(program)) return qv_strdup(ctx, out, "unknown"); /* a root without /proc */
-    qv_status status = qv_hash_file(ctx, program, &h);
-    if (status != QV_OK) return status;
-    snprintf(text, sizeof text, "%016llx%016llx", (unsigned long long)h.high64, (unsigned long long)h.low64);
-    return qv_strdup(ctx, out, text);
+    qv_status status = qv_hash_file_text(ctx, program, text);
+    return status == QV_OK ? qv_strdup(ctx, out, text) : status;
 }
 
 static qv_status now_text(qv_ctx *ctx, char **field)
@@ -401,6 +399,51 @@ static qv_status note_recordings(qv_ctx *ctx, const run_state *r)
     return qv_summary_set(ctx, &r->summary->recordings_hash, "%s", text);
 }
 
+static bool resumes(const run_state *r) { return r->o->resume && !r->o->force; }
+
+/* Whether the fold has its training, as the settings say, still to begin. */
+static qv_status will_begin(qv_ctx *ctx, const run_state *r, const qv_fold *fold, bool *will)
+{
+    bool begun = is_finished(r->summary, fold->name);
+    qv_status status = begun || !resumes(r) ? QV_OK : qv_run_folder_begun(ctx, r->o->out, r->folds, fold, &begun);
+    *will = !begun;
+    return status;
+}
+
+/* train.init_from, for a fold that begins: all begin with the same weights, whatever the path leads to meanwhile. */
+static qv_status note_start(qv_ctx *ctx, const run_state *r, const qv_fold *fold)
+{
+    const char *from = r->s->init_from, *before = r->summary->start_hash;
+    char text[QV_HASH_TEXT];
+    bool will;
+    qv_status status = will_begin(ctx, r, fold, &will);
+    if (status != QV_OK || !will) return status;
+    if (!qv_path_exists(from))
+        return qv_fail(ctx, QV_ERR_IO,
+                       "there is no %s, with whose weights fold %s has yet to begin (train.init_from); bring it back", from,
+                       fold->name);
+    status = qv_hash_file_text(ctx, from, text);
+    if (status != QV_OK) return status;
+    if (before && strcmp(text, before) != 0)
+        return qv_fail(ctx, QV_ERR_USAGE,
+                       "%s holds other weights than when %s was begun (XXH3 %s then, %s now), and fold %s has yet to "
+                       "begin with them (train.init_from); bring the first back, or --force starts anew",
+                       from, r->o->out, before, text, fold->name);
+    return qv_summary_set(ctx, &r->summary->start_hash, "%s", text);
+}
+
+/* The same of all folds, before hours are spent on the first. earlier: the summary is of an earlier process; one of an
+ * earlier program says nothing of the weights, and what its folds began with is not known. */
+static qv_status note_starts(qv_ctx *ctx, run_state *r, bool earlier)
+{
+    r->start_known = *r->s->init_from && (!earlier || r->summary->start_hash);
+    for (size_t i = 0; r->start_known && i < r->folds->n; i++) {
+        qv_status status = note_start(ctx, r, &r->folds->folds[i]);
+        if (status != QV_OK) return status;
+    }
+    return QV_OK;
+}
+
 /* What an earlier process left: its finished folds and their records. */
 static qv_status load_progress(qv_ctx *ctx, run_state *r)
 {
@@ -419,6 +462,7 @@ static qv_status load_progress(qv_ctx *ctx, run_state *r)
     }
     QV_TRY(note_folds(ctx, r));
     QV_TRY(note_recordings(ctx, r));
+    QV_TRY(note_starts(ctx, r, there));
     QV_TRY(qv_records_read(ctx, &r->records, r->o->out));
 done:
     return status;
@@ -475,6 +519,7 @@ static qv_status train_fold(qv_ctx *ctx, run_state *r, size_t index)
         qv_info(ctx, "fold %s is finished already", fold->name);
         return QV_OK;
     }
+    if (r->start_known) QV_TRY(note_start(ctx, r, fold)); /* a fold before may have taken days */
     QV_TRY(qv_run_folder_of(ctx, r->o->out, r->folds, fold, r->lock.file != 0, &folder));
     qv_fold_job job = {.settings = r->s,
                        .manifest = r->manifest,
@@ -487,7 +532,7 @@ static qv_status train_fold(qv_ctx *ctx, run_state *r, size_t index)
                        .records = &r->records,
                        .pool = r->pool,
                        .gpu = r->gpu,
-                       .resume = r->o->resume && !r->o->force,
+                       .resume = resumes(r),
                        .parameters = &r->summary->parameters};
     QV_TRY(qv_fold_train(ctx, &job, &result));
     QV_TRY(qv_summary_fold(ctx, r->summary, fold->name, &slot));
