@@ -431,6 +431,34 @@ static void nothing_is_kept_for_ever(void **state)
     free(kept);
 }
 
+/* A process that is killed in writing a checkpoint leaves part of it, under a name that nobody would write again. */
+static void what_killed_writes_left_is_removed(void **state)
+{
+    static const char *const left[] = {"fold-2/last.safetensors.tmp-12", "fold-2/best.safetensors.tmp-3",
+                                       "fold-2/epoch-0002.safetensors.tmp-99"},
+                     *const theirs[] = {"fold-2/epoch-0002.safetensors.tmp-", "fold-2/epoch-x.safetensors.tmp-1",
+                                        "fold-2/notes.tmp-1"};
+    enum { LEFT = sizeof left / sizeof *left, THEIRS = sizeof theirs / sizeof *theirs };
+    fixture *x = *state;
+    x->settings.keep = 1;
+    for (int force = 0; force < 2; force++) {
+        x->options.resume = x->options.force = false;
+        x->steps_allowed = force ? 0 : 3;
+        if (!force) assert_int_equal(run(x, x->out), QV_ERR_INTERRUPTED);
+        for (int i = 0; i < LEFT; i++) qv_test_put(x->ctx, x->out, left[i], "half of");
+        for (int i = 0; i < THEIRS; i++) qv_test_put(x->ctx, x->out, theirs[i], "somebody's");
+        x->options.resume = !force;
+        x->options.force = force;
+        x->steps_allowed = force; /* --force has removed it before the first step */
+        assert_int_equal(run(x, x->out), force ? QV_ERR_INTERRUPTED : QV_OK);
+        for (int i = 0; i < LEFT + THEIRS; i++) {
+            char *path = below(x->out, i < LEFT ? left[i] : theirs[i - LEFT]);
+            assert_true(qv_path_exists(path) == (i >= LEFT));
+            free(path);
+        }
+    }
+}
+
 static void another_configuration_is_refused(void **state)
 {
     fixture *x = *state;
@@ -830,6 +858,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_checkpoint_of_something_else_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(a_recording_that_is_gone_is_missed, setup, teardown),
         cmocka_unit_test_setup_teardown(nothing_is_kept_for_ever, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_killed_writes_left_is_removed, setup, teardown),
         cmocka_unit_test_setup_teardown(another_configuration_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(another_corpus_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(other_folds_are_refused, setup, teardown),

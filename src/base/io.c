@@ -251,21 +251,23 @@ void qv_out_close(qv_out *o)
     *o = (qv_out){0};
 }
 
-/* "NAME.tmp-" and digits. */
-static bool is_left_over(const char *entry, const char *name)
+size_t qv_out_left_over(const char *entry)
 {
-    size_t n = strlen(name);
-    if (strncmp(entry, name, n) != 0 || strncmp(entry + n, ".tmp-", 5) != 0) return false;
-    const char *digits = entry + n + 5;
-    return *digits && strspn(digits, "0123456789") == strlen(digits);
+    static const char middle[] = ".tmp-";
+    size_t digits = strlen(entry);
+    while (digits > 0 && entry[digits - 1] >= '0' && entry[digits - 1] <= '9') digits--;
+    const size_t n = sizeof middle - 1;
+    return entry[digits] && digits > n && memcmp(entry + digits - n, middle, n) == 0 ? digits - n : 0;
 }
 
 void qv_out_sweep(const char *dir, const char *name)
 {
     DIR *d = opendir(dir);
     if (!d) return;
+    const size_t n = strlen(name);
     for (struct dirent *e; (e = readdir(d)) != NULL;)
-        if (is_left_over(e->d_name, name)) unlinkat(dirfd(d), e->d_name, 0);
+        if (n > 0 && qv_out_left_over(e->d_name) == n && strncmp(e->d_name, name, n) == 0)
+            unlinkat(dirfd(d), e->d_name, 0);
     closedir(d);
 }
 

@@ -30,6 +30,8 @@ qv_status qv_out_commit(qv_ctx *ctx, qv_out *o);
 qv_status qv_out_try(qv_ctx *ctx, const char *path);
 /* Removes what was not committed; harmless after commit and on a zeroed qv_out. */
 void qv_out_close(qv_out *o);
+/* Bytes of NAME where the entry of a folder is what a process that was killed left beside NAME, else 0. */
+size_t qv_out_left_over(const char *entry);
 /* Removes what processes that were killed left beside DIR/NAME; only for who holds a lock on it. */
 void qv_out_sweep(const char *dir, const char *name);
 

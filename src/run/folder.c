@@ -25,15 +25,23 @@ typedef qv_status (*file_fn)(qv_ctx *ctx, void *user, const char *path);
 
 static bool begins_with(const char *name, const char *prefix) { return strncmp(name, prefix, strlen(prefix)) == 0; }
 
-/* Checkpoints and curves. */
+/* The first n bytes of a name, are they the other? */
+static bool is_name(const char *name, size_t n, const char *other)
+{
+    return strlen(other) == n && memcmp(name, other, n) == 0;
+}
+
+/* Checkpoints and curves, and what a process that was killed left beside one. */
 static bool is_of_training(const char *name)
 {
     static const char kept[] = "epoch-", ending[] = ".safetensors";
+    const size_t left = qv_out_left_over(name), n = left ? left : strlen(name);
     for (int i = 0; i < CHECKPOINTS; i++)
-        if (strcmp(name, checkpoints[i]) == 0) return true;
+        if (is_name(name, n, checkpoints[i])) return true;
     if (begins_with(name, QV_EVENTS_PREFIX)) return true;
     const size_t digits = begins_with(name, kept) ? strspn(name + sizeof kept - 1, "0123456789") : 0;
-    return digits > 0 && strcmp(name + sizeof kept - 1 + digits, ending) == 0;
+    const size_t stem = sizeof kept - 1 + digits;
+    return digits > 0 && stem < n && is_name(name + stem, n - stem, ending);
 }
 
 /* *n counts them. */
@@ -95,6 +103,14 @@ static qv_status remove_file(qv_ctx *ctx, void *user, const char *path)
 {
     (void)user;
     return remove(path) == 0 || errno == ENOENT ? QV_OK : qv_fail_errno(ctx, "cannot remove %s", path);
+}
+
+/* As far as it goes: nothing is wrong where one stays. */
+static qv_status remove_left_over(qv_ctx *ctx, void *user, const char *path)
+{
+    (void)ctx, (void)user;
+    if (qv_out_left_over(qv_path_base(path))) (void)remove(path);
+    return QV_OK;
 }
 
 qv_status qv_run_folder_clear(qv_ctx *ctx, const char *out) { return each_file(ctx, out, remove_file, NULL, true); }
@@ -245,9 +261,10 @@ qv_status qv_run_folder_of(qv_ctx *ctx, const char *out, const qv_folds *folds, 
                            char **path)
 {
     qv_status status = QV_OK;
+    size_t n;
     QV_TRY(folder_of(ctx, out, folds, fold, path));
     QV_TRY(qv_make_dirs(ctx, *path));
-    for (int i = 0; locked && i < CHECKPOINTS; i++) qv_out_sweep(*path, checkpoints[i]);
+    if (locked) QV_TRY(each_of_training(ctx, *path, remove_left_over, NULL, &n));
 done:
     return status;
 }
