@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "data/synth.h"
+#include "run/record.h"
 #include "run/run.h"
 #include "support/support.h"
 #include "train/checkpoint.h"
@@ -236,6 +237,25 @@ static void records_have_a_row_an_epoch_and_recording(void **state)
     free(rows);
     free(json);
     free(predictions);
+}
+
+/* The learning rate is that of the epoch's last step: the first epoch ends with the second of the 4 steps of warm-up,
+ * the last one with the last of the cosine's 8, 7 of which are done then. */
+static void a_row_has_the_rate_of_its_last_step(void **state)
+{
+    fixture *x = *state;
+    qv_records r = {0};
+    char *names[] = {"a", "b", "c", "d"};
+    qv_assert_ok(x->ctx, run(x, x->out));
+    char *predictions = below(x->out, "predictions.csv"); /* of classes that do not matter here */
+    assert_int_equal(remove(predictions), 0);
+    free(predictions);
+    r.classes = names, r.n_classes = 4;
+    qv_assert_ok(x->ctx, qv_records_read(x->ctx, &r, x->out));
+    assert_int_equal(r.n_rows, 12);
+    assert_true(r.rows[0].lr == x->settings.lr * 2 / 4);
+    assert_true(fabs(r.rows[5].lr - x->settings.lr * 0.5 * (1 + cos(acos(-1) * 7 / 8))) <= 1e-15);
+    qv_records_free(&r);
 }
 
 /* Interrupts after so many steps, again and again, until the run is done; how often that was. */
@@ -850,6 +870,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_folder_holds_all, setup, teardown),
         cmocka_unit_test_setup_teardown(records_have_a_row_an_epoch_and_recording, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_row_has_the_rate_of_its_last_step, setup, teardown),
         cmocka_unit_test_setup_teardown(pieces_make_the_whole, setup, teardown),
         cmocka_unit_test_setup_teardown(the_best_epoch_survives, setup, teardown),
         cmocka_unit_test_setup_teardown(patience_ends_a_training, setup, teardown),

@@ -384,9 +384,9 @@ static qv_status one_epoch(qv_ctx *ctx, fold_state *s, int epoch)
 {
     const qv_fold_job *job = s->job;
     qv_status status = QV_OK;
-    uint64_t first = qv_trainer_step(s->trainer), border = qv_trainer_steps(s->trainer, epoch - 1);
+    uint64_t first = qv_trainer_step(s->trainer), last = qv_trainer_steps(s->trainer, epoch) - 1;
     qv_epoch_row row = {
-        .epoch = epoch, .lr = qv_trainer_rate(s->trainer, border), .train_ua = NAN, .val_ua = NAN, .test_ua = NAN};
+        .epoch = epoch, .lr = qv_trainer_rate(s->trainer, last), .train_ua = NAN, .val_ua = NAN, .test_ua = NAN};
     snprintf(row.fold, sizeof row.fold, "%s", job->fold->name);
     double begin = qv_now();
     QV_TRY(run_epoch(ctx, s, epoch));

@@ -9,7 +9,7 @@ typedef struct qv_epoch_row {
     char fold[64];
     int epoch;
     uint64_t step;
-    double seconds, lr, loss;
+    double seconds, lr, loss;         /* lr of the last step, loss the mean of all */
     double train_ua, val_ua, test_ua; /* NaN: not evaluated */
     double rate;                      /* training patches a second */
 } qv_epoch_row;
