@@ -299,6 +299,15 @@ static void rates_follow_the_schedule(void **state)
     for (uint64_t i = 4; i < 20; i++) assert_true(fabs(qv_trainer_rate(falling, i) - 0.5 * pow(0.5, (double)(i / 6))) <= 1e-15);
     assert_true(fabs(qv_trainer_rate(falling, 1) - 0.25) <= 1e-15); /* warm-up as ever */
     qv_trainer_free(falling);
+    falls.warmup = 0, falls.batch = 4, falls.step_epochs = 1; /* 2.5 steps an epoch: a fall in every third or second */
+    falling = new_trainer(&b, &falls, b.toy.n);
+    for (uint64_t i = 0; i < 1000; i++)
+        assert_true(qv_trainer_rate(falling, i) == 0.5 * pow(0.5, (double)(4 * i / 10)));
+    qv_trainer_free(falling);
+    falls.step_epochs = 0.1; /* a recording: four falls a step */
+    falling = new_trainer(&b, &falls, b.toy.n);
+    for (uint64_t i = 0; i < 200; i++) assert_true(qv_trainer_rate(falling, i) == 0.5 * pow(0.5, (double)(4 * i)));
+    qv_trainer_free(falling);
     constant.schedule = QV_SCHEDULE_CONSTANT;
     warm.warmup = 1000; /* longer than all the training */
     qv_trainer *even = new_trainer(&b, &constant, b.toy.n), *cold = new_trainer(&b, &warm, b.toy.n);

@@ -210,14 +210,20 @@ uint64_t qv_trainer_steps(const qv_trainer *t, double epochs)
     return (uint64_t)ceil(epochs * (double)t->state.set_size / (double)t->state.batch);
 }
 
+/* How often step_epochs passes have ended when the step begins. Exact where step_epochs is a whole number: fewer than
+ * 2^53 recordings are seen whatever the settings, and a quotient of such numbers is not rounded up to a whole one. */
+static double falls(const qv_trainer *t, uint64_t step)
+{
+    return floor((double)step * (double)t->state.batch / (t->settings.step_epochs * (double)t->state.set_size));
+}
+
 double qv_trainer_rate(const qv_trainer *t, uint64_t step)
 {
     double total = (double)qv_trainer_steps(t, t->settings.epochs);
     double warm = fmin((double)qv_trainer_steps(t, t->settings.warmup), total);
     if ((double)step < warm) return t->settings.lr * ((double)step + 1) / warm;
     if (t->settings.schedule == QV_SCHEDULE_CONSTANT) return t->settings.lr;
-    if (t->settings.schedule == QV_SCHEDULE_STEP)
-        return t->settings.lr * pow(t->settings.step_factor, (double)(step / qv_trainer_steps(t, t->settings.step_epochs)));
+    if (t->settings.schedule == QV_SCHEDULE_STEP) return t->settings.lr * pow(t->settings.step_factor, falls(t, step));
     double done = total > warm ? fmin(((double)step - warm) / (total - warm), 1) : 1;
     return t->settings.lr * 0.5 * (1 + cos(3.14159265358979323846 * done));
 }
