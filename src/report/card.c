@@ -17,6 +17,25 @@ static void card_name(qv_buf *b, const char *name)
     }
 }
 
+/* A text that is not ours as code. Nothing in it ends that: the fence is longer than any run of backticks in it. */
+static void card_code(qv_buf *b, const char *text)
+{
+    size_t longest = 0;
+    for (const char *at = text; *at; at++) {
+        size_t run = strspn(at, "`");
+        if (run > longest) longest = run;
+        if (run > 1) at += run - 1;
+    }
+    const size_t n = strlen(text);
+    /* a blank at either end, which is not shown, where the text's own would be taken for it or a backtick for the fence */
+    const char *blank = n && (strchr("` ", text[0]) || strchr("` ", text[n - 1])) ? " " : "";
+    for (size_t i = 0; i <= longest; i++) qv_buf_puts(b, "`");
+    qv_buf_puts(b, blank);
+    for (size_t i = 0; i < n; i++) qv_buf_add(b, text[i] == '\n' || text[i] == '\r' ? " " : text + i, 1);
+    qv_buf_puts(b, blank);
+    for (size_t i = 0; i <= longest; i++) qv_buf_puts(b, "`");
+}
+
 static void card_model(qv_buf *b, const qv_summary *m)
 {
     qv_buf_printf(b, "# Model card\n\nA classifier of %d classes (", m->n_classes);
@@ -33,18 +52,22 @@ static void card_model(qv_buf *b, const qv_summary *m)
 static void card_data(qv_buf *b, const qv_settings *s, const qv_summary *m)
 {
     static const char *const kinds[] = {"log-mel frames of sound", "frames from .npy files", "images"};
-    qv_buf_printf(
-        b,
-        "\n## Training data\n\n- List: `%s` (XXH3 %s), %zu recordings, of which %zu were left out, %d speakers\n"
-        "- Seen as: %s\n- Licence: ",
-        known(m->manifest), known(m->manifest_hash), m->recordings, m->skipped, m->speakers, kinds[s->kind]);
+    qv_buf_puts(b, "\n## Training data\n\n- List: ");
+    card_code(b, known(m->manifest));
+    qv_buf_printf(b,
+                  " (XXH3 %s), %zu recordings, of which %zu were left out, %d speakers\n"
+                  "- Seen as: %s\n- Licence: ",
+                  known(m->manifest_hash), m->recordings, m->skipped, m->speakers, kinds[s->kind]);
     if (*s->licence)
-        qv_buf_printf(b, "%s\n", s->licence);
+        card_name(b, s->licence);
     else
-        qv_buf_puts(b,
-                    "not stated (`--corpus.licence TEXT` of `quaver train` puts it here). Many corpora allow research "
-                    "only, and some say so of models, too: look before the model is passed on.\n");
-    if (m->labels && *m->labels) qv_buf_printf(b, "- Classes selected and merged: `%s`\n", m->labels);
+        qv_buf_puts(b, "not stated (`--corpus.licence TEXT` of `quaver train` puts it here). Many corpora allow research "
+                       "only, and some say so of models, too: look before the model is passed on.");
+    if (m->labels && *m->labels) {
+        qv_buf_puts(b, "\n- Classes selected and merged: ");
+        card_code(b, m->labels);
+    }
+    qv_buf_puts(b, "\n");
 }
 
 static void card_number(qv_buf *b, double x)
@@ -96,8 +119,10 @@ static void card_limits(qv_buf *b, const qv_summary *m)
 
 static void card_maker(qv_buf *b, const qv_summary *m)
 {
-    qv_buf_printf(b, "\n## How it was made\n\n- Command: `%s`\n- Device: %s, seed %llu, %s to %s\n", known(m->command),
-                  known(m->device), (unsigned long long)m->seed, known(m->started), known(m->finished));
+    qv_buf_puts(b, "\n## How it was made\n\n- Command: ");
+    card_code(b, known(m->command));
+    qv_buf_printf(b, "\n- Device: %s, seed %llu, %s to %s\n", known(m->device), (unsigned long long)m->seed,
+                  known(m->started), known(m->finished));
 }
 
 qv_status qv_card_write(qv_ctx *ctx, const qv_settings *s, const qv_summary *m, const char *run)
