@@ -4,6 +4,9 @@
 #include <math.h>
 #include <unistd.h>
 
+#include "backend/backend.h"
+#include "data/features.h"
+#include "data/resample.h"
 #include "data/synth.h"
 #include "run/record.h"
 #include "run/run.h"
@@ -494,6 +497,28 @@ static void another_configuration_is_refused(void **state)
     qv_assert_ok(x->ctx, run(x, x->out));
 }
 
+/* They are noted, and a resume where they are others says so and goes on, also where an earlier program noted less. */
+static void other_libraries_are_told_of(void **state)
+{
+    fixture *x = *state;
+    qv_summary summary = {0};
+    x->steps_allowed = 3;
+    assert_int_equal(run(x, x->out), QV_ERR_INTERRUPTED);
+    qv_assert_ok(x->ctx, qv_summary_read(x->ctx, &summary, x->out));
+    qv_test_says(summary.libraries, qv_cpu_conv_name().text);
+    qv_test_says(summary.libraries, qv_decoder_name());
+    qv_test_says(summary.libraries, qv_resampler_name());
+    x->options.resume = true;
+    assert_int_equal(run(x, x->out), QV_ERR_INTERRUPTED);
+    assert_null(strstr(x->log.data, "another library"));
+    qv_assert_ok(x->ctx, qv_summary_set(x->ctx, &summary.libraries, "%s", qv_cpu_conv_name().text));
+    qv_assert_ok(x->ctx, qv_summary_write(x->ctx, &summary, x->out));
+    qv_summary_free(&summary);
+    x->steps_allowed = 0;
+    qv_assert_ok(x->ctx, run(x, x->out));
+    qv_test_says(x->log.data, "was begun with another library");
+}
+
 static void another_corpus_is_refused(void **state)
 {
     fixture *x = *state;
@@ -881,6 +906,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(nothing_is_kept_for_ever, setup, teardown),
         cmocka_unit_test_setup_teardown(what_killed_writes_left_is_removed, setup, teardown),
         cmocka_unit_test_setup_teardown(another_configuration_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(other_libraries_are_told_of, setup, teardown),
         cmocka_unit_test_setup_teardown(another_corpus_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(other_folds_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(a_finished_folder_is_kept, setup, teardown),

@@ -4,7 +4,6 @@
 #include <jansson.h>
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
-#include <sndfile.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,10 +13,9 @@
 #include "backend/gpu.h"
 #include "base/parallel.h"
 #include "cli/cli.h"
+#include "data/features.h"
+#include "data/resample.h"
 #include "quaver_build.h"
-#if QV_HAVE_SOXR
-#include <soxr.h>
-#endif
 
 static const char help_text[] =
     "Usage: quaver doctor [--json]\n\n"
@@ -54,17 +52,12 @@ static void add(findings *f, const char *name, const char *text)
 
 static void find_libraries(findings *f)
 {
-    char pcre[64] = "?", sndfile[128] = "?", hash[32];
+    char pcre[64] = "?", hash[32];
     pcre2_config(PCRE2_CONFIG_VERSION, pcre);
-    sf_command(NULL, SFC_GET_LIB_VERSION, sndfile, sizeof sndfile);
     snprintf(hash, sizeof hash, "%u", XXH_versionNumber());
     begin(f, "libraries");
-    add(f, "libsndfile", sndfile);
-#if QV_HAVE_SOXR
-    add(f, "soxr", soxr_version());
-#else
-    add(f, "soxr", "not built in: resampling by an own windowed sinc");
-#endif
+    add(f, "libsndfile", qv_decoder_name());
+    add(f, "soxr", QV_HAVE_SOXR ? qv_resampler_name() : "not built in: resampling by an own windowed sinc");
     add(f, "convolutions", qv_cpu_conv_name().text);
     add(f, "jansson", jansson_version_str());
     add(f, "pcre2", pcre);

@@ -23,6 +23,8 @@ enum { SAMPLES_FREE = 1 << 24, SAMPLES_PER_BYTE = 1000 };
 /* Samples beyond this are not sound (full scale is 1); their squares would leave the range of float. */
 static const float sample_max = 1e10f;
 
+const char *qv_decoder_name(void) { return sf_version_string(); }
+
 static uint32_t get_u32(const unsigned char *p, bool big)
 {
     return big ? (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]

@@ -89,6 +89,9 @@ void qv_audio_free(qv_audio *a);
  * ends the reading where it is not QV_OK. */
 typedef qv_status (*qv_audio_fn)(qv_ctx *ctx, void *user, const float *samples, size_t n);
 qv_status qv_audio_each(qv_ctx *ctx, const char *path, int rate, qv_audio_fn take, void *user);
+/* What decodes recordings and its version, of the library that is loaded. */
+const char *qv_decoder_name(void);
+
 /* By its ending: is the file one that libsndfile decodes by a header of its own? */
 bool qv_is_audio(const char *path);
 

@@ -17,7 +17,7 @@
  *     "command": "quaver train ...",    what repeats the run
  *     "manifest": {"path": "..", "hash": "..", "recordings_hash": "..", "recordings": 339, "skipped": 0, "speakers": 10},
  *     "classes": ["anger", ..],
- *     "seed": "1", "device": "cpu", "threads": 2, "isa": "avx2", "libraries": "sndfile 1.2.0, ..",
+ *     "seed": "1", "device": "cpu", "threads": 2, "isa": "avx2", "libraries": "oneDNN 2.6.3, libsndfile-1.2.0, ..",
  *     "network": "preact-bn, width 16, 1 block a stage", "parameters": 171234,
  *     "started": "2031-01-02T03:04:05Z", "finished": "..." or null while folds are missing,
  *     "protocol": {"split": "speaker-disjoint" or "random", "folds": "data/folds/emodb.txt", "folds_planned": 5,

@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "base/io.h"
 #include "data/folds.h"
+#include "data/resample.h"
 #include "quaver_build.h"
 #include "report/card.h"
 #include "run/fold.h"
@@ -275,6 +276,20 @@ static qv_status note_maker(qv_ctx *ctx, const run_state *r, char **field, const
     return qv_summary_set(ctx, field, "%s", now);
 }
 
+/* What multiplies, what decodes and what resamples. */
+static qv_status note_libraries(qv_ctx *ctx, run_state *r)
+{
+    qv_buf text = {0};
+    qv_status status = QV_OK;
+    qv_buf_printf(&text, "%s, %s, %s", r->gpu ? qv_gpu_describe(r->gpu) : qv_cpu_conv_name().text, qv_decoder_name(),
+                  qv_resampler_name());
+    QV_TRY(qv_buf_check(ctx, &text));
+    QV_TRY(note_maker(ctx, r, &r->summary->libraries, "library", text.data));
+done:
+    qv_buf_free(&text);
+    return status;
+}
+
 /* What the bits of a record depend on beside settings and recordings. */
 static qv_status note_makers(qv_ctx *ctx, run_state *r)
 {
@@ -286,7 +301,7 @@ static qv_status note_makers(qv_ctx *ctx, run_state *r)
     int threads = qv_pool_threads(r->pool);
     QV_TRY(qv_program_hash(ctx, &program));
     QV_TRY(note_maker(ctx, r, &m->program, "program", program));
-    QV_TRY(note_maker(ctx, r, &m->libraries, "library", r->gpu ? qv_gpu_describe(r->gpu) : qv_cpu_conv_name().text));
+    QV_TRY(note_libraries(ctx, r));
     qv_cpu_ops(ops, qv_settings_isa(r->s), &isa);
     if (r->s->device == QV_DEVICE_CPU) QV_TRY(note_maker(ctx, r, &m->isa, "instruction set", isa));
     if (m->threads && m->threads != threads)
