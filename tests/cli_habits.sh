@@ -43,6 +43,8 @@ expect 0 '' -- compare "$T/run" "$T/other" --out "$T/page.html"
 check 'a row a run' test "$(rows "$T/out")" -eq 3
 check 'fair runs are warned of' test ! -s "$T/err"
 grep -q '</html>' "$T/page.html" || fail 'no page'
+check 'a heading without its scope' test "$(grep -c '<th>' "$T/page.html")" -eq 0
+check 'a table that keys cannot scroll' grep -q '<div class="wide" tabindex="0" role="group" aria-label=' "$T/page.html"
 expect 0 'have other folds' -- compare "$T/run" "$T/four"
 expect 0 '' -- compare --json "$T/run" "$T/other"
 json "len(d) == 2 and d[0]['format'] == 1"

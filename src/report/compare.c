@@ -135,14 +135,16 @@ static void tile(const qv_comparison *c, size_t i, qv_buf *b)
 
 static void table(const qv_comparison *c, qv_buf *b)
 {
-    qv_buf_puts(b, "<div class=\"wide\"><table><thead><tr><th>run</th>");
-    for (int k = 0; k < COLUMNS; k++) qv_buf_printf(b, "<th>%s</th>", headings[k]);
-    qv_buf_puts(b, "<th>network</th><th>normalization</th></tr></thead><tbody>\n");
+    const char *names[COLUMNS + 3] = {"run"};
+    memcpy(names + 1, headings, sizeof headings);
+    names[COLUMNS + 1] = "network";
+    names[COLUMNS + 2] = "normalization";
+    qv_page_table(b, "Figures", "", names, COLUMNS + 3);
     for (size_t i = 0; i < c->n; i++) {
         char cells[COLUMNS][CELL];
         const qv_summary *s = &c->summaries[i];
         row_of(s, cells);
-        qv_buf_puts(b, "<tr><th>");
+        qv_buf_puts(b, "<tr><th scope=\"row\">");
         qv_markup_text(b, c->runs[i]);
         qv_buf_puts(b, "</th>");
         for (int k = 0; k < COLUMNS; k++) qv_buf_printf(b, "<td>%s</td>", cells[k]);
@@ -181,5 +183,6 @@ void qv_comparison_page(const qv_comparison *c, qv_buf *out)
     table(c, out);
     qv_buf_puts(out, "<p class=\"about\">UA, its interval (bootstrap over speakers), WA and F1 are of the test recordings of all "
                      "folds together; UA in training and the gap, in points, are means of the folds. Overlapping intervals "
-                     "are no test of a difference: the same speakers are in all of them.</p>\n</main>\n</body>\n</html>\n");
+                     "are no test of a difference: the same speakers are in all of them.</p>\n");
+    qv_page_end(out, NULL);
 }

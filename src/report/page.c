@@ -19,9 +19,12 @@ void qv_page_begin(qv_buf *b, const char *title, const char *kind, const char *m
 
 void qv_page_end(qv_buf *b, const char *command)
 {
-    qv_buf_puts(b, "<footer>Made by <code>");
-    qv_markup_text(b, command);
-    qv_buf_puts(b, "</code> from the files of this folder.</footer>\n</main>\n</body>\n</html>\n");
+    if (command) {
+        qv_buf_puts(b, "<footer>Made by <code>");
+        qv_markup_text(b, command);
+        qv_buf_puts(b, "</code> from the files of this folder.</footer>\n");
+    }
+    qv_buf_puts(b, "</main>\n</body>\n</html>\n");
 }
 
 void qv_page_note(qv_buf *b, const char *strong, const char *text)
@@ -48,6 +51,15 @@ void qv_page_code(qv_buf *b, const char *name, const char *value)
     qv_buf_printf(b, "<dt>%s</dt><dd><code>", name);
     qv_markup_text(b, value);
     qv_buf_puts(b, "</code></dd>\n");
+}
+
+void qv_page_table(qv_buf *b, const char *label, const char *caption, const char *const *names, size_t n)
+{
+    qv_buf_printf(b, "<div class=\"wide\" tabindex=\"0\" role=\"group\" aria-label=\"%s\"><table>", label);
+    if (*caption) qv_buf_printf(b, "<caption>%s</caption>", caption);
+    qv_buf_puts(b, "<thead><tr>");
+    for (size_t i = 0; i < n; i++) qv_buf_printf(b, "<th scope=\"col\">%s</th>", names[i]);
+    qv_buf_puts(b, "</tr></thead><tbody>\n");
 }
 
 void qv_page_figure(qv_buf *b, const char *cls, const char *heading)

@@ -131,10 +131,8 @@ static void head(qv_buf *b, const qv_run_data *d, const char *name)
 
 static void class_table(qv_buf *b, const qv_summary *s)
 {
-    qv_buf_puts(b, "<div class=\"wide\" tabindex=\"0\" role=\"group\" aria-label=\"Classes\"><table><caption>Each "
-                   "class</caption><thead><tr><th scope=\"col\">class</th>"
-                   "<th scope=\"col\">recall</th><th scope=\"col\">precision</th><th scope=\"col\">F1</th>"
-                   "<th scope=\"col\">n</th><th scope=\"col\">answered</th></tr></thead><tbody>\n");
+    static const char *const names[] = {"class", "recall", "precision", "F1", "n", "answered"};
+    qv_page_table(b, "Classes", "Each class", names, sizeof names / sizeof *names);
     for (int c = 0; c < s->pooled.classes; c++) {
         const qv_class_score *k = &s->pooled.score[c];
         qv_buf_puts(b, "<tr><th scope=\"row\">");
@@ -199,15 +197,16 @@ static void fold_table(qv_buf *b, const qv_summary *s)
     static const char *const names[] = {"fold",       "UA<br>train", "UA<br>val",     "UA<br>test",
                                         "WA<br>test", "gap",         "gap<br>to val", "epoch",
                                         "n<br>train", "n<br>val",    "n<br>test",     "shared<br>speakers"};
+    const char *shown[sizeof names / sizeof *names];
+    size_t n = 0;
     bool val = has_validation(s);
     if (s->n_folds == 0) {
         qv_buf_puts(b, "<p>No fold is finished yet.</p>\n");
         return;
     }
-    qv_buf_puts(b, "<div class=\"wide\" tabindex=\"0\" role=\"group\" aria-label=\"Folds\"><table><thead><tr>");
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (val || (i != 2 && i != 6 && i != 9)) qv_buf_printf(b, "<th scope=\"col\">%s</th>", names[i]);
-    qv_buf_puts(b, "</tr></thead><tbody>\n");
+        if (val || (i != 2 && i != 6 && i != 9)) shown[n++] = names[i];
+    qv_page_table(b, "Folds", "", shown, n);
     for (size_t i = 0; i < s->n_folds; i++) fold_row(b, &s->folds[i], val);
     qv_buf_puts(b, "</tbody>");
     if (s->n_folds > 1) fold_feet(b, s);
