@@ -3,18 +3,18 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* One batch norm: what its batches add up to. */
+/* One batch norm: what its batches merge to. */
 typedef struct tally {
     int mean, var; /* its running statistics, which the list leaves as those of the batch */
     size_t channels;
     double values; /* behind each of a batch's means */
-    double *sums;  /* [3][channels]: of means, of their squares, of variances */
+    double *sums;  /* [2][channels]: the mean of all values so far, the sum of their squared distances from it (M2) */
 } tally;
 
 typedef struct tallies {
     tally *all;
     size_t n;
-    double *sums, *batch; /* of all; one batch norm's statistics */
+    double *sums, *batch; /* of all; one batch norm's means and variances */
     int batches;
 } tallies;
 
@@ -45,44 +45,47 @@ static qv_status find_norms(qv_ctx *ctx, const qv_program *p, tallies *t)
         if (x->channels > widest) widest = x->channels;
         t->n++;
     }
-    QV_TRY(qv_alloc(ctx, &t->sums, 3 * channels, sizeof *t->sums));
-    QV_TRY(qv_alloc(ctx, &t->batch, widest, sizeof *t->batch));
+    QV_TRY(qv_alloc(ctx, &t->sums, 2 * channels, sizeof *t->sums));
+    QV_TRY(qv_alloc(ctx, &t->batch, 2 * widest, sizeof *t->batch));
     double *at = t->sums;
-    for (size_t i = 0; i < t->n; at += 3 * t->all[i].channels, i++) t->all[i].sums = at;
+    for (size_t i = 0; i < t->n; at += 2 * t->all[i].channels, i++) t->all[i].sums = at;
 done:
     return status;
 }
 
+/* As Chan, Golub and LeVeque merge samples: no difference of large squares. K batches of M values are there; with one
+ * more, of mean m and unbiased variance v, the mean moves by d / (K + 1), d = m - mean, and M2 grows by
+ * (M - 1) v + d^2 M K / (K + 1). */
 static void add_batch(tallies *t, qv_exec *e)
 {
+    const double k = t->batches;
     for (size_t i = 0; i < t->n; i++) {
         const tally *x = &t->all[i];
-        double *mean = x->sums, *square = mean + x->channels, *var = square + x->channels;
-        qv_exec_read(e, x->mean, 0, x->channels, t->batch);
-        for (size_t c = 0; c < x->channels; c++) mean[c] += t->batch[c], square[c] += t->batch[c] * t->batch[c];
-        qv_exec_read(e, x->var, 0, x->channels, t->batch);
-        for (size_t c = 0; c < x->channels; c++) var[c] += t->batch[c];
+        double *mean = x->sums, *m2 = mean + x->channels, *m = t->batch, *v = m + x->channels;
+        qv_exec_read(e, x->mean, 0, x->channels, m);
+        qv_exec_read(e, x->var, 0, x->channels, v);
+        for (size_t c = 0; c < x->channels; c++) {
+            const double d = m[c] - mean[c];
+            mean[c] += d / (k + 1);
+            m2[c] += (x->values - 1) * v[c] + d * d * x->values * k / (k + 1);
+        }
     }
     t->batches++;
 }
 
-/* Of K batches of M values each, with means m and unbiased variances v, all together have the mean of the means and the
- * unbiased variance ((M - 1) sum v + M (sum m^2 - K mean^2)) / (K M - 1). */
 static qv_status put_statistics(qv_ctx *ctx, const tallies *t, qv_exec *e)
 {
     const double k = t->batches;
     for (size_t i = 0; i < t->n; i++) {
         const tally *x = &t->all[i];
-        double *mean = x->sums, *square = mean + x->channels, *var = square + x->channels;
+        double *mean = x->sums, *m2 = mean + x->channels;
         for (size_t c = 0; c < x->channels; c++) {
-            mean[c] /= k;
-            double between = fmax(square[c] - k * mean[c] * mean[c], 0);
-            var[c] = ((x->values - 1) * var[c] + x->values * between) / (k * x->values - 1);
-            if (!isfinite(mean[c]) || !isfinite(var[c]))
+            m2[c] /= k * x->values - 1; /* unbiased */
+            if (!isfinite(mean[c]) || !isfinite(m2[c]))
                 return qv_fail(ctx, QV_ERR_NUMERIC, "the statistics of a batch norm are not finite");
         }
         qv_exec_write(e, x->mean, 0, x->channels, mean);
-        qv_exec_write(e, x->var, 0, x->channels, var);
+        qv_exec_write(e, x->var, 0, x->channels, m2);
     }
     return QV_OK;
 }
