@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
+
 typedef struct reader {
     const char *name;
     qv_ini_fn fn;
@@ -13,25 +15,14 @@ typedef struct reader {
     int line;
 } reader;
 
-static bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r'; }
 static bool is_comment(const char *t) { return *t == ';' || *t == '#'; }
-
-/* Cuts blanks off both ends. */
-static char *trimmed(char *text)
-{
-    while (is_blank(*text)) text++;
-    size_t n = strlen(text);
-    while (n && is_blank(text[n - 1])) n--;
-    text[n] = '\0';
-    return text;
-}
 
 void qv_ini_cut_comment(char *value)
 {
     for (char *p = value; *p; p++)
-        if (is_comment(p) && p > value && is_blank(p[-1])) {
+        if (is_comment(p) && p > value && qv_is_blank(p[-1])) {
             *p = '\0';
-            trimmed(value);
+            qv_trimmed(value);
             return;
         }
 }
@@ -55,19 +46,19 @@ static qv_status read_section(qv_ctx *ctx, reader *r, char *t)
     rest += strspn(rest, " \t");
     if (t[n] != ']' || n > sizeof r->section || (*rest && !is_comment(rest))) return bad_line(ctx, r, "[section]", t);
     t[n] = '\0';
-    snprintf(r->section, sizeof r->section, "%s", trimmed(t + 1));
+    snprintf(r->section, sizeof r->section, "%s", qv_trimmed(t + 1));
     return give(ctx, r, NULL, NULL);
 }
 
 static qv_status read_line(qv_ctx *ctx, reader *r, char *text)
 {
-    char *t = trimmed(text);
+    char *t = qv_trimmed(text);
     if (!*t || is_comment(t)) return QV_OK;
     if (*t == '[') return read_section(ctx, r, t);
     size_t n = strcspn(t, "=:");
     if (n == 0 || !t[n]) return bad_line(ctx, r, "key = value", t);
     t[n] = '\0';
-    return give(ctx, r, trimmed(t), trimmed(t + n + 1));
+    return give(ctx, r, qv_trimmed(t), qv_trimmed(t + n + 1));
 }
 
 qv_status qv_ini_parse(qv_ctx *ctx, const char *name, const char *text, qv_ini_fn fn, void *user)

@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int ascending(const void *a, const void *b)
 {
@@ -16,3 +17,5 @@ double qv_quantile(const double *sorted, size_t n, double share)
     double at = share * (double)(n - 1), below = sorted[(size_t)floor(at)], above = sorted[(size_t)ceil(at)];
     return below + (at - floor(at)) * (above - below);
 }
+
+int qv_by_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }

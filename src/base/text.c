@@ -80,3 +80,12 @@ void qv_calm(char *text)
         if (n == 0) n = whole;
     }
 }
+
+char *qv_trimmed(char *text)
+{
+    while (qv_is_blank(*text)) text++;
+    size_t n = strlen(text);
+    while (n && qv_is_blank(text[n - 1])) n--;
+    text[n] = '\0';
+    return text;
+}

@@ -19,6 +19,11 @@ static inline bool qv_ends_line(const char *s, size_t i) { return s[i] == '\n' |
 size_t qv_control(const char *s);
 bool qv_has_control(const char *s);
 
+/* What separates words in a line: a blank, a tab, or the CR of a line's end. */
+static inline bool qv_is_blank(char c) { return c == ' ' || c == '\t' || c == '\r'; }
+/* Cuts such off both ends, in place; what is left begins inside `text`. */
+char *qv_trimmed(char *text);
+
 /* What a text begins or ends with that nobody sees: "a blank", or the name of a character that looks like one or like
  * nothing. NULL: neither. */
 const char *qv_edge_blank(const char *s);

@@ -9,6 +9,7 @@
 #include "base/csv.h"
 #include "base/io.h"
 #include "base/nearest.h"
+#include "base/order.h"
 #include "data/labels.h"
 #include "data/manifest_own.h"
 
@@ -153,11 +154,9 @@ done:
     return status;
 }
 
-static int by_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
-
 static int find_text(char *const *list, int n, const char *text)
 {
-    char *const *hit = n > 0 ? bsearch(&text, list, (size_t)n, sizeof *list, by_text) : NULL;
+    char *const *hit = n > 0 ? bsearch(&text, list, (size_t)n, sizeof *list, qv_by_text) : NULL;
     return hit ? (int)(hit - list) : -1;
 }
 
@@ -173,7 +172,7 @@ static qv_status distinct(qv_ctx *ctx, const qv_manifest *m, int column, char **
         char *text = *qv_item_text(&m->items[i], column);
         if (text) texts[n++] = text;
     }
-    qsort(texts, n, sizeof *texts, by_text);
+    qsort(texts, n, sizeof *texts, qv_by_text);
     for (size_t i = 0; i < n; i++) {
         if (i > 0 && strcmp(texts[i], texts[i - 1]) == 0) continue;
         QV_TRY(qv_strdup(ctx, &names[n_names], texts[i]));
@@ -353,7 +352,7 @@ qv_status qv_manifest_number_as(qv_ctx *ctx, qv_manifest *m, const qv_manifest_o
 static int by_letters(const void *a, const void *b)
 {
     int order = strcasecmp(*(char *const *)a, *(char *const *)b);
-    return order ? order : by_text(a, b);
+    return order ? order : qv_by_text(a, b);
 }
 
 static qv_status warn_of_like(qv_ctx *ctx, const qv_manifest *m, const char *what, char *const *names, int n)

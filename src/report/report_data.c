@@ -8,6 +8,7 @@
 
 #include "base/csv.h"
 #include "base/io.h"
+#include "base/order.h"
 
 enum { LARGEST_TABLE = 256 << 20, LARGEST_CONFIG = 1 << 20, MOST_FOLDS = 1000, MOST_ROWS = 1000000 };
 
@@ -219,12 +220,6 @@ done:
     return status;
 }
 
-static int by_text(const void *a, const void *b)
-{
-    const char *const *x = a, *const *y = b;
-    return strcmp(*x, *y);
-}
-
 /* Sorted names without repetition, and each row's index into them. */
 static qv_status number_speakers(qv_ctx *ctx, qv_run_data *d, const answer_rows *r)
 {
@@ -235,13 +230,13 @@ static qv_status number_speakers(qv_ctx *ctx, qv_run_data *d, const answer_rows 
     QV_TRY(qv_alloc(ctx, &d->speaker, r->n, sizeof *d->speaker));
     if (r->n == 0) goto done;
     memcpy(names, r->speaker, r->n * sizeof *names);
-    qsort(names, r->n, sizeof *names, by_text);
+    qsort(names, r->n, sizeof *names, qv_by_text);
     for (size_t i = 0; i < r->n; i++)
         if (unique == 0 || strcmp(names[unique - 1], names[i]) != 0) names[unique++] = names[i];
     QV_TRY(qv_alloc(ctx, &d->speakers, unique, sizeof *d->speakers));
     for (size_t i = 0; i < unique; i++, d->n_speakers++) QV_TRY(qv_strdup(ctx, &d->speakers[i], names[i]));
     for (size_t i = 0; i < r->n; i++) {
-        const char **found = bsearch(&r->speaker[i], names, unique, sizeof *names, by_text);
+        const char **found = bsearch(&r->speaker[i], names, unique, sizeof *names, qv_by_text);
         d->speaker[i] = (int)(found - names);
     }
 done:

@@ -142,12 +142,8 @@ done:
 
 static qv_status write_text(qv_ctx *ctx, const char *run, const char *name, const qv_buf *b)
 {
-    char *path = NULL;
     qv_status status = qv_buf_check(ctx, b);
-    if (status == QV_OK) status = qv_path_join(ctx, &path, run, name);
-    if (status == QV_OK) status = qv_write_file(ctx, path, b->data ? b->data : "", b->len);
-    free(path);
-    return status;
+    return status == QV_OK ? qv_write_in(ctx, run, name, b->data ? b->data : "", b->len) : status;
 }
 
 qv_status qv_records_write(qv_ctx *ctx, const qv_records *r, const char *run)

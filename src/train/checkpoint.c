@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "base/order.h"
 #include "base/safetensors.h"
 #include "base/text.h"
 #include "quaver_build.h"
@@ -111,8 +112,6 @@ static qv_status add_names(qv_ctx *ctx, qv_st_writer *w, const char *key, char *
     return status;
 }
 
-static int by_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
-
 /* Those with a name whose recordings are trained on, and those that were before. */
 static qv_status add_speakers(qv_ctx *ctx, qv_st_writer *w, const qv_trainer *t, const qv_manifest *m,
                               const qv_checkpoint_info *info)
@@ -129,7 +128,7 @@ static qv_status add_speakers(qv_ctx *ctx, qv_st_writer *w, const qv_trainer *t,
     for (int id = 0; id < m->n_speakers; id++)
         if (heard[id] && strcmp(m->speakers[id], QV_NO_SPEAKER) != 0) names[n++] = m->speakers[id];
     for (int i = 0; i < info->n_heard; i++) names[n++] = info->heard[i];
-    qsort(names, (size_t)n, sizeof *names, by_text);
+    qsort(names, (size_t)n, sizeof *names, qv_by_text);
     for (int i = 0; i < n; i++)
         if (once == 0 || strcmp(names[i], names[once - 1]) != 0) names[once++] = names[i];
     QV_TRY(add_names(ctx, w, "speakers", names, once));

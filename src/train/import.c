@@ -9,6 +9,7 @@
 
 #include "base/io.h"
 #include "base/safetensors.h"
+#include "base/text.h"
 
 typedef struct map_row {
     char *ours, *theirs; /* inside the text of the map; theirs may have several parts */
@@ -33,29 +34,21 @@ typedef struct importer {
     float *norm;
 } importer;
 
-static char *trimmed(char *s)
-{
-    s += strspn(s, " \t\r");
-    size_t n = strlen(s);
-    while (n && strchr(" \t\r", s[n - 1])) s[--n] = '\0';
-    return s;
-}
-
 static qv_status add_row(qv_ctx *ctx, importer *x, char *line, int number)
 {
     line[strcspn(line, "#")] = '\0';
-    line = trimmed(line);
+    line = qv_trimmed(line);
     if (!*line) return QV_OK;
     char *equals = strchr(line, '=');
-    if (!equals || equals == line || !*trimmed(equals + 1))
+    if (!equals || equals == line || !*qv_trimmed(equals + 1))
         return qv_fail(ctx, QV_ERR_DATA, "%s:%d: expected \"our.name = their.name\", found %.60s", x->in->map, number, line);
     *equals = '\0';
-    char *ours = trimmed(line);
+    char *ours = qv_trimmed(line);
     for (size_t i = 0; i < x->n; i++)
         if (strcmp(x->rows[i].ours, ours) == 0)
             return qv_fail(ctx, QV_ERR_DATA, "%s:%d: %s stands in line %d already", x->in->map, number, ours, x->rows[i].line);
     qv_status status = qv_grow(ctx, &x->rows, &x->cap, x->n + 1, sizeof *x->rows);
-    if (status == QV_OK) x->rows[x->n++] = (map_row){ours, trimmed(equals + 1), number, false};
+    if (status == QV_OK) x->rows[x->n++] = (map_row){ours, qv_trimmed(equals + 1), number, false};
     return status;
 }
 
@@ -127,7 +120,7 @@ static qv_status take_tensor(qv_ctx *ctx, importer *x, const qv_buffer *b, doubl
     rest = parts;
     while ((part = strsep(&rest, "+"))) {
         const qv_st_tensor *t = NULL;
-        QV_TRY(find_tensor(ctx, x, b->name, trimmed(part), &t));
+        QV_TRY(find_tensor(ctx, x, b->name, qv_trimmed(part), &t));
         if (!fits(b, t) || t->count > len - at) {
             status = qv_fail(ctx, QV_ERR_DATA, "%s: \"%s\" has another shape than %s [%d][%d][%d][%d] needs (out, in, k, k)",
                              x->in->weights, t->name, b->name, b->n, b->c, b->h, b->w);

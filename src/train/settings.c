@@ -154,8 +154,6 @@ static qv_status bad_value(qv_ctx *ctx, const setting *t, const char *value, con
     return qv_fail(ctx, QV_ERR_USAGE, "%s = %.200s: expected %s", t->name, value, expected);
 }
 
-static bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r'; }
-
 /* Only what a line of a settings file and a checkpoint's metadata can hold. */
 static qv_status set_text(qv_ctx *ctx, qv_settings *s, const setting *t, const char *value)
 {
@@ -163,7 +161,7 @@ static qv_status set_text(qv_ctx *ctx, qv_settings *s, const setting *t, const c
     size_t n = strlen(value);
     if (strpbrk(value, "\n\r")) return bad_value(ctx, t, value, "one line");
     if (qv_utf8_check(value, n) != n) return bad_value(ctx, t, value, "UTF-8 text");
-    if (n && (is_blank(value[0]) || is_blank(value[n - 1])))
+    if (n && (qv_is_blank(value[0]) || qv_is_blank(value[n - 1])))
         return bad_value(ctx, t, value, "text without spaces around it");
     qv_status status = qv_strdup(ctx, &copy, value);
     if (status != QV_OK) return status;
