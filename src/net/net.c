@@ -1,6 +1,5 @@
 #include "net/net.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 #include "net/block.h"

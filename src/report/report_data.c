@@ -1,7 +1,6 @@
 /* Reads a run folder for the report. The files may be anybody's: all is checked here. */
 #include "report/report_data.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,7 +84,6 @@ static qv_status read_number(qv_ctx *ctx, const table *t, size_t i, double high,
     char *end;
     *out = NAN;
     if (!*text) return QV_OK;
-    errno = 0;
     double x = strtod(text, &end);
     if (*end || !(x >= 0 && x <= high))
         return qv_fail(ctx, QV_ERR_DATA, "%s:%d: %s is \"%s\", a number from 0%s was expected", t->path,

@@ -143,8 +143,8 @@ static void ua_figure(qv_buf *b, const qv_run_data *d, const lines *mean)
     qv_key keys[N_PARTS + 1];
     qv_buf desc = {0};
     for (size_t i = 0; i < N_PARTS; i++)
-        keys[i] = (qv_key){parts[i].cls, parts[i].label, last_value(mean, parts[i].column)};
-    keys[N_PARTS] = (qv_key){"chance", "chance", d->summary.pooled.chance_ua};
+        keys[i] = (qv_key){parts[i].label, last_value(mean, parts[i].column)};
+    keys[N_PARTS] = (qv_key){"chance", d->summary.pooled.chance_ua};
     put_ends(&desc, mean);
     qv_page_figure(b, "chart", "Unweighted accuracy (UA)");
     qv_svg_begin(b, "ua", WIDTH, HEIGHT, "Learning curves: unweighted accuracy", desc.failed ? "" : desc.data);

@@ -292,23 +292,6 @@ void qv_plot_band(qv_buf *b, const qv_plot *p, const char *cls, const double *x,
     if (command == 'L') qv_buf_puts(b, "Z\"/>\n");
 }
 
-enum { KEY_STROKE = 20, KEY_GAP = 14, KEY_ROW = 15, KEY_FONT = 11 };
-
-void qv_svg_legend(qv_buf *b, const qv_key *keys, size_t n, double x, double y, double right)
-{
-    double at = x;
-    for (size_t i = 0; i < n; i++) {
-        double width = KEY_STROKE + 5 + qv_text_width(keys[i].label, KEY_FONT);
-        if (at > x && at + width > right) {
-            at = x;
-            y += KEY_ROW;
-        }
-        qv_svg_line(b, keys[i].cls, at, y - 3.5, at + KEY_STROKE, y - 3.5);
-        qv_svg_text(b, "label", at + KEY_STROKE + 5, y, QV_START, keys[i].label);
-        at += width + KEY_GAP;
-    }
-}
-
 enum { MOST_ENDS = 8, END_ROW = 13 };
 
 void qv_plot_ends(qv_buf *b, const qv_plot *p, const qv_key *keys, size_t n)

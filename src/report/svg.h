@@ -1,4 +1,4 @@
-/* Plots as SVG inside an HTML page: a small layer of axes, lines, bands, bars, cells and legends.
+/* Plots as SVG inside an HTML page: a small layer of axes, lines, bands, bars and cells.
  *
  * Everything is drawn in user units (a chart about 380 wide is readable from a phone to a desk) and
  * gets its colours and dashes from the page by class names, so that light, dark and print need no
@@ -58,15 +58,12 @@ void qv_plot_line(qv_buf *b, const qv_plot *p, const char *cls, const double *x,
 void qv_plot_band(qv_buf *b, const qv_plot *p, const char *cls, const double *x, const double *low, const double *high,
                   size_t n);
 
-/* One entry of a legend, or the label at the right end of a line. */
+/* The label at the right end of a line. */
 typedef struct qv_key {
-    const char *cls; /* of the stroke; the text has class "label" */
     const char *label;
-    double at; /* value at the line's end, for qv_plot_ends; NaN: no label */
+    double at; /* value at the line's end; NaN: no label */
 } qv_key;
 
-/* Strokes with their names in a row from x, y; names that do not fit before `right` go to a next row. */
-void qv_svg_legend(qv_buf *b, const qv_key *keys, size_t n, double x, double y, double right);
 /* Names at the right border of the plot, moved apart where they would touch; at most 8. */
 void qv_plot_ends(qv_buf *b, const qv_plot *p, const qv_key *keys, size_t n);
 
