@@ -195,7 +195,7 @@ static mode_t mode_of(const char *path)
     return st.st_mode & 0777;
 }
 
-/* What nobody else may read stays so when it is written again. */
+/* What nobody else may read stays so when it is written again; what others may, too. */
 static void permissions_are_passed_on(void **state)
 {
     (void)state;
@@ -231,6 +231,9 @@ static void outputs_are_tried(void **state)
     assert_int_equal(qv_out_try(ctx, dir), QV_ERR_IO);
     assert_int_equal(qv_out_try(ctx, ""), QV_ERR_USAGE);
     assert_int_equal(qv_make_dirs(ctx, ""), QV_ERR_USAGE);
+    assert_int_equal(chmod(path, 0664), 0); /* nor does the umask take any away */
+    qv_assert_ok(ctx, qv_write_file(ctx, path, "y", 1));
+    assert_int_equal(mode_of(path), 0664);
     snprintf(path, sizeof path, "%s/file", dir);
     qv_assert_ok(ctx, qv_write_file(ctx, path, "x", 1));
     assert_int_equal(qv_make_dirs(ctx, path), QV_ERR_IO);

@@ -197,7 +197,10 @@ qv_status qv_out_open(qv_ctx *ctx, qv_out *o, const char *path)
     o->tmp = tmp.data;
     tmp = (qv_buf){0};
     o->f = open_new(o->tmp, there ? st.st_mode & 0666 : 0666); /* who may not read the old one sees nothing of the new */
-    if (!o->f) status = fail_open(ctx, path);
+    if (!o->f)
+        status = fail_open(ctx, path);
+    else if (there)
+        (void)fchmod(fileno(o->f), st.st_mode & 0666); /* what the umask has cut; not all file systems have permissions */
 done:
     qv_buf_free(&tmp);
     if (status != QV_OK) qv_out_close(o);
