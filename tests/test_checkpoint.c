@@ -4,7 +4,7 @@
 #include "base/safetensors.h"
 #include "support/support.h"
 #include "support/toy.h"
-#include "train/checkpoint.h"
+#include "train/import.h"
 
 static const qv_toy_shape shape = {
     .speakers = 3, .classes = 2, .takes = 2, .mels = 8, .shortest = 5, .longest = 20, .apart = 3};
@@ -385,7 +385,8 @@ static const change changes[] = {
     {.drop = "norm", .expected = {"norm"}},
     {.reshape = "linear.weight", .expected = {"linear.weight", "2"}},
     {.spoil = "linear.weight", .expected = {"linear.weight", "nan"}},
-    {.spoil = "norm", .expected = {"norm", "not finite"}},
+    {.spoil = "norm", .expected = {"norm", "is nan; a positive scale"}},
+    {.spoil = "norm", .with = -1, .expected = {"norm", "is -1; a positive scale"}},
     {.spoil = "stage1.block0.bn2.running_var", .with = -1e-5f, .expected = {"bn2.running_var", "negative variance"}},
     {.retype = "linear.bias", .expected = {"linear.bias", "I32"}},
     {.key = "format", .expected = {"format"}},
@@ -455,6 +456,59 @@ static void put(const fixture *x, const void *data, size_t n)
     assert_int_equal(fclose(f), 0);
 }
 
+/* A file of weights as others write them, all 0.5, but for element 0 of one tensor and the last of "norm". */
+static void put_weights(const fixture *x, const char *spoilt, float with, float last_scale)
+{
+    static float halves[1 << 16], other[1 << 16];
+    const qv_program *p = qv_trainer_net(x->trainer)->program;
+    qv_st_writer *w;
+    float norm[2 * 8];
+    for (size_t i = 0; i < 1 << 16; i++) halves[i] = other[i] = 0.5f;
+    for (size_t i = 0; i < 16; i++) norm[i] = i < 15 ? 1 : last_scale;
+    other[0] = with;
+    qv_assert_ok(x->ctx, qv_st_writer_new(x->ctx, &w));
+    qv_assert_ok(x->ctx, qv_st_add(x->ctx, w, "norm", QV_ST_F32, 2, (size_t[]){2, 8}, norm));
+    for (size_t i = 0; i < p->n_buffers; i++) {
+        const qv_buffer *b = &p->buffers[i];
+        size_t conv[] = {(size_t)b->n, (size_t)b->c, (size_t)b->h, (size_t)b->w}, vector[] = {(size_t)b->c};
+        bool flat = b->n == 1 && b->h == 1 && b->w == 1;
+        if (b->alias >= 0 || (b->role != QV_ROLE_PARAM && b->role != QV_ROLE_RUNNING)) continue;
+        assert_true(qv_buffer_len(b) <= 1 << 16);
+        qv_assert_ok(x->ctx, qv_st_add(x->ctx, w, b->name, QV_ST_F32, flat ? 1 : 4, flat ? vector : conv,
+                                       strcmp(b->name, spoilt) == 0 ? other : halves));
+    }
+    qv_assert_ok(x->ctx, qv_st_write(x->ctx, w, x->bad));
+    qv_st_writer_free(w);
+}
+
+/* What import writes can be read; what could not be, it refuses. */
+static void an_import_can_be_read(void **state)
+{
+    fixture *x = *state;
+    static const char variance[] = "stage1.block0.bn2.running_var", weight[] = "linear.weight";
+    static const struct {
+        const char *spoilt;
+        float with, scale;
+        const char *says;
+    } cases[] = {{variance, -1e-5f, 1, "no negative variance"},
+                 {weight, NAN, 1, "a finite float"},
+                 {weight, 0, 0, "element 15 of \"norm\" is 0; a positive scale was expected"},
+                 {weight, 0, -1, "element 15 of \"norm\" is -1; a positive scale was expected"}};
+    const qv_import in = {.weights = x->bad,
+                          .settings = &x->settings,
+                          .classes = x->toy.manifest->classes,
+                          .n_classes = x->toy.manifest->n_classes};
+    put_weights(x, variance, 0, 1);
+    qv_assert_ok(x->ctx, qv_import_write(x->ctx, &in, x->good));
+    qv_assert_ok(x->ctx, qv_checkpoint_open(x->ctx, &x->c, x->good));
+    qv_assert_ok(x->ctx, qv_checkpoint_load(x->ctx, x->c, x->trainer, false));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        put_weights(x, cases[i].spoilt, cases[i].with, cases[i].scale);
+        assert_int_equal(qv_import_write(x->ctx, &in, x->good), QV_ERR_DATA);
+        qv_test_says(qv_ctx_message(x->ctx), cases[i].says);
+    }
+}
+
 static void lying_headers_are_refused(void **state)
 {
     fixture *x = *state;
@@ -513,3 +567,4 @@ int main(void)
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
+        cmocka_unit_test_setup_teardown(an_import_can_be_read, setup, teardown),

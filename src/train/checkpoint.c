@@ -315,9 +315,7 @@ static qv_status read_norm(qv_ctx *ctx, qv_checkpoint *c)
     status = qv_alloc(ctx, &c->norm, 2 * mels, sizeof *c->norm);
     if (status != QV_OK) return status;
     memcpy(c->norm, t->data, t->bytes);
-    for (size_t i = 0; i < 2 * mels; i++)
-        if (!isfinite(c->norm[i])) return damaged(ctx, c, "tensor \"norm\" holds a value that is not finite");
-    return QV_OK;
+    return qv_norm_check(ctx, c->path, "norm", c->norm, 1, mels);
 }
 
 static qv_status read_corpus_norms(qv_ctx *ctx, qv_checkpoint *c)
@@ -331,8 +329,7 @@ static qv_status read_corpus_norms(qv_ctx *ctx, qv_checkpoint *c)
     QV_TRY(qv_st_need(ctx, c->file, "norm.corpora", QV_ST_F32, 3, (size_t[]){(size_t)c->n_corpora, 2, mels}, &t));
     QV_TRY(qv_alloc(ctx, &c->corpus_norm, n, sizeof *c->corpus_norm));
     memcpy(c->corpus_norm, t->data, t->bytes);
-    for (size_t i = 0; i < n; i++)
-        if (!isfinite(c->corpus_norm[i])) return damaged(ctx, c, "tensor \"norm.corpora\" holds a value that is not finite");
+    status = qv_norm_check(ctx, c->path, "norm.corpora", c->corpus_norm, (size_t)c->n_corpora, mels);
 done:
     return status;
 }
@@ -475,22 +472,27 @@ void qv_checkpoint_close(qv_checkpoint *c)
     free(c);
 }
 
+const char *qv_checkpoint_fault(const char *name, double x)
+{
+    static const char variance[] = ".running_var";
+    size_t n = strlen(name), suffix = sizeof variance - 1;
+    if (!(fabs(x) <= FLT_MAX)) return "a finite float"; /* any device must be able to hold it */
+    if (x < 0 && n >= suffix && strcmp(name + n - suffix, variance) == 0) return "no negative variance";
+    return NULL;
+}
+
 qv_status qv_checkpoint_tensor(qv_ctx *ctx, const qv_checkpoint *c, const qv_buffer *b, double *values)
 {
     const qv_st_tensor *t;
     qv_status status = need_tensor(ctx, c, b, &t);
     if (status != QV_OK) return status;
-    static const char variance[] = ".running_var";
-    size_t length = strlen(b->name);
     bool wide = t->dtype == QV_ST_F64;
-    bool positive = length >= sizeof variance && strcmp(b->name + length - (sizeof variance - 1), variance) == 0;
     for (size_t i = 0; i < t->count; i++) {
         values[i] = wide ? ((const double *)t->data)[i] : ((const float *)t->data)[i];
-        if (!(fabs(values[i]) <= FLT_MAX)) /* any device must be able to hold it */
-            return qv_fail(ctx, QV_ERR_DATA, "%s: element %zu of tensor \"%s\" is %g; a finite float was expected",
-                           c->path, i, b->name, values[i]);
-        if (positive && values[i] < 0)
-            return qv_fail(ctx, QV_ERR_DATA, "%s: tensor \"%s\" holds a negative variance", c->path, b->name);
+        const char *wanted = qv_checkpoint_fault(b->name, values[i]);
+        if (wanted)
+            return qv_fail(ctx, QV_ERR_DATA, "%s: element %zu of tensor \"%s\" is %g; %s was expected", c->path, i, b->name,
+                           values[i], wanted);
     }
     return QV_OK;
 }

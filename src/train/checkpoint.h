@@ -63,7 +63,11 @@ void qv_checkpoint_close(qv_checkpoint *c);
  * NULL where the normalization is not over the corpus; release it with free(). */
 qv_status qv_checkpoint_norms(qv_ctx *ctx, const qv_checkpoint *c, const qv_manifest *m, float **out);
 
-/* The values of one of the program's buffers, [len]: finite, of a range that a float holds, or QV_ERR_DATA. */
+/* What a value of the program's buffer `name` must be and x is not: a finite float, and no negative variance. NULL: it is
+ * fine. */
+const char *qv_checkpoint_fault(const char *name, double x);
+
+/* The values of one of the program's buffers, [len], without fault, or QV_ERR_DATA. */
 qv_status qv_checkpoint_tensor(qv_ctx *ctx, const qv_checkpoint *c, const qv_buffer *b, double *values);
 
 /* How many windows to judge at once: those of a step of its training, or fewer where that would take much memory. Which

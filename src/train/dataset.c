@@ -256,6 +256,17 @@ void qv_dataset_free(qv_dataset *d)
     free(d);
 }
 
+qv_status qv_norm_check(qv_ctx *ctx, const char *path, const char *name, const float *norm, size_t rows, size_t mels)
+{
+    for (size_t i = 0; i < rows * 2 * mels; i++) {
+        bool scale = i % (2 * mels) >= mels;
+        if (isfinite(norm[i]) && (!scale || norm[i] > 0)) continue;
+        return qv_fail(ctx, QV_ERR_DATA, "%s: element %zu of \"%s\" is %g; %s was expected", path, i, name, (double)norm[i],
+                       scale ? "a positive scale" : "a finite mean");
+    }
+    return QV_OK;
+}
+
 double qv_dataset_speaker_seconds(const qv_dataset *d, int id)
 {
     int64_t frames = 0;

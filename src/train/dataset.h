@@ -29,6 +29,10 @@ qv_status qv_dataset_new_training(qv_ctx *ctx, qv_dataset **out, const qv_manife
 
 void qv_dataset_free(qv_dataset *d);
 
+/* Of rows [rows][2][mels] from the tensor `name` of a file: QV_ERR_DATA names the first number that is no finite mean,
+ * or no finite scale above 0. */
+qv_status qv_norm_check(qv_ctx *ctx, const char *path, const char *name, const float *norm, size_t rows, size_t mels);
+
 /* Seconds of frames that belong to speaker `id`. */
 double qv_dataset_speaker_seconds(const qv_dataset *d, int id);
 

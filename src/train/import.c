@@ -1,8 +1,6 @@
 #define _DEFAULT_SOURCE /* strsep */
 #include "train/import.h"
 
-#include <float.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,9 +96,10 @@ static qv_status take_part(qv_ctx *ctx, importer *x, const qv_buffer *b, const q
     bool vector = t->ndim == 1;
     for (size_t i = 0; i < t->count; i++) {
         double v = value_at(t, i);
-        if (!(fabs(v) <= FLT_MAX))
-            return qv_fail(ctx, QV_ERR_DATA, "%s: element %zu of \"%s\" is %g; a finite float was expected", x->in->weights, i,
-                           t->name, v);
+        const char *wanted = qv_checkpoint_fault(b->name, v);
+        if (wanted)
+            return qv_fail(ctx, QV_ERR_DATA, "%s: element %zu of \"%s\" is %g; %s was expected", x->in->weights, i, t->name, v,
+                           wanted);
         size_t row = i / (c * area), rest = i % (c * area);
         out[vector ? i : row * c * area + rest % area * c + rest / area] = v;
     }
@@ -186,6 +185,7 @@ static qv_status load_norm(qv_ctx *ctx, importer *x)
     QV_TRY(qv_alloc(ctx, &x->norm, qv_buffer_len(&b), sizeof *x->norm));
     QV_TRY(take_tensor(ctx, x, &b, values));
     for (size_t i = 0; i < qv_buffer_len(&b); i++) x->norm[i] = (float)values[i];
+    status = qv_norm_check(ctx, x->in->weights, b.name, x->norm, 1, (size_t)b.c);
 done:
     free(values);
     return status;

@@ -1,6 +1,5 @@
 #include "train/speaker.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,16 +124,10 @@ qv_status qv_speaker_read(qv_ctx *ctx, qv_speaker *out, const char *path, const 
     QV_TRY(qv_st_open(ctx, &file, path));
     QV_TRY(check_metadata(ctx, file, path, settings));
     QV_TRY(qv_st_need(ctx, file, "norm", QV_ST_F32, 2, (size_t[]){2, mels}, &t));
-    const float *norm = t->data;
-    for (size_t i = 0; i < 2 * mels; i++)
-        if (!isfinite(norm[i]) || (i >= mels && !(norm[i] > 0))) {
-            status = qv_fail(ctx, QV_ERR_DATA, "%s: element %zu of \"norm\" is %g; means, then positive scales were expected",
-                             path, i, (double)norm[i]);
-            goto done;
-        }
+    QV_TRY(qv_norm_check(ctx, path, "norm", t->data, 1, mels));
     QV_TRY(qv_strdup(ctx, &out->name, qv_st_meta(file, "speaker")));
     QV_TRY(qv_alloc(ctx, &out->norm, 2 * mels, sizeof *out->norm));
-    memcpy(out->norm, norm, t->bytes);
+    memcpy(out->norm, t->data, t->bytes);
     out->seconds = strtod(qv_st_meta(file, "seconds") ? qv_st_meta(file, "seconds") : "0", NULL);
 done:
     qv_st_close(file);
