@@ -276,6 +276,9 @@ static void kinds_are_told_apart(void **state)
     qv_assert_ok(ctx, qv_settings_detect(ctx, &s, sound));
     assert_int_equal(s.kind, QV_KIND_MEL);
     assert_int_equal(s.mels, 64);
+    s.rate = 8000;
+    qv_assert_ok(ctx, qv_settings_detect(ctx, &s, sound));
+    assert_int_equal(s.rate, 8000);
     qv_assert_ok(ctx, qv_manifest_new(ctx, &both));
     qv_assert_ok(ctx, qv_manifest_add(ctx, both, m->items[0].file, "0.npy", NULL, NULL, NULL));
     qv_assert_ok(ctx, qv_manifest_add(ctx, both, "/x/a.wav", "a.wav", NULL, NULL, NULL));
@@ -289,6 +292,25 @@ static void kinds_are_told_apart(void **state)
     assert_int_equal(s.mels, 2);
     s.patch_frames = 7;
     assert_int_equal(qv_settings_patch_frames(&s), 7);
+    /* What is said of sound means nothing there: it keeps no training from being the same. */
+    static const char *const of_sound[][2] = {{"rate", "8000"}, {"window", "0.05"}, {"fft", "1024"}, {"low", "50"}, {"high", "4000"},
+                                              {"floor", "1e-9"}, {"trim", "0"}, {"loudness", "rms"}};
+    qv_settings changed;
+    qv_buf values = {0};
+    qv_assert_ok(ctx, qv_settings_init(ctx, &changed));
+    changed.patch_frames = 7;
+    for (size_t i = 0; i < sizeof of_sound / sizeof *of_sound; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "features.%s", of_sound[i][0]);
+        qv_assert_ok(ctx, qv_settings_set(ctx, &changed, name, of_sound[i][1]));
+    }
+    qv_assert_ok(ctx, qv_settings_detect(ctx, &changed, m));
+    assert_null(qv_settings_differ(&s, &changed, "", &values));
+    changed.hop = 0.01;
+    qv_assert_ok(ctx, qv_settings_detect(ctx, &changed, m));
+    assert_string_equal(qv_settings_differ(&s, &changed, "", &values), "features.hop");
+    qv_buf_free(&values);
+    qv_settings_free(&changed);
     /* Asked for, the kind holds for files of any name. */
     qv_assert_ok(ctx, qv_manifest_new(ctx, &named));
     qv_assert_ok(ctx, qv_manifest_add(ctx, named, "/x/a.frames", "a.frames", NULL, NULL, NULL));

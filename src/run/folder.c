@@ -157,6 +157,7 @@ qv_status qv_run_settings(qv_ctx *ctx, qv_settings *s, const char *out)
     if (status == QV_OK && !qv_path_exists(path))
         status = qv_fail(ctx, QV_ERR_USAGE, "%s holds no run to go on with (no config.ini)", out);
     if (status == QV_OK) status = qv_settings_read(ctx, s, path);
+    qv_settings_idle_features(s);
     free(path);
     return status;
 }

@@ -260,6 +260,7 @@ static qv_status read_settings(qv_ctx *ctx, qv_checkpoint *c)
     const char *text;
     qv_status status = need_meta(ctx, c, "settings", &text);
     if (status != QV_OK) return status;
+    qv_settings_idle_features(&c->settings);
     status = qv_settings_parse(ctx, &c->settings, c->path, text);
     return status == QV_ERR_USAGE ? QV_ERR_DATA : status; /* what a file says is nobody's wrong word */
 }

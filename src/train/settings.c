@@ -535,6 +535,7 @@ qv_status qv_settings_detect(qv_ctx *ctx, qv_settings *s, const qv_manifest *m)
     s->mels = c.mels;
     s->channels = c.kind == QV_KIND_IMAGE ? c.channels : 1;
     if (c.kind == QV_KIND_IMAGE) s->patch_frames = c.rows; /* it is shown whole */
+    qv_settings_idle_features(s);
     return check_augmentation(ctx, s);
 }
 

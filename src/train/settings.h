@@ -94,6 +94,8 @@ const char *qv_settings_differ(const qv_settings *a, const qv_settings *b, const
 
 /* Puts settings that change nothing beside the others at their defaults: equal trainings then have equal settings. */
 qv_status qv_settings_idle(qv_ctx *ctx, qv_settings *s);
+/* Of these those of [features] alone: what is said of sound, where the kind is another. */
+void qv_settings_idle_features(qv_settings *s);
 
 /* Settings of a training for use on another device; precisions that it does not have become fp32. gpu is borrowed:
  * NULL for the first one. */
@@ -103,8 +105,8 @@ void qv_settings_move(qv_settings *s, qv_device device, char *gpu);
 qv_feature_config qv_settings_features(const qv_settings *s);
 qv_net_config qv_settings_net(const qv_settings *s);
 int qv_settings_patch_frames(const qv_settings *s);
-/* Lets the manifest's files decide on the features (qv_feature_detect), then refuses what makes no sense of them:
- * QV_ERR_USAGE names the setting. */
+/* Lets the manifest's files decide on the features (qv_feature_detect), puts those that then change nothing at their
+ * defaults (qv_settings_idle_features), and refuses what makes no sense of them: QV_ERR_USAGE names the setting. */
 qv_status qv_settings_detect(qv_ctx *ctx, qv_settings *s, const qv_manifest *m);
 /* [run] as options of an exec; pool and what a caller asks for besides are left zero. */
 qv_exec_options qv_settings_exec(const qv_settings *s);

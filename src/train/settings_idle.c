@@ -48,6 +48,20 @@ static void idle_data(qv_settings *s, const qv_settings *start)
     if (s->patch_frames > 0) s->patch_seconds = start->patch_seconds;
 }
 
+void qv_settings_idle_features(qv_settings *s)
+{
+    const qv_feature_config start = qv_feature_defaults();
+    if (s->kind == QV_KIND_MEL) return;
+    s->rate = start.rate;
+    s->window = start.window;
+    s->fft = start.fft;
+    s->low = start.low;
+    s->high = start.high;
+    s->floor = start.floor;
+    s->trim = start.trim;
+    s->loudness = (int)start.loudness;
+}
+
 qv_status qv_settings_idle(qv_ctx *ctx, qv_settings *s)
 {
     qv_settings start;
@@ -57,6 +71,7 @@ qv_status qv_settings_idle(qv_ctx *ctx, qv_settings *s)
     idle_head(s, &start);
     idle_optimizer(s, &start);
     idle_data(s, &start);
+    qv_settings_idle_features(s);
     qv_settings_free(&start);
     return QV_OK;
 }
