@@ -1,5 +1,9 @@
+#define _DEFAULT_SOURCE /* setitimer */
 /* The trainer on frames made up in memory: what it sees, how it learns, what its answers depend on. */
 #include <math.h>
+#include <signal.h>
+#include <sys/time.h>
+#include <time.h>
 
 #include "base/beta.h"
 #include "support/support.h"
@@ -367,6 +371,31 @@ static void damaged_weights_give_no_answer(void **state)
     qv_toy_bench_close(&b);
 }
 
+static volatile int wish;
+static void stop(int signal) { wish = signal; }
+
+/* Between two batches of one recording, too: it may be hours long. */
+static void a_long_recording_can_be_left(void **state)
+{
+    (void)state;
+    const qv_toy_shape one = {.speakers = 1, .classes = 2, .takes = 1, .mels = 8, .shortest = 40000, .longest = 40000};
+    qv_toy_bench b;
+    double probs[2];
+    size_t item = 0;
+    qv_toy_bench_open(&b, &one);
+    b.settings.batch = 2;
+    open_trainer(&b);
+    clock_t begin = clock();
+    qv_assert_ok(b.ctx, qv_trainer_predict(b.ctx, b.trainer, &item, 1, true, probs));
+    const long third = (long)((double)(clock() - begin) / CLOCKS_PER_SEC * 1e6 / 3);
+    const struct itimerval in = {.it_value = {.tv_sec = third / 1000000, .tv_usec = third % 1000000}};
+    qv_ctx_cancel_flag(b.ctx, &wish);
+    assert_true(signal(SIGPROF, stop) != SIG_ERR);
+    assert_int_equal(setitimer(ITIMER_PROF, &in, NULL), 0); /* of processor time */
+    assert_int_equal(qv_trainer_predict(b.ctx, b.trainer, &item, 1, true, probs), QV_ERR_INTERRUPTED);
+    qv_toy_bench_close(&b);
+}
+
 /* ---- what answers depend on ---- */
 
 /* Parameters and running statistics of one trainer into another; `by` moves each weight by so many units of float's
@@ -662,6 +691,7 @@ int main(void)
         cmocka_unit_test(rates_follow_the_schedule),
         cmocka_unit_test(a_loss_that_is_none_names_the_step),
         cmocka_unit_test(damaged_weights_give_no_answer),
+        cmocka_unit_test(a_long_recording_can_be_left),
         cmocka_unit_test(answers_depend_on_the_recording_alone),
         cmocka_unit_test(devices_agree),
         cmocka_unit_test(corpus_normalization_looks_at_training_alone),

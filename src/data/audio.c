@@ -250,6 +250,7 @@ static qv_status read_samples(qv_ctx *ctx, reader *r)
     sf_count_t wanted = r->left;
     while (r->left > 0) {
         size_t got;
+        QV_TRY(qv_poll(ctx));
         QV_TRY(read_block(ctx, r, r->left, &got));
         if (got == 0) break;
         r->left -= (sf_count_t)got;

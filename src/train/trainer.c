@@ -370,10 +370,12 @@ static qv_status add_shares(qv_ctx *ctx, qv_trainer *t, const window_batch *b, c
 
 static qv_status flush(qv_ctx *ctx, qv_trainer *t, window_batch *b)
 {
+    qv_status status = qv_poll(ctx);
+    if (status != QV_OK) return status;
     for (size_t i = b->n; i < b->size; i++) b->windows[i] = (qv_window){-1, 0};
     qv_exec_write_bytes(t->exec, t->net->state, 0, sizeof t->state, &t->state);
     qv_exec_write_bytes(t->exec, t->net->windows, 0, b->size * sizeof *b->windows, b->windows);
-    qv_status status = qv_exec_run(ctx, t->exec, QV_LIST_EVAL);
+    status = qv_exec_run(ctx, t->exec, QV_LIST_EVAL);
     for (int i = 0; i < WINDOW_RESULTS && status == QV_OK; i++)
         if (b->results[i].mean) status = add_shares(ctx, t, b, &b->results[i]);
     b->n = 0;
@@ -431,10 +433,8 @@ qv_status qv_trainer_embed(qv_ctx *ctx, qv_trainer *t, const size_t *items, size
     if (embeddings && net->embedding < 0)
         return qv_fail(ctx, QV_ERR_INTERNAL, "embeddings were not asked for when the network was made");
     QV_TRY(open_windows(ctx, &b, n));
-    for (size_t i = 0; i < n; i++) {
-        QV_TRY(qv_poll(ctx));
+    for (size_t i = 0; i < n; i++)
         if (t->data->utterances[items[i]].frames > 0) QV_TRY(add_windows(ctx, t, &b, items[i], i, full));
-    }
     if (b.n > 0) QV_TRY(flush(ctx, t, &b));
 done:
     close_windows(&b);
