@@ -18,26 +18,44 @@ struct qv_predictor {
     qv_item item;
     qv_features features;
     qv_feature_entry entry;
+    float *frames; /* the trainer gathers from them until there are others */
     qv_dataset *data;
     qv_trainer *trainer;
 };
 
+/* Windows computed at once: most clips have no more, and of a batch for training the rest would be computed for nothing. */
+enum { MOST_WINDOWS = 4 };
+
 const char *qv_version(void) { return QV_VERSION; }
 
-/* The one recording's frames are the features from now on. */
-static qv_status use_frames(qv_ctx *ctx, qv_predictor *p, const float *frames, int64_t n)
+/* The corpus of one recording, whose frames are n from now on. */
+static qv_status describe(qv_ctx *ctx, qv_predictor *p, const float *frames, int64_t n, qv_dataset **out)
 {
-    qv_dataset_free(p->data);
-    p->data = NULL;
+    const float *voice = p->speaker.norm; /* one row for all, as that of a corpus is */
+    qv_normalization normalization = voice ? QV_NORM_CORPUS : (qv_normalization)p->settings.normalize;
     p->features.data = frames;
     p->features.frames = n;
     p->entry.frames = (int32_t)n;
-    const float *voice = p->speaker.norm; /* one row for all, as that of a corpus is */
-    qv_normalization normalization = voice ? QV_NORM_CORPUS : (qv_normalization)p->settings.normalize;
-    qv_status status = qv_dataset_new(ctx, &p->data, &p->manifest, &p->features, normalization, NULL,
-                                      voice ? voice : p->checkpoint->norm);
-    if (status == QV_OK && p->trainer) status = qv_trainer_use(ctx, p->trainer, p->data);
-    return status;
+    return qv_dataset_new(ctx, out, &p->manifest, &p->features, normalization, NULL, voice ? voice : p->checkpoint->norm);
+}
+
+/* Probabilities of the one recording whose frames these are; they become the predictor's. */
+static qv_status judge(qv_ctx *ctx, qv_predictor *p, float *frames, int64_t n, double *probs)
+{
+    qv_dataset *data = NULL;
+    size_t item = 0;
+    qv_status status = describe(ctx, p, frames, n, &data);
+    if (status == QV_OK) status = qv_trainer_use(ctx, p->trainer, data);
+    if (status != QV_OK) {
+        qv_dataset_free(data);
+        free(frames);
+        return status;
+    }
+    qv_dataset_free(p->data);
+    free(p->frames);
+    p->data = data;
+    p->frames = frames;
+    return qv_trainer_predict(ctx, p->trainer, &item, 1, true, probs);
 }
 
 static qv_status build(qv_ctx *ctx, qv_predictor *p, int threads)
@@ -48,12 +66,13 @@ static qv_status build(qv_ctx *ctx, qv_predictor *p, int threads)
     p->settings.device = QV_DEVICE_CPU;
     p->settings.precision = QV_PRECISION_FP32;
     p->settings.batch = qv_checkpoint_batch(p->checkpoint);
+    if (p->settings.batch > MOST_WINDOWS) p->settings.batch = MOST_WINDOWS;
     p->manifest = (qv_manifest){.items = &p->item, .n = 1, .n_speakers = 1};
     p->item.label = -1;
     p->features = (qv_features){.config = qv_settings_features(&p->settings), .entries = &p->entry, .n = 1};
     QV_TRY(qv_pool_new(ctx, &p->pool, threads ? threads : qv_cpu_count()));
     if (p->features.config.kind == QV_KIND_MEL) QV_TRY(qv_extractor_new(ctx, &p->extractor, &p->features.config));
-    QV_TRY(use_frames(ctx, p, one_frame, 1));
+    QV_TRY(describe(ctx, p, one_frame, 1, &p->data));
     qv_trainer_options o = {.pool = p->pool};
     QV_TRY(qv_trainer_new(ctx, &p->trainer, &p->settings, p->data, &o, p->checkpoint->n_classes));
     QV_TRY(qv_checkpoint_load(ctx, p->checkpoint, p->trainer, false));
@@ -105,6 +124,7 @@ void qv_predictor_close(qv_predictor *p)
     if (!p) return;
     qv_trainer_free(p->trainer);
     qv_dataset_free(p->data);
+    free(p->frames);
     qv_extractor_free(p->extractor);
     qv_pool_free(p->pool);
     qv_speaker_free(&p->speaker);
@@ -125,7 +145,7 @@ qv_status qv_predictor_samples(qv_ctx *ctx, qv_predictor *p, const float *sample
 {
     qv_status status = QV_OK;
     float *copy = NULL, *frames = NULL;
-    size_t begin, end, item = 0;
+    size_t begin, end;
     if (!p->extractor)
         return qv_fail(ctx, QV_ERR_UNSUPPORTED, "%s judges frames from .npy files, not sound", p->checkpoint->path);
     qv_extractor_trim(p->extractor, samples, n, &begin, &end);
@@ -140,28 +160,22 @@ qv_status qv_predictor_samples(qv_ctx *ctx, qv_predictor *p, const float *sample
     }
     QV_TRY(qv_alloc(ctx, &frames, (size_t)count, (size_t)p->settings.mels * sizeof *frames));
     qv_extractor_run(p->extractor, copy, end - begin, frames, true);
-    QV_TRY(use_frames(ctx, p, frames, count));
-    QV_TRY(qv_trainer_predict(ctx, p->trainer, &item, 1, true, probs));
+    status = judge(ctx, p, frames, count, probs);
 done:
     free(copy);
-    free(frames);
     return status;
 }
 
 static qv_status judge_frames(qv_ctx *ctx, qv_predictor *p, const char *path, double *probs)
 {
     qv_feature_entry entry;
-    float *frames = NULL;
-    char *file = NULL;
-    size_t item = 0;
-    qv_status status = QV_OK;
-    QV_TRY(qv_strdup(ctx, &file, path));
-    QV_TRY(qv_frames_read(ctx, &(qv_item){.file = file, .end = -1}, &p->features.config, &frames, &entry));
-    QV_TRY(use_frames(ctx, p, frames, entry.frames));
-    QV_TRY(qv_trainer_predict(ctx, p->trainer, &item, 1, true, probs));
-done:
+    float *frames;
+    char *file;
+    qv_status status = qv_strdup(ctx, &file, path);
+    if (status != QV_OK) return status;
+    status = qv_frames_read(ctx, &(qv_item){.file = file, .end = -1}, &p->features.config, &frames, &entry);
+    if (status == QV_OK) status = judge(ctx, p, frames, entry.frames, probs);
     free(file);
-    free(frames);
     return status;
 }
 

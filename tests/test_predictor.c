@@ -1,0 +1,92 @@
+/* The public predictor: with any batch, one recording after the other. */
+#include <math.h>
+
+#include "quaver/predictor.h"
+#include "support/support.h"
+#include "support/toy.h"
+#include "train/checkpoint.h"
+
+static const qv_toy_shape shape = {
+    .speakers = 2, .classes = 2, .takes = 2, .mels = 8, .shortest = 10, .longest = 20, .apart = 3};
+
+enum { RATE = 16000, LONGEST = 2 * RATE, CLASSES = 2 };
+
+typedef struct fixture {
+    qv_toy_bench bench;
+    char *dir;
+    qv_predictor *p;
+    float samples[LONGEST];
+} fixture;
+
+static int setup(void **state)
+{
+    fixture *x = calloc(1, sizeof *x);
+    assert_non_null(x);
+    qv_toy_bench_open(&x->bench, &shape);
+    qv_toy_bench_train(&x->bench, x->bench.toy.n, 2);
+    x->dir = qv_test_tmpdir();
+    for (int i = 0; i < LONGEST; i++) x->samples[i] = 0.3f * sinf(0.05f * (float)i) * sinf(2e-4f * (float)i);
+    *state = x;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fixture *x = *state;
+    qv_predictor_close(x->p);
+    qv_toy_bench_close(&x->bench);
+    qv_test_rmdir(x->dir);
+    free(x);
+    return 0;
+}
+
+/* A checkpoint of the bench's weights under changed settings; the path is the caller's. */
+static char *save(const fixture *x, const char *name, const qv_settings *s)
+{
+    char *path;
+    qv_checkpoint_info info = {.step = 2, .epoch = 1, .loss = {0.7, 1}, .best_epoch = 1, .best_ua = 0.625};
+    qv_assert_ok(x->bench.ctx, qv_path_join(x->bench.ctx, &path, x->dir, name));
+    qv_assert_ok(x->bench.ctx, qv_checkpoint_save(x->bench.ctx, x->bench.trainer, s, x->bench.data, "1", &info, path));
+    return path;
+}
+
+static void open_saved(fixture *x, const char *name, const qv_settings *s)
+{
+    char *path = save(x, name, s);
+    qv_predictor_close(x->p);
+    qv_assert_ok(x->bench.ctx, qv_predictor_open(x->bench.ctx, &x->p, path, 1));
+    free(path);
+}
+
+static void judge(fixture *x, size_t n, double probs[CLASSES])
+{
+    qv_assert_ok(x->bench.ctx, qv_predictor_samples(x->bench.ctx, x->p, x->samples, n, probs));
+    assert_true(fabs(probs[0] + probs[1] - 1) < 1e-5);
+}
+
+/* Which is of the training alone. Nor does what was judged before. */
+static void the_batch_does_not_matter(void **state)
+{
+    fixture *x = *state;
+    static const int batches[] = {1, 3, 32};
+    static const size_t lengths[] = {LONGEST, 100, LONGEST / 2, LONGEST};
+    double first[4][CLASSES], probs[CLASSES];
+    for (size_t b = 0; b < sizeof batches / sizeof *batches; b++) {
+        qv_settings s = x->bench.settings;
+        s.batch = batches[b];
+        open_saved(x, "batch.safetensors", &s);
+        for (size_t i = 0; i < 4; i++) {
+            judge(x, lengths[i], b ? probs : first[i]);
+            for (int k = 0; b && k < CLASSES; k++) assert_true(fabs(probs[k] - first[i][k]) <= 1e-6);
+        }
+    }
+    assert_memory_equal(first[0], first[3], sizeof first[0]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(the_batch_does_not_matter, setup, teardown),
+    };
+    return cmocka_run_group_tests_name("predictor", tests, NULL, NULL);
+}
