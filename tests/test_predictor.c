@@ -1,4 +1,4 @@
-/* The public predictor: with any batch, one recording after the other. */
+/* The public predictor: with any batch, on samples of any kind. */
 #include <math.h>
 
 #include "quaver/predictor.h"
@@ -83,10 +83,38 @@ static void the_batch_does_not_matter(void **state)
     assert_memory_equal(first[0], first[3], sizeof first[0]);
 }
 
+static void what_is_no_sound_is_refused(void **state)
+{
+    fixture *x = *state;
+    static const struct {
+        float sample;
+        const char *says;
+    } cases[] = {{NAN, "sample 777, counted from 0, is nan"},
+                 {INFINITY, "sample 777, counted from 0, is inf"},
+                 {-2e10f, "sample 777, counted from 0, is -2e+10"}};
+    double before[CLASSES], after[CLASSES];
+    open_saved(x, "sound.safetensors", &x->bench.settings);
+    judge(x, LONGEST, before);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        float fine = x->samples[777];
+        x->samples[777] = cases[i].sample;
+        assert_int_equal(qv_predictor_samples(x->bench.ctx, x->p, x->samples, LONGEST, after), QV_ERR_DATA);
+        qv_test_says(qv_ctx_message(x->bench.ctx), cases[i].says);
+        x->samples[777] = fine;
+    }
+    static const float zeros[1000];
+    assert_int_equal(qv_predictor_samples(x->bench.ctx, x->p, zeros, 1000, after), QV_ERR_DATA);
+    qv_test_says(qv_ctx_message(x->bench.ctx), "1000 samples hold no signal");
+    assert_int_equal(qv_predictor_samples(x->bench.ctx, x->p, zeros, 0, after), QV_ERR_DATA);
+    judge(x, LONGEST, after);
+    assert_memory_equal(before, after, sizeof before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_batch_does_not_matter, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_no_sound_is_refused, setup, teardown),
     };
     return cmocka_run_group_tests_name("predictor", tests, NULL, NULL);
 }

@@ -36,7 +36,8 @@ const char *qv_predictor_class(const qv_predictor *p, int i);
 qv_status qv_predictor_file(qv_ctx *ctx, qv_predictor *p, const char *path, double *probs);
 
 /* The same for n mono samples in [-1, 1] at `rate` Hz; the rate must be the one the checkpoint was
- * trained at, as qv_predictor_rate tells. QV_ERR_UNSUPPORTED: the checkpoint judges frames from .npy files. */
+ * trained at, as qv_predictor_rate tells. QV_ERR_DATA names the first sample that is no number near that, or says that
+ * all are zero. QV_ERR_UNSUPPORTED: the checkpoint judges frames from .npy files. */
 int qv_predictor_rate(const qv_predictor *p);
 qv_status qv_predictor_samples(qv_ctx *ctx, qv_predictor *p, const float *samples, size_t n, double *probs);
 

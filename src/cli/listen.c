@@ -1,6 +1,5 @@
 /* quaver predict --stream and --timeline: a decision every so often about sound that goes on. */
 #include <errno.h>
-#include <math.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -170,11 +169,10 @@ static size_t take_frames(raw_reader *r)
 /* As floats may be anything, they are looked at before the resampler's filter spreads them. */
 static qv_status check_samples(qv_ctx *ctx, const float *x, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        if (!(fabsf(x[i]) <= 1e10f))
-            return qv_fail(ctx, QV_ERR_DATA, "standard input holds the sample %g; numbers near [-1, 1] were expected: is it f32?",
-                           (double)x[i]);
-    return QV_OK;
+    size_t bad = qv_samples_check(x, n);
+    if (bad == n) return QV_OK;
+    return qv_fail(ctx, QV_ERR_DATA, "standard input holds the sample %g; numbers near [-1, 1] were expected: is it f32?",
+                   (double)x[bad]);
 }
 
 static qv_status push(qv_ctx *ctx, raw_reader *r, qv_listener *l, size_t n)

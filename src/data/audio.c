@@ -20,9 +20,6 @@ enum { BLOCK = 16384, HEAD = 64 };
  * thousand. Below the first number (17 minutes at 16 kHz, 64 MiB) nobody asks. */
 enum { SAMPLES_FREE = 1 << 24, SAMPLES_PER_BYTE = 1000 };
 
-/* Samples beyond this are not sound (full scale is 1); their squares would leave the range of float. */
-static const float sample_max = 1e10f;
-
 const char *qv_decoder_name(void) { return sf_version_string(); }
 
 static uint32_t get_u32(const unsigned char *p, bool big)
@@ -133,6 +130,13 @@ static qv_status open_file(qv_ctx *ctx, reader *r, const char *path)
     return QV_OK;
 }
 
+size_t qv_samples_check(const float *samples, size_t n)
+{
+    size_t i = 0;
+    while (i < n && fabsf(samples[i]) <= 1e10f) i++;
+    return i;
+}
+
 /* The average of the channels, or the wanted one; refuses what is not a number. */
 static qv_status mix(qv_ctx *ctx, reader *r, size_t n)
 {
@@ -140,10 +144,10 @@ static qv_status mix(qv_ctx *ctx, reader *r, size_t n)
     size_t first = r->channel ? (size_t)r->channel - 1 : 0, last = r->channel ? first + 1 : channels;
     float scale = 1.0f / (float)(last - first);
     const float *x = r->interleaved;
-    for (size_t i = 0; i < n * channels; i++)
-        if (!(fabsf(x[i]) <= sample_max))
-            return qv_fail(ctx, QV_ERR_DATA, "the sample at %.3f s is %g; numbers near [-1, 1] were expected",
-                           (double)(r->position + (sf_count_t)(i / channels)) / r->info.samplerate, (double)x[i]);
+    size_t bad = qv_samples_check(x, n * channels);
+    if (bad < n * channels)
+        return qv_fail(ctx, QV_ERR_DATA, "the sample at %.3f s is %g; numbers near [-1, 1] were expected",
+                       (double)(r->position + (sf_count_t)(bad / channels)) / r->info.samplerate, (double)x[bad]);
     for (size_t i = 0; i < n; i++) {
         float sum = 0;
         for (size_t c = first; c < last; c++) sum += x[i * channels + c];

@@ -4,8 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/features.h"
+
 static const double longest_span = 600;
-static const float sample_max = 1e10f; /* as for recordings: squares must stay floats */
 
 struct qv_listener {
     qv_predictor *predictor;
@@ -82,10 +83,10 @@ static void keep(qv_listener *l, const float *samples, size_t n)
 qv_status qv_listener_push(qv_ctx *ctx, void *listener, const float *samples, size_t n)
 {
     qv_listener *l = listener;
-    for (size_t i = 0; i < n; i++)
-        if (!(fabsf(samples[i]) <= sample_max))
-            return qv_fail(ctx, QV_ERR_DATA, "the sample at %.3f s is %g; numbers near [-1, 1] were expected",
-                           (double)(l->position + i) / l->rate, (double)samples[i]);
+    size_t bad = qv_samples_check(samples, n);
+    if (bad < n)
+        return qv_fail(ctx, QV_ERR_DATA, "the sample at %.3f s is %g; numbers near [-1, 1] were expected",
+                       (double)(l->position + bad) / l->rate, (double)samples[bad]);
     while (n > 0) {
         size_t due = (size_t)(l->next - l->position), count = n < due ? n : due;
         keep(l, samples, count);

@@ -141,6 +141,17 @@ const char *qv_predictor_class(const qv_predictor *p, int i)
 
 int qv_predictor_rate(const qv_predictor *p) { return p->settings.rate; }
 
+/* As those of a file are looked at. */
+static qv_status check_samples(qv_ctx *ctx, const float *samples, size_t n)
+{
+    size_t bad = qv_samples_check(samples, n), zeros = 0;
+    if (bad < n)
+        return qv_fail(ctx, QV_ERR_DATA, "sample %zu, counted from 0, is %g; numbers near [-1, 1] were expected", bad,
+                       (double)samples[bad]);
+    while (zeros < n && samples[zeros] == 0) zeros++;
+    return zeros < n ? QV_OK : qv_fail(ctx, QV_ERR_DATA, "%zu samples hold no signal: none is other than zero", n);
+}
+
 qv_status qv_predictor_samples(qv_ctx *ctx, qv_predictor *p, const float *samples, size_t n, double *probs)
 {
     qv_status status = QV_OK;
@@ -148,8 +159,8 @@ qv_status qv_predictor_samples(qv_ctx *ctx, qv_predictor *p, const float *sample
     size_t begin, end;
     if (!p->extractor)
         return qv_fail(ctx, QV_ERR_UNSUPPORTED, "%s judges frames from .npy files, not sound", p->checkpoint->path);
+    QV_TRY(check_samples(ctx, samples, n));
     qv_extractor_trim(p->extractor, samples, n, &begin, &end);
-    if (end <= begin) return qv_fail(ctx, QV_ERR_DATA, "%zu samples hold no signal", n);
     QV_TRY(qv_alloc(ctx, &copy, end - begin, sizeof *copy));
     for (size_t i = begin; i < end; i++) copy[i - begin] = samples[i];
     qv_extractor_loudness(p->extractor, copy, end - begin);
