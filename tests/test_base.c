@@ -1,10 +1,12 @@
 /* Buffers, atomic files, folders, the pool, Philox. */
 #include <errno.h>
+#include <math.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/parallel.h"
 #include "base/philox.h"
+#include "base/real.h"
 #include "support/support.h"
 
 static void buf_grows_and_keeps_text(void **state)
@@ -16,6 +18,24 @@ static void buf_grows_and_keeps_text(void **state)
     assert_int_equal(strlen(b.data), b.len);
     assert_memory_equal(b.data + b.len - 4, "999,", 4);
     qv_buf_free(&b);
+}
+
+static void reals_are_read_whole(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        double x;
+    } good[] = {{"0.025", 0.025}, {"-1e3", -1000}, {" 7", 7}, {"0x10", 16}, {"inf", INFINITY}, {"1.5", 1.5}};
+    static const char *const bad[] = {"", " ", "x", "1,5", "1.5 ", "1.5x", "1e999", "1e-999", "."};
+    double x;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        assert_true(qv_read_real(good[i].text, &x) && x == good[i].x);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        x = 1;
+        assert_false(qv_read_real(bad[i], &x));
+        assert_true(x == 0);
+    }
 }
 
 static void a_lack_of_resources_is_no_fault_of_a_file(void **state)
@@ -211,6 +231,9 @@ static void permissions_are_passed_on(void **state)
     assert_int_equal(mode_of(o.tmp), 0600);
     qv_assert_ok(ctx, qv_out_commit(ctx, &o));
     assert_int_equal(mode_of(path), 0600);
+    assert_int_equal(chmod(path, 0664), 0); /* nor does the umask take any away */
+    qv_assert_ok(ctx, qv_write_file(ctx, path, "y", 1));
+    assert_int_equal(mode_of(path), 0664);
     umask(mask);
     qv_test_rmdir(dir);
     qv_ctx_free(ctx);
@@ -231,9 +254,6 @@ static void outputs_are_tried(void **state)
     assert_int_equal(qv_out_try(ctx, dir), QV_ERR_IO);
     assert_int_equal(qv_out_try(ctx, ""), QV_ERR_USAGE);
     assert_int_equal(qv_make_dirs(ctx, ""), QV_ERR_USAGE);
-    assert_int_equal(chmod(path, 0664), 0); /* nor does the umask take any away */
-    qv_assert_ok(ctx, qv_write_file(ctx, path, "y", 1));
-    assert_int_equal(mode_of(path), 0664);
     snprintf(path, sizeof path, "%s/file", dir);
     qv_assert_ok(ctx, qv_write_file(ctx, path, "x", 1));
     assert_int_equal(qv_make_dirs(ctx, path), QV_ERR_IO);
@@ -382,6 +402,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(buf_grows_and_keeps_text),
+        cmocka_unit_test(reals_are_read_whole),
         cmocka_unit_test(message_may_quote_itself),
         cmocka_unit_test(a_lack_of_resources_is_no_fault_of_a_file),
         cmocka_unit_test(messages_do_not_steer_a_terminal),

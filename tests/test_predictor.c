@@ -1,10 +1,12 @@
-/* The public predictor: with any batch, on samples of any kind. */
+/* The public predictor: under any locale, with any batch, on samples of any kind. */
+#include <locale.h>
 #include <math.h>
 
 #include "quaver/predictor.h"
 #include "support/support.h"
 #include "support/toy.h"
 #include "train/checkpoint.h"
+#include "train/speaker.h"
 
 static const qv_toy_shape shape = {
     .speakers = 2, .classes = 2, .takes = 2, .mels = 8, .shortest = 10, .longest = 20, .apart = 3};
@@ -23,6 +25,7 @@ static int setup(void **state)
     fixture *x = calloc(1, sizeof *x);
     assert_non_null(x);
     qv_toy_bench_open(&x->bench, &shape);
+    x->bench.settings.keep_chance = 0.025; /* a number with a point in it */
     qv_toy_bench_train(&x->bench, x->bench.toy.n, 2);
     x->dir = qv_test_tmpdir();
     for (int i = 0; i < LONGEST; i++) x->samples[i] = 0.3f * sinf(0.05f * (float)i) * sinf(2e-4f * (float)i);
@@ -110,11 +113,86 @@ static void what_is_no_sound_is_refused(void **state)
     assert_memory_equal(before, after, sizeof before);
 }
 
+/* One that is installed, or made by glibc's tools. */
+static bool take_comma_locale(const char *dir)
+{
+    static const char *const names[] = {"de_DE.UTF-8", "fr_FR.UTF-8", "nl_NL.UTF-8", "pt_BR.UTF-8", "ru_RU.UTF-8"};
+    char command[4096];
+    bool there = false;
+    for (size_t i = 0; i < sizeof names / sizeof *names && !there; i++) there = setlocale(LC_ALL, names[i]);
+    if (!there) {
+        snprintf(command, sizeof command, "localedef -i de_DE -f UTF-8 '%s/de_DE.UTF-8' >'%s/log' 2>&1", dir, dir);
+        there = system(command) == 0 && setenv("LOCPATH", dir, 1) == 0 && setlocale(LC_ALL, "de_DE.UTF-8");
+    }
+    return there && strcmp(localeconv()->decimal_point, ",") == 0;
+}
+
+static void assert_same_file(const fixture *x, const char *a, const char *b)
+{
+    char *first, *second;
+    size_t n, m;
+    qv_assert_ok(x->bench.ctx, qv_read_file(x->bench.ctx, a, 1 << 24, &first, &n));
+    qv_assert_ok(x->bench.ctx, qv_read_file(x->bench.ctx, b, 1 << 24, &second, &m));
+    assert_int_equal(n, m);
+    assert_memory_equal(first, second, n);
+    free(first);
+    free(second);
+}
+
+static char *save_voice(const fixture *x, const char *name)
+{
+    char *path;
+    float norm[2 * 8];
+    for (int i = 0; i < 16; i++) norm[i] = i < 8 ? -5 : 0.5f;
+    qv_speaker voice = {.name = (char[]){"s1"}, .seconds = 12.5, .norm = norm};
+    qv_assert_ok(x->bench.ctx, qv_path_join(x->bench.ctx, &path, x->dir, name));
+    qv_assert_ok(x->bench.ctx, qv_speaker_write(x->bench.ctx, &voice, &x->bench.settings, path));
+    return path;
+}
+
+static void assert_judges(fixture *x, const char *checkpoint, const char *voice, double probs[CLASSES])
+{
+    double again[CLASSES];
+    qv_predictor_close(x->p);
+    qv_assert_ok(x->bench.ctx, qv_predictor_open_speaker(x->bench.ctx, &x->p, checkpoint, voice, 1));
+    judge(x, LONGEST, again);
+    for (int k = 0; k < CLASSES; k++) {
+        if (probs[k] != 0) assert_true(probs[k] == again[k]);
+        probs[k] = again[k];
+    }
+}
+
+/* A program may have a decimal comma: it writes and reads the files of those that have a point. */
+static void the_locale_does_not_matter(void **state)
+{
+    fixture *x = *state;
+    qv_settings s = x->bench.settings;
+    double probs[CLASSES] = {0};
+    s.normalize = QV_NORM_SPEAKER;
+    char *checkpoint = save(x, "point.safetensors", &s), *voice = save_voice(x, "point.voice");
+    assert_judges(x, checkpoint, voice, probs);
+    if (take_comma_locale(x->dir)) {
+        char *comma = save(x, "comma.safetensors", &s), *comma_voice = save_voice(x, "comma.voice");
+        assert_same_file(x, checkpoint, comma);
+        assert_same_file(x, voice, comma_voice);
+        assert_judges(x, comma, comma_voice, probs);
+        assert_string_equal(localeconv()->decimal_point, ","); /* as it was */
+        free(comma);
+        free(comma_voice);
+    } else {
+        print_message("SKIPPED: no locale with a decimal comma\n");
+    }
+    setlocale(LC_ALL, "C");
+    free(checkpoint);
+    free(voice);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_batch_does_not_matter, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_no_sound_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_locale_does_not_matter, setup, teardown),
     };
     return cmocka_run_group_tests_name("predictor", tests, NULL, NULL);
 }

@@ -1,9 +1,10 @@
 #include "base/buf.h"
 
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/real.h"
 
 /* Room for n more bytes and the terminating NUL. */
 static bool reserve(qv_buf *b, size_t n)
@@ -42,11 +43,11 @@ void qv_buf_printf(qv_buf *b, const char *fmt, ...)
     va_start(ap, fmt);
     va_list again;
     va_copy(again, ap);
-    int n = vsnprintf(NULL, 0, fmt, ap);
+    int n = qv_vformat(NULL, 0, fmt, ap);
     if (n < 0) {
         b->failed = true;
     } else if (reserve(b, (size_t)n)) {
-        vsnprintf(b->data + b->len, (size_t)n + 1, fmt, again);
+        qv_vformat(b->data + b->len, (size_t)n + 1, fmt, again);
         b->len += (size_t)n;
     }
     va_end(again);
@@ -56,9 +57,10 @@ void qv_buf_printf(qv_buf *b, const char *fmt, ...)
 void qv_buf_real(qv_buf *b, double x)
 {
     char text[32];
+    double back;
     for (int digits = 6; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, x);
-        if (strtod(text, NULL) == x) break;
+        qv_format(text, sizeof text, "%.*g", digits, x);
+        if (qv_read_real(text, &back) && back == x) break;
     }
     qv_buf_puts(b, text);
 }

@@ -15,6 +15,7 @@ typedef struct qv_buf {
 
 void qv_buf_add(qv_buf *b, const void *bytes, size_t n);
 void qv_buf_puts(qv_buf *b, const char *s);
+/* As qv_format. */
 void qv_buf_printf(qv_buf *b, const char *fmt, ...) QV_PRINTF(2, 3);
 /* The shortest decimal (of 6 digits or more) that reads back as x, which is finite. */
 void qv_buf_real(qv_buf *b, double x);

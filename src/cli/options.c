@@ -6,6 +6,7 @@
 
 #include "base/io.h"
 #include "base/nearest.h"
+#include "base/real.h"
 #include "cli/cli.h"
 #include "data/npy.h"
 
@@ -93,9 +94,7 @@ qv_status qv_cli_check_cache(qv_ctx *ctx, const char *dir, bool none)
 
 qv_status qv_cli_number(qv_ctx *ctx, const char *name, const char *text, double low, double high, double *out)
 {
-    char *end;
-    *out = strtod(text, &end);
-    if (end != text && !*end && *out >= low && *out <= high) return QV_OK;
+    if (qv_read_real(text, out) && *out >= low && *out <= high) return QV_OK;
     return qv_fail(ctx, QV_ERR_USAGE, "%s %s: a number from %g to %g was expected", name, text, low, high);
 }
 

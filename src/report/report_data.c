@@ -8,6 +8,7 @@
 #include "base/csv.h"
 #include "base/io.h"
 #include "base/order.h"
+#include "base/real.h"
 
 enum { LARGEST_TABLE = 256 << 20, LARGEST_CONFIG = 1 << 20, MOST_FOLDS = 1000, MOST_ROWS = 1000000 };
 
@@ -81,11 +82,10 @@ typedef struct epoch_row {
 static qv_status read_number(qv_ctx *ctx, const table *t, size_t i, double high, double *out)
 {
     const char *text = cell(t, i);
-    char *end;
+    double x;
     *out = NAN;
     if (!*text) return QV_OK;
-    double x = strtod(text, &end);
-    if (*end || !(x >= 0 && x <= high))
+    if (!qv_read_real(text, &x) || !(x >= 0 && x <= high))
         return qv_fail(ctx, QV_ERR_DATA, "%s:%d: %s is \"%s\", a number from 0%s was expected", t->path,
                        t->csv.row_line, t->names[i], text, high == 1 ? " to 1" : "");
     *out = x;

@@ -6,6 +6,7 @@
 
 #include "base/csv.h"
 #include "base/io.h"
+#include "base/real.h"
 
 static const size_t max_bytes = (size_t)1 << 31;
 
@@ -129,7 +130,7 @@ static qv_status print_predictions(qv_ctx *ctx, const qv_records *r, qv_buf *b)
         const qv_prediction *p = &r->predictions[i];
         const char *head[PREDICTION_CELLS] = {p->fold, p->part, p->file, p->speaker, r->classes[p->truth], r->classes[p->predicted]};
         memcpy(cells, head, sizeof head);
-        for (int k = 0; k < r->n_classes; k++) snprintf(text[k], sizeof text[k], "%.6f", p->probs[k]);
+        for (int k = 0; k < r->n_classes; k++) qv_format(text[k], sizeof text[k], "%.6f", p->probs[k]);
         qv_csv_write(b, cells, n);
     }
     status = qv_buf_check(ctx, b);
@@ -187,11 +188,8 @@ static qv_status bad_row(qv_ctx *ctx, const char *run, const char *name, int lin
 /* A number, or NaN for an empty cell; false for anything else. */
 static bool parse_number(const char *cell, double *x)
 {
-    char *end;
     *x = NAN;
-    if (!*cell) return true;
-    *x = strtod(cell, &end);
-    return !*end && isfinite(*x);
+    return !*cell || (qv_read_real(cell, x) && isfinite(*x));
 }
 
 /* As folds are named: what needs neither quotes in CSV nor escapes in JSON. */

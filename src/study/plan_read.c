@@ -1,5 +1,4 @@
 /* The study file, line by line. */
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +8,7 @@
 #include "base/ini.h"
 #include "base/io.h"
 #include "base/nearest.h"
+#include "base/real.h"
 #include "base/text.h"
 #include "study/plan_own.h"
 
@@ -57,10 +57,7 @@ static qv_status unknown_key(qv_ctx *ctx, const qv_ini_line *l, const char *cons
 
 static qv_status whole_number(qv_ctx *ctx, const char *key, const char *value, double low, double high, double *out)
 {
-    char *end;
-    errno = 0;
-    *out = strtod(value, &end);
-    if (end != value && !*end && !errno && *out >= low && *out <= high && *out == floor(*out)) return QV_OK;
+    if (qv_read_real(value, out) && *out >= low && *out <= high && *out == floor(*out)) return QV_OK;
     return qv_fail(ctx, QV_ERR_DATA, "%s = %.60s: expected a whole number from %g to %g", key, value, low, high);
 }
 
@@ -75,9 +72,8 @@ static qv_status number_once(qv_ctx *ctx, bool *given, const qv_ini_line *l, dou
 
 static qv_status read_alpha(qv_ctx *ctx, reader *r, const qv_ini_line *l)
 {
-    char *end;
-    double alpha = strtod(l->value, &end);
-    if (end == l->value || *end || !(alpha > 0 && alpha <= 0.5))
+    double alpha;
+    if (!qv_read_real(l->value, &alpha) || !(alpha > 0 && alpha <= 0.5))
         return qv_fail(ctx, QV_ERR_DATA, "alpha = %.60s: expected a number above 0, at most 0.5", l->value);
     qv_status status = check_new(ctx, r->alpha, l);
     r->alpha = true;

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/real.h"
 #include "quaver_build.h"
 #include "train/branches.h"
 
@@ -19,8 +20,9 @@ typedef struct finishing {
 static double short_number(double x)
 {
     char text[32];
-    snprintf(text, sizeof text, "%.4g", x);
-    return strtod(text, NULL);
+    double shorter;
+    qv_format(text, sizeof text, "%.4g", x);
+    return qv_read_real(text, &shorter) ? shorter : x;
 }
 
 static qv_status take_shape(qv_ctx *ctx, const qv_manifest *m, const qv_fold_part *from, size_t dims,

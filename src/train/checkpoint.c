@@ -12,6 +12,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/order.h"
+#include "base/real.h"
 #include "base/safetensors.h"
 #include "base/text.h"
 #include "quaver_build.h"
@@ -97,7 +98,7 @@ static qv_status meta_printf(qv_ctx *ctx, qv_st_writer *w, const char *key, cons
     char text[128];
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
+    qv_vformat(text, sizeof text, fmt, ap);
     va_end(ap);
     return qv_st_add_meta(ctx, w, key, text);
 }
@@ -229,11 +230,9 @@ static qv_status read_count(qv_ctx *ctx, const qv_checkpoint *c, const char *key
 static qv_status read_real(qv_ctx *ctx, const qv_checkpoint *c, const char *key, double least, double most, double *out)
 {
     const char *text;
-    char *end;
     qv_status status = need_meta(ctx, c, key, &text);
     if (status != QV_OK) return status;
-    *out = strtod(text, &end);
-    if (end != text && !*end && *out >= least && *out <= most) return QV_OK;
+    if (qv_read_real(text, out) && *out >= least && *out <= most) return QV_OK;
     return qv_fail(ctx, QV_ERR_DATA, "%s: metadata \"%s\" is \"%.40s\", a number from %g to %g was expected", c->path, key,
                    text, least, most);
 }
@@ -260,8 +259,8 @@ static qv_status read_settings(qv_ctx *ctx, qv_checkpoint *c)
     const char *text;
     qv_status status = need_meta(ctx, c, "settings", &text);
     if (status != QV_OK) return status;
-    qv_settings_idle_features(&c->settings);
     status = qv_settings_parse(ctx, &c->settings, c->path, text);
+    qv_settings_idle_features(&c->settings);
     return status == QV_ERR_USAGE ? QV_ERR_DATA : status; /* what a file says is nobody's wrong word */
 }
 

@@ -9,6 +9,7 @@
 #include "base/ini.h"
 #include "base/io.h"
 #include "base/nearest.h"
+#include "base/real.h"
 #include "base/text.h"
 #include "kernels/patch.h"
 
@@ -172,12 +173,11 @@ static qv_status set_text(qv_ctx *ctx, qv_settings *s, const setting *t, const c
 
 static qv_status set_number(qv_ctx *ctx, qv_settings *s, const setting *t, const char *value)
 {
-    char *end, range[96];
-    errno = 0;
-    double x = strtod(value, &end);
-    snprintf(range, sizeof range, "a%s number from %g to %g", t->kind == INT ? " whole" : "", t->low, t->high);
-    bool whole = t->kind != INT || x == floor(x);
-    if (end == value || *end || errno || !(x >= t->low && x <= t->high) || !whole) return bad_value(ctx, t, value, range);
+    char range[96];
+    double x;
+    bool fine = qv_read_real(value, &x) && x >= t->low && x <= t->high && (t->kind != INT || x == floor(x));
+    qv_format(range, sizeof range, "a%s number from %g to %g", t->kind == INT ? " whole" : "", t->low, t->high);
+    if (!fine) return bad_value(ctx, t, value, range);
     if (t->kind == INT)
         *(int *)field(s, t) = (int)x;
     else

@@ -1,9 +1,9 @@
 #include "train/speaker.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/real.h"
 #include "base/safetensors.h"
 #include "quaver_build.h"
 
@@ -74,7 +74,7 @@ qv_status qv_speaker_write(qv_ctx *ctx, const qv_speaker *s, const qv_settings *
     qv_st_writer *w = NULL;
     qv_buf features = {0};
     char seconds[32];
-    snprintf(seconds, sizeof seconds, "%.2f", s->seconds);
+    qv_format(seconds, sizeof seconds, "%.2f", s->seconds);
     print_features(settings, &features);
     QV_TRY(qv_buf_check(ctx, &features));
     QV_TRY(qv_st_writer_new(ctx, &w));
@@ -119,6 +119,7 @@ qv_status qv_speaker_read(qv_ctx *ctx, qv_speaker *out, const char *path, const 
     qv_status status = QV_OK;
     qv_st_file *file = NULL;
     const qv_st_tensor *t;
+    const char *seconds;
     size_t mels = (size_t)settings->mels;
     *out = (qv_speaker){0};
     QV_TRY(qv_st_open(ctx, &file, path));
@@ -128,7 +129,8 @@ qv_status qv_speaker_read(qv_ctx *ctx, qv_speaker *out, const char *path, const 
     QV_TRY(qv_strdup(ctx, &out->name, qv_st_meta(file, "speaker")));
     QV_TRY(qv_alloc(ctx, &out->norm, 2 * mels, sizeof *out->norm));
     memcpy(out->norm, t->data, t->bytes);
-    out->seconds = strtod(qv_st_meta(file, "seconds") ? qv_st_meta(file, "seconds") : "0", NULL);
+    seconds = qv_st_meta(file, "seconds");
+    if (seconds) qv_read_real(seconds, &out->seconds);
 done:
     qv_st_close(file);
     return status;
