@@ -5,7 +5,9 @@
  * accesses of different threads to the same byte, one of them a write, not both atomic, with no
  * barrier between, are a race, in whatever order they happened to come. Time is cut into eras:
  * one begins with each block and at each of its barriers, so an era names block and generation.
- * Within an era the lanes of a warp are ordered by __syncwarp alone, through vector clocks. */
+ * Within an era the lanes of a warp are ordered by __syncwarp alone, through vector clocks.
+ * What a thread knows when it fences is published by its next atomic operation on global memory: a thread of a later
+ * block that acquires is ordered behind it. Which word the two meet at is not looked at. */
 #include "tests/simt/race.h"
 
 #include <algorithm>
@@ -42,15 +44,22 @@ struct Access {
 struct Cell {
     Access writer[2], reader[2];
 };
-struct Era {
-    uint32_t first, fenced; /* of a block; the last era in which one of its threads fenced */
+/* What a block has published: its eras before `published`, and of this one what its threads did in epochs up to these. */
+struct Block {
+    uint32_t first, published; /* eras */
+    std::vector<uint32_t> epochs;
+};
+struct Fence {
+    uint32_t era; /* 0: none in this block */
+    uint32_t clocks[WARP];
 };
 
 Cell *shadow;
 uintptr_t base, shared_bytes, total_bytes;
 uint32_t era, launch_first, block_first;
-std::vector<Era> blocks; /* of this launch, in the order they ran */
+std::vector<Block> blocks; /* of this launch, in the order they ran */
 uint32_t clocks[MAX_THREADS][WARP]; /* what a thread knows of each lane of its warp */
+Fence fences[MAX_THREADS];          /* the last of each thread */
 bool acquired[MAX_THREADS], any_acquired;
 unsigned thread_count;
 
@@ -75,11 +84,35 @@ void reserve_shadow()
     shadow = static_cast<Cell *>(p);
 }
 
-bool fenced(const Access &a)
+/* What the thread does from now on can be told from what it did. */
+void next_epoch(unsigned thread)
 {
-    const auto later = [](uint32_t when, const Era &e) { return when < e.first; };
+    if (++clocks[thread][thread % WARP] >= EPOCHS)
+        fail("too many __syncwarp and __threadfence between two barriers for the race shim");
+}
+
+bool is_published(const Access &a)
+{
+    const auto later = [](uint32_t when, const Block &b) { return when < b.first; };
     const auto it = std::upper_bound(blocks.begin(), blocks.end(), a.era, later);
-    return it != blocks.begin() && a.era <= (it - 1)->fenced;
+    if (it == blocks.begin()) return false;
+    const Block &b = *(it - 1);
+    return a.era < b.published || (a.era == b.published && a.epoch() <= b.epochs[a.thread()]);
+}
+
+/* By an atomic operation of the thread: what it knew at its last fence. */
+void publish(unsigned thread)
+{
+    const Fence &f = fences[thread];
+    Block &b = blocks.back();
+    const unsigned first = thread / WARP * WARP;
+    if (!f.era || f.era < b.published) return;
+    if (f.era > b.published) {
+        b.published = f.era;
+        b.epochs.assign(MAX_THREADS, 0);
+    }
+    for (unsigned lane = 0; lane < WARP; lane++)
+        b.epochs[first + lane] = std::max(b.epochs[first + lane], f.clocks[lane]);
 }
 
 /* Did `a` happen before what the running thread does now, by the program's own order? */
@@ -90,7 +123,7 @@ bool ordered(const Access &a, const Access &now, bool in_shared)
         const uint32_t then = a.thread(), here = now.thread();
         return then == here || (then / WARP == here / WARP && clocks[here][then % WARP] >= a.epoch());
     }
-    return a.era >= block_first || in_shared || (acquired[now.thread()] && fenced(a));
+    return a.era >= block_first || in_shared || (acquired[now.thread()] && is_published(a));
 }
 
 std::string place(uint32_t pc)
@@ -245,7 +278,8 @@ void race_block(unsigned threads)
     thread_count = threads;
     next_era();
     block_first = era;
-    blocks.push_back({era, 0});
+    blocks.push_back({era, 0, {}});
+    for (unsigned t = 0; t < threads; t++) fences[t].era = 0;
     std::fill(acquired, acquired + threads, false);
     any_acquired = false;
 }
@@ -265,18 +299,26 @@ void race_syncwarp(unsigned first, unsigned mask)
     for (unsigned lane = 0; lane < WARP; lane++) {
         if (!(mask >> lane & 1)) continue;
         std::copy(joined, joined + WARP, clocks[first + lane]);
-        if (++clocks[first + lane][lane] >= EPOCHS) fail("too many __syncwarp between two barriers for the race shim");
+        next_epoch(first + lane);
     }
 }
 
-void race_fence() { blocks.back().fenced = era; }
+void race_fence()
+{
+    const unsigned thread = running()->linear;
+    fences[thread].era = era;
+    std::copy(clocks[thread], clocks[thread] + WARP, fences[thread].clocks);
+    next_epoch(thread);
+}
 
 void race_acquire() { acquired[running()->linear] = any_acquired = true; }
 
 void race_atomic(const void *p, size_t bytes, const void *pc)
 {
     const uintptr_t offset = reinterpret_cast<uintptr_t>(p) - base;
-    if (offset < total_bytes) access(offset, bytes, true, true, pc);
+    if (offset >= total_bytes) return;
+    access(offset, bytes, true, true, pc);
+    if (cur && offset >= shared_bytes) publish(running()->linear);
 }
 
 void race_forget(const void *p, size_t bytes)

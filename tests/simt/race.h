@@ -14,8 +14,9 @@ void race_block(unsigned threads);
 void race_barrier();
 /* The lanes of `mask` have met; first: the warp's lane 0. */
 void race_syncwarp(unsigned first, unsigned mask);
+/* Of the running thread; counts once an atomic operation of it follows. */
 void race_fence();
-/* The running thread may now read what other blocks wrote before a fence. */
+/* The running thread may now read what other blocks wrote before a fence with an atomic operation behind it. */
 void race_acquire();
 /* An atomic operation of the running thread, by the code at `pc`. */
 void race_atomic(const void *p, size_t bytes, const void *pc);

@@ -69,10 +69,13 @@ template <int VARIANT> __global__ void ticket(const float *x, float *part, unsig
 {
     QV_SHARED(unsigned, mine, [1]);
     const float v = warp_sum(x[blockIdx.x * 32 + threadIdx.x]);
+    if (VARIANT == TICKET_OTHERS_FENCE && threadIdx.x == 1) __threadfence();
     if (threadIdx.x == 0) {
+        if (VARIANT == TICKET_EARLY_FENCE) __threadfence();
         part[blockIdx.x] = v;
-        if (VARIANT != TICKET_NO_FENCE) __threadfence();
+        if (VARIANT == TICKET_RIGHT || VARIANT == TICKET_NO_ACQUIRE) __threadfence();
         mine[0] = atomicInc(counter, gridDim.x - 1);
+        if (VARIANT == TICKET_LATE_FENCE) __threadfence();
     }
     __syncthreads();
     if (mine[0] != gridDim.x - 1) return;
@@ -235,6 +238,9 @@ extern "C" int sample_ticket(void *stream, ticket_variant v, const float *x, flo
     switch (v) {
     case TICKET_RIGHT: QV_LAUNCH((ticket<TICKET_RIGHT>), grid, 32, stream, x, part, counter, y); break;
     case TICKET_NO_FENCE: QV_LAUNCH((ticket<TICKET_NO_FENCE>), grid, 32, stream, x, part, counter, y); break;
+    case TICKET_LATE_FENCE: QV_LAUNCH((ticket<TICKET_LATE_FENCE>), grid, 32, stream, x, part, counter, y); break;
+    case TICKET_EARLY_FENCE: QV_LAUNCH((ticket<TICKET_EARLY_FENCE>), grid, 32, stream, x, part, counter, y); break;
+    case TICKET_OTHERS_FENCE: QV_LAUNCH((ticket<TICKET_OTHERS_FENCE>), grid, 32, stream, x, part, counter, y); break;
     case TICKET_NO_ACQUIRE: QV_LAUNCH((ticket<TICKET_NO_ACQUIRE>), grid, 32, stream, x, part, counter, y); break;
     }
     return qv_launch_error();

@@ -15,7 +15,14 @@ int sample_lanes(void *stream, int syncwarp, const float *x, float *y);
 /* y[9][32]: shuffles and votes of one warp, whose results the test knows. */
 int sample_warp(void *stream, unsigned *y);
 /* y[0] = the sum of all n x, by the last block to finish. */
-typedef enum ticket_variant { TICKET_RIGHT, TICKET_NO_FENCE, TICKET_NO_ACQUIRE } ticket_variant;
+typedef enum ticket_variant {
+    TICKET_RIGHT,
+    TICKET_NO_FENCE,
+    TICKET_LATE_FENCE,   /* behind the atomic operation */
+    TICKET_EARLY_FENCE,  /* before what is to be read */
+    TICKET_OTHERS_FENCE, /* of a thread that draws no ticket */
+    TICKET_NO_ACQUIRE
+} ticket_variant;
 int sample_ticket(void *stream, ticket_variant v, const float *x, float *part, unsigned *ticket, float *y, int blocks);
 /* y[0] counts threads; atomic or not; across blocks or within one. */
 int sample_count(void *stream, int atomic, int *y, int blocks, int threads);
