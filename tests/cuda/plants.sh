@@ -24,8 +24,13 @@ plant() {
             echo "$2: there is nothing to plant in $3"
             break
         fi
-        echo "$2: caught by $3 ($1), $(grep -m 1 -E '^simt: |^race on |ERROR: |off by|ERROR ' "$log")"
-        return
+        if seen=$(grep -m 1 -E '^simt: |^race on |ERROR: |off by|ERROR ' "$log"); then
+            echo "$2: caught by $3 ($1), $seen"
+            return
+        fi
+        tail -n 5 "$log" >&2
+        echo "$2: $3 ends without a word of what it has seen"
+        break
     done
     echo "$2: NOT CAUGHT by $3 ($1)"
     missed=$((missed + 1))

@@ -21,8 +21,12 @@ for barrier in $barriers; do
     if SIMT_SEED=1 SIMT_DEFER=0 SIMT_DROP=$barrier "$@" >"$log" 2>&1; then
         echo "$barrier: NOT MISSED by $(basename "$1")"
         survived=$((survived + 1))
+    elif seen=$(grep -m 1 -E '^simt: |^race on |FAILED|ERROR' "$log"); then
+        echo "$barrier: caught, $seen"
     else
-        echo "$barrier: caught, $(grep -m 1 -E '^simt: |^race on |FAILED|ERROR' "$log")"
+        tail -n 5 "$log" >&2
+        echo "$barrier: $(basename "$1") ends without a word of what it has seen"
+        survived=$((survived + 1))
     fi
 done
 echo "$(echo "$barriers" | wc -l) barriers, $survived not missed"
