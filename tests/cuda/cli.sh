@@ -53,8 +53,11 @@ while [ ! -e "$T/half/$last" ] && [ $tries -lt 600 ]; do
     sleep 0.1
     tries=$((tries + 1))
 done
+[ -e "$T/half/$last" ] || fail 'the training that is to be interrupted did not start'
 kill -INT $child 2>/dev/null
 wait $child
+got=$?
+[ $got -eq 130 ] || fail "exit code $got, not 130: the training was not interrupted"
 expect 0 'UA' "$simt" train --resume --out "$T/half"
 same "$T/whole/$best" "$T/half/$best"
 
