@@ -33,7 +33,7 @@ json "d['recordings'] == 36 and d['speakers'] == 3 and len(d['classes']) == 4 an
 json "[f['name'] for f in d['folds']] == ['s01', 's02', 's03']"
 json "d['folds'][0]['train'] == {'n': 24, 'speakers': 2} and d['folds'][0]['test'] == {'n': 12, 'speakers': 1}"
 json "d['settings']['train.lr'] == 0.25 and d['settings']['net.order'] == 'preact-bn' and d['settings']['train.seed'] == 1"
-test ! -e "$T/none"
+check 'a dry run writes' test ! -e "$T/none"
 expect 0 '' -- eval --json --checkpoint "$best" --manifest "$manifest" --no-cache
 json "d['n'] == 36"
 expect 0 '' -- stats --json --checkpoint "$best" --speaker s01 --out "$T/s01.stats" --manifest "$manifest"
