@@ -51,7 +51,7 @@ install_missing() {
             ;;
         esac
     fi
-    if ! { $sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null; }; then
+    if ! { $sudo apt-get update -qq && $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null; }; then
         have_everything || die "apt-get failed; the packages above are needed"
         say "apt-get failed, but what the build requires is there: going on."
     fi
