@@ -1,13 +1,14 @@
 #!/bin/sh
 # A study killed at random moments ends with the records of one that was not; two processes on one folder too.
-# usage: study_kill.sh QUAVER [KILLS] (20)
+# usage: study_kill.sh QUAVER [KILLS] (20)     QV_SEED: of the moments (1)
 set -u
 quaver=$1
 kills=${2:-20}
+seed=${QV_SEED:-1}
 T=$(mktemp -d) || exit 1
 trap 'kill -9 $a $b 2>/dev/null; rm -rf "$T"' EXIT
 a= b=
-fail() { printf 'FAILED: %s\n' "$1" >&2; exit 1; }
+fail() { printf 'FAILED: %s (QV_SEED=%s)\n' "$1" "$seed" >&2; exit 1; }
 
 # Eight runs: two cells, two folds, two seeds.
 cat >"$T/study.ini" <<'TEXT'
@@ -47,7 +48,9 @@ took=$(($(date +%s%N) - begin))
 results "$T/one" whole
 
 # Anywhere in the first half of a whole study's time: from before the first record to among the last.
-moment() { od -An -N4 -tu4 /dev/urandom | awk -v took="$took" '{ printf "%.3f", $1 / 4294967296 * took / 2e9 }'; }
+moment() { # moment I: seconds until the Ith kill
+    awk -v s="$seed" -v i="$1" -v took="$took" 'BEGIN { srand(s * 100003 + i); printf "%.3f", rand() * took / 2e9 }'
+}
 killed=0
 tries=0
 while [ "$killed" -lt "$kills" ]; do
@@ -55,7 +58,7 @@ while [ "$killed" -lt "$kills" ]; do
     out=$T/killed
     study "$out" &
     a=$!
-    sleep "$(moment)"
+    sleep "$(moment "$tries")"
     # $a is a shell whose child is the study
     if pkill -9 -P $a 2>/dev/null; then killed=$((killed + 1)); fi
     wait $a 2>/dev/null
@@ -81,7 +84,7 @@ study "$T/dies" &
 a=$!
 study "$T/dies" &
 b=$!
-sleep "$(moment)"
+sleep "$(moment 0)"
 pkill -9 -P $a 2>/dev/null
 wait $a 2>/dev/null
 a=
