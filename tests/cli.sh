@@ -430,7 +430,8 @@ start() { # start RUN: returns when the training is in its first fold
     "$quaver" train --manifest "$manifest" --out "$1" --folds 2 $long >"$T/out" 2>"$T/err" </dev/null &
     pid=$!
     tries=0
-    until grep -q 'epoch  25/' "$T/err" || [ $tries -ge 300 ]; do
+    until grep -q 'epoch  25/' "$T/err"; do
+        [ $tries -lt 600 ] || { fail 'the training did not start'; kill -s KILL "$pid"; finish; exit 1; }
         sleep 0.1
         tries=$((tries + 1))
     done

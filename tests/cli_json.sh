@@ -86,5 +86,6 @@ for seconds in 1 2 4 8 16 32; do
     timeout --preserve-status -s INT $seconds "$quaver" selftest --json --thorough -j 1 >"$T/out" 2>"$T/err" && fail "not interrupted"
     [ ! -s "$T/out" ] || break
 done
+[ -s "$T/out" ] || { fail 'the selftest did not start'; finish; exit 1; }
 json "d['passed'] is False and 'interrupted' in d['stopped'] and d['rows'] and d['cases'] > 0 and d['failed'] == 0"
 finish
