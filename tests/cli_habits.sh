@@ -146,6 +146,8 @@ fi
 if command -v zsh >/dev/null; then
     expect 0 '' -- completion zsh
     check 'zsh does not read its completion' zsh -n "$T/out"
+else
+    echo 'SKIPPED: no zsh to read its completion' >&2
 fi
 
 # ---- colours: on a terminal, and not where NO_COLOR or a dumb one asks for none ----

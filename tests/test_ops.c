@@ -154,7 +154,10 @@ static void openmp_is_left_as_it_was(void **state)
     void (*set)(int);
     *(void **)&threads = dlsym(RTLD_DEFAULT, "omp_get_max_threads");
     *(void **)&set = dlsym(RTLD_DEFAULT, "omp_set_num_threads");
-    if (!threads || !set) skip(); /* nobody here uses OpenMP */
+    if (!threads || !set) {
+        print_message("SKIPPED: nobody here uses OpenMP, so that nothing can be left as it was\n");
+        skip();
+    }
     qv_ctx *ctx = qv_test_ctx();
     qv_problem p;
     set(3);
