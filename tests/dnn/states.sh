@@ -1,12 +1,11 @@
 #!/bin/sh
 # Configures as on machines with other libraries: each state must say what is left out and why, and none may stop the
 # build unless the GPU was required. What is missing or old here is faked; nothing is built.
-test $# -eq 2 || { echo "usage: states.sh SOURCE_DIR NVCC" >&2; exit 2; }
-source=$1 nvcc=$2
-case $nvcc in
-'' | *NOTFOUND) echo "ALL TESTS SKIPPED: no nvcc, so that only one of the states can be seen"; exit 0 ;;
-esac
-dir=$(mktemp -d) || exit 2
+# In a folder of BUILD_DIR, from which programs can be run. CUBLAS: ON where the toolkit of NVCC has it.
+test $# -eq 4 || { echo "usage: states.sh SOURCE_DIR NVCC CUBLAS BUILD_DIR" >&2; exit 2; }
+source=$1 nvcc=$2 cublas=$3
+test -n "$nvcc" || { echo "ALL TESTS SKIPPED: a build without CUDA, so that only one of the states can be seen"; exit 0; }
+dir=$(mktemp -d "$4/states-XXXXXX") || exit 2
 trap 'rm -rf "$dir"' EXIT
 bad=0
 
@@ -43,6 +42,7 @@ pip_cudnn "$dir/new" 11
 state "left out" 0 "[ ] CUDA: no kernels, CPU backends only: left out by QV_CUDA=OFF" -DQV_CUDA=OFF
 CUDACXX="$dir/none" state "no toolkit" 0 "[ ] CUDA: no kernels, CPU backends only: no nvcc that compiles"
 state "old toolkit" 0 "is 11.8; 12.4 or newer is needed" -DCMAKE_CUDA_COMPILER="$dir/nvcc"
+[ "$cublas" = ON ] || { echo 'SKIPPED: no cuBLAS, so that what is said of cuDNN cannot be seen' >&2; exit $bad; }
 state "no cuDNN" 0 "[ ] CUDA backend: kernels only, nothing runs on a GPU: cuDNN 9.8 or newer was not found" \
     -DCMAKE_CUDA_COMPILER="$nvcc" -DCMAKE_DISABLE_FIND_PACKAGE_CUDNN=ON
 state "no cuDNN, required" 1 "QV_CUDA=ON, but cuDNN 9.8 or newer was not found" \
