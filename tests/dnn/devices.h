@@ -2,6 +2,8 @@
 #ifndef QV_TEST_CUDA_DEVICES_H
 #define QV_TEST_CUDA_DEVICES_H
 
+#include <cudnn.h>
+#include <stdbool.h>
 #include <stdio.h>
 
 typedef struct test_device {
@@ -18,6 +20,19 @@ static const test_device test_devices[] = {
     {"NVIDIA H100 80GB HBM3", 900, 132, 232448, 32, 2048, 85899345920, 1980000, 2619000, 52428800},
     {"NVIDIA GeForce RTX 5090", 1200, 170, 101376, 24, 1536, 34359738368, 2407000, 14001000, 100663296},
 };
+
+/* The cuDNN of which is known for which graphs it has engines and which notes these bear (docs/kernels.md). What another
+ * one offers is printed, not judged: the program takes what there is. */
+enum { TEST_CUDNN = 919 };
+
+static inline bool test_cudnn_is_known(void)
+{
+    const size_t version = cudnnGetVersion() / 100;
+    if (version == TEST_CUDNN) return true;
+    printf("SKIPPED: what cuDNN %zu.%zu offers is not judged, %d.%d is known\n", version / 100, version % 100,
+           TEST_CUDNN / 100, TEST_CUDNN % 100);
+    return false;
+}
 
 enum { TEST_DEVICES = sizeof test_devices / sizeof test_devices[0], TEST_DEVICE_TEXT = 1024 };
 

@@ -108,7 +108,7 @@ static void engine_is_as_asked(const qv_dnn_key *key, const qv_dnn_engine *e)
 }
 
 typedef struct totals {
-    int plans;
+    int plans, refused;
     size_t workspace;
     qv_dnn_census census;
 } totals;
@@ -122,7 +122,13 @@ static void plan_key(qv_ctx *ctx, const qv_dnn_target *target, int version, cons
     int n = 0;
     qv_dnn_key_text(key, text);
     qv_assert_ok(ctx, qv_dnn_check(ctx, key));
-    qv_assert_ok(ctx, qv_dnn_find(ctx, target, key, &o, &e, 1, &n, &census));
+    const qv_status s = qv_dnn_find(ctx, target, key, &o, &e, 1, &n, &census);
+    if (s == QV_ERR_UNSUPPORTED) {
+        printf("%-84s sm_%-3d not supported\n", text, version / 10);
+        t->refused++;
+        return;
+    }
+    qv_assert_ok(ctx, s);
     assert_int_equal(n, 1);
     engine_is_as_asked(key, &e);
     printf("%-84s sm_%-3d engine %-3lld %s %9.2f MiB %s\n", text, version / 10, (long long)e.index,
@@ -158,16 +164,19 @@ static void every_convolution_has_a_plan(void **state)
     totals t = {0};
     (void)state;
     for (int i = 0; i < TEST_DEVICES; i++) plan_all(ctx, &test_devices[i], &t);
-    printf("%d plans, workspace up to %zu bytes; of %d configurations considered\n", t.plans, t.workspace,
-           t.census.offered);
+    printf("%d plans, %d not supported, workspace up to %zu bytes; of %d configurations considered\n", t.plans,
+           t.refused, t.workspace, t.census.offered);
     for (int i = 0; i < QV_DNN_VERDICTS; i++) printf("%8d %s\n", t.census.n[i], verdicts[i]);
-    assert_true(t.plans > 1000);
+    assert_true(t.plans + t.refused > 1000);
     assert_int_equal(t.census.n[QV_DNN_TAKEN], t.plans);
-    /* That nothing unwanted was taken proves a filter only if there was something to filter. */
-    assert_true(t.census.n[QV_DNN_DROP_NONDETERMINISTIC] > 0);
-    assert_true(t.census.n[QV_DNN_DROP_TENSOR_CORE] > 0);
-    assert_true(t.census.n[QV_DNN_DROP_TRANSFORM] > 0);
-    assert_true(t.census.n[QV_DNN_DROP_WORKSPACE] > 0);
+    if (test_cudnn_is_known()) {
+        assert_int_equal(t.refused, 0);
+        /* That nothing unwanted was taken proves a filter only if there was something to filter. */
+        assert_true(t.census.n[QV_DNN_DROP_NONDETERMINISTIC] > 0);
+        assert_true(t.census.n[QV_DNN_DROP_TENSOR_CORE] > 0);
+        assert_true(t.census.n[QV_DNN_DROP_TRANSFORM] > 0);
+        assert_true(t.census.n[QV_DNN_DROP_WORKSPACE] > 0);
+    }
     qv_ctx_free(ctx);
 }
 
@@ -238,6 +247,7 @@ static void the_workspace_limit_holds(void **state)
 static void tuning_sees_several_engines(void **state)
 {
     (void)state;
+    const bool known = test_cudnn_is_known();
     char json[TEST_DEVICE_TEXT];
     qv_ctx *ctx = qv_ctx_new();
     qv_dnn_target target = {0};
@@ -250,7 +260,7 @@ static void tuning_sees_several_engines(void **state)
         int n;
         key.precision = precision;
         qv_assert_ok(ctx, qv_dnn_find(ctx, &target, &key, &o, e, 8, &n, NULL));
-        assert_true(n >= 2);
+        assert_true(n >= (known ? 2 : 1));
         while (n > 0) {
             engine_is_as_asked(&key, &e[--n]);
             qv_dnn_engine_free(&e[n]);
