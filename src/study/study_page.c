@@ -92,13 +92,6 @@ static void p_cell(qv_buf *b, double p, double alpha)
     qv_buf_puts(b, "</td>");
 }
 
-static void table_head(qv_buf *b, const char *label, const char *const *names, size_t n)
-{
-    qv_buf_printf(b, "<div class=\"wide\" tabindex=\"0\" role=\"group\" aria-label=\"%s\"><table><thead><tr>", label);
-    for (size_t i = 0; i < n; i++) qv_buf_printf(b, "<th scope=\"col\">%s</th>", names[i]);
-    qv_buf_puts(b, "</tr></thead><tbody>\n");
-}
-
 /* ---- head ---- */
 
 /* UA of a speaker who is not tested on all classes is another mean than that of the others. */
@@ -280,7 +273,7 @@ static void cell_table(qv_buf *b, const qv_results *r, size_t corpus)
         "gap<br>even", "sd of<br>seeds", "epoch",      "runs",       "seconds<br>a run"};
     const bool base = qv_result_baseline(r, corpus) != NULL;
     qv_buf_puts(b, "<h2>Settings</h2>\n");
-    table_head(b, "Settings", base ? with : without, base ? 13 : 11);
+    qv_page_table(b, "Settings", "", base ? with : without, base ? 13 : 11);
     for (size_t k = 0; k < r->study->n_cells; k++) cell_row(b, r, corpus, k);
     qv_buf_printf(
         b,
@@ -358,7 +351,7 @@ static void comparison_table(qv_buf *b, const qv_results *r, size_t corpus)
         "comparison",           "UA,<br>points",           "gap,<br>points",         "<i>p</i><br>UA up",
         "<i>p</i><br>gap down", "<i>p</i><br>that counts", "<i>p</i><br>after Holm", "verdict"};
     qv_buf_puts(b, "<h2>Comparisons</h2>\n");
-    table_head(b, "Comparisons", names, sizeof names / sizeof *names);
+    qv_page_table(b, "Comparisons", "", names, sizeof names / sizeof *names);
     for (size_t i = 0; i < r->n_comparisons; i++) {
         const qv_comparison_result *c = &r->comparisons[i];
         if (c->corpus != corpus) continue;
@@ -392,7 +385,7 @@ static void other_table(qv_buf *b, const qv_results *r, size_t corpus)
         "t-test<br>gap",      "flips of<br>speakers, UA",   "flips of<br>speakers, gap",   "resampled<br>t, UA",
         "resampled<br>t, gap"};
     qv_buf_puts(b, "<h3>Other measures, which do not change the verdict</h3>\n");
-    table_head(b, "Other measures", names, sizeof names / sizeof *names);
+    qv_page_table(b, "Other measures", "", names, sizeof names / sizeof *names);
     for (size_t i = 0; i < r->n_comparisons; i++) {
         const qv_comparison_result *c = &r->comparisons[i];
         if (c->corpus != corpus) continue;
@@ -436,7 +429,7 @@ static void symmetry_table(qv_buf *b, const qv_results *r, size_t corpus)
         "off even,<br>mean", "nearest,<br>mean", "spread", "margin"};
     if (!qv_results_embedded(r, corpus)) return;
     qv_buf_puts(b, "<h2>Symmetry</h2>\n");
-    table_head(b, "Symmetry", names, sizeof names / sizeof *names);
+    qv_page_table(b, "Symmetry", "", names, sizeof names / sizeof *names);
     for (size_t k = 0; k < r->study->n_cells; k++)
         for (int part = 0; part < 2; part++)
             if (qv_result_cell(r, corpus, k)->dims) symmetry_row(b, r, qv_result_cell(r, corpus, k), k, part);

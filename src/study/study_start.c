@@ -1,6 +1,5 @@
 /* The weights that cells begin with (train.init_from): a path may lead to other weights tomorrow, so the plan knows
  * them by their hash. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,11 +32,9 @@ static qv_status count_heard(qv_ctx *ctx, const char *file, const qv_plan *p, si
 static qv_status add_start(qv_ctx *ctx, qv_plan *p, const char *file)
 {
     qv_plan_start *start = &p->starts[p->n_starts];
-    XXH128_hash_t hash;
-    char text[40];
+    char text[QV_HASH_TEXT];
     qv_status status = QV_OK;
-    QV_TRY(qv_hash_file(ctx, file, &hash));
-    snprintf(text, sizeof text, "%016llx%016llx", (unsigned long long)hash.high64, (unsigned long long)hash.low64);
+    QV_TRY(qv_hash_file_text(ctx, file, text));
     p->n_starts++;
     QV_TRY(qv_strdup(ctx, &start->file, file));
     QV_TRY(qv_strdup(ctx, &start->hash, text));
