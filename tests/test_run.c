@@ -459,8 +459,8 @@ static void what_killed_writes_left_is_removed(void **state)
 {
     static const char *const left[] = {"fold-2/last.safetensors.tmp-12", "fold-2/best.safetensors.tmp-3",
                                        "fold-2/epoch-0002.safetensors.tmp-99"},
-                     *const theirs[] = {"fold-2/epoch-0002.safetensors.tmp-", "fold-2/epoch-x.safetensors.tmp-1",
-                                        "fold-2/notes.tmp-1"};
+                             *const theirs[] = {"fold-2/epoch-0002.safetensors.tmp-",
+                                                "fold-2/epoch-x.safetensors.tmp-1", "fold-2/notes.tmp-1"};
     enum { LEFT = sizeof left / sizeof *left, THEIRS = sizeof theirs / sizeof *theirs };
     fixture *x = *state;
     x->settings.keep = 1;

@@ -863,7 +863,8 @@ static void short_trainings_are_foreseen(void **state)
         double step = 0;
         snprintf(text, sizeof text,
                  "[corpus made]\nembedded = 4 1\nfolds = 2\n[settings]\nfeatures.mels = 8\npatch.seconds = 0.16\n"
-                 "net.width = 2\ntrain.batch = 8\ntrain.epochs = %d\n", epochs);
+                 "net.width = 2\ntrain.batch = 8\ntrain.epochs = %d\n",
+                 epochs);
         qv_assert_ok(x->ctx, qv_study_parse(x->ctx, &s, "study.ini", text));
         x->o.out = folder(x, "foreseen");
         qv_assert_ok(x->ctx, qv_study_predict(x->ctx, s, &x->o, &plan));
@@ -882,7 +883,7 @@ static void p_is_on_its_side(void **state)
         int digits;
         bool fixed;
         const char *want;
-    } cases[] = {{0.05029, 3, true, "0.0503"}, {0.05, 3, true, "0.050"},   {0.04999, 3, true, "0.050"},
+    } cases[] = {{0.05029, 3, true, "0.0503"},       {0.05, 3, true, "0.050"},     {0.04999, 3, true, "0.050"},
                  {0.0500001, 2, false, "0.0500001"}, {0.0039, 2, false, "0.0039"}, {1, 2, false, "1"}};
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

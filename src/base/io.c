@@ -200,7 +200,8 @@ qv_status qv_out_open(qv_ctx *ctx, qv_out *o, const char *path)
     if (!o->f)
         status = fail_open(ctx, path);
     else if (there)
-        (void)fchmod(fileno(o->f), st.st_mode & 0666); /* what the umask has cut; not all file systems have permissions */
+        /* what the umask has cut; not all file systems have permissions */
+        (void)fchmod(fileno(o->f), st.st_mode & 0666);
 done:
     qv_buf_free(&tmp);
     if (status != QV_OK) qv_out_close(o);

@@ -171,7 +171,8 @@ static qv_status check_samples(qv_ctx *ctx, const float *x, size_t n)
 {
     size_t bad = qv_samples_check(x, n);
     if (bad == n) return QV_OK;
-    return qv_fail(ctx, QV_ERR_DATA, "standard input holds the sample %g; numbers near [-1, 1] were expected: is it f32?",
+    return qv_fail(ctx, QV_ERR_DATA,
+                   "standard input holds the sample %g; numbers near [-1, 1] were expected: is it f32?",
                    (double)x[bad]);
 }
 

@@ -85,8 +85,8 @@ qv_status qv_audio_read(qv_ctx *ctx, qv_audio *out, const char *path, double sta
 qv_status qv_audio_read_channel(qv_ctx *ctx, qv_audio *out, const char *path, double start, double end, int channel,
                                 int rate);
 void qv_audio_free(qv_audio *a);
-/* Index of the first sample that is none: not a number, or beyond 1e10, where squares would leave the range of float (full
- * scale is 1). n: all are fine. */
+/* Index of the first sample that is none: not a number, or beyond 1e10, where squares would leave the range of float
+ * (full scale is 1). n: all are fine. */
 size_t qv_samples_check(const float *samples, size_t n);
 /* The whole file block by block, in memory that does not depend on its length; any length. What `take` returns
  * ends the reading where it is not QV_OK. */

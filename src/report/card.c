@@ -27,7 +27,7 @@ static void card_code(qv_buf *b, const char *text)
         if (run > 1) at += run - 1;
     }
     const size_t n = strlen(text);
-    /* a blank at either end, which is not shown, where the text's own would be taken for it or a backtick for the fence */
+    /* a blank at either end, which is not shown: the text's own would be taken for it, or a backtick for the fence */
     const char *blank = n && (strchr("` ", text[0]) || strchr("` ", text[n - 1])) ? " " : "";
     for (size_t i = 0; i <= longest; i++) qv_buf_puts(b, "`");
     qv_buf_puts(b, blank);
@@ -61,8 +61,9 @@ static void card_data(qv_buf *b, const qv_settings *s, const qv_summary *m)
     if (*s->licence)
         card_name(b, s->licence);
     else
-        qv_buf_puts(b, "not stated (`--corpus.licence TEXT` of `quaver train` puts it here). Many corpora allow research "
-                       "only, and some say so of models, too: look before the model is passed on.");
+        qv_buf_puts(b,
+                    "not stated (`--corpus.licence TEXT` of `quaver train` puts it here). Many corpora allow research "
+                    "only, and some say so of models, too: look before the model is passed on.");
     if (m->labels && *m->labels) {
         qv_buf_puts(b, "\n- Classes selected and merged: ");
         card_code(b, m->labels);

@@ -181,8 +181,10 @@ void qv_comparison_page(const qv_comparison *c, qv_buf *out)
         if (c->summaries[i].pooled.n > 0) tile(c, i, out);
     qv_buf_puts(out, "</div>\n<h2>Figures</h2>\n");
     table(c, out);
-    qv_buf_puts(out, "<p class=\"about\">UA, its interval (bootstrap over speakers), WA and F1 are of the test recordings of all "
-                     "folds together; UA in training and the gap, in points, are means of the folds. Overlapping intervals "
-                     "are no test of a difference: the same speakers are in all of them.</p>\n");
+    qv_buf_puts(
+        out,
+        "<p class=\"about\">UA, its interval (bootstrap over speakers), WA and F1 are of the test recordings of all "
+        "folds together; UA in training and the gap, in points, are means of the folds. Overlapping intervals "
+        "are no test of a difference: the same speakers are in all of them.</p>\n");
     qv_page_end(out, NULL);
 }

@@ -142,8 +142,7 @@ static void ua_figure(qv_buf *b, const qv_run_data *d, const lines *mean)
     qv_plot p = {qv_axis_exact(0, last_epoch(d), 6, 32, WIDTH - 62), qv_axis_exact(0, 1, 5, HEIGHT - 34, 12)};
     qv_key keys[N_PARTS + 1];
     qv_buf desc = {0};
-    for (size_t i = 0; i < N_PARTS; i++)
-        keys[i] = (qv_key){parts[i].label, last_value(mean, parts[i].column)};
+    for (size_t i = 0; i < N_PARTS; i++) keys[i] = (qv_key){parts[i].label, last_value(mean, parts[i].column)};
     keys[N_PARTS] = (qv_key){"chance", d->summary.pooled.chance_ua};
     put_ends(&desc, mean);
     qv_page_figure(b, "chart", "Unweighted accuracy (UA)");

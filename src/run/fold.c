@@ -50,8 +50,7 @@ qv_status qv_fold_check_training(qv_ctx *ctx, const qv_manifest *m, const qv_fea
 {
     for (int class = 0; class < m->n_classes; class ++) {
         size_t i = 0;
-        while (i < m->n &&
-               !(m->items[i].label == class && fold->part[i] == QV_PART_TRAIN && f->entries[i].frames > 0))
+        while (i < m->n && !(m->items[i].label == class && fold->part[i] == QV_PART_TRAIN && f->entries[i].frames > 0))
             i++;
         if (i == m->n)
             return qv_fail(ctx, QV_ERR_DATA,

@@ -40,8 +40,8 @@ typedef struct qv_fold_job {
     void *user;
 } qv_fold_job;
 
-/* QV_ERR_DATA where of some class no recording is left to train on: folds are made before recordings are read, and those
- * that cannot be may have been all of it. */
+/* QV_ERR_DATA where of some class no recording is left to train on: folds are made before recordings are read, and
+ * those that cannot be may have been all of it. */
 qv_status qv_fold_check_training(qv_ctx *ctx, const qv_manifest *m, const qv_features *f, const qv_fold *fold);
 
 /* QV_ERR_USAGE where eval.patience is set and nothing is there to judge by: `val` recordings of the fold. */

@@ -435,8 +435,8 @@ static qv_status note_start(qv_ctx *ctx, const run_state *r, const qv_fold *fold
     if (status != QV_OK || !will) return status;
     if (!qv_path_exists(from))
         return qv_fail(ctx, QV_ERR_IO,
-                       "there is no %s, with whose weights fold %s has yet to begin (train.init_from); bring it back", from,
-                       fold->name);
+                       "there is no %s, with whose weights fold %s has yet to begin (train.init_from); bring it back",
+                       from, fold->name);
     status = qv_hash_file_text(ctx, from, text);
     if (status != QV_OK) return status;
     if (before && strcmp(text, before) != 0)

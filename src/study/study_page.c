@@ -505,9 +505,11 @@ static void protocol(qv_buf *b, const qv_results *r)
     qv_page_entry(b, "Choice of epoch", rule.failed ? "" : rule.data, "");
     qv_buf_free(&rule);
     qv_page_entry(b, "Figures", "full windows, evaluation mode, running statistics of batch norm", "");
-    qv_page_entry(b, "Draws",
-                  "the same seed gives all settings the same order of recordings, patches and start, as far as they have "
-                  "the same batches, patches and network", "");
+    qv_page_entry(
+        b, "Draws",
+        "the same seed gives all settings the same order of recordings, patches and start, as far as they have "
+        "the same batches, patches and network",
+        "");
     for (size_t i = 0; i < r->study->n_corpora; i++) {
         qv_page_entry(b, "Folds", r->study->corpora[i].folds,
                       r->study->n_corpora > 1 ? " (each corpus as it says)" : "");

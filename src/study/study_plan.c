@@ -311,9 +311,11 @@ qv_status qv_plan_same(qv_ctx *ctx, const qv_plan *a, const qv_plan *b, const ch
                            "recordings are not one study: give the same files, or another --out",
                            x->name, x->skipped, name_a, y->skipped, name_b);
         if (x->n_folds != y->n_folds || !same_folds(x, y))
-            return qv_fail(ctx, QV_ERR_DATA, "corpus %s: %s and %s have other folds, or others of its recordings could not be read; they need "
-                           "another --out",
-                           x->name, name_a, name_b);
+            return qv_fail(
+                ctx, QV_ERR_DATA,
+                "corpus %s: %s and %s have other folds, or others of its recordings could not be read; they need "
+                "another --out",
+                x->name, name_a, name_b);
     }
     return QV_OK;
 }

@@ -32,8 +32,9 @@ static qv_status check_speakers(qv_ctx *ctx, const qv_record_scores *scores, con
         size_t k = 0;
         while (k < fold->n_speakers && strcmp(fold->speakers[k], name) != 0) k++;
         if (k == fold->n_speakers)
-            status = qv_fail(ctx, QV_ERR_DATA, "this is of other folds: it tests speaker %s, whom fold %s does not test",
-                             name, fold->name);
+            status =
+                qv_fail(ctx, QV_ERR_DATA, "this is of other folds: it tests speaker %s, whom fold %s does not test",
+                        name, fold->name);
         else if (seen[k])
             status = qv_fail(ctx, QV_ERR_DATA, "it has the speaker %s twice", name);
         else

@@ -64,8 +64,8 @@ static qv_status lock_reports(qv_ctx *ctx, qv_run_lock *lock, const char *out)
     return status;
 }
 
-/* Whoever writes last has read last: of two processes that end at the same time, none puts an interim report over that of
- * all runs. */
+/* Whoever writes last has read last: of two processes that end at the same time, none puts an interim report over that
+ * of all runs. */
 qv_status qv_study_report(qv_ctx *ctx, const char *out, char **path, char **answer)
 {
     qv_status status = QV_OK;

@@ -13,15 +13,15 @@ typedef struct qv_findings {
 qv_status qv_findings_read(qv_ctx *ctx, qv_findings *f, const char *out);
 void qv_findings_free(qv_findings *f);
 
-/* Makes all three files, one process at a time; a caller that holds locks of the folder loses them. `path` and `answer` (each may be NULL) get that of the page and its first sentences, for
- * free(). */
+/* Makes all three files, one process at a time; a caller that holds locks of the folder loses them. `path` and `answer`
+ * (each may be NULL) get that of the page and its first sentences, for free(). */
 qv_status qv_study_report(qv_ctx *ctx, const char *out, char **path, char **answer);
 
 /* The answer in two sentences, made from the numbers. */
 void qv_study_answer(const qv_results *r, qv_buf *b);
 
-/* p with so many digits after the point (fixed), or so many that say something, and as many more as it takes to stand on
- * the side of alpha that it is on: 0.0503, not 0.05. */
+/* p with so many digits after the point (fixed), or so many that say something, and as many more as it takes to stand
+ * on the side of alpha that it is on: 0.0503, not 0.05. */
 void qv_study_p(qv_buf *b, double p, int digits, bool fixed, double alpha);
 
 /* The parts. */

@@ -282,8 +282,7 @@ static qv_status work(qv_ctx *ctx, void *user, int worker)
 static double seconds_left(const runner *r)
 {
     double known = 0, left = 0;
-    for (size_t i = 0; i < r->n; i++)
-        known += r->runs[i].weight * (r->runs[i].elsewhere ? 1 : r->runs[i].worked);
+    for (size_t i = 0; i < r->n; i++) known += r->runs[i].weight * (r->runs[i].elsewhere ? 1 : r->runs[i].worked);
     for (int t = 0; t < r->threads; t++) known += r->at[t] < r->n ? r->share[t] * r->runs[r->at[t]].weight : 0;
     for (size_t i = 0; i < r->n; i++)
         if (r->runs[i].state == OPEN || r->runs[i].state == MINE) left += r->runs[i].weight;

@@ -63,8 +63,8 @@ void qv_checkpoint_close(qv_checkpoint *c);
  * NULL where the normalization is not over the corpus; release it with free(). */
 qv_status qv_checkpoint_norms(qv_ctx *ctx, const qv_checkpoint *c, const qv_manifest *m, float **out);
 
-/* What a value of the program's buffer `name` must be and x is not: a finite float, and no negative variance. NULL: it is
- * fine. */
+/* What a value of the program's buffer `name` must be and x is not: a finite float, and no negative variance. NULL: it
+ * is fine. */
 const char *qv_checkpoint_fault(const char *name, double x);
 
 /* The values of one of the program's buffers, [len], without fault, or QV_ERR_DATA. */

@@ -261,8 +261,8 @@ qv_status qv_norm_check(qv_ctx *ctx, const char *path, const char *name, const f
     for (size_t i = 0; i < rows * 2 * mels; i++) {
         bool scale = i % (2 * mels) >= mels;
         if (isfinite(norm[i]) && (!scale || norm[i] > 0)) continue;
-        return qv_fail(ctx, QV_ERR_DATA, "%s: element %zu of \"%s\" is %g; %s was expected", path, i, name, (double)norm[i],
-                       scale ? "a positive scale" : "a finite mean");
+        return qv_fail(ctx, QV_ERR_DATA, "%s: element %zu of \"%s\" is %g; %s was expected", path, i, name,
+                       (double)norm[i], scale ? "a positive scale" : "a finite mean");
     }
     return QV_OK;
 }

@@ -98,8 +98,8 @@ static qv_status take_part(qv_ctx *ctx, importer *x, const qv_buffer *b, const q
         double v = value_at(t, i);
         const char *wanted = qv_checkpoint_fault(b->name, v);
         if (wanted)
-            return qv_fail(ctx, QV_ERR_DATA, "%s: element %zu of \"%s\" is %g; %s was expected", x->in->weights, i, t->name, v,
-                           wanted);
+            return qv_fail(ctx, QV_ERR_DATA, "%s: element %zu of \"%s\" is %g; %s was expected", x->in->weights, i,
+                           t->name, v, wanted);
         size_t row = i / (c * area), rest = i % (c * area);
         out[vector ? i : row * c * area + rest % area * c + rest / area] = v;
     }

@@ -23,7 +23,8 @@ struct qv_predictor {
     qv_trainer *trainer;
 };
 
-/* Windows computed at once: most clips have no more, and of a batch for training the rest would be computed for nothing. */
+/* Windows computed at once: most clips have no more, and of a batch for training the rest would be computed for
+ * nothing. */
 enum { MOST_WINDOWS = 4 };
 
 const char *qv_version(void) { return QV_VERSION; }
@@ -36,7 +37,8 @@ static qv_status describe(qv_ctx *ctx, qv_predictor *p, const float *frames, int
     p->features.data = frames;
     p->features.frames = n;
     p->entry.frames = (int32_t)n;
-    return qv_dataset_new(ctx, out, &p->manifest, &p->features, normalization, NULL, voice ? voice : p->checkpoint->norm);
+    return qv_dataset_new(ctx, out, &p->manifest, &p->features, normalization, NULL,
+                          voice ? voice : p->checkpoint->norm);
 }
 
 /* Probabilities of the one recording whose frames these are; they become the predictor's. */

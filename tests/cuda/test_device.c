@@ -153,8 +153,8 @@ static void features_that_no_longer_fit_are_streamed(void **state)
 
 /* ---- failures ---- */
 
-/* All that a training does, with one call that fails: the first failure is reported, nothing is left behind. *reached: the
- * call came before the end, where nobody could be told any more. */
+/* All that a training does, with one call that fails: the first failure is reported, nothing is left behind. *reached:
+ * the call came before the end, where nobody could be told any more. */
 static qv_status use(lab *l, const qv_trainer_options *options, bool *reached)
 {
     qv_status status = QV_OK;

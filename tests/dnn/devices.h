@@ -21,8 +21,8 @@ static const test_device test_devices[] = {
     {"NVIDIA GeForce RTX 5090", 1200, 170, 101376, 24, 1536, 34359738368, 2407000, 14001000, 100663296},
 };
 
-/* The cuDNN of which is known for which graphs it has engines and which notes these bear (docs/kernels.md). What another
- * one offers is printed, not judged: the program takes what there is. */
+/* The cuDNN of which is known for which graphs it has engines and which notes these bear (docs/kernels.md). What
+ * another one offers is printed, not judged: the program takes what there is. */
 enum { TEST_CUDNN = 919 };
 
 static inline bool test_cudnn_is_known(void)

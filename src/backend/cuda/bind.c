@@ -150,7 +150,8 @@ qv_status qv_cuda_prepare(qv_ctx *ctx, cuda_exec *e, size_t *scratch)
         if (e->base.o.poison) QV_TRY(qv_program_lifetimes(ctx, e->base.p, (qv_list)k, &e->first[k], &e->last[k]));
     }
     if (e->direct)
-        qv_warn(ctx, "cuDNN has no plan for %zu of the network's convolutions, which take longer for it (--verbose: which)",
+        qv_warn(ctx,
+                "cuDNN has no plan for %zu of the network's convolutions, which take longer for it (--verbose: which)",
                 e->direct);
 done:
     return status;

@@ -1,5 +1,5 @@
-/* Handles of cuDNN and cuBLAS, with the plans that were made for them: lent to one exec at a time, so that a training on
- * a GPU plans, and times, only what none before it had. */
+/* Handles of cuDNN and cuBLAS, with the plans that were made for them: lent to one exec at a time, so that a training
+ * on a GPU plans, and times, only what none before it had. */
 #include <stdlib.h>
 
 #include "backend/cuda/own.h"
