@@ -6,7 +6,7 @@
  * Each training has a thread, a trainer and a network of its own and the features in common; on the CPU it computes
  * with its own thread alone. For each batch size and number of replicas both ways take turns for --rounds rounds of
  * --steps steps a training; one JSON line with the medians: samples a second in all, side by side and one after the
- * other, and their ratio. */
+ * other, and their ratio; and the mean loss of the last round. */
 #include <getopt.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -23,6 +23,7 @@ typedef struct replica {
     qv_ctx *ctx;
     qv_trainer *trainer;
     uint64_t passes; /* of the training set so far: one a round */
+    double loss;     /* mean of the last of them */
     qv_status status;
     pthread_t thread;
 } replica;
@@ -38,6 +39,7 @@ static void *run_round(void *user)
     replica *r = user;
     qv_loss loss = {0};
     r->status = qv_trainer_run(r->ctx, r->trainer, ++r->passes, &loss);
+    r->loss = loss.sum / (double)loss.steps;
     return NULL;
 }
 
@@ -85,14 +87,16 @@ static qv_status make_replica(qv_ctx *ctx, replica *r, const arguments *a, const
 static void print_line(const arguments *a, const replica *all, int n, const double *together, const double *in_turn)
 {
     double samples = (double)n * a->steps * a->s.batch, fast = together[a->rounds / 2], slow = in_turn[a->rounds / 2];
+    double loss = 0;
+    for (int i = 0; i < n; i++) loss += all[i].loss / n;
     printf("{\"bench\": \"replicas\", \"device\": \"%s\", \"order\": \"%s\", \"width\": %d, \"blocks\": %d, \"batch\": "
            "%d, "
            "\"frames\": %d, \"mels\": %d, \"replicas\": %d, \"rounds\": %d, \"steps\": %d, \"samples_per_s\": %s, "
-           "\"one_after_other_samples_per_s\": %s, \"ratio\": %s}\n",
+           "\"one_after_other_samples_per_s\": %s, \"ratio\": %s, \"loss\": %s}\n",
            qv_exec_describe(qv_trainer_exec(all[0].trainer)), qv_order_name((qv_block_order)a->s.order), a->s.width,
            a->s.blocks, a->s.batch, a->frames, a->mels, n, a->rounds, a->steps,
            qv_figure_of("%.1f", samples / fast).text, qv_figure_of("%.1f", samples / slow).text,
-           qv_figure_of("%.3f", slow / fast).text);
+           qv_figure_of("%.3f", slow / fast).text, qv_figure_of("%.6f", loss).text);
     fflush(stdout);
 }
 

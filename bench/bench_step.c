@@ -3,7 +3,8 @@
  *
  * Times --rounds rounds of --steps steps each, after --warmup rounds, and prints one JSON line for each batch size of
  * --batch (64, or a list: 16,64,256): milliseconds a step (least and median round), samples a second, GFLOP/s of the
- * convolutions' work over the whole step. The peer is bench/peers/torch_step.py, which runs this in turn with its
+ * convolutions' work over the whole step, the mean loss of the last round (that of a network that sees nothing is the
+ * logarithm of 4, its classes). The peer is bench/peers/torch_step.py, which runs this in turn with its
  * contenders (--beside). */
 #include <getopt.h>
 #include <stdio.h>
@@ -57,19 +58,20 @@ static void print_profile(const qv_exec *e, const qv_program *p)
                     100 * seconds[k] / sum);
 }
 
-static void print_line(const arguments *a, qv_trainer *t, const double *times)
+/* loss: of the last round. */
+static void print_line(const arguments *a, qv_trainer *t, const double *times, double loss)
 {
     const qv_settings *s = &a->s;
     const qv_net *net = qv_trainer_net(t);
     double least = times[0], median = times[a->rounds / 2];
     printf("{\"bench\": \"step\", \"contender\": \"quaver\", \"device\": \"%s\", \"order\": \"%s\", \"width\": %d, \"blocks\": %d, "
            "\"batch\": %d, \"frames\": %d, \"mels\": %d, \"threads\": %d, \"parameters\": %lld, \"rounds\": %d, \"steps\": %d, "
-           "\"min_ms\": %.4f, \"median_ms\": %.4f, \"samples_per_s\": %s, \"gflops\": %s, \"mib\": %.1f}\n",
+           "\"min_ms\": %.4f, \"median_ms\": %.4f, \"samples_per_s\": %s, \"gflops\": %s, \"mib\": %.1f, \"loss\": %s}\n",
            qv_exec_describe(qv_trainer_exec(t)), qv_order_name(net->config.order), s->width, s->blocks, s->batch, a->frames,
            a->mels, qv_pool_threads(a->trainer.pool), (long long)net->parameters, a->rounds, a->steps, 1e3 * least,
            1e3 * median, qv_figure_of("%.1f", s->batch / median).text,
            qv_figure_of("%.1f", 1e-9 * count_flops(net->program) / median).text,
-           (double)qv_exec_bytes(qv_trainer_exec(t)) / (1 << 20));
+           (double)qv_exec_bytes(qv_trainer_exec(t)) / (1 << 20), qv_figure_of("%.6f", loss).text);
     fflush(stdout);
 }
 
@@ -79,7 +81,7 @@ static qv_status measure(qv_ctx *ctx, arguments *a)
     qv_status status = QV_OK;
     qv_trainer *t = NULL;
     qv_made_up data = {0};
-    double *times = NULL;
+    double *times = NULL, last = 0;
     size_t recordings = (size_t)a->s.batch * (size_t)a->steps;
     QV_TRY(qv_alloc(ctx, &times, (size_t)a->rounds, sizeof *times));
     QV_TRY(qv_made_up_new(ctx, &data, recordings, a->frames, a->mels));
@@ -91,9 +93,10 @@ static qv_status measure(qv_ctx *ctx, arguments *a)
         double begin = qv_now();
         QV_TRY(qv_trainer_run(ctx, t, (uint64_t)(i + a->warmup + 1), &loss));
         if (i >= 0) times[i] = (qv_now() - begin) / a->steps;
+        last = loss.sum / (double)loss.steps;
     }
     qv_bench_sort(times, a->rounds);
-    print_line(a, t, times);
+    print_line(a, t, times, last);
     if (a->trainer.profile) print_profile(qv_trainer_exec(t), qv_trainer_net(t)->program);
 done:
     qv_trainer_free(t);

@@ -12,7 +12,7 @@ qv_status qv_made_up_new(qv_ctx *ctx, qv_made_up *d, size_t recordings, int patc
     qv_status status = QV_OK;
     uint64_t random = 1;
     int frames = 3 * patch > ROOM ? 3 * patch : ROOM;
-    *d = (qv_made_up){.data = {.norms = 1, .n = recordings}};
+    *d = (qv_made_up){.data = {.norms = 1, .rows = 1, .n = recordings}};
     QV_TRY(qv_alloc(ctx, &d->frames, (size_t)frames * (size_t)mels, sizeof *d->frames));
     QV_TRY(qv_alloc(ctx, &d->items, recordings, sizeof *d->items));
     QV_TRY(qv_alloc(ctx, &d->data.utterances, recordings, sizeof *d->data.utterances));

@@ -573,6 +573,21 @@ static void corpus_normalization_looks_at_training_alone(void **state)
     qv_toy_bench_close(&b);
 }
 
+static void a_dataset_without_normalization_is_refused(void **state)
+{
+    (void)state;
+    qv_toy_bench b;
+    qv_trainer *t;
+    qv_toy_bench_open(&b, &shape);
+    open_data(&b, NULL);
+    b.data->rows = 0;
+    const qv_trainer_options o = {.items = b.toy.all, .n_items = b.toy.n};
+    assert_int_equal(qv_trainer_new(b.ctx, &t, &b.settings, b.data, &o, b.toy.manifest->n_classes), QV_ERR_USAGE);
+    assert_string_equal(qv_ctx_message(b.ctx), "the dataset has 0 rows of normalization; at least one is needed");
+    assert_null(t);
+    qv_toy_bench_close(&b);
+}
+
 static void speakers_and_utterances_have_their_own(void **state)
 {
     (void)state;
@@ -695,6 +710,7 @@ int main(void)
         cmocka_unit_test(answers_depend_on_the_recording_alone),
         cmocka_unit_test(devices_agree),
         cmocka_unit_test(corpus_normalization_looks_at_training_alone),
+        cmocka_unit_test(a_dataset_without_normalization_is_refused),
         cmocka_unit_test(speakers_and_utterances_have_their_own),
         cmocka_unit_test(no_normalization_and_one_that_is_given),
         cmocka_unit_test(voices_stand_between_those_of_training),

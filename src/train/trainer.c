@@ -125,6 +125,8 @@ qv_status qv_trainer_new(qv_ctx *ctx, qv_trainer **out, const qv_settings *s, co
     qv_status status = QV_OK;
     qv_trainer *t = NULL;
     *out = NULL;
+    if (d->rows < 1) /* its scale would stay 0, and with it every input */
+        return qv_fail(ctx, QV_ERR_USAGE, "the dataset has %d rows of normalization; at least one is needed", d->rows);
     QV_TRY(qv_alloc(ctx, &t, 1, sizeof *t));
     t->settings = *s;
     t->data = d;

@@ -21,7 +21,8 @@ typedef struct qv_trainer_options {
     bool embeddings; /* qv_trainer_embed is called */
 } qv_trainer_options;
 
-/* Builds a network for so many classes, loads it on the device and starts its parameters. */
+/* Builds a network for so many classes, loads it on the device and starts its parameters. QV_ERR_USAGE where the
+ * dataset has no row of normalization (rows < 1). */
 qv_status qv_trainer_new(qv_ctx *ctx, qv_trainer **out, const qv_settings *s, const qv_dataset *d,
                          const qv_trainer_options *o, int classes);
 void qv_trainer_free(qv_trainer *t);
