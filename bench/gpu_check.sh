@@ -3,6 +3,7 @@
 #
 #   gpu_check.sh [--parts LIST] [--seconds N] [--device D] [--python PYTHON] OUT
 #   gpu_check.sh [--parts LIST] [--seconds N] --limits      what each part may take, and nothing else
+#   gpu_check.sh --help                                     this text
 #
 #   cpu        quaver selftest on the processor: the control
 #   selftest   quaver selftest on the GPU, in fp32, tf32 and bf16
@@ -17,15 +18,25 @@
 #
 # It runs from a checkout that was built (QV_BUILD, default build/) or from the bundle of gpu_bundle.sh. All parts
 # together take --seconds at most (540, since GPUs are often lent for ten minutes a command): each has a share of them,
-# and what a part leaves goes to those after it. A part that cannot run is skipped with the reason; one that fails or
-# takes too long does not stop the others. Prints one table; OUT/gpu.json has device, versions, commit and every figure,
-# also of a run that was stopped after some parts ("complete": false), OUT/PART.log what each part printed. Exit code 1
-# if a part failed, 0 if all that could run passed.
+# and what a part leaves goes to those after it. A part that cannot run is skipped with the reason; one that fails, takes
+# too long or ends without a result does not stop the others. Exit code 1 if a part failed, 0 if all that could run
+# passed.
+#
+# PyTorch's compiler is slow where nothing is in its caches, and step measures what its time allows: PyTorch at its best
+# first, then other sizes and precisions, then all of them again. Two commands give it time enough for each:
+#
+#   gpu_check.sh --parts cpu,selftest,kernels,fused,profile,sweep,replicas,sanitizer --seconds 400 OUT1
+#   gpu_check.sh --parts step --seconds 300 OUT2
+#
+# Leaves three files, anew after each part, so that a run that is killed leaves what it has: OUT/gpu.json has device,
+# versions, commit, every figure, and the GPU's clock, power and temperature before and after each part ("complete":
+# false where it was stopped); OUT/summary.txt is the table that is printed; OUT/logs.tar.gz what each part printed, in
+# PART.log.
 set -u
 
 usage() {
     echo "usage: gpu_check.sh [--parts cpu,selftest,...] [--seconds N] [--device cuda] [--python PYTHON] OUT" >&2
-    echo "       gpu_check.sh [--parts cpu,selftest,...] [--seconds N] --limits" >&2
+    echo "       gpu_check.sh [--parts cpu,selftest,...] [--seconds N] --limits | --help" >&2
     exit 2
 }
 
@@ -39,6 +50,7 @@ while [ $# -gt 0 ]; do
         shift 2
         ;;
     --limits) limits=1; shift ;;
+    --help) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 0 ;;
     -*) usage ;;
     *) [ -z "$out" ] || usage; out=$1; shift ;;
     esac
@@ -92,8 +104,14 @@ else
 fi
 mkdir -p "$out" || exit 1
 out=$(cd "$out" && pwd)
+work=$(mktemp -d) || exit 1 # what the parts write; OUT has it as one file
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+logs=$work/logs
+mkdir "$logs"
 started=$(date +%s)
-: >"$out/parts"
+: >"$work/parts"
 
 # Where a program of this project is; nothing where it was not built.
 tool() {
@@ -119,9 +137,23 @@ count() { echo "$1" | tr , '\n' | wc -l; }
 # Text as the inside of a JSON string.
 quote() { printf '%s' "$*" | tr '\n\t' '  ' | tr -d '\000-\037' | sed 's/\\/\\\\/g; s/"/\\"/g'; }
 
+# ask_state: the GPU's state as a JSON object, or null, in $state. An nvidia-smi that fails once is not asked again: it
+# might hang each time.
+state=null smi=$(command -v nvidia-smi)
+ask_state() {
+    state=null
+    [ -n "$smi" ] || return
+    state=$(timeout -k 5 10 "$smi" --query-gpu=clocks.sm,power.draw,temperature.gpu --format=csv,noheader,nounits 2>/dev/null |
+        awk -F ' *, *' 'function figure(x) { return x ~ /^ *[0-9.]+ *$/ ? x + 0 : "null" }
+            NR == 1 && NF == 3 { printf "{\"sm_mhz\": %s, \"power_w\": %s, \"temperature_c\": %s}", figure($1), figure($2), figure($3) }')
+    [ -n "$state" ] || { state=null smi=''; }
+}
+
 # note PART STATUS WHY
 note() {
-    printf '%s\t%s\t%s\t%s\n' "$1" "$2" "$(($(date +%s) - part_started))" "$3" >>"$out/parts"
+    took=$(($(date +%s) - part_started))
+    ask_state
+    printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$1" "$2" "$took" "$before" "$state" "$3" >>"$work/parts"
     echo "$1: $2${3:+: $3}" >&2
 }
 
@@ -132,7 +164,7 @@ verdict() {
     case $1 in
     0) note "$part" passed "${2:-}" ;;
     124 | 137) note "$part" failed "time limit${2:+, $2}" ;;
-    *) note "$part" failed "exit code $1${2:+, $2}; $part.log ends: $(tail -n 1 "$out/$part.log" 2>/dev/null | cut -c 1-160)" ;;
+    *) note "$part" failed "exit code $1${2:+, $2}; $part.log ends: $(tail -n 1 "$logs/$part.log" 2>/dev/null | cut -c 1-160)" ;;
     esac
 }
 
@@ -144,19 +176,19 @@ field() { sed -n "s/.*\"$1\": *\"\{0,1\}\([^,\"}]*\).*/\1/p"; }
 [ -n "$python" ] || for p in python3 python; do
     command -v $p >/dev/null && { python=$p; break; }
 done
-quaver=$(tool quaver)
+quaver=$(tool quaver) before=null
 commit=$(cat "$root/COMMIT" 2>/dev/null || git -C "$root" rev-parse --short HEAD 2>/dev/null || echo unknown)
 part_started=$started
 [ -n "$quaver" ] || { echo "gpu_check.sh: no quaver in $build: build first, or name the build folder in QV_BUILD" >&2; exit 1; }
 export PYTHON="$python" # whose libraries the bundle may use
-version=$(timeout -k 5 60 "$quaver" --version 2>"$out/doctor.log") || {
+version=$(timeout -k 5 60 "$quaver" --version 2>"$logs/doctor.log") || {
     echo "gpu_check.sh: quaver does not start:" >&2
-    cat "$out/doctor.log" >&2
+    cat "$logs/doctor.log" >&2
     exit 1
 }
 # It starts, so what doctor stumbles over is no reason to try nothing else: the parts say what works.
 part=doctor
-timeout -k 5 120 "$quaver" doctor >"$out/doctor.log" 2>&1
+timeout -k 5 120 "$quaver" doctor >"$logs/doctor.log" 2>&1
 doctor=$?
 [ $doctor -eq 0 ] || verdict $doctor
 
@@ -174,7 +206,7 @@ if command -v nvidia-smi >/dev/null; then
     esac
 fi
 if [ -z "$gpu" ]; then
-    line=$(sed -n 's/^  0  *//p' "$out/doctor.log" | head -n 1)
+    line=$(sed -n 's/^  0  *//p' "$logs/doctor.log" | head -n 1)
     gpu=${line%%, compute*}
     case $line in *", compute capability "*)
         capability=$(echo "$line" | sed 's/.*compute capability \([0-9.]*\).*/\1/')
@@ -186,27 +218,27 @@ torch=$([ -n "$python" ] && "$python" -c 'import importlib.metadata as m; print(
 toolkit=$(nvcc --version 2>/dev/null | sed -n 's/.*release \([0-9.]*\).*/\1/p')
 why_no_gpu="no device"
 if [ -z "$gpu" ]; then
-    why=$(sed -n 's/^  none can be used  *//p' "$out/doctor.log" | head -n 1)
+    why=$(sed -n 's/^  none can be used  *//p' "$logs/doctor.log" | head -n 1)
     why_no_gpu="no device: ${why:-doctor found none}"
 fi
 
 # --- parts ---
 
 part_cpu() {
-    limited 1 "$quaver" selftest --device cpu --json -q >"$out/cpu.jsonl" 2>"$out/cpu.log"
-    verdict $? "$(field failed <"$out/cpu.jsonl" | head -n 1) of $(field cases <"$out/cpu.jsonl" | head -n 1) cases outside"
+    limited 1 "$quaver" selftest --device cpu --json -q >"$logs/cpu.jsonl" 2>"$logs/cpu.log"
+    verdict $? "$(field failed <"$logs/cpu.jsonl" | head -n 1) of $(field cases <"$logs/cpu.jsonl" | head -n 1) cases outside"
 }
 
 part_selftest() {
     worst=0 said='' turns=3
     for precision in fp32 tf32 bf16; do
-        limited $turns "$quaver" selftest --device "$device" --precision $precision --json -q >"$out/selftest-$precision.jsonl" 2>>"$out/selftest.log"
+        limited $turns "$quaver" selftest --device "$device" --precision $precision --json -q >"$logs/selftest-$precision.jsonl" 2>>"$logs/selftest.log"
         code=$? turns=$((turns - 1))
         [ $code -eq 0 ] || worst=$code
-        n=$(field cases <"$out/selftest-$precision.jsonl" | head -n 1)
-        said="$said${said:+, }$precision: $([ -n "$n" ] && echo "$(field failed <"$out/selftest-$precision.jsonl" | head -n 1) of $n outside" || echo "no result")"
+        n=$(field cases <"$logs/selftest-$precision.jsonl" | head -n 1)
+        said="$said${said:+, }$precision: $([ -n "$n" ] && echo "$(field failed <"$logs/selftest-$precision.jsonl" | head -n 1) of $n outside" || echo "no result")"
     done
-    cat "$out"/selftest-*.jsonl >"$out/selftest.jsonl"
+    cat "$logs"/selftest-*.jsonl >"$logs/selftest.jsonl"
     verdict $worst "$said"
 }
 
@@ -223,49 +255,61 @@ part_sanitizer() {
         # Where an allocation ends with the operand, memcheck sees what reaches past it. Each 19th of some 5,500 cases,
         # which would not end in the time of this part; a prime, since options of the cases come in cycles of a few.
         limited $turns "$sanitizer" --tool $check --target-processes all --error-exitcode 99 \
-            "$tests" --small --every 19 --only in_tight_memory >"$out/sanitizer-$check.log" 2>&1
+            "$tests" --small --every 19 --only in_tight_memory >"$logs/sanitizer-$check.log" 2>&1
         code=$? turns=$((turns - 1))
-        [ $code -eq 0 ] || worst=$code
         said="$said${said:+, }$check $(case $code in 0) echo clean ;; 99) echo "FOUND ERRORS" ;; 124 | 137) echo "time limit" ;; *) echo "exit code $code" ;; esac)"
-        printf '{"part": "sanitizer", "tool": "%s", "exit_code": %d}\n' $check $code >>"$out/sanitizer.jsonl"
+        # A test that finds no device says that it was skipped, and ends well.
+        if [ $code -eq 0 ] && ! grep -q '\[  PASSED  \] [1-9]' "$logs/sanitizer-$check.log"; then
+            code=1 said="${said%clean}ran no test"
+        fi
+        [ $code -eq 0 ] || worst=$code
+        printf '{"part": "sanitizer", "tool": "%s", "exit_code": %d}\n' $check $code >>"$logs/sanitizer.jsonl"
     done
     unset QV_OPS
-    cat "$out"/sanitizer-*.log >"$out/sanitizer.log"
+    cat "$logs"/sanitizer-*.log >"$logs/sanitizer.log"
     verdict $worst "$said"
 }
 
 # The table of bench_step --profile, a line "conv   1.234 ms   5.6 %" an op, as JSON.
+profile_table='s/^\([a-z_0-9]*\)  *\([0-9.]*\) ms  *\([0-9.]*\) %$/{"op": "\1", "ms": \2, "percent": \3}/p'
+
 part_profile() {
     bench=$(tool bench_step) worst=0 turns=2
     [ -n "$bench" ] || { skip "bench_step was not built"; return; }
     for precision in bf16 fp32; do
-        limited $turns "$bench" --device "$device" --precision $precision --profile >"$out/profile-$precision.log" 2>&1
+        limited $turns "$bench" --device "$device" --precision $precision --profile >"$logs/profile-$precision.log" 2>&1
         code=$? turns=$((turns - 1))
         [ $code -eq 0 ] || worst=$code
-        sed -n "s/^\([a-z_0-9]*\)  *\([0-9.]*\) ms  *\([0-9.]*\) %\$/{\"op\": \"\1\", \"precision\": \"$precision\", \"ms\": \2, \"percent\": \3}/p" \
-            "$out/profile-$precision.log" >>"$out/profile.jsonl"
+        sed -n "$profile_table" "$logs/profile-$precision.log" | sed "s/^{/{\"precision\": \"$precision\", /" >>"$logs/profile.jsonl"
     done
-    cat "$out"/profile-*.log >"$out/profile.log"
-    [ $worst -ne 0 ] || [ -s "$out/profile.jsonl" ] || worst=1
-    verdict $worst "$(wc -l <"$out/profile.jsonl") lines"
+    cat "$logs"/profile-*.log >"$logs/profile.log"
+    [ $worst -ne 0 ] || [ -s "$logs/profile.jsonl" ] || worst=1
+    verdict $worst "$(wc -l <"$logs/profile.jsonl") lines"
 }
 
+# 235 cases of 0.15 s, or of less where the part has less: two fifths of its time are for what surrounds them.
 part_kernels() {
     bench=$(tool bench_kernels)
     [ -n "$bench" ] || { skip "bench_kernels was not built"; return; }
-    limited 1 "$bench" --seconds 0.15 >"$out/kernels.log" 2>&1 # 240 cases
+    each=$(awk -v limit=$((part_until - $(date +%s))) 'BEGIN { each = 0.6 * limit / 235; print each < 0.15 ? each : 0.15 }')
+    limited 1 "$bench" --seconds "$each" >"$logs/kernels.log" 2>&1
     code=$?
-    grep '^{' "$out/kernels.log" >"$out/kernels.jsonl"
-    verdict $code "$(wc -l <"$out/kernels.jsonl") lines"
+    grep '^{' "$logs/kernels.log" >"$logs/kernels.jsonl"
+    measured=$(grep -c median_ms "$logs/kernels.jsonl")
+    [ $code -ne 0 ] || [ "$measured" -gt 0 ] || code=1
+    copies=$(grep copy_again "$logs/kernels.jsonl")
+    verdict $code "$measured cases${copies:+, copy $(echo "$copies" | field copy_gb_per_s) GB/s, at the end $(echo "$copies" | field copy_again_gb_per_s)}"
 }
 
 part_fused() {
     bench=$(tool bench_fused)
     [ -n "$bench" ] || { skip "bench_fused was not built"; return; }
-    limited 1 "$bench" >"$out/fused.log" 2>&1
+    limited 1 "$bench" >"$logs/fused.log" 2>&1
     code=$?
-    grep '^{' "$out/fused.log" >"$out/fused.jsonl"
-    verdict $code "$(grep -c '"apart_ms".*"ratio"' "$out/fused.jsonl") comparisons, $(grep -c '"supported": false' "$out/fused.jsonl") not supported"
+    grep '^{' "$logs/fused.log" >"$logs/fused.jsonl"
+    compared=$(grep -c '"apart_ms".*"ratio"' "$logs/fused.jsonl") without=$(grep -c '"supported": false' "$logs/fused.jsonl")
+    [ $code -ne 0 ] || [ $((compared + without)) -gt 0 ] || code=1
+    verdict $code "$compared comparisons, $without not supported"
 }
 
 part_sweep() {
@@ -274,83 +318,117 @@ part_sweep() {
     for precision in bf16 tf32 fp32; do
         batches=16,32,64,128,256
         [ $precision = fp32 ] || batches=$batches,512,1024 # without tensor cores these two take over a minute
-        limited $turns "$bench" --device "$device" --precision $precision --batch $batches 2>>"$out/sweep.log" |
-            sed "s/^{/{\"precision\": \"$precision\", /" >>"$out/sweep.jsonl"
+        limited $turns "$bench" --device "$device" --precision $precision --batch $batches 2>>"$logs/sweep.log" |
+            sed "s/^{/{\"precision\": \"$precision\", /" >>"$logs/sweep.jsonl"
         turns=$((turns - 1)) asked=$((asked + $(count $batches)))
     done
-    [ "$(wc -l <"$out/sweep.jsonl")" -eq $asked ] || worst=1
-    verdict $worst "$(wc -l <"$out/sweep.jsonl") of $asked sizes"
+    [ "$(wc -l <"$logs/sweep.jsonl")" -eq $asked ] || worst=1
+    verdict $worst "$(wc -l <"$logs/sweep.jsonl") of $asked sizes"
 }
 
-# peers N PRECISION PEERS_PRECISION BATCH ROUNDS CONTENDERS: Quaver first in each round; takes an nth of what is left.
-peers() {
-    limited "$1" "$python" "$peers/torch_step.py" --device cuda --precision "$3" --batch "$4" --rounds "$5" --contenders "$6" \
-        --beside "$bench --device $device --precision $2 --batch $4" 2>>"$out/step.log" |
-        sed "s/^{\"bench\"/{\"precision\": \"$2\", \"bench\"/" >>"$out/step.jsonl"
+# Words for a shell, or Python's shlex.
+quoted() { for word; do printf "'%s' " "$(printf '%s' "$word" | sed "s/'/'\\\\''/g")"; done; }
+
+# What is compared, the most important first: PRECISION PEER'S_PRECISION BATCH CONTENDERS. Before the peer at its best,
+# compile-graph, stands none but eager, which takes seconds.
+comparisons='bf16 bf16-stored 64 eager,compile-graph
+bf16 bf16-stored 256 eager,compile-graph
+tf32 tf32 64 eager,compile-graph
+bf16 bf16 64 eager,compile-graph
+fp32 fp32 64 eager,compile-graph
+bf16 bf16-stored 64 graph-channels-last,compile'
+
+# compare ROUND PRECISION PEER'S_PRECISION BATCH CONTENDERS: Quaver first. It may take half of the part's time where
+# that is two minutes, else all that is left. Who has no timing in the first round is added to $lacking.
+compare() {
+    part_left=$((part_until - $(date +%s)))
+    limited $((part_left < 240 ? 1 : 2)) "$python" "$peers/torch_step.py" --device cuda --precision "$3" --batch "$4" --rounds 1 \
+        --contenders "$5" --beside "$(quoted "$bench" --device "$device" --precision "$2" --batch "$4")" \
+        >"$logs/step-compared.jsonl" 2>>"$logs/step.log"
+    code=$?
+    sed "s/^{\"round\": 0,/{\"round\": $1,/; s/^{\"bench\"/{\"round\": $1, \"precision\": \"$2\", \"bench\"/" \
+        "$logs/step-compared.jsonl" >>"$logs/step.jsonl"
+    [ "$1" -eq 1 ] || return
+    for contender in quaver $(echo "$5" | tr , ' '); do
+        grep -q "\"contender\": \"$contender\".*median_ms" "$logs/step-compared.jsonl" && continue
+        lacking="$lacking${lacking:+, }$contender $3 $4" missing=$((missing + 1))
+        [ $code -ne 0 ] || code=1 # it ended badly, and torch_step.py went on
+        [ "$worst" -ne 0 ] || worst=$code
+    done
 }
 
 part_step() {
     bench=$(tool bench_step)
     [ -n "$bench" ] || { skip "bench_step was not built"; return; }
     [ -n "$torch" ] || { skip "no PyTorch in ${python:-python3} (--python names another one)"; return; }
-    limited 2 "$python" -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' 2>>"$out/step.log" || {
+    limited 2 "$python" -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' 2>>"$logs/step.log" || {
         skip "PyTorch $torch finds no GPU"
         return
     }
-    TORCHINDUCTOR_CACHE_DIR=$out/inductor
+    TORCHINDUCTOR_CACHE_DIR=$work/inductor
     export TORCHINDUCTOR_CACHE_DIR
-    rounds=$(((part_until - $(date +%s)) / 100)) # three where the part runs alone
-    [ $rounds -ge 1 ] || rounds=1
-    [ $rounds -le 3 ] || rounds=3
-    peers 2 bf16 bf16-stored 64 $rounds eager,graph-channels-last,compile,compile-graph
-    peers 3 bf16 bf16-stored 256 $rounds eager,compile-graph
-    peers 2 tf32 tf32 64 1 eager,compile-graph
-    peers 2 bf16 bf16 64 1 eager,compile-graph
-    peers 1 fp32 fp32 64 1 eager,compile-graph
-    rm -rf "$out/inductor"
-    grep -q '"contender": "quaver".*median_ms' "$out/step.jsonl" && ! grep -q '"beside".*"failed"' "$out/step.jsonl"
-    verdict $? "$(grep -c median_ms "$out/step.jsonl") timings, $(grep -c '"failed"' "$out/step.jsonl") contenders failed"
+    worst=0 lacking='' missing=0 asked=0 longest=0
+    # All of them, then again with what the compiler has kept, three times at most; each is begun only where there is
+    # as much time as the longest before it took, and a quarter more.
+    for round in 1 2 3; do
+        while read -r precision peers_precision batch contenders; do
+            begin=$(date +%s)
+            [ $((part_until - begin)) -gt $((longest * 5 / 4)) ] || continue
+            compare $round "$precision" "$peers_precision" "$batch" "$contenders" </dev/null
+            [ $round -gt 1 ] || asked=$((asked + 1))
+            took=$(($(date +%s) - begin))
+            [ $took -le $longest ] || longest=$took
+        done <<END
+$comparisons
+END
+    done
+    grep -q '"beside".*"failed"' "$logs/step.jsonl" && [ $worst -eq 0 ] && worst=1
+    every=$(echo "$comparisons" | wc -l)
+    said="$(grep -c median_ms "$logs/step.jsonl") timings in $asked of $every comparisons, $missing contenders missing"
+    verdict $worst "$said${lacking:+: $lacking}"
 }
 
 part_replicas() {
     bench=$(tool bench_replicas) batches=16,64 trainings=1,4,16
     [ -n "$bench" ] || { skip "bench_replicas was not built"; return; }
     limited 1 "$bench" --device "$device" --precision bf16 --rounds 3 --batch $batches --replicas $trainings \
-        >"$out/replicas.jsonl" 2>"$out/replicas.log"
-    verdict $? "$(wc -l <"$out/replicas.jsonl") of $(($(count $batches) * $(count $trainings))) sizes"
+        >"$logs/replicas.jsonl" 2>"$logs/replicas.log"
+    verdict $? "$(wc -l <"$logs/replicas.jsonl") of $(($(count $batches) * $(count $trainings))) sizes"
 }
 
 part_train() {
     corpus=${QV_CORPORA:-}/emodb worst=0 said='' turns=2
     [ -n "${QV_CORPORA:-}" ] || { skip "no corpus: QV_CORPORA names the folder that holds emodb"; return; }
     [ -d "$corpus" ] || { skip "no corpus at $corpus"; return; }
-    "$quaver" corpus emodb "$corpus" --labels anger,happiness,neutral,sadness --out "$out/emodb.csv" >"$out/train.log" 2>&1 || {
+    "$quaver" corpus emodb "$corpus" --labels anger,happiness,neutral,sadness --out "$logs/emodb.csv" >"$logs/train.log" 2>&1 || {
         verdict 1 "no manifest"
         return
     }
     for precision in fp32 bf16; do
         begin=$(date +%s)
-        limited $turns "$quaver" train --config "$root/data/configs/speech.ini" --manifest "$out/emodb.csv" \
-            --folds "$root/data/folds/emodb.txt" --out "$out/train-$precision" --force --device "$device" \
-            --run.precision=$precision -q >"$out/train-$precision.log" 2>&1
+        limited $turns "$quaver" train --config "$root/data/configs/speech.ini" --manifest "$logs/emodb.csv" \
+            --folds "$root/data/folds/emodb.txt" --out "$work/train-$precision" --force --device "$device" \
+            --run.precision=$precision -q >"$logs/train-$precision.log" 2>&1
         code=$? turns=$((turns - 1))
-        ua=$(sed -n 's/^UA *\([0-9.]*\).*/\1/p' "$out/train-$precision.log" | head -n 1)
+        ua=$(sed -n 's/^UA *\([0-9.]*\).*/\1/p' "$logs/train-$precision.log" | head -n 1)
         [ $code -eq 0 ] || worst=$code
         said="$said${said:+, }$precision UA ${ua:-none}"
         printf '{"part": "train", "precision": "%s", "ua": %s, "seconds": %d, "exit_code": %d}\n' $precision "${ua:-null}" \
-            $(($(date +%s) - begin)) $code >>"$out/train.jsonl"
+            $(($(date +%s) - begin)) $code >>"$logs/train.jsonl"
     done
-    cat "$out"/train-*.log >>"$out/train.log"
+    cat "$logs"/train-*.log >>"$logs/train.log"
     verdict $worst "$said"
 }
 
 # --- the record ---
 
+# json_part NAME STATUS SECONDS BEFORE AFTER WHY
 json_part() {
-    printf '  {"name": "%s", "status": "%s", "seconds": %d, "note": "%s", "figures": [' "$1" "$2" "$3" "$(quote "$4")"
+    printf '  {"name": "%s", "status": "%s", "seconds": %d, "before": %s, "after": %s, "note": "%s", "figures": [' \
+        "$1" "$2" "$3" "$4" "$5" "$(quote "$6")"
     # A line a figure, or one object over many lines (the selftest's).
-    if [ -s "$out/$1.jsonl" ]; then
-        awk 'NR > 1 && /^\{/ { printf "," } { printf "\n   %s", $0 }' "$out/$1.jsonl"
+    if [ -s "$logs/$1.jsonl" ]; then
+        awk 'NR > 1 && /^\{/ { printf "," } { printf "\n   %s", $0 }' "$logs/$1.jsonl"
     fi
     printf ']}'
 }
@@ -364,26 +442,77 @@ write_record() {
             "$(quote "$commit")" "$(quote "$version")"
         printf ' "device": "%s", "driver": "%s", "memory": "%s", "compute_capability": "%s", "toolkit": "%s", "torch": "%s",\n' \
             "$(quote "$gpu")" "$(quote "$driver")" "$(quote "$memory")" "$(quote "$capability")" "$(quote "$toolkit")" "$(quote "$torch")"
-        printf ' "complete": %s, "seconds": %d, "doctor": "%s",\n "parts": [\n' "$1" $(($(date +%s) - started)) "$(quote "$(cat "$out/doctor.log")")"
+        printf ' "complete": %s, "seconds": %d, "doctor": "%s",\n "parts": [\n' "$1" $(($(date +%s) - started)) "$(quote "$(cat "$logs/doctor.log")")"
         comma=
-        while IFS=$tab read -r name status took why; do
+        while IFS=$tab read -r name status took earlier later why; do
             printf '%s' "$comma"
-            json_part "$name" "$status" "$took" "$why"
+            json_part "$name" "$status" "$took" "$earlier" "$later" "$why"
             comma=",
 "
-        done <"$out/parts"
+        done <"$work/parts"
         printf '\n ]\n}\n'
     } >"$out/gpu.json.tmp" && mv "$out/gpu.json.tmp" "$out/gpu.json"
 }
 
+# --- the table ---
+
+print_table() {
+    echo "${gpu:-no GPU}${driver:+, driver $driver}${toolkit:+, CUDA toolkit $toolkit}${torch:+, PyTorch $torch}; Quaver at commit $commit"
+    echo
+    printf '%-10s %-8s %5s  %s\n' part status s note
+    while IFS=$tab read -r name status took _ _ why; do printf '%-10s %-8s %5s  %s\n' "$name" "$status" "$took" "$why"; done <"$work/parts"
+    for name in sweep step replicas fused; do
+        [ -s "$logs/$name.jsonl" ] || continue
+        echo
+        awk -v part=$name '
+            function value(name) { # of a flat JSON line
+                if (!match($0, "\"" name "\": *[^,}]*")) return ""
+                text = substr($0, RSTART, RLENGTH)
+                gsub(/^[^:]*: *|"/, "", text)
+                return text
+            }
+            BEGIN {
+                replicas = "%-10s %6s %9s %14s %18s %6s\n"
+                fused = "%-10s %-10s %-18s %9s %10s %10s %10s %10s\n"
+                steps = "%-10s %-10s %-22s %6s %10s %12s\n"
+                if (part == "replicas") printf replicas, part, "batch", "trainings", "samples/s", "one after other", "ratio"
+                else if (part == "fused") printf fused, part, "preset", "pattern", "supported", "apart ms", "fused ms", "again ms", "saved ms"
+                else printf steps, part, "precision", "contender", "batch", "median ms", "samples/s"
+            }
+            part == "replicas" {
+                printf replicas, "", value("batch"), value("replicas"), value("samples_per_s"),
+                    value("one_after_other_samples_per_s"), value("ratio")
+            }
+            part == "fused" && /fused_step/ {
+                printf fused, "", value("preset"), value("pattern"), value("supported"), value("apart_ms"), value("fused_ms"),
+                    value("again_ms"), value("saved_ms")
+            }
+            part == "sweep" || part == "step" {
+                failed = value("failed")
+                printf steps, "", value("precision"), value("contender"), value("batch"),
+                    failed == "" ? value("median_ms") : "failed " failed, value("samples_per_s")
+            }' "$logs/$name.jsonl"
+    done
+}
+
+# --- what is left in OUT ---
+
+# keep COMPLETE: everything so far.
+keep() {
+    write_record "$1"
+    print_table >"$out/summary.txt.tmp" && mv "$out/summary.txt.tmp" "$out/summary.txt"
+    tar -C "$work" -czf "$out/logs.tar.gz.tmp" logs && mv "$out/logs.tar.gz.tmp" "$out/logs.tar.gz"
+}
+
 # shellcheck disable=SC2046 # a list
 set -- $(echo "$parts" | tr , ' ')
-write_record false
+keep false
 while [ $# -gt 0 ]; do
     part=$1 part_started=$(date +%s)
     part_until=$((part_started + $(limit_of "$(left)" "$@")))
     shift
-    rm -f "$out/$part.jsonl" "$out/$part.log"
+    ask_state
+    before=$state
     if [ "$part" != cpu ] && [ -z "$gpu" ]; then
         skip "$why_no_gpu"
     elif [ "$(left)" -le 0 ]; then
@@ -391,42 +520,12 @@ while [ $# -gt 0 ]; do
     else
         "part_$part"
     fi
-    write_record false
+    keep false
 done
-write_record true
-
-# --- the table ---
+keep true
 
 echo
-echo "${gpu:-no GPU}${driver:+, driver $driver}${toolkit:+, CUDA toolkit $toolkit}${torch:+, PyTorch $torch}; Quaver at commit $commit"
+cat "$out/summary.txt"
 echo
-printf '%-10s %-8s %5s  %s\n' part status s note
-while IFS=$tab read -r name status took why; do printf '%-10s %-8s %5s  %s\n' "$name" "$status" "$took" "$why"; done <"$out/parts"
-for name in sweep step replicas fused; do
-    [ -s "$out/$name.jsonl" ] || continue
-    echo
-    case $name in
-    replicas) printf '%-10s %6s %9s %14s %18s %6s\n' replicas batch trainings 'samples/s' 'one after other' ratio ;;
-    fused) printf '%-10s %-10s %-18s %9s %10s %10s %10s %10s\n' fused preset pattern supported 'apart ms' 'fused ms' 'again ms' 'saved ms' ;;
-    *) printf '%-10s %-10s %-22s %6s %10s %12s\n' "$name" precision contender batch 'median ms' 'samples/s' ;;
-    esac
-    while read -r line; do
-        value() { printf '%s' "$line" | field "$1"; }
-        if [ $name = replicas ]; then
-            printf '%-10s %6s %9s %14s %18s %6s\n' '' "$(value batch)" "$(value replicas)" "$(value samples_per_s)" \
-                "$(value one_after_other_samples_per_s)" "$(value ratio)"
-        elif [ $name = fused ]; then
-            case $line in *fused_step*)
-                printf '%-10s %-10s %-18s %9s %10s %10s %10s %10s\n' '' "$(value preset)" "$(value pattern)" "$(value supported)" \
-                    "$(value apart_ms)" "$(value fused_ms)" "$(value again_ms)" "$(value saved_ms)"
-                ;;
-            esac
-        else
-            printf '%-10s %-10s %-22s %6s %10s %12s\n' '' "$(value precision)" "$(value contender)" "$(value batch)" \
-                "$(value median_ms)$(value failed | sed 's/^/failed /')" "$(value samples_per_s)"
-        fi
-    done <"$out/$name.jsonl"
-done
-echo
-echo "everything: $out/gpu.json"
-! cut -f 2 "$out/parts" | grep -q failed
+echo "every figure: $out/gpu.json; what the parts printed: $out/logs.tar.gz"
+! cut -f 2 "$work/parts" | grep -q failed

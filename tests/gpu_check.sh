@@ -9,6 +9,11 @@ trap 'rm -rf "$dir"' EXIT
 mkdir "$dir/real" "$dir/made" "$dir/bin"
 bad=0
 
+# left OUT: three files are all that a run leaves.
+left() {
+    [ "$(ls "$1")" = "$(printf 'gpu.json\nlogs.tar.gz\nsummary.txt')" ] || { echo "$1 has $(ls -m "$1")"; bad=1; }
+}
+
 # expect WHAT FILE: the line is there, as a whole.
 expect() {
     grep -q -x -e "$1" "$2" || { echo "not in $2: $1"; cat "$2"; bad=1; }
@@ -21,6 +26,7 @@ for parts in cpu,selftest,kernels,fused,profile,sweep,replicas,step,train,saniti
 done
 [ "$(sh "$check" --limits | wc -l)" -eq 10 ] || { echo "expected ten parts"; bad=1; }
 [ "$(sh "$check" --limits | sed -n 's/^selftest //p')" -eq 110 ] || { echo "the selftest has another share"; bad=1; }
+sh "$check" --help | grep -q -e '--parts step --seconds 300 OUT2$' || { echo "--help has no two commands"; bad=1; }
 sh "$check" --parts nothing "$dir/none" 2>/dev/null && { echo "a part that does not exist was taken"; bad=1; }
 
 # --- what racecheck and synccheck look at: the ops of kernels whose threads exchange something ---
@@ -63,8 +69,9 @@ selftest) echo '{"cases": 3, "failed": 0}' ;;
 esac
 END
 made "$dir/made/bench_kernels" <<'END'
-cp "$OUT/gpu.json" "$OUT/seen.json"
-echo '{"bench": "kernels"}'
+cp "$OUT/gpu.json" "$SEEN"
+tar -C "$SEEN" -xzf "$OUT/logs.tar.gz"
+echo '{"bench": "kernels", "kernel": "conv", "median_ms": 1.0}'
 exec sleep 100
 END
 made "$dir/made/bench_fused" <<'END'
@@ -77,7 +84,8 @@ echo "out of memory" >&2
 exit 3
 END
 begin=$(date +%s)
-PATH=$path QV_BUILD=$dir/made QV_CORPORA='' OUT=$dir/out sh "$check" --python /nonexistent --seconds 20 \
+mkdir "$dir/seen"
+PATH=$path QV_BUILD=$dir/made QV_CORPORA='' OUT=$dir/out SEEN=$dir/seen sh "$check" --python /nonexistent --seconds 20 \
     --parts selftest,fused,profile,replicas,train,kernels "$dir/out" >"$dir/out.log" 2>&1
 code=$?
 took=$(($(date +%s) - begin))
@@ -88,14 +96,17 @@ expect ' *small *conv+stats *1 *2.5 *1.5 *0.5 *0.25' "$dir/out.log"
 expect 'profile: skipped: bench_step was not built' "$dir/out.log"
 expect 'replicas: failed: exit code 3, 0 of 6 sizes; .*out of memory' "$dir/out.log"
 expect 'train: skipped: no corpus.*' "$dir/out.log"
-expect 'kernels: failed: time limit, 1 lines' "$dir/out.log"
+expect 'kernels: failed: time limit, 1 cases' "$dir/out.log"
+left "$dir/out"
+expect 'kernels .* time limit, 1 cases' "$dir/out/summary.txt"
 # Named by the program itself, since there is no nvidia-smi that knows.
 expect '.*"device": "NVIDIA Made Up".*"memory": "79.6 GiB", "compute_capability": "9.0".*' "$dir/out/gpu.json"
 expect ' "complete": true, .*' "$dir/out/gpu.json"
 # What a run that is killed in its last part leaves.
-expect ' "complete": false, .*' "$dir/out/seen.json"
-expect '.*"name": "train", "status": "skipped".*' "$dir/out/seen.json"
-grep -q '"name": "kernels"' "$dir/out/seen.json" && { echo "a part was recorded before it ended"; bad=1; }
+expect ' "complete": false, .*' "$dir/seen/gpu.json"
+expect '.*"name": "train", "status": "skipped", "seconds": [0-9]*, "before": null, "after": null.*' "$dir/seen/gpu.json"
+expect 'out of memory' "$dir/seen/logs/replicas.log"
+grep -q '"name": "kernels"' "$dir/seen/gpu.json" && { echo "a part was recorded before it ended"; bad=1; }
 # The last part has what the others left, and no more; some seconds go to starting and to the record.
 if [ $took -lt 15 ] || [ $took -gt 40 ]; then echo "it took $took s of 20"; bad=1; fi
 
@@ -112,22 +123,39 @@ while [ "$1" != --batch ]; do shift; done
 for n in $(echo "$2" | tr , ' '); do echo "{\"batch\": $n}"; done
 END
 made "$dir/sick/test_kernels_gpu" </dev/null
+# Tests and benches that find no device end well; what they did is nothing all the same.
 made "$dir/bin/compute-sanitizer" <<'END'
 echo "${QV_OPS:-all}" "$@"
+case $* in *synccheck*) echo "ALL TESTS SKIPPED: no CUDA device" ;; *) echo "[  PASSED  ] 1 test(s)." ;; esac
+END
+made "$dir/sick/bench_kernels" <<'END'
+echo "bench_kernels: skipped, no CUDA device: none there, $*"
+END
+made "$dir/sick/bench_fused" <<'END'
+echo "bench_fused: skipped, no CUDA device: none there"
 END
 made "$dir/bin/nvidia-smi" <<'END'
-echo "NVIDIA Made Up, 580.1, 80000 MiB, 9.0"
+case $1 in
+*name*) echo "NVIDIA Made Up, 580.1, 80000 MiB, 9.0" ;;
+*clocks.sm*) echo "1980, 98.55, [N/A]" ;;
+esac
 END
-PATH=$path QV_BUILD=$dir/sick sh "$check" --python /nonexistent --seconds 60 --parts sweep,sanitizer "$dir/ill" \
+PATH=$path QV_BUILD=$dir/sick sh "$check" --python /nonexistent --seconds 60 --parts sweep,kernels,fused,sanitizer "$dir/ill" \
     >"$dir/ill.log" 2>&1
 [ $? -eq 1 ] || { echo "a doctor that fails is no failure"; bad=1; }
 expect 'doctor: failed: exit code 4; doctor.log ends: no driver' "$dir/ill.log"
 expect 'sweep: passed: 19 of 19 sizes' "$dir/ill.log"
-expect 'sanitizer: passed: memcheck clean, racecheck clean, initcheck clean, synccheck clean' "$dir/ill.log"
-expect "all --tool memcheck .* --small --every 19 --only in_tight_memory" "$dir/ill/sanitizer-memcheck.log"
-expect "$shared --tool racecheck .*" "$dir/ill/sanitizer-racecheck.log"
-expect "all --tool initcheck .*" "$dir/ill/sanitizer-initcheck.log"
-expect "$shared --tool synccheck .*" "$dir/ill/sanitizer-synccheck.log"
+expect '.*"name": "sweep", .*"before": {"sm_mhz": 1980, "power_w": 98.55, "temperature_c": null}, "after": {.*' "$dir/ill/gpu.json"
+expect 'kernels: failed: exit code 1, 0 cases; kernels.log ends: .* none there, --seconds 0.0[0-9]*' "$dir/ill.log"
+expect 'fused: failed: exit code 1, 0 comparisons, 0 not supported; fused.log ends: .* none there' "$dir/ill.log"
+expect 'sanitizer: failed: exit code 1, memcheck clean, racecheck clean, initcheck clean, synccheck ran no test; .*' "$dir/ill.log"
+left "$dir/ill"
+tar -C "$dir" -xzf "$dir/ill/logs.tar.gz"
+expect "all --tool memcheck .* --small --every 19 --only in_tight_memory" "$dir/logs/sanitizer-memcheck.log"
+expect "$shared --tool racecheck .*" "$dir/logs/sanitizer-racecheck.log"
+expect "all --tool initcheck .*" "$dir/logs/sanitizer-initcheck.log"
+expect "$shared --tool synccheck .*" "$dir/logs/sanitizer-synccheck.log"
+
 made "$dir/sick/quaver" <<'END'
 echo "no such library" >&2
 exit 127
@@ -137,8 +165,52 @@ PATH=$path QV_BUILD=$dir/sick sh "$check" --parts sweep "$dir/dead" >"$dir/dead.
 expect 'gpu_check.sh: quaver does not start:' "$dir/dead.log"
 expect 'no such library' "$dir/dead.log"
 
+# --- beside a PyTorch that is made up, in a folder whose name is not one word ---
+words="$dir/it's made up"
+mkdir "$words"
+cp "$dir/made/quaver" "$words/quaver"
+made "$words/bench_step" <<'END'
+[ "$# $1 $2 $3 $5" = "6 --device cuda --precision --batch" ] || exit 1
+echo "{\"bench\": \"step\", \"contender\": \"quaver\", \"batch\": $6, \"median_ms\": 1.0}"
+END
+# Each contender takes $EACH seconds; that of $SLOW never ends, that of $BROKEN ends badly.
+made "$words/python" <<'END'
+case $2 in *version*) echo 2.0; exit ;; *is_available*) exit ;; esac
+while [ $# -gt 0 ]; do
+    case $1 in
+    --contenders) contenders=$2 ;; --beside) beside=$2 ;; --batch) batch=$2 ;; --precision) precision=$2 ;;
+    esac
+    shift
+done
+eval "$beside"
+for contender in $(echo "$contenders" | tr , ' '); do
+    line="{\"round\": 0, \"bench\": \"step\", \"contender\": \"$contender\", \"precision\": \"$precision\", \"batch\": $batch"
+    case $contender in
+    "$SLOW") sleep 100 ;;
+    "$BROKEN") echo "$line, \"failed\": -11}" ;;
+    *) sleep "$EACH"; echo "$line, \"median_ms\": 2.0}" ;;
+    esac
+done
+END
+# step NAME SECONDS VARIABLE=VALUE CODE SAYS: a run of this part alone.
+step() {
+    env EACH=0 SLOW='' BROKEN='' "$3" PATH="$path" QV_BUILD="$words" \
+        sh "$check" --python "$words/python" --seconds "$2" --parts step "$dir/$1" >"$dir/$1.log" 2>&1
+    code=$?
+    [ $code -eq "$4" ] || { echo "step $1: exit code $code, expected $4"; bad=1; }
+    expect "step: $5" "$dir/$1.log"
+}
+step whole 60 EACH=0 0 'passed: 54 timings in 6 of 6 comparisons, 0 contenders missing'
+expect ' *{"round": 3, "bench": "step", "contender": "compile", "precision": "bf16-stored", "batch": 64, .*' "$dir/whole/gpu.json"
+expect ' *{"round": 1, "precision": "tf32", "bench": "step", "contender": "quaver", "batch": 64, .*' "$dir/whole/gpu.json"
+step broken 60 BROKEN=compile 1 \
+    'failed: exit code 1, 51 timings in 6 of 6 comparisons, 1 contenders missing: compile bf16-stored 64; .*'
+step short 12 EACH=2 0 'passed: [36] timings in [12] of 6 comparisons, 0 contenders missing'
+step slow 6 SLOW=compile-graph 1 \
+    'failed: time limit, 2 timings in 1 of 6 comparisons, 1 contenders missing: compile-graph bf16-stored 64'
+
 if command -v python3 >/dev/null; then
-    for json in out/gpu out/seen ill/gpu; do
+    for json in out/gpu seen/gpu ill/gpu whole/gpu; do
         python3 -m json.tool "$dir/$json.json" >/dev/null || { echo "$json.json is no JSON"; bad=1; }
     done
 fi
