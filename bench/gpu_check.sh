@@ -145,7 +145,9 @@ ask_state() {
     [ -n "$smi" ] || return
     state=$(timeout -k 5 10 "$smi" --query-gpu=clocks.sm,power.draw,temperature.gpu --format=csv,noheader,nounits 2>/dev/null |
         awk -F ' *, *' 'function figure(x) { return x ~ /^ *[0-9.]+ *$/ ? x + 0 : "null" }
-            NR == 1 && NF == 3 { printf "{\"sm_mhz\": %s, \"power_w\": %s, \"temperature_c\": %s}", figure($1), figure($2), figure($3) }')
+            NR == 1 && NF == 3 {
+                printf "{\"sm_mhz\": %s, \"power_w\": %s, \"temperature_c\": %s}", figure($1), figure($2), figure($3)
+            }')
     [ -n "$state" ] || { state=null smi=''; }
 }
 
