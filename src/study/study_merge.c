@@ -104,12 +104,19 @@ done:
     return status;
 }
 
-/* As a study that begins does: what another process settles meanwhile, more seeds say, is not undone. */
+/* As a study that begins does: what another process settles meanwhile, more seeds say, is not undone. Where there is no
+ * study, nobody does. */
 static qv_status lock_plan(qv_ctx *ctx, qv_run_lock *lock, const char *out)
 {
+    qv_status status = QV_OK;
+    char *study = NULL;
     bool taken;
-    qv_status status = qv_run_lock_open(ctx, lock, out);
-    if (status == QV_OK) status = qv_run_lock_take(ctx, lock, "plan", true, &taken);
+    QV_TRY(qv_path_join(ctx, &study, out, "study.ini"));
+    if (!qv_path_exists(study)) goto done;
+    QV_TRY(qv_run_lock_open(ctx, lock, out));
+    QV_TRY(qv_run_lock_take(ctx, lock, "plan", true, &taken));
+done:
+    free(study);
     return status;
 }
 
@@ -120,7 +127,7 @@ qv_status qv_study_merge(qv_ctx *ctx, const char *out, const char *const *folder
     part *parts = NULL;
     size_t all = n;
     QV_TRY(qv_alloc(ctx, &parts, n + 1, sizeof *parts));
-    if (qv_is_dir(out)) QV_TRY(lock_plan(ctx, &lock, out));
+    QV_TRY(lock_plan(ctx, &lock, out));
     QV_TRY(list_parts(ctx, parts, &all, out, folders)); /* nothing is written before all of it fits */
     QV_TRY(qv_study_claim_folder(ctx, parts[0].study, out));
     QV_TRY(qv_plan_write(ctx, largest_plan(parts, all), out));

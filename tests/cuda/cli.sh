@@ -39,14 +39,15 @@ run() { # run OUT ARGUMENTS...
     expect 0 'UA' "$simt" train --manifest "$manifest" --out "$T/$out" $tiny --device cuda "$@"
 }
 
-run whole
+long='--epochs 80' # for what is to be interrupted
+run whole $long
 grep -q '"device": *"cuda"' "$T/whole/summary.json" || fail 'the summary does not say cuda'
-grep -q '"libraries": *"SIMT emulation, plain loops"' "$T/whole/summary.json" || fail 'the summary does not say what ran'
+grep -q '"libraries": *"SIMT emulation, plain loops, libsndfile' "$T/whole/summary.json" || fail 'the summary does not say what ran'
 best=$(cd "$T/whole" && find . -name best.safetensors)
 last=${best%best.safetensors}last.safetensors
 
 # Interrupted as soon as there is something to go on from.
-"$simt" train --manifest "$manifest" --out "$T/half" $tiny --device cuda >"$T/out" 2>"$T/err" &
+"$simt" train --manifest "$manifest" --out "$T/half" $tiny $long --device cuda >"$T/out" 2>"$T/err" &
 child=$!
 tries=0
 while [ ! -e "$T/half/$last" ] && [ $tries -lt 600 ]; do
