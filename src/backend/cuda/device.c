@@ -103,7 +103,7 @@ static int find(const char *which, int count)
 static qv_status examine(qv_ctx *ctx, qv_gpu_device *g, const char *which)
 {
     qv_status status = QV_OK;
-    qv_lent *handle = NULL;
+    qv_dnn *dnn = NULL;
     struct cudaDeviceProp p;
     char found[384];
     QV_TRY(qv_cuda_check(ctx, cudaGetDeviceProperties(&p, g->ordinal), "cudaGetDeviceProperties of device %d",
@@ -113,10 +113,10 @@ static qv_status examine(qv_ctx *ctx, qv_gpu_device *g, const char *which)
         return refuse(ctx, which, found);
     }
     QV_TRY(qv_cuda_check(ctx, cudaSetDevice(g->ordinal), "cudaSetDevice(%d)", g->ordinal));
-    QV_TRY(qv_handles_take(ctx, &g->handles, &handle, &(qv_dnn_options){.workspace_limit = QV_WORKSPACE}));
-    snprintf(g->description, sizeof g->description, "%.60s, %s", p.name, qv_dnn_describe(qv_handles_dnn(handle)));
+    QV_TRY(qv_handles_take(ctx, &g->handles, &dnn, &(qv_dnn_options){.workspace_limit = QV_WORKSPACE}));
+    snprintf(g->description, sizeof g->description, "%.60s, %s", p.name, qv_dnn_describe(dnn));
 done:
-    qv_handles_leave(&g->handles, handle);
+    qv_handles_leave(&g->handles, dnn);
     return status;
 }
 

@@ -26,7 +26,7 @@ static void cuda_free(qv_exec *base)
     free(e->mirror);
     qv_cuda_release(e);
     qv_stage_free(&e->stage);
-    if (e->gpu) qv_handles_leave(qv_gpu_handles(e->gpu), e->handle);
+    if (e->gpu) qv_handles_leave(qv_gpu_handles(e->gpu), e->dnn);
     if (e->stream) cudaStreamDestroy(e->stream);
     if (e->owns_gpu) qv_gpu_close(e->gpu);
     qv_ctx_free(e->own_ctx);
@@ -203,8 +203,7 @@ static qv_status open_device(qv_ctx *ctx, cuda_exec *e)
     QV_TRY(qv_stage_new(ctx, &e->stage));
     QV_TRY(qv_steps_new(ctx, e));
     qv_dnn_options d = {.workspace_limit = o->workspace ? o->workspace : QV_WORKSPACE, .autotune = o->autotune};
-    QV_TRY(qv_handles_take(ctx, qv_gpu_handles(e->gpu), &e->handle, &d));
-    e->dnn = qv_handles_dnn(e->handle);
+    QV_TRY(qv_handles_take(ctx, qv_gpu_handles(e->gpu), &e->dnn, &d));
     snprintf(e->base.description, sizeof e->base.description, "cuda (%s, %s)", qv_gpu_describe(e->gpu),
              qv_precision_name(o->precision));
 done:

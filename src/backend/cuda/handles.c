@@ -56,17 +56,17 @@ void qv_handles_free(qv_handles *h)
 }
 
 /* One that nobody has. */
-static qv_lent *find(qv_handles *h, const qv_dnn_options *o)
+static qv_dnn *find(qv_handles *h, const qv_dnn_options *o)
 {
     pthread_mutex_lock(&h->lock);
     qv_lent *l = h->first;
     while (l && (l->lent || !same_options(&l->options, o))) l = l->next;
     if (l) l->lent = true;
     pthread_mutex_unlock(&h->lock);
-    return l;
+    return l ? l->dnn : NULL;
 }
 
-qv_status qv_handles_take(qv_ctx *ctx, qv_handles *h, qv_lent **out, const qv_dnn_options *o)
+qv_status qv_handles_take(qv_ctx *ctx, qv_handles *h, qv_dnn **out, const qv_dnn_options *o)
 {
     qv_status status = QV_OK;
     qv_lent *l = NULL;
@@ -79,23 +79,22 @@ qv_status qv_handles_take(qv_ctx *ctx, qv_handles *h, qv_lent **out, const qv_dn
     l->next = h->first;
     h->first = l;
     pthread_mutex_unlock(&h->lock);
-    *out = l;
+    *out = l->dnn;
     l = NULL;
 done:
     free(l);
     return status;
 }
 
-void qv_handles_leave(qv_handles *h, qv_lent *l)
+void qv_handles_leave(qv_handles *h, qv_dnn *d)
 {
-    if (!l) return;
-    qv_dnn_rest(l->dnn);
+    if (!d) return;
+    qv_dnn_rest(d);
     pthread_mutex_lock(&h->lock);
-    l->lent = false;
+    for (qv_lent *l = h->first; l; l = l->next)
+        if (l->dnn == d) l->lent = false;
     pthread_mutex_unlock(&h->lock);
 }
-
-qv_dnn *qv_handles_dnn(const qv_lent *l) { return l->dnn; }
 
 /* Planning loads what the libraries compile, and tuning runs it; what is planned already does neither. */
 qv_status qv_handles_plan(qv_ctx *ctx, qv_dnn *d, const qv_dnn_key *key, const qv_dnn_plan **out)

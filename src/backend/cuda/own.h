@@ -67,9 +67,8 @@ void qv_handles_init(qv_handles *h);
 void qv_handles_free(qv_handles *h);
 /* One with these options that nobody has, or a new one, on the current device. Leave it when the stream that it ran on
  * has come to its end. */
-qv_status qv_handles_take(qv_ctx *ctx, qv_handles *h, qv_lent **out, const qv_dnn_options *o);
-void qv_handles_leave(qv_handles *h, qv_lent *l);
-qv_dnn *qv_handles_dnn(const qv_lent *l);
+qv_status qv_handles_take(qv_ctx *ctx, qv_handles *h, qv_dnn **out, const qv_dnn_options *o);
+void qv_handles_leave(qv_handles *h, qv_dnn *d);
 /* qv_dnn_plan_for, alone where the plan has to be made. */
 qv_status qv_handles_plan(qv_ctx *ctx, qv_dnn *d, const qv_dnn_key *key, const qv_dnn_plan **out);
 /* Those of the GPU (device.c). */
@@ -158,8 +157,7 @@ typedef struct cuda_exec {
     qv_ctx *own_ctx; /* of calls that have none; its message is that of the first failure */
     qv_status failed;
     cudaStream_t stream;
-    qv_lent *handle;
-    qv_dnn *dnn; /* of it */
+    qv_dnn *dnn;
     qv_stage stage;
     /* arena.c */
     char *arena;
