@@ -273,8 +273,9 @@ static void presets_are_networks(void **state)
     p.a.epochs = 3;
     qv_assert_ok(p.ctx, qv_settings_preset(p.ctx, &p.a, "reference"));
     assert_true(p.a.width == 32 && p.a.blocks == 2 && p.a.order == QV_ORDER_PREACT_BN && p.a.epochs == 3);
+    p.a.order = QV_ORDER_PREACT;
     qv_assert_ok(p.ctx, qv_settings_preset(p.ctx, &p.a, "small"));
-    assert_true(p.a.width == 16 && p.a.blocks == 1 && p.a.epochs == 3);
+    assert_true(p.a.width == 16 && p.a.blocks == 1 && p.a.order == QV_ORDER_PREACT_BN && p.a.epochs == 3);
     assert_int_equal(qv_settings_preset(p.ctx, &p.a, "large"), QV_ERR_USAGE);
     assert_message(&p, "no preset large; expected small or reference");
     close_pair(&p);

@@ -35,7 +35,7 @@ static const setting table[] = {
      "mel: of sound; npy: frames from files; image: rows of images; chosen by itself for a manifest of .npy files and a folder of images"},
     {"features.rate", INT, AT(rate), "16000", 1000, 192000, {0}, false, "Hz; recordings are resampled to it"},
     {"features.window", REAL, AT(window), "0.025", 0.001, 1, {0}, false, "seconds a frame"},
-    {"features.hop", REAL, AT(hop), "0.02", 0.001, 1, {0}, false, "seconds from frame to frame; of kind npy those of the files, 0.01 for openSMILE's"},
+    {"features.hop", REAL, AT(hop), "0.02", 0.001, 1, {0}, false, "seconds from frame to frame, at most a window; of kind npy those of the files, 0.01 for openSMILE's"},
     {"features.fft", INT, AT(fft), "512", 16, 65536, {0}, false, "points, a power of two"},
     {"features.mels", INT, AT(mels), "64", 1, 4096, {0}, false, "mel bands, at most 1024; of npy and image the values of a frame in the files"},
     {"features.channels", INT, AT(channels), "1", 1, 4, {0}, false, "channels of the images in the files; those of a pixel stand side by side in a frame"},
@@ -107,7 +107,7 @@ static const setting table[] = {
     {"head.sphere_lambda_decay", REAL, AT(sphere_lambda_decay), "0.12", 0, 1000, {0}, false,
      "at step n lambda is sphere_lambda / (1 + this times n)"},
     {"augment.speed", REAL, AT(speed), "0", 0, 0.9, {0}, false, "training patches play at up to so much more or less of their speed"},
-    {"augment.warp", REAL, AT(warp), "0", 0, 0.9, {0}, false, "mel bands move up or down by up to so much of their number"},
+    {"augment.warp", REAL, AT(warp), "0", 0, 0.9, {0}, false, "band m shows band m (1 + u), u drawn between minus and plus this"},
     {"augment.gain", REAL, AT(gain), "0", 0, 60, {0}, false, "dB, louder or softer by up to so much"},
     {"augment.voices", REAL, AT(voices), "0", 0, 1, {0}, false,
      "means and deviations of a training patch's bands move up to this share of the way to those of another training speaker; also with normalize = speaker, no effect with utterance"},
@@ -302,10 +302,10 @@ qv_status qv_settings_preset(qv_ctx *ctx, qv_settings *s, const char *name)
     } else if (strcmp(name, "reference") == 0) {
         s->width = 32;
         s->blocks = 2;
-        s->order = QV_ORDER_PREACT_BN;
     } else {
         return qv_fail(ctx, QV_ERR_USAGE, "there is no preset %s; expected small or reference", name);
     }
+    s->order = QV_ORDER_PREACT_BN;
     return QV_OK;
 }
 
