@@ -9,32 +9,39 @@
 #include "data/synth.h"
 #include "study/study_own.h"
 
-/* The path of --manifest for a corpus, NULL where none is for it. */
+/* The path that a word of --manifest has for a corpus, NULL where the word is not for it. */
+static const char *path_for(const qv_study *s, const char *name, const char *word)
+{
+    size_t n = strlen(name);
+    if (strncmp(word, name, n) == 0 && word[n] == '=') return word + n + 1;
+    return s->n_corpora == 1 && !strchr(word, '=') ? word : NULL;
+}
+
 static const char *given_manifest(const qv_study *s, const qv_study_options *o, const char *name)
 {
     const char *found = NULL;
-    for (size_t i = 0; i < o->n_manifests; i++) {
-        const char *word = o->manifests[i];
-        size_t n = strlen(name);
-        if (strncmp(word, name, n) == 0 && word[n] == '=')
-            found = word + n + 1;
-        else if (s->n_corpora == 1 && !strchr(word, '='))
-            found = word;
-    }
+    for (size_t i = 0; i < o->n_manifests && !found; i++) found = path_for(s, name, o->manifests[i]);
     return found;
 }
 
 static qv_status check_given(qv_ctx *ctx, const qv_study *s, const qv_study_options *o)
 {
     for (size_t i = 0; i < o->n_manifests; i++) {
-        bool used = s->n_corpora == 1 && !strchr(o->manifests[i], '=');
-        for (size_t c = 0; c < s->n_corpora && !used; c++) {
-            size_t n = strlen(s->corpora[c].name);
-            used = strncmp(o->manifests[i], s->corpora[c].name, n) == 0 && o->manifests[i][n] == '=';
+        const char *word = o->manifests[i];
+        bool used = false;
+        for (size_t c = 0; c < s->n_corpora; c++) {
+            const char *name = s->corpora[c].name;
+            if (!path_for(s, name, word)) continue;
+            used = true;
+            for (size_t k = 0; k < i; k++)
+                if (path_for(s, name, o->manifests[k]))
+                    return qv_fail(ctx, QV_ERR_USAGE,
+                                   "corpus %s is given two manifests, %s and %s; one of several files is written %s=A,B",
+                                   name, path_for(s, name, o->manifests[k]), path_for(s, name, word), name);
         }
         if (!used)
             return qv_fail(ctx, QV_ERR_USAGE, "--manifest %s is for no corpus of %s; write NAME=FILE, as in %s=FILE",
-                           o->manifests[i], s->path, s->corpora[0].name);
+                           word, s->path, s->corpora[0].name);
     }
     return QV_OK;
 }
@@ -151,6 +158,15 @@ static qv_status warn_of_left_out(qv_ctx *ctx, const qv_study_corpus *c, const q
     return status;
 }
 
+/* Whether there is something to judge by in every fold of a cell that stops early. */
+static qv_status check_patience(qv_ctx *ctx, const qv_study_cell *cell, const qv_folds *folds)
+{
+    qv_status status = QV_OK;
+    for (size_t f = 0; f < folds->n && status == QV_OK; f++)
+        status = qv_fold_check_patience(ctx, &cell->settings, &folds->folds[f], folds->folds[f].items[QV_PART_VAL]);
+    return status == QV_OK ? QV_OK : qv_fail_prefix(ctx, QV_ERR_DATA, "cell %s", cell->name);
+}
+
 static qv_status warn_of_choice(qv_ctx *ctx, const qv_study_cell *cell, const qv_folds *folds)
 {
     qv_buf who = {0};
@@ -212,6 +228,7 @@ qv_status qv_study_load(qv_ctx *ctx, qv_study_corpora *c, const qv_study *s, con
         QV_TRY(load_manifest(ctx, s, o, i, &c->manifests[i]));
         for (size_t k = 0; k < s->n_cells; k++) {
             QV_TRY(find_data(ctx, c, s, o, i, k, first));
+            QV_TRY(check_patience(ctx, &s->cells[k], qv_study_data_of(c, i, k)->folds));
             QV_TRY(warn_of_choice(ctx, &s->cells[k], qv_study_data_of(c, i, k)->folds));
         }
         QV_TRY(warn_of_left_out(ctx, &s->corpora[i], qv_study_data_of(c, i, 0)));
