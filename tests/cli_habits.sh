@@ -46,6 +46,17 @@ grep -q '</html>' "$T/page.html" || fail 'no page'
 check 'a heading without its scope' test "$(grep -c '<th>' "$T/page.html")" -eq 0
 check 'a table that keys cannot scroll' grep -q '<div class="wide" tabindex="0" role="group" aria-label=' "$T/page.html"
 expect 0 'have other folds' -- compare "$T/run" "$T/four"
+expect 0 '' -- train --quiet --manifest "$manifest" --out "$T/order" --folds 2 --epochs 1 $tiny \
+    --labels sadness,neutral,happiness,anger
+expect 0 '' -- compare "$T/order/" "$T/order" --out "$T/same.html"
+check 'a heading without a name' grep -qF "<h3>$T/order/</h3>" "$T/same.html"
+expect 0 '' -- compare "$T/other" "$T/order"
+check 'classes in another order are other classes' test ! -s "$T/err"
+cp "$T/synth/wav/s01_anger_01.wav" "$T/whole.wav"
+: >"$T/synth/wav/s01_anger_01.wav"
+expect 0 's01_anger_01.wav' -- train --quiet --manifest "$manifest" --out "$T/fewer" --folds 2 --epochs 1 $tiny
+cp "$T/whole.wav" "$T/synth/wav/s01_anger_01.wav"
+expect 0 'are of other sound' -- compare "$T/other" "$T/fewer"
 expect 0 '' -- compare --json "$T/run" "$T/other"
 json "len(d) == 2 and d[0]['format'] == 1"
 expect 2 'two run folders' -- compare "$T/run"

@@ -79,11 +79,35 @@ void qv_comparison_table(const qv_comparison *c, qv_buf *out)
 
 static bool same_text(const char *a, const char *b) { return strcmp(a ? a : "", b ? b : "") == 0; }
 
-static bool same_classes(const qv_summary *a, const qv_summary *b)
+static bool same_order(const qv_summary *a, const qv_summary *b)
 {
     bool same = a->n_classes == b->n_classes;
     for (int k = 0; same && k < a->n_classes; k++) same = same_text(a->classes[k], b->classes[k]);
     return same;
+}
+
+static bool same_classes(const qv_summary *a, const qv_summary *b)
+{
+    bool same = a->n_classes == b->n_classes;
+    for (int k = 0; same && k < a->n_classes; k++) {
+        int j = 0;
+        while (j < b->n_classes && !same_text(a->classes[k], b->classes[j])) j++;
+        same = j < b->n_classes;
+    }
+    return same;
+}
+
+/* What the runs were trained and tested on; NULL where it is the same. */
+static const char *difference(const qv_summary *a, const qv_summary *b)
+{
+    bool know_sound = a->recordings_hash && b->recordings_hash;
+    if (!same_classes(a, b)) return "tell other classes apart";
+    /* The manifest's hash is of the classes' order too. */
+    if (same_order(a, b) && !same_text(a->manifest_hash, b->manifest_hash)) return "are of other recordings";
+    if (know_sound && !same_text(a->recordings_hash, b->recordings_hash))
+        return "are of other sound: some recordings could not be read for one of them, or were replaced";
+    if (!same_text(a->folds_hash, b->folds_hash)) return "have other folds";
+    return NULL;
 }
 
 void qv_comparison_cautions(const qv_comparison *c, qv_buf *out)
@@ -95,12 +119,8 @@ void qv_comparison_cautions(const qv_comparison *c, qv_buf *out)
         if (b->overlap > 0) qv_buf_printf(out, "%s tests speakers that it trained on\n", c->runs[i]);
         if (b->heard > 0) qv_buf_printf(out, "%s began with weights that know speakers it tests\n", c->runs[i]);
         if (b->transductive) qv_buf_printf(out, "%s is transductive: it normalizes by the test speakers' own recordings\n", c->runs[i]);
-        if (!same_classes(a, b))
-            qv_buf_printf(out, "%s and %s tell other classes apart\n", c->runs[0], c->runs[i]);
-        else if (!same_text(a->manifest_hash, b->manifest_hash))
-            qv_buf_printf(out, "%s and %s are of other recordings\n", c->runs[0], c->runs[i]);
-        else if (!same_text(a->folds_hash, b->folds_hash))
-            qv_buf_printf(out, "%s and %s have other folds\n", c->runs[0], c->runs[i]);
+        const char *differs = difference(a, b);
+        if (differs) qv_buf_printf(out, "%s and %s %s\n", c->runs[0], c->runs[i], differs);
     }
 }
 
@@ -124,7 +144,7 @@ static void tile(const qv_comparison *c, size_t i, qv_buf *b)
     bool valid = qv_bootstrap_valid(&s->interval);
     char id[32];
     qv_buf_puts(b, "<div class=\"tile\"><h3>");
-    qv_markup_text(b, qv_path_base(c->runs[i]));
+    qv_markup_text(b, c->runs[i]);
     qv_buf_printf(b, "</h3><strong>%.3f</strong>", s->pooled.ua);
     snprintf(id, sizeof id, "ua-%zu", i);
     qv_report_strip(b, id, "UA", s->pooled.ua, valid ? s->interval.ua_low : NAN, s->interval.ua_high, s->pooled.chance_ua);

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "report/report_data.h"
 
@@ -269,5 +270,5 @@ void qv_summary_lines(qv_buf *b, const qv_summary *s, const char *run)
     line_recalls(b, s);
     line_confused(b, s);
     line_protocol(b, s);
-    if (run) qv_buf_printf(b, "report    %s/report.html\n", run);
+    if (run) qv_buf_printf(b, "report    %s%sreport.html\n", run, *run && run[strlen(run) - 1] == '/' ? "" : "/");
 }
