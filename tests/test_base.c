@@ -111,6 +111,20 @@ static void uncommitted_file_leaves_nothing(void **state)
     qv_ctx_free(ctx);
 }
 
+static void lists_of_paths_have_names(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {{"emodb.csv", "emodb.csv"}, {"a/b/one.csv,c/two.csv", "one.csv, two.csv"},
+                                           {"img/", "img"},            {"x/img//,y", "img, y"},
+                                           {"", ""}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        qv_buf b = {0};
+        qv_path_names(&b, cases[i][0]);
+        assert_string_equal(b.data ? b.data : "", cases[i][1]);
+        qv_buf_free(&b);
+    }
+}
+
 static qv_status collect(qv_ctx *ctx, void *user, const char *path)
 {
     (void)ctx;
@@ -409,6 +423,7 @@ int main(void)
         cmocka_unit_test(nth_allocation_fails_once),
         cmocka_unit_test(uncommitted_file_leaves_nothing),
         cmocka_unit_test(what_is_no_file_is_not_replaced),
+        cmocka_unit_test(lists_of_paths_have_names),
         cmocka_unit_test(two_who_write_one_file_do_not_meet),
         cmocka_unit_test(strange_files_are_refused_at_once),
         cmocka_unit_test(text_is_text),

@@ -369,6 +369,18 @@ const char *qv_path_base(const char *path)
     return slash ? slash + 1 : path;
 }
 
+void qv_path_names(qv_buf *out, const char *paths)
+{
+    for (bool first = true; *paths; first = false) {
+        size_t whole = strcspn(paths, ","), end = whole;
+        while (end > 1 && paths[end - 1] == '/') end--;
+        size_t start = end;
+        while (start > 0 && paths[start - 1] != '/') start--;
+        qv_buf_printf(out, "%s%.*s", first ? "" : ", ", (int)(end - start), paths + start);
+        paths += whole + (paths[whole] == ',');
+    }
+}
+
 qv_status qv_path_absolute(qv_ctx *ctx, char **out, const char *path)
 {
     *out = realpath(path, NULL);

@@ -58,6 +58,8 @@ qv_status qv_path_join(qv_ctx *ctx, char **out, const char *dir, const char *nam
 qv_status qv_path_dir(qv_ctx *ctx, char **out, const char *path);
 /* Last component, inside `path`. */
 const char *qv_path_base(const char *path);
+/* What people call a path, or a list of them: "a.csv, b" of "x/a.csv,y/b/". */
+void qv_path_names(qv_buf *out, const char *paths);
 /* Real absolute path of something that exists. */
 qv_status qv_path_absolute(qv_ctx *ctx, char **out, const char *path);
 

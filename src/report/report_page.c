@@ -34,11 +34,13 @@ static void lead(qv_buf *b, const qv_summary *s)
     const qv_metrics *m = &s->pooled;
     const qv_bootstrap *i = &s->interval;
     bool heard = s->overlap > 0 || s->heard > 0;
+    char voices[32] = "";
+    if (i->speakers > 1) snprintf(voices, sizeof voices, " of %d speakers", i->speakers);
     qv_buf_printf(
         b,
-        "<p class=\"lead\">On %zu recordings of %d speakers%s, the model tells %d emotions apart with an unweighted "
-        "accuracy of <strong>%.3f</strong>",
-        m->n, i->speakers, heard ? "" : " it was not trained on", m->present, m->ua);
+        "<p class=\"lead\">On %zu recordings%s%s, the model tells %d classes apart with an unweighted accuracy of "
+        "<strong>%.3f</strong>",
+        m->n, voices, i->speakers > 1 && !heard ? " it was not trained on" : "", m->present, m->ua);
     if (qv_bootstrap_valid(i)) qv_buf_printf(b, " (95 %% interval %.3f to %.3f)", i->ua_low, i->ua_high);
     qv_buf_printf(b, "; guessing gives %.3f.", m->chance_ua);
     if (s->gap_test.n > 0)
@@ -65,7 +67,7 @@ static void cautions(qv_buf *b, const qv_run_data *d)
              QV_BOOTSTRAP_SPEAKERS);
     if (s->pooled.n > 0 && !qv_bootstrap_valid(&s->interval)) qv_page_note(b, "No interval.", text);
     if (qv_bootstrap_valid(&s->interval) && s->interval.ua_low <= s->pooled.chance_ua)
-        qv_page_note(b, "Not above chance.", "The interval of UA includes the chance level.");
+        qv_page_note(b, "Not above chance.", "The interval of UA does not lie above the chance level.");
     if (d->disagrees)
         qv_page_note(b, "Files disagree.",
              "predictions.csv and summary.json hold different counts: one of them was changed after the "
@@ -114,6 +116,15 @@ static void tiles(qv_buf *b, const qv_summary *s)
     qv_buf_puts(b, "</div>\n");
 }
 
+static void put_names(qv_buf *b, const char *manifests)
+{
+    qv_buf names = {0};
+    qv_path_names(&names, manifests);
+    if (names.data) qv_markup_printf(b, "%s, ", names.data);
+    b->failed = b->failed || names.failed;
+    qv_buf_free(&names);
+}
+
 static void head(qv_buf *b, const qv_run_data *d, const char *name)
 {
     const qv_summary *s = &d->summary;
@@ -121,7 +132,7 @@ static void head(qv_buf *b, const qv_run_data *d, const char *name)
     qv_buf_puts(b, "<header><p>Quaver report</p><h1>");
     qv_markup_text(b, name);
     qv_buf_puts(b, "</h1><p>");
-    if (s->manifest) qv_markup_printf(b, "%s, ", qv_path_base(s->manifest));
+    if (s->manifest) put_names(b, s->manifest);
     qv_markup_printf(b, "%zu recordings, %d speakers, %d classes", s->recordings, s->speakers, s->n_classes);
     if (s->finished) qv_markup_printf(b, "; finished %s", s->finished);
     qv_buf_puts(b, "</p></header>\n");
@@ -211,7 +222,7 @@ static void fold_table(qv_buf *b, const qv_summary *s)
     qv_buf_puts(b, "</tbody>");
     if (s->n_folds > 1) fold_feet(b, s);
     qv_buf_puts(
-        b, "</table></div>\n<p class=\"under\">Full windows, evaluation mode. Gap: UA in training less UA in test, "
+        b, "</table></div>\n<p class=\"under\">Full windows, evaluation mode. Gap: UA in training minus UA in test, "
            "in points. Shared speakers are in both training and test.</p>\n");
 }
 

@@ -61,10 +61,14 @@ static qv_status plan_corpus(qv_ctx *ctx, qv_plan_corpus *out, const qv_study *s
     const qv_manifest *m = d->manifest;
     char hash[32];
     bool *unread = NULL;
+    qv_buf names = {0};
     qv_status status = QV_OK;
     snprintf(hash, sizeof hash, "%016llx", (unsigned long long)m->hash);
     QV_TRY(qv_strdup(ctx, &out->name, c->name));
-    QV_TRY(qv_strdup(ctx, &out->manifest, qv_path_base(m->path)));
+    qv_path_names(&names, m->path);
+    QV_TRY(qv_buf_check(ctx, &names));
+    out->manifest = names.data;
+    names = (qv_buf){0};
     QV_TRY(qv_strdup(ctx, &out->hash, hash));
     out->recordings = m->n;
     QV_TRY(qv_alloc(ctx, &unread, m->n, sizeof *unread));
@@ -78,6 +82,7 @@ static qv_status plan_corpus(qv_ctx *ctx, qv_plan_corpus *out, const qv_study *s
         QV_TRY(plan_fold(ctx, &out->folds[i], m, &d->folds->folds[i], unread));
     }
 done:
+    qv_buf_free(&names);
     free(unread);
     return status;
 }
