@@ -502,6 +502,7 @@ static void extreme_runs(void **state)
         assert_int_equal(count(page, "too few speakers"), tested > 0 && tested < 8);
         assert_int_equal(count(page, "class=\"bar\""), tested > 48 ? 48 : tested);
         assert_int_equal(count(page, "no curves"), !r->curves);
+        assert_int_equal(count(page, "class=\"heat bare\""), r->classes == 30 ? 900 : 0);
         free(page);
         free(run);
     }

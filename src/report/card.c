@@ -104,8 +104,9 @@ static void card_figures(qv_buf *b, const qv_summary *m)
 static void card_limits(qv_buf *b, const qv_summary *m)
 {
     qv_buf_puts(b, "\n## What to keep in mind\n\n"
-                   "- The figures hold for recordings like those of the training data: their language, microphones and "
-                   "rooms, acted or felt as there. Elsewhere they have to be measured anew (`quaver eval`).\n"
+                   "- The figures hold for recordings like those of the training data: of speech, the same language, "
+                   "microphones and rooms, acted or felt as there. Elsewhere they have to be measured anew (`quaver "
+                   "eval`).\n"
                    "- It names one of its classes for everything that it is given, also for what is none of them.\n"
                    "- A probability is the network's, not a frequency: it was not calibrated.\n");
     if (m->transductive)

@@ -10,7 +10,8 @@
 #include "base/order.h"
 #include "base/real.h"
 
-enum { LARGEST_TABLE = 256 << 20, LARGEST_CONFIG = 1 << 20, MOST_FOLDS = 1000, MOST_ROWS = 1000000 };
+static const size_t largest_table = (size_t)1 << 31; /* as much as a training writes and reads again */
+enum { LARGEST_CONFIG = 1 << 20, MOST_FOLDS = 1000, MOST_ROWS = 1000000 };
 
 /* An open table with the positions of the columns that are wanted. */
 typedef struct table {
@@ -58,7 +59,7 @@ static qv_status table_open(qv_ctx *ctx, table *t, const char *run, const char *
     QV_TRY(qv_path_join(ctx, &t->path, run, name));
     *there = qv_path_exists(t->path);
     if (!*there) goto done;
-    QV_TRY(qv_read_file(ctx, t->path, LARGEST_TABLE, &text, &size));
+    QV_TRY(qv_read_file(ctx, t->path, largest_table, &text, &size));
     QV_TRY(qv_csv_open(ctx, &t->csv, t->path, text, size));
     QV_TRY(qv_csv_next(ctx, &t->csv, &more));
     t->width = t->csv.n;

@@ -274,8 +274,11 @@ static void confusion_cell(qv_buf *b, const qv_metrics *m, int t, int p, double 
     size_t n = m->confusion[t * m->classes + p];
     double share = m->score[t].n ? (double)n / (double)m->score[t].n : 0;
     char text[32];
+    if (size < 15) { /* no room for a frame, nor for a number */
+        qv_svg_rect(b, "heat bare", x, y, size, size, share);
+        return;
+    }
     qv_svg_rect(b, t == p ? "heat hit" : "heat", x + 1, y + 1, size - 2, size - 2, share);
-    if (size < 15) return;
     bool both = size >= 30 && n > 0;
     snprintf(text, sizeof text, "%zu", n);
     qv_svg_text(b, n > 0 ? cell_class(share) : "tick", x + size / 2, y + size / 2 + (both ? -1 : 4), QV_MIDDLE, text);

@@ -59,6 +59,7 @@ const char qv_report_style[] =
     ".interval{fill:var(--test);opacity:.4}.dot{fill:var(--test)}\n"
     ".heat{fill:var(--heat);stroke:var(--rule);stroke-width:1}\n"
     ".hit{stroke:var(--ink);stroke-width:1.6}\n"
+    ".bare{stroke:none}\n"
     ".cell{font-size:13px;font-weight:600}\n"
     ".share .cell{font-size:10px;font-weight:400}\n"
     "svg .lo{fill:var(--lo)}svg .mid{fill:var(--mid)}svg .hi{fill:var(--hi)}\n"
