@@ -51,7 +51,7 @@ grep -e '^file' -e ',anger,' "$manifest" >"$T/synth/one.csv"
 expect 2 'one.csv has recordings of the emotion anger alone' -- train --out "$T/r" --manifest "$T/synth/one.csv" $tiny
 expect 2 'has recordings of the emotion joy alone' -- train --out "$T/r" --manifest "$manifest" $tiny \
     --labels anger=joy,sadness=joy
-expect 2 'train.batch = 99|--batch 12 is the largest that fits' -- \
+expect 2 'train.batch = 99|12 is the largest that fits' -- \
     train --out "$T/r" --manifest "$manifest" $tiny --split random --batch 99
 expect 2 '--checkpoint' -- predict "$T/synth/wav"
 expect 2 '--checkpoint' -- eval
@@ -112,6 +112,10 @@ expect 2 'one study file is needed' -- study --out "$T/study"
 expect 2 'no folder: --out DIR' -- study "$T/study.ini"
 expect 2 '--shard 3/2: expected I/N' -- study "$T/study.ini" --out "$T/study" --shard 3/2
 expect 2 '--manifest other=x is for no corpus' -- study "$T/study.ini" --out "$T/study" --manifest other=x
+expect 2 'corpus made is given two manifests, x.csv and y.csv|made=A,B' -- \
+    study "$T/study.ini" --out "$T/study" -m x.csv -m made=y.csv
+sed 's/train.batch = 4/train.batch = 4\neval.patience = 2/' "$T/study.ini" >"$T/patience.ini"
+expect 1 'cell width=2: eval.patience = 2 needs' -- study "$T/patience.ini" --out "$T/patience" --dry-run
 expect 1 'bad.ini:2: there is no setting net.widht; did you mean net.width?' -- study "$T/bad.ini" --out "$T/study"
 expect 0 '' -- study "$T/study.ini" --out "$T/study" --dry-run --cache "$T/cache/quaver"
 out_has '2 cells, 4 runs, 4 to do'

@@ -81,7 +81,7 @@ static qv_status allocate(qv_ctx *ctx, host_exec *e, void **out, size_t bytes)
     /* Asked beforehand: a system that promises more than it has ends the process when the pages are touched. */
     double there = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
     *out = (double)e->base.bytes + (double)whole <= there ? aligned_alloc(ALIGN, whole) : NULL;
-    if (!*out) return qv_fail(ctx, QV_ERR_MEMORY, "no memory for %zu MiB of buffers; a smaller --batch needs less", whole >> 20);
+    if (!*out) return qv_fail(ctx, QV_ERR_MEMORY, "no memory for %zu MiB of buffers; a smaller train.batch needs less", whole >> 20);
     memset(*out, 0, whole);
     e->base.bytes += whole;
     return QV_OK;

@@ -315,7 +315,7 @@ done:
         qv_calm(report.text.data); /* names of files stand in it */
         fputs(report.text.data, stderr);
     }
-    if (status == QV_OK && a->out && !a->dry_run) fprintf(stderr, "wrote %s\n", a->out);
+    if (status == QV_OK && a->out && !a->dry_run) qv_info(ctx, "wrote %s", a->out);
     qv_corpus_report_free(&report);
     qv_manifest_free(m);
     return status;

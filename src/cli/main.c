@@ -145,7 +145,7 @@ static void print_help(void)
     for (int i = 0; qv_topics[i]; i++) printf("%s%s", i ? ", " : "", qv_topics[i]);
     puts("\n  completion        `quaver completion bash` or zsh: for the shell\n\n"
          "Everywhere: -q, --quiet no progress; -v, --verbose more of it; --json the result as JSON; --version.\n"
-         "Results go to standard output, messages to standard error. Exit code 0: done, 1: failed, 2: wrong words.");
+         "Results go to standard output, messages to standard error. Exit code 0: done, 1: failed, 2: usage.");
 }
 
 static const qv_command *find_command(const char *word)

@@ -20,7 +20,7 @@ static const char help_text[] =
     "Classifies recordings: files, folders (every audio or .npy file below them), or those of a manifest. A line a\n"
     "recording with the probabilities of all classes; what cannot be read is listed, and the exit code is 1.\n"
     "With --timeline a line every second of each recording, however long; with --stream the same for samples\n"
-    "from standard input, as they come.\n\n"
+    "from standard input, as they come; both on the CPU.\n\n"
     "  -k, --checkpoint CKPT  best.safetensors or last.safetensors of a run\n"
     "  -m, --manifest FILE    CSV with file and, where the checkpoint needs it, speaker; several: give it again\n"
     "  -F, --format NAME      csv (default) or jsonl; --json is short for jsonl\n"

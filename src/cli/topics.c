@@ -35,7 +35,7 @@ static const char folds[] =
 static const char metrics[] =
     "UA   unweighted accuracy: the mean of the classes' recalls, also UAR, balanced accuracy, macro recall\n"
     "WA   weighted accuracy: the share of right answers\n"
-    "gap  UA in training less UA in test, in points; both in evaluation, over full windows\n"
+    "gap  UA in training minus UA in test, in points; both in evaluation, over full windows\n"
     "Intervals are 95 % percentile intervals of a bootstrap that draws whole speakers: recordings of one voice are\n"
     "not independent. Below 8 speakers there is none.\n";
 
@@ -62,7 +62,7 @@ static const char environment[] =
 static const char exit_codes[] =
     "0     done\n"
     "1     failed: a file, the system, the numbers; the message says what and which\n"
-    "2     wrong words: an option, a setting, a request that makes no sense\n"
+    "2     usage: an unknown option, a wrong value of a setting, a request that cannot be carried out\n"
     "130   ended by SIGINT, SIGTERM or SIGHUP after a checkpoint was written, and --resume goes on; or at once by a\n"
     "      second SIGINT, with nothing new written\n"
     "143, 129  ended at once by a second SIGTERM, SIGHUP\n";

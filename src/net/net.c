@@ -42,8 +42,7 @@ qv_status qv_net_check(qv_ctx *ctx, const qv_net_config *c)
                        qv_order_name(c->order));
     if (c->set_size > 0 && c->batch > c->set_size)
         return qv_fail(ctx, QV_ERR_USAGE,
-                       "train.batch = %d is larger than the training set of %d recordings; --batch %d is the largest "
-                       "that fits",
+                       "train.batch = %d is larger than the training set of %d recordings; %d is the largest that fits",
                        c->batch, c->set_size, c->set_size);
     QV_TRY(qv_head_check(ctx, c));
     long h = (c->frames + 3) / 4, w = (c->mels + 3) / 4;
