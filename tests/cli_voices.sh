@@ -10,6 +10,12 @@ wavs=$(find "$T/synth/wav" -name 's01_*.wav' | sort)
 one=$(printf '%s\n' "$wavs" | head -n 1)
 expect 0 '' -- train --quiet --manifest "$manifest" --out "$T/corpus" $tiny
 expect 0 '' -- train --quiet --manifest "$manifest" --out "$T/speaker" --normalize speaker $tiny
+awk -F, -v OFS=, 'NR > 1 { $2 = "" } 1' "$manifest" >"$T/synth/nobody.csv"
+for words in '--normalize speaker' --augment.voices=0.5; do
+    # shellcheck disable=SC2086
+    expect 2 'is about voices, but|nobody.csv does not say who speaks everywhere' -- \
+        train --quiet --manifest "$T/synth/nobody.csv" --split random --out "$T/nobody" $words $tiny
+done
 plain=$T/corpus/best.safetensors voice=$T/speaker/best.safetensors
 
 # ---- a voice's statistics ----

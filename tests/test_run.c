@@ -23,6 +23,7 @@ typedef struct fixture {
     int cancel;        /* the flag */
     int steps_allowed; /* then it goes up */
     int steps;
+    bool stop_reading; /* goes up at the first recording */
     qv_buf log;
 } fixture;
 
@@ -46,6 +47,7 @@ static void on_progress(void *user, const qv_progress *p)
 {
     fixture *x = user;
     if (strcmp(p->unit, "steps") == 0 && ++x->steps == x->steps_allowed) x->cancel = 1;
+    if (strcmp(p->unit, "files") == 0 && x->stop_reading) x->cancel = 1;
 }
 
 /* Two folds of 8 training recordings: 2 steps an epoch, 6 epochs, evaluation after each second. */
@@ -335,6 +337,49 @@ static void patience_ends_a_training(void **state)
     free(out);
 }
 
+static bool has_config(const char *out)
+{
+    char *config = below(out, "config.ini");
+    bool there = qv_path_exists(config);
+    free(config);
+    return there;
+}
+
+/* Recordings are read before anything is trained, for hours where there are many. */
+static void reading_can_be_interrupted(void **state)
+{
+    fixture *x = *state;
+    char *whole = below(x->dir, "whole");
+    qv_assert_ok(x->ctx, run(x, whole));
+    x->options.no_cache = true;
+    x->options.cache_dir = NULL;
+    x->stop_reading = true;
+    assert_int_equal(run(x, x->out), QV_ERR_INTERRUPTED);
+    assert_int_equal(x->steps, 0);
+    x->options.resume = true;
+    x->settings.batch = 5;
+    assert_int_equal(run(x, x->out), QV_ERR_USAGE);
+    assert_message(x, "begun with another train.batch");
+    x->settings.batch = 4;
+    assert_int_equal(run(x, x->out), QV_ERR_INTERRUPTED);
+    x->stop_reading = false;
+    qv_assert_ok(x->ctx, run(x, x->out));
+    assert_same_run(x, whole, x->out);
+    free(whole);
+}
+
+static void a_mistake_begins_no_run(void **state)
+{
+    fixture *x = *state;
+    x->settings.batch = 9;
+    assert_int_equal(run(x, x->out), QV_ERR_USAGE);
+    assert_message(x, "training set of 8 recordings; 8 is the largest that fits");
+    assert_false(has_config(x->out));
+    x->settings.batch = 4;
+    qv_assert_ok(x->ctx, run(x, x->out));
+    assert_true(has_config(x->out));
+}
+
 /* What a process that was killed leaves: an older checkpoint beside newer records. */
 static void an_older_checkpoint_is_gone_on_with(void **state)
 {
@@ -429,6 +474,13 @@ static void a_recording_that_is_gone_is_missed(void **state)
     qv_assert_ok(x->ctx, qv_write_file(x->ctx, manifest, b.data, b.len));
     qv_assert_ok(x->ctx, qv_write_file(x->ctx, first, sound, length));
     qv_assert_ok(x->ctx, qv_settings_set(x->ctx, &x->settings, "corpus.manifest", manifest));
+    qv_assert_ok(x->ctx, qv_write_file(x->ctx, first, "gone", 4));
+    x->settings.batch = 8; /* the second fold's training is one short of that */
+    assert_int_equal(run(x, x->out), QV_ERR_USAGE);
+    assert_message(x, "training set of 7 recordings");
+    assert_int_equal(x->steps, 0);
+    x->settings.batch = 4;
+    qv_assert_ok(x->ctx, qv_write_file(x->ctx, first, sound, length));
     x->steps_allowed = 3;
     assert_int_equal(run(x, x->out), QV_ERR_INTERRUPTED);
     x->options.resume = true;
@@ -902,6 +954,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_older_checkpoint_is_gone_on_with, setup, teardown),
         cmocka_unit_test_setup_teardown(a_checkpoint_out_of_place_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(a_checkpoint_of_something_else_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(reading_can_be_interrupted, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_mistake_begins_no_run, setup, teardown),
         cmocka_unit_test_setup_teardown(a_recording_that_is_gone_is_missed, setup, teardown),
         cmocka_unit_test_setup_teardown(nothing_is_kept_for_ever, setup, teardown),
         cmocka_unit_test_setup_teardown(what_killed_writes_left_is_removed, setup, teardown),

@@ -72,7 +72,7 @@ static qv_status make_dataset(qv_ctx *ctx, fold_state *s)
     return status;
 }
 
-qv_status qv_fold_check_patience(qv_ctx *ctx, const qv_settings *s, const qv_fold *fold, size_t val)
+static qv_status check_patience(qv_ctx *ctx, const qv_settings *s, const qv_fold *fold, size_t val)
 {
     if (s->patience == 0 || (s->epoch_rule == QV_EPOCH_BEST && val > 0)) return QV_OK;
     return qv_fail(
@@ -80,6 +80,41 @@ qv_status qv_fold_check_patience(qv_ctx *ctx, const qv_settings *s, const qv_fol
         "eval.patience = %d needs eval.epoch = best and recordings to judge by: split.val_speakers, or a part val in "
         "the folds (fold %s has %zu)",
         s->patience, fold->name, val);
+}
+
+/* Recordings of a part that can be read; f NULL: all of it. */
+static size_t part_size(const qv_manifest *m, const qv_features *f, const qv_fold *fold, qv_part part)
+{
+    if (!f) return fold->items[part];
+    size_t n = 0;
+    for (size_t i = 0; i < m->n; i++) n += fold->part[i] == part && f->entries[i].frames > 0;
+    return n;
+}
+
+static qv_status check_voices(qv_ctx *ctx, const qv_settings *s, const qv_manifest *m)
+{
+    const char *what = s->normalize == QV_NORM_SPEAKER ? "features.normalize = speaker" : s->voices > 0 ? "augment.voices" : NULL;
+    for (int id = 0; what && id < m->n_speakers; id++)
+        if (strcmp(m->speakers[id], QV_NO_SPEAKER) == 0)
+            return qv_fail(ctx, QV_ERR_USAGE, "%s is about voices, but %s does not say who speaks everywhere", what, m->path);
+    return QV_OK;
+}
+
+qv_status qv_fold_check_plan(qv_ctx *ctx, const qv_settings *s, const qv_manifest *m, const qv_features *f,
+                             const qv_fold *fold, size_t *parameters)
+{
+    qv_status status = QV_OK;
+    qv_net *net = NULL;
+    qv_net_config c = qv_settings_net(s);
+    c.classes = m->n_classes;
+    c.set_size = (int)part_size(m, f, fold, QV_PART_TRAIN);
+    QV_TRY(check_voices(ctx, s, m));
+    QV_TRY(check_patience(ctx, s, fold, part_size(m, f, fold, QV_PART_VAL)));
+    QV_TRY(qv_net_new(ctx, &net, &c, NULL));
+    *parameters = (size_t)net->parameters;
+    qv_net_free(net);
+done:
+    return status;
 }
 
 void qv_fold_warn_of_choice(qv_ctx *ctx, const char *who, const qv_settings *s, const qv_folds *folds)
@@ -145,7 +180,7 @@ static qv_status open_fold(qv_ctx *ctx, fold_state *s)
     s->info.best_ua = -1;
     QV_TRY(qv_alloc(ctx, &s->confusion, (size_t)s->classes * (size_t)s->classes, sizeof *s->confusion));
     for (int k = 0; k < QV_FOLD_PARTS; k++) QV_TRY(collect_part(ctx, s, k));
-    QV_TRY(qv_fold_check_patience(ctx, job->settings, job->fold, s->part[1].n));
+    QV_TRY(check_patience(ctx, job->settings, job->fold, s->part[1].n));
     QV_TRY(make_dataset(ctx, s));
     snprintf(s->task, sizeof s->task, "training fold %d/%d", job->index + 1, job->count);
     qv_trainer_options o = {.items = s->part[0].items,

@@ -246,6 +246,14 @@ done:
     return status;
 }
 
+void qv_run_folder_forget(const char *out)
+{
+    qv_buf path = {0};
+    qv_buf_printf(&path, "%s/config.ini", out);
+    if (!path.failed) (void)remove(path.data); /* at worst --force is needed */
+    qv_buf_free(&path);
+}
+
 static qv_status folder_of(qv_ctx *ctx, const char *out, const qv_folds *folds, const qv_fold *fold, char **path)
 {
     qv_status status = QV_OK;

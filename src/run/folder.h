@@ -17,6 +17,8 @@ qv_status qv_run_folder_clear(qv_ctx *ctx, const char *out);
 
 /* config.ini */
 qv_status qv_run_folder_configure(qv_ctx *ctx, const char *out, const qv_settings *s);
+/* Without it: nothing was begun. */
+void qv_run_folder_forget(const char *out);
 /* *there: it has a file of that name. */
 qv_status qv_run_folder_has(qv_ctx *ctx, const char *out, const char *name, bool *there);
 

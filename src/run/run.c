@@ -585,22 +585,13 @@ done:
     return status;
 }
 
-/* Every fold's training must be possible; *parameters: of the network. */
-static qv_status check_plan(qv_ctx *ctx, const run_state *r, size_t *parameters)
+/* Every fold's training must be possible. */
+static qv_status check_plan(qv_ctx *ctx, const run_state *r)
 {
-    for (size_t i = 0; i < r->folds->n; i++) {
-        const qv_fold *fold = &r->folds->folds[i];
-        qv_net *net;
-        qv_net_config c = qv_settings_net(r->s);
-        c.classes = r->manifest->n_classes;
-        c.set_size = (int)fold->items[QV_PART_TRAIN];
-        qv_status status = qv_fold_check_patience(ctx, r->s, fold, fold->items[QV_PART_VAL]);
-        if (status == QV_OK) status = qv_net_new(ctx, &net, &c, NULL);
-        if (status != QV_OK) return status;
-        *parameters = (size_t)net->parameters;
-        qv_net_free(net);
-    }
-    return QV_OK;
+    qv_status status = QV_OK;
+    for (size_t i = 0; i < r->folds->n && status == QV_OK; i++)
+        status = qv_fold_check_plan(ctx, r->s, r->manifest, r->features, &r->folds->folds[i], &r->summary->parameters);
+    return status;
 }
 
 /* A voice that the first training has heard is no new one. */
@@ -647,7 +638,7 @@ static qv_status tell_plan(qv_ctx *ctx, run_state *r, bool anew)
     const qv_feature_config features = qv_settings_features(r->s);
     qv_status status = qv_precision_check(ctx, (qv_device)r->s->device, (qv_precision)r->s->precision);
     if (status == QV_OK) status = qv_feature_check(ctx, &features);
-    if (status == QV_OK) status = check_plan(ctx, r, &r->summary->parameters);
+    if (status == QV_OK) status = check_plan(ctx, r);
     if (status == QV_OK) status = check_start(ctx, r, anew);
     if (status != QV_OK) return status;
     qv_info(ctx, "a network with %zu parameters; %d epochs of %zu steps in fold %s. Nothing was trained or written",
@@ -656,38 +647,53 @@ static qv_status tell_plan(qv_ctx *ctx, run_state *r, bool anew)
     return plan_summary(ctx, r);
 }
 
-qv_status qv_run(qv_ctx *ctx, const qv_settings *s, const qv_run_options *o, qv_summary *summary)
+/* Recordings are read for as long as it takes: who interrupts that has a run to go on with. Under --force the folder may
+ * hold what must not be gone on with. *reserved: it was no run before. */
+static qv_status reserve(qv_ctx *ctx, const run_state *r, bool *reserved)
+{
+    bool there;
+    if (r->o->force) return QV_OK;
+    qv_status status = qv_run_folder_has(ctx, r->o->out, "config.ini", &there);
+    if (status != QV_OK || there) return status;
+    *reserved = true;
+    return qv_run_folder_configure(ctx, r->o->out, r->s);
+}
+
+qv_status qv_run(qv_ctx *ctx, qv_settings *s, const qv_run_options *o, qv_summary *summary)
 {
     qv_status status = QV_OK;
-    qv_settings own = *s; /* its texts stay the caller's; what the files decide becomes part of the record */
-    run_state r = {.s = &own, .o = o, .summary = summary};
-    bool anew = false;
+    run_state r = {.s = s, .o = o, .summary = summary};
+    bool anew = false, reserved = false, told;
     *summary = (qv_summary){0};
     if (!*s->manifest) return qv_fail(ctx, QV_ERR_USAGE, "no manifest: --manifest FILE names the recordings");
     QV_TRY(load_folds(ctx, &r));
-    QV_TRY(qv_settings_detect(ctx, &own, r.manifest));
-    QV_TRY(qv_run_folder_open(ctx, &r.lock, &own, o, &anew));
+    QV_TRY(qv_settings_detect(ctx, s, r.manifest));
+    QV_TRY(qv_run_folder_open(ctx, &r.lock, s, o, &anew));
     if (o->dry_run) {
         status = tell_plan(ctx, &r, anew);
         goto done;
     }
     QV_TRY(open_device(ctx, &r));
+    QV_TRY(reserve(ctx, &r, &reserved));
     QV_TRY(load_features(ctx, &r));
-    if (anew) { /* all that can be known of mistakes is known before an earlier run is given up */
-        QV_TRY(check_plan(ctx, &r, &summary->parameters));
-        QV_TRY(check_start(ctx, &r, anew));
-        QV_TRY(qv_run_folder_clear(ctx, o->out));
+    QV_TRY(qv_run_folder_has(ctx, o->out, "summary.json", &told));
+    if (anew || !told) { /* all that can be known of mistakes is known before an earlier run is given up */
+        QV_TRY(check_plan(ctx, &r));
+        QV_TRY(check_start(ctx, &r, true));
     }
+    reserved = false;
+    if (anew) QV_TRY(qv_run_folder_clear(ctx, o->out));
     QV_TRY(load_progress(ctx, &r));
-    QV_TRY(qv_run_folder_configure(ctx, o->out, &own)); /* a resume may have changed what does not matter to the result */
+    QV_TRY(qv_run_folder_configure(ctx, o->out, s)); /* a resume may have changed what does not matter to the result */
     QV_TRY(start_summary(ctx, &r));
     QV_TRY(write_summary(ctx, &r));
     for (size_t i = 0; i < r.folds->n; i++) {
         QV_TRY(train_fold(ctx, &r, i));
     }
     QV_TRY(qv_report_write(ctx, o->out, NULL));
-    QV_TRY(qv_card_write(ctx, &own, summary, o->out));
+    QV_TRY(qv_card_write(ctx, s, summary, o->out));
 done:
+    if (reserved && status != QV_ERR_INTERRUPTED) qv_run_folder_forget(o->out);
     qv_records_free(&r.records);
     qv_features_close(r.features);
     qv_gpu_close(r.gpu);

@@ -22,8 +22,9 @@ typedef struct qv_run_options {
  * best.safetensors and last.safetensors (in the run folder itself where there is one split).
  *
  * A folder with a finished run is refused without force, an unfinished one without resume or force; with
- * resume, settings that differ from the folder's are refused by name. *summary is the caller's to free. */
-qv_status qv_run(qv_ctx *ctx, const qv_settings *s, const qv_run_options *o, qv_summary *summary);
+ * resume, settings that differ from the folder's are refused by name. s gets what the files decide: features.kind of .npy
+ * files and images, and what goes with it. *summary is the caller's to free. */
+qv_status qv_run(qv_ctx *ctx, qv_settings *s, const qv_run_options *o, qv_summary *summary);
 
 /* Whether a file, by whatever name, is one that a run in the folder has made: a checkpoint, a curve, a figure. */
 qv_status qv_run_folder_owns(qv_ctx *ctx, const char *out, const char *file, bool *owns);

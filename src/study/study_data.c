@@ -158,13 +158,15 @@ static qv_status warn_of_left_out(qv_ctx *ctx, const qv_study_corpus *c, const q
     return status;
 }
 
-/* Whether there is something to judge by in every fold of a cell that stops early. */
-static qv_status check_patience(qv_ctx *ctx, const qv_study_cell *cell, const qv_folds *folds)
+static qv_status check_cell(qv_ctx *ctx, const qv_study_cell *cell, const qv_study_data *d)
 {
-    qv_status status = QV_OK;
-    for (size_t f = 0; f < folds->n && status == QV_OK; f++)
-        status = qv_fold_check_patience(ctx, &cell->settings, &folds->folds[f], folds->folds[f].items[QV_PART_VAL]);
-    return status == QV_OK ? QV_OK : qv_fail_prefix(ctx, QV_ERR_DATA, "cell %s", cell->name);
+    size_t parameters;
+    qv_settings own = cell->settings; /* its texts stay the cell's */
+    qv_status status = qv_settings_detect(ctx, &own, d->manifest);
+    for (size_t f = 0; f < d->folds->n && status == QV_OK; f++)
+        status = qv_fold_check_plan(ctx, &own, d->manifest, d->features, &d->folds->folds[f], &parameters);
+    /* It is the file that is wrong. */
+    return status == QV_ERR_USAGE ? qv_fail_prefix(ctx, QV_ERR_DATA, "cell %s", cell->name) : status;
 }
 
 static qv_status warn_of_choice(qv_ctx *ctx, const qv_study_cell *cell, const qv_folds *folds)
@@ -228,7 +230,7 @@ qv_status qv_study_load(qv_ctx *ctx, qv_study_corpora *c, const qv_study *s, con
         QV_TRY(load_manifest(ctx, s, o, i, &c->manifests[i]));
         for (size_t k = 0; k < s->n_cells; k++) {
             QV_TRY(find_data(ctx, c, s, o, i, k, first));
-            QV_TRY(check_patience(ctx, &s->cells[k], qv_study_data_of(c, i, k)->folds));
+            QV_TRY(check_cell(ctx, &s->cells[k], qv_study_data_of(c, i, k)));
             QV_TRY(warn_of_choice(ctx, &s->cells[k], qv_study_data_of(c, i, k)->folds));
         }
         QV_TRY(warn_of_left_out(ctx, &s->corpora[i], qv_study_data_of(c, i, 0)));
