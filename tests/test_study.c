@@ -734,7 +734,8 @@ static void another_manifest_is_refused(void **state)
     char other[400];
     const char *manifests[] = {other};
     qv_study *s;
-    qv_assert_ok(x->ctx, qv_study_parse(x->ctx, &s, "study.ini", "[corpus made]\nembedded = 9 1\nfolds = 2\n"));
+    qv_assert_ok(x->ctx, qv_study_parse(x->ctx, &s, "study.ini",
+                                        "[settings]\ntrain.batch = 4\n[corpus made]\nembedded = 9 1\nfolds = 2\n"));
     x->o.out = folder(x, "other");
     x->o.shard = 1, x->o.shards = 100;
     qv_study_corpora data;
