@@ -377,12 +377,17 @@ void qv_direct_plan_free(void *plan_)
     free(p);
 }
 
-/* As far as sums in float go: what a set has for other types does not matter. */
+/* As far as sums in float go: what a set has for other types does not matter. The numbers mean other sets elsewhere. */
 static const char *isa_name(unsigned isa)
 {
+#if QV_X86
     if ((isa & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core) return ", AVX-512";
     if ((isa & dnnl_cpu_isa_avx2) == dnnl_cpu_isa_avx2) return ", AVX2";
     return (isa & dnnl_cpu_isa_sse41) == dnnl_cpu_isa_sse41 ? ", SSE4.1" : "";
+#else
+    (void)isa;
+    return "";
+#endif
 }
 
 qv_conv_name qv_cpu_conv_name(void)
