@@ -100,6 +100,14 @@ plan="train --manifest $manifest --out $T/plan --folds 2 $tiny --dry-run"
 expect 2 'run.precision' -- $plan --precision bf16
 expect 2 'features.high = 4000' -- $plan --features.low=5000 --features.high=4000
 expect 1 'nowhere' -- $plan --init-from "$T/nowhere.safetensors"
+# More classes than the network has: predict has no use for them, eval none for the recordings.
+awk -F, -v OFS=, 'NR > 1 { $3 = "e" NR } 1' "$manifest" >"$T/synth/strange.csv"
+expect 0 '' -- predict --checkpoint "$T/run/fold-1/best.safetensors" --manifest "$T/synth/strange.csv"
+cp "$T/out" "$T/strange"
+expect 0 '' -- predict --checkpoint "$T/run/fold-1/best.safetensors" --manifest "$manifest"
+check 'classes of the list change what is predicted' cmp "$T/strange" "$T/out"
+expect 1 'has the class e2, which' -- eval --checkpoint "$T/run/fold-1/best.safetensors" --manifest "$T/synth/strange.csv" --no-cache
+check 'recordings were read that no figure could be made of' test "$(grep -c 'features' "$T/err")" -eq 0
 expect 0 '' -- report "$T/run"
 expect 2 'nowhere' -- report "$T/nowhere"
 

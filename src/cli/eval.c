@@ -133,6 +133,15 @@ static qv_status class_of(qv_ctx *ctx, const qv_checkpoint *c, const qv_manifest
                    m->path, m->classes[label], c->path);
 }
 
+/* Before hours are spent on recordings that no figure could be made of. */
+static qv_status check_classes(qv_ctx *ctx, const qv_checkpoint *c, const qv_manifest *m)
+{
+    int known;
+    qv_status status = QV_OK;
+    for (size_t i = 0; i < m->n && status == QV_OK; i++) status = class_of(ctx, c, m, m->items[i].label, &known);
+    return status;
+}
+
 static qv_status collect(qv_ctx *ctx, const qv_checkpoint *c, const qv_manifest *m, const qv_features *f,
                          const double *probs, scored *s)
 {
@@ -301,6 +310,7 @@ static qv_status evaluate(qv_ctx *ctx, const arguments *a)
     qv_bootstrap interval;
     QV_TRY(qv_checkpoint_open(ctx, &c, a->checkpoint));
     QV_TRY(list_recordings(ctx, a, c, &m));
+    QV_TRY(check_classes(ctx, c, m));
     model.embeddings = a->embeddings != NULL;
     QV_TRY(qv_model_classify(ctx, c, m, &model, &f, &answers));
     QV_TRY(collect(ctx, c, m, f, answers.probs, &s));

@@ -80,6 +80,7 @@ qv_status qv_model_classify(qv_ctx *ctx, const qv_checkpoint *c, qv_manifest *m,
     /* Statistics from elsewhere are one row for all. */
     QV_TRY(qv_dataset_new(ctx, &d, m, *features, o->norm ? QV_NORM_NONE : (qv_normalization)s.normalize, NULL,
                           o->norm ? o->norm : norms));
+    for (size_t i = 0; i < d->n; i++) d->utterances[i].label = -1; /* the manifest numbers its classes in its own way */
     if (s.normalize == QV_NORM_SPEAKER && !o->norm) QV_TRY(check_speakers(ctx, d, o->one_speaker));
     QV_TRY(classify(ctx, c, d, &s, o->embeddings, pool, answers));
 done:

@@ -100,10 +100,7 @@ void qv_make_loss(qv_maker *m)
     for (size_t i = 0; x && i < qv_tensor_len(&p->in[0]) && logits == 2; i++) x[i] = qv_as_float(x[i] + 5000);
     p->in[1] = qv_shape(n, 1, 1, 1);
     int32_t *label = qv_room(&p->in[1], sizeof *label);
-    for (int i = 0; label && i < n; i++) {
-        bool known = labels == 0 || (labels == 1 && i % 3 != 1);
-        label[i] = known ? (int32_t)(qv_random_next(&m->rng) % (uint64_t)k) : -1;
-    }
+    for (int i = 0; label && i < n; i++) label[i] = qv_label(m, labels == 0 || (labels == 1 && i % 3 != 1), k);
     double *weight = qv_numbers(m, &p->in[2], qv_vector(k), 1);
     for (int i = 0; weight && i < k; i++) weight[i] = qv_as_float(fabs(weight[i]) + 0.1);
     if (qv_pick(m, 2)) {
@@ -124,16 +121,15 @@ void qv_make_loss(qv_maker *m)
 void qv_bound_loss(const qv_problem *p, const qv_tensor *expect, double *const *bound)
 {
     size_t samples = (size_t)p->in[0].n, classes = (size_t)p->in[0].c;
-    const double *x = p->in[0].data, *weight = p->in[2].data, *probs = expect[2].data, *loss = expect[0].data;
-    const double *share = p->in[4].data;
+    const double *x = p->in[0].data, *probs = expect[2].data, *loss = expect[0].data, *share = p->in[4].data;
     const int32_t *label = p->in[1].data, *other = p->in[3].data;
     double smoothing = (double)p->op.a.loss.smoothing;
     for (size_t n = 0; n < samples; n++) {
         double low = INFINITY, high = -INFINITY;
         for (size_t k = 0; k < classes; k++) low = fmin(low, x[n * classes + k]), high = fmax(high, x[n * classes + k]);
         double span = high - low, large = fmax(fabs(low), fabs(high)), l = share ? share[n] : 1;
-        double own = label[n] >= 0 ? l * weight[label[n]] : 0;
-        double second = share && other[n] >= 0 ? (1 - l) * weight[other[n]] : 0, w = own + second;
+        double own = l * qv_label_weight(&p->in[2], label[n]);
+        double second = share ? (1 - l) * qv_label_weight(&p->in[2], other[n]) : 0, w = own + second;
         double relative = QV_U * (2 * span + qv_chain(classes) + 12);
         bound[0][0] +=
             w * (relative + 3 * QV_U * (span + log((double)classes) + large) + qv_chain(classes) * QV_U * span);

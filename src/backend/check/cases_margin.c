@@ -83,8 +83,7 @@ static void make_labels(qv_maker *m, int n, int k, int others)
     qv_describe(m, " %s", (const char *[]){"all labelled", "some labelled", "none labelled"}[known]);
     p->in[1] = qv_shape(n, 1, 1, 1);
     int32_t *label = qv_room(&p->in[1], sizeof *label);
-    for (int i = 0; label && i < n; i++)
-        label[i] = known == 2 || (known == 1 && i % 3 == 1) ? -1 : (int32_t)(qv_random_next(&m->rng) % (uint64_t)k);
+    for (int i = 0; label && i < n; i++) label[i] = qv_label(m, known == 0 || (known == 1 && i % 3 != 1), k);
     double *weight = qv_numbers(m, &p->in[2], qv_vector(k), 1);
     for (int i = 0; weight && i < k; i++) weight[i] = qv_as_float(fabs(weight[i]) + 0.1);
     if (!qv_pick(m, 2)) return;
@@ -99,10 +98,11 @@ static void make_labels(qv_maker *m, int n, int k, int others)
 static double weight_of(const qv_problem *p, int others, size_t n, int i, int32_t *label)
 {
     const int32_t *own = p->in[1].data, *other = p->in[others].data;
-    const double *weight = p->in[2].data, *share = p->in[others + 1].data;
+    const double *share = p->in[others + 1].data;
     double l = share ? share[n] : 1;
     *label = i == 0 ? own[n] : share ? other[n] : -1;
-    return *label < 0 ? 0 : (i == 0 ? l : 1 - l) * weight[*label];
+    if (*label >= p->in[2].c) *label = -1;
+    return (i == 0 ? l : 1 - l) * qv_label_weight(&p->in[2], *label);
 }
 
 void qv_make_margin(qv_maker *m)

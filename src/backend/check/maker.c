@@ -80,6 +80,18 @@ void qv_shares(qv_maker *m, qv_tensor *t, qv_tensor of)
     }
 }
 
+int32_t qv_label(qv_maker *m, bool known, int k)
+{
+    uint64_t bits = qv_random_next(&m->rng);
+    if (known) return (int32_t)(bits % (uint64_t)k);
+    return bits % 2 ? -1 : k;
+}
+
+double qv_label_weight(const qv_tensor *weights, int32_t label)
+{
+    return label >= 0 && label < weights->c ? ((const double *)weights->data)[label] : 0;
+}
+
 void qv_coefficients(qv_maker *m, qv_tensor *t, qv_tensor of)
 {
     qv_shares(m, t, of);

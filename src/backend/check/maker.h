@@ -61,6 +61,10 @@ double *qv_numbers(qv_maker *m, qv_tensor *t, qv_tensor of, double scale);
 void qv_tickets_of(qv_tensor *t, int c);
 /* Shares in [0,1]: multiples of 2^-24 as Philox gives them; exact: quarters, 0 and 1 among them. */
 void qv_shares(qv_maker *m, qv_tensor *t, qv_tensor of);
+/* A label: one of k classes, or one that names none of them, too small or too large. */
+int32_t qv_label(qv_maker *m, bool known, int k);
+/* The weight of a label's class, 0 where it names none. */
+double qv_label_weight(const qv_tensor *weights, int32_t label);
 /* Of a shake: shares, and as many more in [-1,2]; 1 less any of them is exact in float. */
 void qv_coefficients(qv_maker *m, qv_tensor *t, qv_tensor of);
 

@@ -12,7 +12,7 @@ typedef struct qv_ref_labels {
     double share[2], weight[2];
 } qv_ref_labels;
 
-/* The operands that say so; those of mixtures may be absent. */
+/* The operands that say so; those of mixtures may be absent. A label that names no class is none: -1. */
 static inline qv_ref_labels qv_ref_labels_of(const qv_tensor *labels, const qv_tensor *class_weights,
                                              const qv_tensor *others, const qv_tensor *shares, size_t n)
 {
@@ -21,8 +21,9 @@ static inline qv_ref_labels qv_ref_labels_of(const qv_tensor *labels, const qv_t
     double l = share ? (double)share[n] : 1;
     qv_ref_labels r = {{own[n], share ? other[n] : -1}, {l, 1 - l}, {0}};
     for (int i = 0; i < 2; i++) {
-        if (r.label[i] < 0) r.share[i] = 0;
-        if (r.label[i] >= 0) r.weight[i] = r.share[i] * (double)weight[r.label[i]];
+        bool known = r.label[i] >= 0 && r.label[i] < class_weights->c;
+        if (!known) r.label[i] = -1, r.share[i] = 0;
+        if (known) r.weight[i] = r.share[i] * (double)weight[r.label[i]];
     }
     return r;
 }
