@@ -33,14 +33,20 @@ static void put_idx(qv_ctx *ctx, const char *dir, const char *name, int dims, co
     qv_buf_free(&b);
 }
 
-static void put_mnist(qv_ctx *ctx, const char *dir)
+/* The four files, with that behind "idx3" and "idx1" in their names. */
+static void put_mnist_as(qv_ctx *ctx, const char *dir, const char *ending)
 {
     static const int images[] = {IMAGES, ROWS, COLUMNS}, labels[] = {IMAGES};
-    put_idx(ctx, dir, "train-images-idx3-ubyte", 3, images, 0);
-    put_idx(ctx, dir, "train-labels-idx1-ubyte", 1, labels, 0);
-    put_idx(ctx, dir, "t10k-images-idx3-ubyte", 3, images, 10);
-    put_idx(ctx, dir, "t10k-labels-idx1-ubyte", 1, labels, 0);
+    for (int test = 0; test < 2; test++) {
+        char name[64];
+        snprintf(name, sizeof name, "%s-images-idx3%s", test ? "t10k" : "train", ending);
+        put_idx(ctx, dir, name, 3, images, 10 * test);
+        snprintf(name, sizeof name, "%s-labels-idx1%s", test ? "t10k" : "train", ending);
+        put_idx(ctx, dir, name, 1, labels, 0);
+    }
 }
+
+static void put_mnist(qv_ctx *ctx, const char *dir) { put_mnist_as(ctx, dir, "-ubyte"); }
 
 /* A CIFAR file of `n` images: red is 10 k, green 10 k + 1, blue the column; the label of image k is k. */
 static void put_cifar(qv_ctx *ctx, const char *dir, const char *name, int labels, int n)
@@ -109,6 +115,29 @@ static void idx_is_a_manifest(void **state)
     qv_folds_free(folds);
     qv_manifest_free(m);
     qv_test_rmdir(dir);
+    qv_ctx_free(ctx);
+}
+
+/* The words by which a file is known count in its own name alone, and IDX is IDX whatever the name ends in. */
+static void folders_and_endings_are_free(void **state)
+{
+    static const char *const cases[][2] = {{"images/mnist", "-ubyte"}, {"a-images-idx3/b", "-ubyte"}, {"x", ".bin"}};
+    qv_ctx *ctx = qv_test_ctx();
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *top = qv_test_tmpdir(), *dir;
+        qv_assert_ok(ctx, qv_path_join(ctx, &dir, top, cases[i][0]));
+        qv_assert_ok(ctx, qv_make_dirs(ctx, dir));
+        put_mnist_as(ctx, dir, cases[i][1]);
+        qv_manifest *m = open_manifest(ctx, dir);
+        assert_int_equal(m->n, 2 * IMAGES);
+        qv_features *f = open_features(ctx, m);
+        assert_int_equal(f->config.mels, COLUMNS);
+        qv_features_close(f);
+        qv_manifest_free(m);
+        qv_test_rmdir(top);
+        free(dir);
+    }
     qv_ctx_free(ctx);
 }
 
@@ -324,8 +353,11 @@ static void other_folders(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(idx_is_a_manifest),       cmocka_unit_test(cifar_has_names_and_channels),
-        cmocka_unit_test(channels_are_normalized), cmocka_unit_test(bad_folders),
+        cmocka_unit_test(idx_is_a_manifest),
+        cmocka_unit_test(folders_and_endings_are_free),
+        cmocka_unit_test(cifar_has_names_and_channels),
+        cmocka_unit_test(channels_are_normalized),
+        cmocka_unit_test(bad_folders),
         cmocka_unit_test(other_folders),
     };
     return cmocka_run_group_tests_name("images", tests, NULL, NULL);

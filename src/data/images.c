@@ -8,10 +8,18 @@
 
 enum { SIDE_MAX = 4096, IMAGES_MAX = 100000000, CIFAR_SIDE = 32, CIFAR_PIXELS = 3 * CIFAR_SIDE * CIFAR_SIDE };
 
-static bool ends_in(const char *text, const char *end)
+bool qv_images_known(const char *base, qv_publication *of, bool *test)
 {
-    size_t n = strlen(text), k = strlen(end);
-    return n >= k && strcmp(text + n - k, end) == 0;
+    static const char *const batches[] = {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin",
+                                          "data_batch_4.bin", "data_batch_5.bin", "test_batch.bin"};
+    *test = strstr(base, "test") || strstr(base, "t10k");
+    *of = QV_CIFAR10;
+    for (int i = 0; i < 6; i++)
+        if (strcmp(base, batches[i]) == 0) return true;
+    *of = QV_CIFAR100;
+    if (strcmp(base, "train.bin") == 0 || strcmp(base, "test.bin") == 0) return true;
+    *of = QV_IDX;
+    return strstr(base, "images") && strstr(base, "idx3");
 }
 
 static int64_t big_endian(const unsigned char *p)
@@ -72,10 +80,9 @@ static qv_status open_idx(qv_ctx *ctx, qv_images *im, int64_t size)
     return QV_OK;
 }
 
-static qv_status open_cifar(qv_ctx *ctx, qv_images *im, int64_t size)
+static qv_status open_cifar(qv_ctx *ctx, qv_images *im, int64_t size, int labels)
 {
-    const char *base = qv_path_base(im->path);
-    im->labels = strcmp(base, "train.bin") == 0 || strcmp(base, "test.bin") == 0 ? 2 : 1;
+    im->labels = labels;
     int64_t record = im->labels + CIFAR_PIXELS;
     im->rows = im->columns = CIFAR_SIDE;
     im->channels = 3;
@@ -88,9 +95,13 @@ static qv_status open_cifar(qv_ctx *ctx, qv_images *im, int64_t size)
 qv_status qv_images_open(qv_ctx *ctx, qv_images *im, const char *path)
 {
     int64_t size = 0;
+    qv_publication of = QV_IDX;
+    bool test;
     *im = (qv_images){.path = path};
     qv_status status = open_file(ctx, &im->f, path, &size);
-    if (status == QV_OK) status = ends_in(path, ".bin") ? open_cifar(ctx, im, size) : open_idx(ctx, im, size);
+    qv_images_known(qv_path_base(path), &of, &test);
+    if (status == QV_OK)
+        status = of == QV_IDX ? open_idx(ctx, im, size) : open_cifar(ctx, im, size, of == QV_CIFAR100 ? 2 : 1);
     if (status != QV_OK) qv_images_close(im);
     return status;
 }

@@ -7,9 +7,15 @@
 
 #include "data/manifest.h"
 
-/* One file of images. IDX: 00 00 08 03, then three lengths of 32 bits (most significant byte first), then pixels.
- * CIFAR, in files whose names end in .bin: a label (CIFAR-100, train.bin and test.bin: two, coarse and fine), then 32 x
- * 32 pixels of red, of green and of blue. */
+typedef enum qv_publication { QV_IDX, QV_CIFAR10, QV_CIFAR100, QV_PUBLICATIONS } qv_publication;
+
+/* Does the name of a file (without its folder) say that images are in it? *of, *test: of which publication and part;
+ * "t10k" is what MNIST calls its test part. Where it says nothing *of is QV_IDX. */
+bool qv_images_known(const char *base, qv_publication *of, bool *test);
+
+/* One file of images. IDX: 00 00 08 03, then three lengths of 32 bits (most significant byte first), then pixels; up to
+ * ten million images of up to 4096 x 4096. CIFAR, in files that are called as there: a label (CIFAR-100, train.bin and
+ * test.bin: two, coarse and fine), then 32 x 32 pixels of red, of green and of blue. */
 typedef struct qv_images {
     FILE *f;
     const char *path; /* borrowed, for messages */

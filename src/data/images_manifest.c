@@ -12,25 +12,23 @@
 
 enum { SETS_MAX = 6, NAMES_MAX = 256, FILE_MAX = 1 << 30 };
 
-typedef enum publication { IDX, CIFAR10, CIFAR100, PUBLICATIONS } publication;
-
 /* Files of the folder whose names say what they are. */
 typedef struct found {
     struct {
         char *path;
-        publication of;
+        qv_publication of;
         bool test;
     } sets[SETS_MAX];
-    int n, count[PUBLICATIONS][2];
+    int n, count[QV_PUBLICATIONS][2];
     char *names, *compressed; /* the list of classes; a file that would count if it were not compressed */
 } found;
 
-/* `text` with the first `from` replaced. */
-static qv_status replaced(qv_ctx *ctx, char **out, const char *text, const char *from, const char *to)
+/* `path` with the first `from` of its last component replaced, which is there: folders may be called as they like. */
+static qv_status replaced(qv_ctx *ctx, char **out, const char *path, const char *from, const char *to)
 {
-    const char *at = strstr(text, from);
+    const char *at = strstr(qv_path_base(path), from);
     qv_buf b = {0};
-    qv_buf_add(&b, text, (size_t)(at - text));
+    qv_buf_add(&b, path, (size_t)(at - path));
     qv_buf_puts(&b, to);
     qv_buf_puts(&b, at + strlen(from));
     qv_status status = qv_buf_check(ctx, &b);
@@ -38,31 +36,16 @@ static qv_status replaced(qv_ctx *ctx, char **out, const char *text, const char 
     return status;
 }
 
-/* Is it a file of images, and of which publication and part? "t10k" is what MNIST calls its test part. */
-static bool recognize(const char *base, publication *of, bool *test)
-{
-    static const char *const batches[] = {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin",
-                                          "data_batch_4.bin", "data_batch_5.bin", "test_batch.bin"};
-    *test = strstr(base, "test") || strstr(base, "t10k");
-    *of = CIFAR10;
-    for (int i = 0; i < 6; i++)
-        if (strcmp(base, batches[i]) == 0) return true;
-    *of = CIFAR100;
-    if (strcmp(base, "train.bin") == 0 || strcmp(base, "test.bin") == 0) return true;
-    *of = IDX;
-    return strstr(base, "images") && strstr(base, "idx3");
-}
-
 static qv_status note_file(qv_ctx *ctx, void *user, const char *path)
 {
     found *f = user;
     const char *base = qv_path_base(path);
     size_t n = strlen(base);
-    publication of;
+    qv_publication of;
     bool test, zipped = n > 3 && strcmp(base + n - 3, ".gz") == 0;
     if (strcmp(base, "batches.meta.txt") == 0 || strcmp(base, "fine_label_names.txt") == 0)
         return f->names ? QV_OK : qv_strdup(ctx, &f->names, path);
-    if (!recognize(base, &of, &test)) return QV_OK;
+    if (!qv_images_known(base, &of, &test)) return QV_OK;
     if (zipped) return f->compressed ? QV_OK : qv_strdup(ctx, &f->compressed, path);
     f->count[of][test]++;
     if (f->n == SETS_MAX) return QV_OK; /* too many: the counts say so */
@@ -75,7 +58,7 @@ static qv_status note_file(qv_ctx *ctx, void *user, const char *path)
 /* One whole publication, and nothing twice. */
 static qv_status check_found(qv_ctx *ctx, const found *f, const char *dir)
 {
-    static const int wanted[PUBLICATIONS][2] = {{1, 1}, {5, 1}, {1, 1}};
+    static const int wanted[QV_PUBLICATIONS][2] = {{1, 1}, {5, 1}, {1, 1}};
     static const char *const what[] = {
         "...images-idx3-ubyte, one with 'test' or 't10k' in its name and one without, each with its labels",
         "data_batch_1.bin to data_batch_5.bin and test_batch.bin", "train.bin and test.bin"};
@@ -87,8 +70,8 @@ static qv_status check_found(qv_ctx *ctx, const found *f, const char *dir)
                        "binary version); a "
                        "manifest of recordings is a CSV file, which quaver corpus writes",
                        dir);
-    publication of = f->sets[0].of;
-    for (int p = 0; p < PUBLICATIONS; p++)
+    qv_publication of = f->sets[0].of;
+    for (int p = 0; p < QV_PUBLICATIONS; p++)
         if (p != (int)of && (f->count[p][0] || f->count[p][1]))
             return qv_fail(ctx, QV_ERR_DATA,
                            "%s holds images of more than one publication; give each a folder of its own", dir);
@@ -162,10 +145,6 @@ static qv_status read_labels(qv_ctx *ctx, qv_manifest *m, const qv_images *im, u
     char *half = NULL, *path = NULL;
     int64_t n;
     QV_TRY(replaced(ctx, &half, im->path, "images", "labels"));
-    if (!strstr(half, "idx3")) { /* the folder's name held the word, too */
-        status = qv_fail(ctx, QV_ERR_DATA, "%s: its labels cannot be found by its name", im->path);
-        goto done;
-    }
     QV_TRY(replaced(ctx, &path, half, "idx3", "idx1"));
     QV_TRY(qv_idx_labels(ctx, path, labels, &n));
     if (n != im->n)
@@ -209,7 +188,7 @@ qv_status qv_images_manifest(qv_ctx *ctx, qv_manifest **out, const char *dir)
     *out = NULL;
     QV_TRY(qv_walk(ctx, dir, note_file, &f));
     QV_TRY(check_found(ctx, &f, dir));
-    QV_TRY(read_names(ctx, &c, f.sets[0].of == IDX ? NULL : f.names));
+    QV_TRY(read_names(ctx, &c, f.sets[0].of == QV_IDX ? NULL : f.names));
     QV_TRY(qv_manifest_new(ctx, &m));
     QV_TRY(qv_strdup(ctx, &m->path, dir));
     m->images = true;
