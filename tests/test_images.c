@@ -266,6 +266,15 @@ static void floats(qv_ctx *ctx, const char *dir)
     qv_buf_free(&b);
 }
 
+/* A header costs its maker nothing, an item in memory for each image a lot. */
+static void too_many(qv_ctx *ctx, const char *dir)
+{
+    qv_buf b = {0};
+    qv_buf_add(&b, "\0\0\x08\3\0\x98\x96\x81\0\0\0\1\0\0\0\1", 16);
+    put_bytes(ctx, dir, "train-images-idx3-ubyte", &b);
+    qv_buf_free(&b);
+}
+
 static void longer_than_it_says(qv_ctx *ctx, const char *dir)
 {
     qv_buf b = {0};
@@ -288,6 +297,7 @@ static void bad_folders(void **state)
     refused("4 dimensions", four_dims);
     refused("length 3 is 0", no_columns);
     refused("IDX type 0x0d", floats);
+    refused("length 1 is 10000001; 1 to 10000000 were expected", too_many);
     refused("7 bytes behind the header, which promises 6", longer_than_it_says);
 }
 

@@ -6,7 +6,7 @@
 
 #include "base/io.h"
 
-enum { SIDE_MAX = 4096, IMAGES_MAX = 100000000, CIFAR_SIDE = 32, CIFAR_PIXELS = 3 * CIFAR_SIDE * CIFAR_SIDE };
+enum { SIDE_MAX = 4096, IMAGES_MAX = 10000000, CIFAR_SIDE = 32, CIFAR_PIXELS = 3 * CIFAR_SIDE * CIFAR_SIDE };
 
 bool qv_images_known(const char *base, qv_publication *of, bool *test)
 {
@@ -60,7 +60,7 @@ static qv_status idx_header(qv_ctx *ctx, FILE *f, const char *path, int64_t size
         if (lengths[i] < 1 || lengths[i] > most)
             return qv_fail(ctx, QV_ERR_DATA, "%s: length %d is %lld; 1 to %lld were expected", path, i + 1,
                            (long long)lengths[i], (long long)most);
-        wanted *= lengths[i]; /* below 2^51 */
+        wanted *= lengths[i]; /* below 2^48 */
     }
     if (size - (int64_t)bytes == wanted) return QV_OK;
     return qv_fail(ctx, QV_ERR_DATA, "%s: %lld bytes behind the header, which promises %lld", path,
