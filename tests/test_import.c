@@ -8,7 +8,7 @@ typedef struct list_case {
     const char *kind, *list; /* list: below the fixture's folder */
     const char *files[FILES_MAX][2];
     qv_import_options options;
-    const char *rows; /* "name speaker emotion gender start end" a line; NULL: refused */
+    const char *rows; /* "name speaker emotion gender start end" a line, and "channel N" if there; NULL: refused */
     const char *says;
 } list_case;
 
@@ -128,7 +128,28 @@ static const list_case cases[] = {
      {{"k/wav.scp", "u1 w/a.wav\n"}, {"k/utt2spk", "u1 s1\n"}, {"k/segments", "u1 w/a.wav\n"}},
      {.root = ""},
      NULL,
-     "segments:1: `utterance recording start end`"},
+     "segments:1: `utterance recording start end [channel]`"},
+    {"kaldi",
+     "k",
+     {{"k/wav.scp", "r1 w/a.wav\n"},
+      {"k/utt2spk", "u1 s1\nu2 s2\nu3 s2\n"},
+      {"k/utt2emo", "u1 joy\nu2 joy\nu3 joy\n"},
+      {"k/segments", "u1 r1 0 -1 0\nu2 r1 0 -1 B\nu3 r1 0 1\n"}},
+     {.root = "", .unique = true}, /* which leaves no voice of two out */
+     "w/a.wav s1 joy - 0 -1 channel 1\nw/a.wav s2 joy - 0 -1 channel 2\nw/a.wav s2 joy - 0 1\n",
+     NULL},
+    {"kaldi",
+     "k",
+     {{"k/wav.scp", "r1 w/a.wav\n"}, {"k/utt2spk", "u1 s1\n"}, {"k/segments", "u1 r1 0 1 left\n"}},
+     {.root = ""},
+     NULL,
+     "segments:1: channel 'left': a number from 0 to 99, A or B was expected"},
+    {"kaldi",
+     "k",
+     {{"k/wav.scp", "r1 w/a.wav\n"}, {"k/utt2spk", "u1 s1\n"}, {"k/segments", "u1 r1 0 1 0 more\n"}},
+     {.root = ""},
+     NULL,
+     "segments:1: `utterance recording start end [channel]` was expected"},
     {"kaldi",
      "k",
      {{"k/wav.scp", "u1 w/a.wav\nu1 w/b.wav\n"}, {"k/utt2spk", "u1 s1\n"}},
@@ -208,8 +229,10 @@ static void lists_of_others(void **state)
         qv_status status = import_case(ctx, dir, c, &m, &r);
         for (size_t i = 0; m && i < m->n; i++) {
             const qv_item *item = &m->items[i];
-            qv_buf_printf(&rows, "%s %s %s %s %g %g\n", item->name, item->speaker, item->emotion ? item->emotion : "-",
+            qv_buf_printf(&rows, "%s %s %s %s %g %g", item->name, item->speaker, item->emotion ? item->emotion : "-",
                           item->gender ? item->gender : "-", item->start, item->end);
+            if (item->channel) qv_buf_printf(&rows, " channel %d", item->channel);
+            qv_buf_puts(&rows, "\n");
         }
         if ((status == QV_OK) != (c->rows != NULL)) fail_msg("%s %zu: %s", c->kind, k, qv_ctx_message(ctx));
         if (c->rows && strcmp(rows.data, c->rows) != 0)

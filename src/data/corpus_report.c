@@ -163,6 +163,7 @@ typedef struct content {
     size_t item;
     off_t size;
     XXH128_hash_t hash;
+    int channel;
 } content;
 
 static int by_size(const void *a, const void *b)
@@ -178,6 +179,7 @@ static int by_content(const void *a, const void *b)
     if (x->size != y->size) return x->size < y->size ? -1 : 1;
     int order = XXH128_cmp(&x->hash, &y->hash);
     if (order != 0) return order;
+    if (x->channel != y->channel) return x->channel - y->channel;
     return x->item < y->item ? -1 : x->item > y->item;
 }
 
@@ -188,7 +190,7 @@ static qv_status hash_contents(qv_ctx *ctx, const qv_manifest *m, content *c)
     for (size_t i = 0; i < m->n; i++) {
         struct stat st;
         if (stat(m->items[i].file, &st) != 0) return qv_fail_errno(ctx, "cannot examine %s", m->items[i].file);
-        c[i] = (content){.item = i, .size = st.st_size};
+        c[i] = (content){.item = i, .size = st.st_size, .channel = m->items[i].channel};
         /* parts of one recording have its bytes in common and nothing else */
         if (m->items[i].start > 0 || m->items[i].end >= 0) c[i].size = -1 - (off_t)i;
     }
@@ -257,7 +259,7 @@ static int by_meaning(const void *a, const void *b)
         if (order == 0 && n != k) order = n < k ? -1 : 1;
         if (order != 0) return order;
     }
-    return 0;
+    return x->channel - y->channel;
 }
 
 /* The same recording in two codings or at two rates: nothing but the name betrays it. */
@@ -295,7 +297,8 @@ qv_status qv_corpus_twins(qv_ctx *ctx, qv_corpus_report *r, qv_manifest *m, bool
     QV_TRY(hash_contents(ctx, m, c));
     say_broken(r, m, c);
     for (size_t i = 1; i < m->n; i++) {
-        bool same = c[i].size == c[first].size && c[i].size > 0 && XXH128_isEqual(c[i].hash, c[first].hash);
+        bool same = c[i].size == c[first].size && c[i].size > 0 && XXH128_isEqual(c[i].hash, c[first].hash) &&
+                    c[i].channel == c[first].channel; /* two voices of one file */
         if (!same) {
             first = i;
             continue;

@@ -131,30 +131,49 @@ static qv_status add_utterance(qv_ctx *ctx, qv_import *in, const kaldi *k, const
     return qv_import_row(ctx, in, from->path, utterance->line, row);
 }
 
-/* "utterance recording start end" */
-static qv_status add_segment(qv_ctx *ctx, qv_import *in, const kaldi *k, const entry *segment)
+/* A channel as manifests count, from 1: Kaldi counts from 0, lists of telephone calls have letters. 0: it is none. */
+static int channel_of(const char *text)
 {
-    qv_status status = QV_OK;
-    char *words, *part[3] = {0};
+    const size_t n = strlen(text);
+    if (n == 1 && (*text == 'A' || *text == 'B')) return *text - 'A' + 1;
+    return n > 0 && n < 3 && strspn(text, "0123456789") == n ? (int)strtol(text, NULL, 10) + 1 : 0;
+}
+
+/* Up to `most` words of s, ended in place; their number. */
+static int split(char *s, char **words, int most)
+{
     int n = 0;
-    QV_TRY(qv_strdup(ctx, &words, segment->rest));
-    for (char *s = words; *s && n < 3;) {
-        part[n++] = s;
+    while (*s && n < most) {
+        words[n++] = s;
         s += strcspn(s, blanks);
         if (*s) *s++ = '\0';
         s += strspn(s, blanks);
     }
-    const entry *wav = n == 3 ? find_entry(&k->wav, part[0]) : NULL;
-    if (n < 3)
-        status = qv_fail(ctx, QV_ERR_DATA, "%s:%d: `utterance recording start end` was expected", k->segments.path,
-                         segment->line);
+    return n;
+}
+
+/* "utterance recording start end", and perhaps a channel */
+static qv_status add_segment(qv_ctx *ctx, qv_import *in, const kaldi *k, const entry *segment)
+{
+    qv_status status = QV_OK;
+    char *text, *part[5] = {0};
+    QV_TRY(qv_strdup(ctx, &text, segment->rest));
+    const int n = split(text, part, 5), channel = n == 4 ? channel_of(part[3]) : 0;
+    const entry *wav = n >= 3 ? find_entry(&k->wav, part[0]) : NULL;
+    if (n < 3 || n > 4)
+        status = qv_fail(ctx, QV_ERR_DATA, "%s:%d: `utterance recording start end [channel]` was expected",
+                         k->segments.path, segment->line);
+    else if (n == 4 && channel == 0)
+        status = qv_fail(ctx, QV_ERR_DATA, "%s:%d: channel '%s': a number from 0 to 99, A or B was expected",
+                         k->segments.path, segment->line, part[3]);
     else if (!wav)
         status = qv_fail(ctx, QV_ERR_DATA, "%s:%d: recording '%s' is not in %s", k->segments.path, segment->line,
                          part[0], k->wav.path);
     else
         status = add_utterance(ctx, in, k, wav, &k->segments, segment, part[1], part[2]);
+    if (status == QV_OK) in->m->items[in->m->n - 1].channel = channel;
 done:
-    free(words);
+    free(text);
     return status;
 }
 
