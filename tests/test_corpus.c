@@ -250,6 +250,24 @@ static void own_patterns(void **state)
     qv_test_says(qv_ctx_message(f->ctx), "did you mean 'emodb'");
 }
 
+static void too_many_emotions_are_refused(void **state)
+{
+    fixture *f = *state;
+    for (int i = 0; i <= QV_MOST_CLASSES; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "anna_%04d.wav", i);
+        put(f, name, NULL);
+    }
+    qv_corpus_options o = {.pattern = "^(?<speaker>[a-z]+)_(?<emotion>\\d+)"};
+    assert_int_equal(scan(f, "pattern", o), QV_ERR_DATA);
+    qv_test_says(qv_ctx_message(f->ctx),
+                 "1001 different emotions, at most 1000 are taken; among them '0000', '0500' and "
+                 "'1000': if these are none, look at the group emotion of --pattern");
+    o.labels = "0000,0001";
+    qv_assert_ok(f->ctx, scan(f, "pattern", o));
+    assert_int_equal(f->m->n, 2);
+}
+
 static void same_content_is_found(void **state)
 {
     fixture *f = *state;
@@ -404,6 +422,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(folders_without_speakers, setup, teardown),
         cmocka_unit_test_setup_teardown(links_that_lead_nowhere_are_named, setup, teardown),
         cmocka_unit_test_setup_teardown(own_patterns, setup, teardown),
+        cmocka_unit_test_setup_teardown(too_many_emotions_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(same_content_is_found, setup, teardown),
         cmocka_unit_test_setup_teardown(every_allocation_may_fail, setup, teardown),
         cmocka_unit_test_setup_teardown(real_emodb, setup, teardown),

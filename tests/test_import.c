@@ -251,6 +251,41 @@ static void lists_of_others(void **state)
     }
 }
 
+/* What was meant for something else, such as the words spoken: no table of it is begun. */
+static void a_column_of_texts_is_no_emotion(void **state)
+{
+    (void)state;
+    for (int n = QV_MOST_CLASSES; n <= QV_MOST_CLASSES + 1; n++) {
+        qv_ctx *ctx = qv_ctx_new();
+        char *dir = qv_test_tmpdir();
+        qv_manifest *m;
+        qv_corpus_report r = {0};
+        qv_buf list = {0};
+        qv_buf_puts(&list, "file,speaker,transcript\n");
+        for (int i = 0; i < n; i++) qv_buf_printf(&list, "w/a.wav,s%d,text%04d\n", i, i);
+        const list_case c = {.kind = "nkululeko",
+                             .list = "l.csv",
+                             .files = {{"l.csv", list.data}},
+                             .options = {.columns = "emotion=transcript"}};
+        qv_status status = import_case(ctx, dir, &c, &m, &r);
+        if (n == QV_MOST_CLASSES) {
+            qv_assert_ok(ctx, status);
+            qv_test_says(r.text.data, "and 900 more speakers\n");
+            qv_test_says(r.text.data, " 1000\n"); /* all of all */
+        } else {
+            assert_int_equal(status, QV_ERR_DATA);
+            qv_test_says(qv_ctx_message(ctx), "l.csv: 1001 different emotions, at most 1000 are taken; among them "
+                                              "'text0000', 'text0500' and 'text1000': if these are none, look at the "
+                                              "column emotion (--columns emotion=NAME sets it)");
+        }
+        qv_buf_free(&list);
+        qv_corpus_report_free(&r);
+        qv_manifest_free(m);
+        qv_test_rmdir(dir);
+        qv_ctx_free(ctx);
+    }
+}
+
 static void every_allocation_may_fail(void **state)
 {
     (void)state;
@@ -286,6 +321,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lists_of_others),
+        cmocka_unit_test(a_column_of_texts_is_no_emotion),
         cmocka_unit_test(every_allocation_may_fail),
     };
     return cmocka_run_group_tests_name("import", tests, NULL, NULL);

@@ -352,28 +352,40 @@ static void table_head(qv_buf *b, const qv_manifest *m, int width)
     qv_buf_printf(b, "  %5s\n", "all");
 }
 
+qv_status qv_corpus_check_classes(qv_ctx *ctx, const qv_manifest *m, const char *path, const char *look_at)
+{
+    const int n = m->n_classes;
+    if (n <= QV_MOST_CLASSES) return QV_OK;
+    return qv_fail(ctx, QV_ERR_DATA,
+                   "%s: %d different emotions, at most %d are taken; among them '%.40s', '%.40s' and '%.40s': if these "
+                   "are none, look at %s; --labels selects some",
+                   path, n, QV_MOST_CLASSES, m->classes[0], m->classes[n / 2], m->classes[n - 1], look_at);
+}
+
 qv_status qv_corpus_table(qv_ctx *ctx, qv_corpus_report *r, const qv_manifest *m)
 {
     qv_status status = QV_OK;
     size_t *counts = NULL, classes = (size_t)m->n_classes;
     const char **genders = NULL;
-    size_t speakers = (size_t)m->n_speakers;
+    size_t speakers = (size_t)m->n_speakers, rows = speakers < QV_TABLE_MAX ? speakers : QV_TABLE_MAX;
     int width = longest(m->speakers, m->n_speakers, 7);
-    QV_TRY(qv_alloc(ctx, &counts, (speakers + 1) * classes, sizeof *counts));
-    QV_TRY(qv_alloc(ctx, &genders, speakers, sizeof *genders));
+    QV_TRY(qv_alloc(ctx, &counts, (rows + 1) * classes, sizeof *counts)); /* the last: all speakers */
+    QV_TRY(qv_alloc(ctx, &genders, rows, sizeof *genders));
     for (size_t i = 0; i < m->n; i++) {
         const qv_item *item = &m->items[i];
+        const size_t s = (size_t)item->speaker_id;
         if (item->label < 0) continue;
-        counts[(size_t)item->speaker_id * classes + (size_t)item->label]++;
-        counts[speakers * classes + (size_t)item->label]++;
-        genders[item->speaker_id] = item->gender;
+        counts[rows * classes + (size_t)item->label]++;
+        if (s >= rows) continue;
+        counts[s * classes + (size_t)item->label]++;
+        genders[s] = item->gender;
     }
     table_head(&r->text, m, width);
-    for (size_t s = 0; s < speakers && s < QV_TABLE_MAX; s++) {
+    for (size_t s = 0; s < rows; s++) {
         table_row(&r->text, m, m->speakers[s], width, genders[s], counts + s * classes);
     }
-    if (speakers > QV_TABLE_MAX) qv_buf_printf(&r->text, "  and %zu more speakers\n", speakers - QV_TABLE_MAX);
-    table_row(&r->text, m, "all", width, "", counts + speakers * classes);
+    if (speakers > rows) qv_buf_printf(&r->text, "  and %zu more speakers\n", speakers - rows);
+    table_row(&r->text, m, "all", width, "", counts + rows * classes);
     if (speakers == 1 && strcmp(m->speakers[0], QV_NO_SPEAKER) == 0) {
         qv_buf_puts(&r->text, "warning: nothing tells the speakers; without them only random splits are possible\n");
     }

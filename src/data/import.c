@@ -188,6 +188,9 @@ qv_status qv_corpus_import(qv_ctx *ctx, qv_manifest **out, qv_corpus_report *rep
     QV_TRY(say_found(ctx, report, in.m, path));
     QV_TRY(qv_corpus_twins(ctx, report, in.m, options->unique));
     QV_TRY(qv_manifest_finish(ctx, in.m, options->labels));
+    QV_TRY(qv_corpus_check_classes(ctx, in.m, path,
+                                   k->read == qv_import_kaldi ? "utt2emo"
+                                                              : "the column emotion (--columns emotion=NAME sets it)"));
     QV_TRY(qv_corpus_table(ctx, report, in.m));
     *out = in.m;
     in.m = NULL;

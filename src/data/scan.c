@@ -574,6 +574,8 @@ qv_status qv_corpus_scan(qv_ctx *ctx, qv_manifest **out, qv_corpus_report *repor
     if (options->only) QV_TRY(keep_only(ctx, &s, options->only));
     QV_TRY(qv_corpus_twins(ctx, report, s.m, options->unique));
     QV_TRY(qv_manifest_finish(ctx, s.m, options->labels));
+    QV_TRY(qv_corpus_check_classes(ctx, s.m, root,
+                                   options->pattern ? "the group emotion of --pattern" : "the names of its folders"));
     QV_TRY(qv_corpus_table(ctx, report, s.m));
     *out = s.m;
     s.m = NULL;
