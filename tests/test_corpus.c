@@ -268,6 +268,21 @@ static void too_many_emotions_are_refused(void **state)
     assert_int_equal(f->m->n, 2);
 }
 
+/* Points may separate what a name says; what follows the last one is the ending. */
+static void names_end_with_their_last_point(void **state)
+{
+    static const char other[] = "warning: 1 recordings have name, speaker and emotion of another, such as x/a.ang.1.";
+    fixture *f = *state;
+    qv_corpus_options o = {.pattern = "^(?<speaker>[a-z])\\.(?<emotion>[a-z]+)\\."};
+    put(f, "x/a.ang.0.wav", NULL);
+    put(f, "x/a.ang.1.wav", NULL);
+    qv_assert_ok(f->ctx, scan(f, "pattern", o));
+    assert_null(strstr(f->report.text.data, "of another"));
+    put(f, "x/a.ang.1.flac", NULL);
+    qv_assert_ok(f->ctx, scan(f, "pattern", o));
+    qv_test_says(f->report.text.data, other);
+}
+
 static void same_content_is_found(void **state)
 {
     fixture *f = *state;
@@ -423,6 +438,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(links_that_lead_nowhere_are_named, setup, teardown),
         cmocka_unit_test_setup_teardown(own_patterns, setup, teardown),
         cmocka_unit_test_setup_teardown(too_many_emotions_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(names_end_with_their_last_point, setup, teardown),
         cmocka_unit_test_setup_teardown(same_content_is_found, setup, teardown),
         cmocka_unit_test_setup_teardown(every_allocation_may_fail, setup, teardown),
         cmocka_unit_test_setup_teardown(real_emodb, setup, teardown),

@@ -243,6 +243,13 @@ static const char *how_they_differ(const qv_item *a, const qv_item *b)
     return strcmp(a->speaker, b->speaker) != 0 ? " (but not of the same speaker)" : "";
 }
 
+/* Bytes of a file's name without its ending. */
+static size_t stem(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    return dot ? (size_t)(dot - name) : strlen(name);
+}
+
 /* Unique within a corpus whose names tell what they are: what, who and which file name. */
 static int by_meaning(const void *a, const void *b)
 {
@@ -254,7 +261,7 @@ static int by_meaning(const void *a, const void *b)
                                {x->split ? x->split : "", y->split ? y->split : ""}};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
         const char *s = values[i][0], *t = values[i][1];
-        size_t n = i == 0 ? strcspn(s, ".") : strlen(s), k = i == 0 ? strcspn(t, ".") : strlen(t);
+        size_t n = i == 0 ? stem(s) : strlen(s), k = i == 0 ? stem(t) : strlen(t);
         int order = strncasecmp(s, t, n < k ? n : k);
         if (order == 0 && n != k) order = n < k ? -1 : 1;
         if (order != 0) return order;
