@@ -62,25 +62,32 @@ static qv_status check_columns(qv_ctx *ctx, const qv_import_kind *k, const char 
     return QV_OK;
 }
 
+/* One or two digits and a colon, past which *s moves. */
+static bool parse_part(const char **s, double *value)
+{
+    const size_t n = strspn(*s, "0123456789");
+    if (n < 1 || n > 2 || (*s)[n] != ':') return false;
+    *value = strtod(*s, NULL);
+    *s += n + 1;
+    return true;
+}
+
 /* "1.25", or pandas' "0 days 00:00:01.250000". */
 static bool parse_seconds(const char *text, double *seconds)
 {
     size_t digits = strspn(text, "0123456789");
     if (digits == 0 || digits > 5 || strncmp(text + digits, " days", 5) != 0) return qv_parse_time(text, seconds);
-    double days = strtod(text, NULL), rest = 0;
+    double hours = 0, minutes = 0, rest = 0;
     const char *clock = text + digits + 5;
     if (*clock == ' ') {
-        unsigned hours, minutes;
-        int used = 0;
-        /* NOLINTNEXTLINE(cert-err34-c): two digits do not overflow */
-        if (sscanf(clock, " %2u:%2u:%n", &hours, &minutes, &used) != 2 || used == 0 || minutes > 59) return false;
-        if (!qv_parse_time(clock + used, &rest) || rest >= 60) return false;
-        rest += hours * 3600.0 + minutes * 60.0;
+        clock++;
+        if (!parse_part(&clock, &hours) || !parse_part(&clock, &minutes) || minutes > 59) return false;
+        if (!qv_parse_time(clock, &rest) || rest >= 60) return false;
     } else if (*clock) {
         return false;
     }
-    *seconds = days * 86400 + rest;
-    return true;
+    *seconds = strtod(text, NULL) * 86400 + hours * 3600 + minutes * 60 + rest;
+    return *seconds <= QV_TIME_MAX;
 }
 
 static bool says_nothing(const char *cell) { return !cell || !*cell || strcmp(cell, "NaT") == 0; }
@@ -89,11 +96,11 @@ static qv_status read_times(qv_ctx *ctx, qv_item *item, const char *list, int li
 {
     const char *start = cells[QV_COLUMN_START], *end = cells[QV_COLUMN_END];
     if (!says_nothing(start) && !parse_seconds(start, &item->start))
-        return qv_fail(ctx, QV_ERR_DATA, "%s:%d: start '%s': seconds or 'D days HH:MM:SS' were expected", list, line,
-                       start);
+        return qv_fail(ctx, QV_ERR_DATA, "%s:%d: start '%s': seconds or 'D days HH:MM:SS', at most %d s, were expected",
+                       list, line, start, QV_TIME_MAX);
     if (!says_nothing(end) && !parse_seconds(end, &item->end))
-        return qv_fail(ctx, QV_ERR_DATA, "%s:%d: end '%s': seconds or 'D days HH:MM:SS' were expected", list, line,
-                       end);
+        return qv_fail(ctx, QV_ERR_DATA, "%s:%d: end '%s': seconds or 'D days HH:MM:SS', at most %d s, were expected",
+                       list, line, end, QV_TIME_MAX);
     if (item->end >= 0 && item->end <= item->start)
         return qv_fail(ctx, QV_ERR_DATA, "%s:%d: the end (%s) is not after the start", list, line, end);
     return QV_OK;

@@ -43,7 +43,9 @@ enum {
 };
 extern const char *const qv_manifest_columns[QV_COLUMNS];
 
-/* Seconds as plain decimal digits, such as 1.25, up to 1e9; false for anything else. The same in every locale. */
+enum { QV_TIME_MAX = 1000000000 }; /* seconds; what nanoseconds in 64 bits can hold */
+
+/* Seconds as plain decimal digits, such as 1.25, to QV_TIME_MAX; false for anything else. The same in every locale. */
 bool qv_parse_time(const char *text, double *seconds);
 
 /* Where the text of a column lives in an item; NULL for start, end and channel. */

@@ -16,8 +16,6 @@
 
 enum { QV_MANIFEST_MAX_BYTES = 1 << 28 };
 
-static const double QV_TIME_MAX = 1e9; /* seconds; what nanoseconds in 64 bits can hold */
-
 typedef struct reader {
     qv_csv csv;
     const char *path;
