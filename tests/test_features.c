@@ -448,6 +448,11 @@ static void write_tone(const char *path, int rate, int channels, double seconds,
     sf_close(f);
 }
 
+/* In the place of libsndfile's own: a later version may read what an earlier one left out. */
+static const char *decoder = "libsndfile of the tests";
+
+const char *sf_version_string(void) { return decoder; }
+
 static void make_corpus(corpus *k)
 {
     memset(k, 0, sizeof *k);
@@ -530,7 +535,7 @@ static void cache_follows_every_change(void **state)
     make_corpus(&k);
     qv_features *f = open_corpus(ctx, &k, 1, false);
     qv_features_close(f);
-    for (int change = 0; change < 6; change++) {
+    for (int change = 0; change < 7; change++) {
         struct timespec times[2] = {{.tv_sec = 1000000000}, {.tv_sec = 1000000000, .tv_nsec = 5}};
         switch (change) {
         case 0: write_tone(k.paths[0], 16000, 1, 0.3, 0.2); break;
@@ -538,6 +543,7 @@ static void cache_follows_every_change(void **state)
         case 2: k.items[3].start = 0.1; break;
         case 3: k.items[3].end = 0.3; break;
         case 4: unlink(k.paths[4]); break;
+        case 5: decoder = "a later libsndfile"; break;
         default: k.m.n = 11; break;
         }
         f = open_corpus(ctx, &k, 1, false);

@@ -263,7 +263,10 @@ static qv_status identify(qv_ctx *ctx, const qv_manifest *m, const qv_feature_co
     qv_buf settings = {0}, sources = {0};
     qv_buf_printf(&settings, "%d %s %d %a %a %d %d %a %a %a %a %d %zu", FEATURE_VERSION, qv_resampler_name(), c->rate,
                   c->window, c->hop, c->fft, c->mels, c->low, c->high, c->floor, c->trim, (int)c->loudness, m->n);
-    if (c->kind != QV_KIND_MEL) qv_buf_printf(&settings, "\nkind %d\n", (int)c->kind);
+    if (c->kind == QV_KIND_MEL) /* what one decoder cannot read another can: what was left out is kept, too */
+        qv_buf_printf(&settings, "\n%s\n", qv_decoder_name());
+    else
+        qv_buf_printf(&settings, "\nkind %d\n", (int)c->kind);
     for (size_t i = 0; i < m->n; i++) {
         const qv_item *item = &m->items[i];
         char *path = realpath(item->file, NULL);

@@ -64,10 +64,11 @@ typedef struct qv_feature_options {
 } qv_feature_options;
 
 /* Features of every item: from the cache when nothing that made it has changed (settings,
- * program's feature version, each file's path, size, time stamp, start, end and channel), else computed by
- * a pool of threads with progress, written to the cache and mapped. A recording that cannot be
- * read, is empty, all zeros or holds NaN is skipped with its reason in the entry, and warned of; all of them
- * skipped is QV_ERR_DATA. Frames of another size than config.mels are QV_ERR_USAGE. A damaged cache file is made again. */
+ * program's feature version, the resampler's, the decoder's, each file's path, size, time stamp, start, end and
+ * channel), else computed by a pool of threads with progress, written to the cache and mapped. A recording that cannot
+ * be read, is empty, all zeros or holds NaN is skipped with its reason in the entry, and warned of; all of them
+ * skipped is QV_ERR_DATA. Frames of another size than config.mels are QV_ERR_USAGE. A damaged cache file is made again.
+ */
 qv_status qv_features_open(qv_ctx *ctx, qv_features **out, const qv_manifest *m, const qv_feature_config *c,
                            const qv_feature_options *o);
 void qv_features_close(qv_features *f);
