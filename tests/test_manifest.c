@@ -235,6 +235,10 @@ static void label_files_are_text(void **state)
     qv_assert_ok(f->ctx, qv_labels_expand(f->ctx, &labels, path));
     assert_string_equal(labels, "joy?=happiness,anger?");
     free(labels);
+    put(f, "six.labels", "# six\rjoy = happiness # merged\ranger\r");
+    qv_assert_ok(f->ctx, qv_labels_expand(f->ctx, &labels, path));
+    assert_string_equal(labels, "joy?=happiness,anger?");
+    free(labels);
     qv_assert_ok(f->ctx, qv_write_file(f->ctx, path, "joy\0anger", 9));
     assert_int_equal(qv_labels_expand(f->ctx, &labels, path), QV_ERR_DATA);
     qv_test_says(qv_ctx_message(f->ctx), "six.labels:1: a NUL byte");

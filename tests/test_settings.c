@@ -196,6 +196,16 @@ static void file_as_people_write_them(void **state)
     close_pair(&p);
 }
 
+/* An editor that ends lines with a lone CR does not make a comment of all that follows one. */
+static void lone_returns_end_lines(void **state)
+{
+    (void)state;
+    pair p = open_pair();
+    qv_assert_ok(p.ctx, qv_settings_parse(p.ctx, &p.a, "old.ini", "# mine\r[train]\r\nepochs = 3\r\rlr = 0.5\r"));
+    assert_true(p.a.epochs == 3 && p.a.lr == 0.5);
+    close_pair(&p);
+}
+
 static void long_line_is_read_whole(void **state)
 {
     (void)state;
@@ -226,6 +236,7 @@ static void bad_file_is_refused_with_its_line(void **state)
         {"width = 3", "bad.ini:1: there is no setting width; did you mean net.width?", QV_ERR_USAGE},
         {"[net]\nwidth", "bad.ini:2: expected key = value, found width", QV_ERR_DATA},
         {"= 3", "bad.ini:1: expected key = value", QV_ERR_DATA},
+        {"; one\r\r\n[net]\rwidth", "bad.ini:4: expected key = value, found width", QV_ERR_DATA},
         {"\n[net", "bad.ini:2: expected [section], found [net", QV_ERR_DATA},
         {"[net] width = 3", "bad.ini:1: expected [section]", QV_ERR_DATA},
         {long_section, "bad.ini:1: expected [section]", QV_ERR_DATA},
@@ -325,7 +336,7 @@ int main(void)
         cmocka_unit_test(file_as_people_write_them), cmocka_unit_test(long_line_is_read_whole),
         cmocka_unit_test(file_is_checked),           cmocka_unit_test(bad_file_is_refused_with_its_line),
         cmocka_unit_test(presets_are_networks),      cmocka_unit_test(difference_is_named),
-        cmocka_unit_test(help_lists_everything),
+        cmocka_unit_test(help_lists_everything),     cmocka_unit_test(lone_returns_end_lines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

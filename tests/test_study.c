@@ -218,8 +218,10 @@ static void the_command_line_wins(void **state)
     static const char text[] = "[corpus made]\nembedded = 8 1\n[settings]\nrun.device = ref ; slow\n train.epochs=3\n"
                                "[axis width]\nsetting = net.width\nvalues = 2, 3\n[cells width=3]\ntrain.epochs = 4\n"
                                "train.lr = 0.03";
+    char old[sizeof text];
     qv_study *s, *again;
     char *dir = qv_test_tmpdir(), *path;
+    memcpy(old, text, sizeof text);
     qv_assert_ok(ctx, qv_path_join(ctx, &path, dir, "study.ini"));
     qv_assert_ok(ctx, qv_write_file(ctx, path, text, strlen(text)));
     qv_assert_ok(ctx, qv_study_read(ctx, &s, path, given, 2));
@@ -234,6 +236,12 @@ static void the_command_line_wins(void **state)
     qv_study_free(s);
     assert_int_equal(qv_study_read(ctx, &s, path, (const qv_study_given[]){{"net.width", "4"}}, 1), QV_ERR_USAGE);
     assert_non_null(strstr(qv_ctx_message(ctx), "study.ini:7: [axis width] compares net.width, so the command line"));
+    for (char *c = old; *c; c++) *c = *c == '\n' ? '\r' : *c; /* its lines are the same ones */
+    qv_assert_ok(ctx, qv_write_file(ctx, path, old, strlen(old)));
+    qv_assert_ok(ctx, qv_study_read(ctx, &s, path, given, 2));
+    for (size_t i = 0; i < 2; i++) assert_int_equal(s->cells[i].settings.epochs, 7);
+    assert_true(s->cells[1].settings.lr == 0.03);
+    qv_study_free(s);
     qv_test_rmdir(dir);
     free(path);
 }

@@ -1,4 +1,3 @@
-#define _DEFAULT_SOURCE /* strsep */
 #include "base/ini.h"
 
 #include <stdio.h>
@@ -65,11 +64,12 @@ qv_status qv_ini_parse(qv_ctx *ctx, const char *name, const char *text, qv_ini_f
 {
     static const char bom[] = "\xEF\xBB\xBF";
     qv_status status = QV_OK;
-    char *copy = NULL, *rest, *line;
+    char *copy = NULL;
+    size_t n;
     reader r = {.name = name, .fn = fn, .user = user};
     QV_TRY(qv_strdup(ctx, &copy, text + (strncmp(text, bom, 3) == 0 ? 3 : 0)));
-    rest = copy;
-    while ((line = strsep(&rest, "\n"))) {
+    for (char *line = copy; (n = qv_line_bytes(line)) > 0; line += n) {
+        if (qv_ends_line(line, n - 1)) line[n - 1] = '\0';
         r.line++;
         QV_TRY(read_line(ctx, &r, line));
     }

@@ -1,6 +1,7 @@
 /* INI text: "[section]", then "key = value" or "key: value". `;` or `#` at the start of a line begins a comment;
- * lines may have any length, a byte order mark at the start is dropped. (inih, as distributions build it, ends a line
- * after 200 characters, which a manifest's path or a study's list of values exceeds.) */
+ * LF, CRLF and a lone CR end a line, which may have any length, a byte order mark at the start is dropped. (inih, as
+ * distributions build it, ends a line after 200 characters, which a manifest's path or a study's list of values
+ * exceeds.) */
 #ifndef QV_BASE_INI_H
 #define QV_BASE_INI_H
 

@@ -37,6 +37,13 @@ bool qv_is_utf8(const char *s)
     return qv_utf8_check(s, n) == n;
 }
 
+size_t qv_line_bytes(const char *s)
+{
+    size_t n = 0;
+    while (s[n] && !qv_ends_line(s, n)) n++;
+    return n + (s[n] != '\0');
+}
+
 size_t qv_control(const char *s)
 {
     const unsigned char *c = (const unsigned char *)s;

@@ -14,6 +14,9 @@ bool qv_is_utf8(const char *s);
 /* LF, CRLF and a lone CR end a line: does it end with s[i]? s ends with a NUL. */
 static inline bool qv_ends_line(const char *s, size_t i) { return s[i] == '\n' || (s[i] == '\r' && s[i + 1] != '\n'); }
 
+/* Bytes of the line that s begins with, those that end it included; 0: s is empty. */
+size_t qv_line_bytes(const char *s);
+
 /* Bytes of the character that s begins with if it moves a terminal's cursor, or worse: C0, DEL and C1 controls, breaks
  * of lines and paragraphs, and what turns the direction of the text that follows it. 0: it begins with none. */
 size_t qv_control(const char *s);

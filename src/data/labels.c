@@ -137,7 +137,7 @@ int qv_label_map_find(const qv_label_map *map, const char *emotion)
 /* One line of a label file, without its comment: "joy = happiness" as "joy?=happiness". */
 static void add_line(qv_buf *b, const char *line, size_t n)
 {
-    static const char blanks[] = " \t\r";
+    static const char blanks[] = " \t\r\n";
     size_t from = 0, to;
     while (from < n && strchr(blanks, line[from])) from++;
     while (n > from && strchr(blanks, line[n - 1])) n--;
@@ -160,7 +160,7 @@ static qv_status add_file(qv_ctx *ctx, qv_buf *b, const char *path)
     if (status != QV_OK) return status;
     int number = 1;
     for (const char *line = text; *line; number++) {
-        size_t all = strcspn(line, "\n"), n = 0;
+        size_t all = qv_line_bytes(line), n = 0;
         while (n < all && line[n] != '#') n++;
         if (memchr(line, ',', n) || memchr(line, '|', n)) {
             status = qv_fail(ctx, QV_ERR_DATA, "%s:%d: one emotion a line was expected, such as `joy = happiness`", path,
@@ -168,7 +168,7 @@ static qv_status add_file(qv_ctx *ctx, qv_buf *b, const char *path)
             goto done;
         }
         add_line(b, line, n);
-        line += all + (line[all] == '\n');
+        line += all;
     }
     if (b->len == before) status = qv_fail(ctx, QV_ERR_DATA, "%s: no emotion in it", path);
 done:

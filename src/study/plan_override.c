@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/ini.h"
+#include "base/text.h"
 #include "study/plan_own.h"
 
 typedef struct search {
@@ -51,8 +52,7 @@ static void put_text(qv_buf *out, const char *text, const search *x)
 {
     size_t next = 0;
     for (int line = 1; *text; line++) {
-        size_t n = strcspn(text, "\n");
-        n += text[n] == '\n';
+        size_t n = qv_line_bytes(text);
         if (next < x->n_lines && x->lines[next] == line) {
             qv_buf_puts(out, "; ");
             next++;
