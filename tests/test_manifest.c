@@ -235,6 +235,10 @@ static void label_files_are_text(void **state)
     qv_assert_ok(f->ctx, qv_labels_expand(f->ctx, &labels, path));
     assert_string_equal(labels, "joy?=happiness,anger?");
     free(labels);
+    put(f, "six.labels", "joy? = happiness\nanger?\n"); /* as --labels has it: the line was optional before */
+    qv_assert_ok(f->ctx, qv_labels_expand(f->ctx, &labels, path));
+    assert_string_equal(labels, "joy?=happiness,anger?");
+    free(labels);
     put(f, "six.labels", "# six\rjoy = happiness # merged\ranger\r");
     qv_assert_ok(f->ctx, qv_labels_expand(f->ctx, &labels, path));
     assert_string_equal(labels, "joy?=happiness,anger?");

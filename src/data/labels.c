@@ -134,7 +134,7 @@ int qv_label_map_find(const qv_label_map *map, const char *emotion)
     return -1;
 }
 
-/* One line of a label file, without its comment: "joy = happiness" as "joy?=happiness". */
+/* One line of a label file, without its comment: "joy = happiness" as "joy?=happiness", and "joy? = happiness" too. */
 static void add_line(qv_buf *b, const char *line, size_t n)
 {
     static const char blanks[] = " \t\r\n";
@@ -145,6 +145,7 @@ static void add_line(qv_buf *b, const char *line, size_t n)
     const char *equals = memchr(line + from, '=', n - from);
     to = equals ? (size_t)(equals - line) : n;
     while (to > from && strchr(blanks, line[to - 1])) to--;
+    to -= to > from && line[to - 1] == '?';
     qv_buf_printf(b, "%s%.*s?", b->len && b->data[b->len - 1] != '|' ? "," : "", (int)(to - from), line + from);
     if (!equals) return;
     for (equals++; equals < line + n && strchr(blanks, *equals); equals++) {
