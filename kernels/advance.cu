@@ -33,3 +33,6 @@ extern "C" int qv_cuda_advance(qv_step_state *state, const float *loss, float *r
     QV_LAUNCH(advance, dim3(1), dim3(32), stream, o);
     return qv_launch_error();
 }
+
+/* All kernels are built for the same GPUs, so any will do. */
+extern "C" int qv_cuda_find_kernel(void) { return qv_kernel_error(advance); }

@@ -11,6 +11,7 @@
  *                                       templates in parentheses; arguments are plain data
  *   QV_LAUNCH_SHARED(kernel, grid, block, shared_bytes, stream, arguments...);
  *   qv_launch_error()                   of the launches since the last call: 0, or the CUDA error
+ *   qv_kernel_error(kernel)             0: the program has this kernel for the current GPU; or the CUDA error
  *   qv_ld4(p), qv_st4(p, v)             float4 at a float pointer on 16 bytes
  *   qv_ld16(p), qv_st16(p, v)           uint4 at any pointer on 16 bytes
  *   QV_ACQUIRE_GRID();                  a fence, where a thread has drawn a ticket and its block goes on to
@@ -38,6 +39,13 @@
 #define QV_ACQUIRE_GRID() __threadfence()
 
 static inline int qv_launch_error(void) { return static_cast<int>(cudaGetLastError()); }
+template <class... P> static inline int qv_kernel_error(void (*kernel)(P...))
+{
+    cudaFuncAttributes found;
+    const cudaError_t e = cudaFuncGetAttributes(&found, reinterpret_cast<const void *>(kernel));
+    if (e != cudaSuccess) cudaGetLastError(); /* no launch's */
+    return static_cast<int>(e);
+}
 
 __device__ static inline float4 qv_ld4(const float *p) { return *reinterpret_cast<const float4 *>(p); }
 __device__ static inline void qv_st4(float *p, float4 v) { *reinterpret_cast<float4 *>(p) = v; }
@@ -60,6 +68,7 @@ __device__ static inline void qv_st16(void *p, uint4 v) { *static_cast<uint4 *>(
 #define QV_ACQUIRE_GRID simt::Site{__FILE__, __LINE__}.acquire_grid
 
 static inline int qv_launch_error(void) { return simt::launch_error(); }
+template <class... P> static inline int qv_kernel_error(void (*)(P...)) { return simt::kernel_error(); }
 
 #define qv_ld4 simt::Site{__FILE__, __LINE__}.load4
 #define qv_st4 simt::Site{__FILE__, __LINE__}.store4

@@ -1,5 +1,5 @@
-/* What a training step on a GPU needs beside the ops of the list. All enqueue on the stream (cudaStream_t), allocate
- * and wait for nothing, and return the CUDA error of the launch, 0: none. */
+/* What a training step on a GPU needs beside the ops of the list. What takes a stream (cudaStream_t) enqueues on it,
+ * allocates and waits for nothing, and returns the CUDA error of the launch, 0: none. */
 #ifndef QV_STEP_H
 #define QV_STEP_H
 
@@ -14,6 +14,9 @@ extern "C" {
  * loss [2], ring [ring_size][2], rates [n_rates]. */
 int qv_cuda_advance(qv_step_state *state, const float *loss, float *ring, uint32_t ring_size, const float *rates,
                     uint32_t n_rates, void *stream);
+
+/* 0: the program has kernels for the current GPU; or the CUDA error of asking for one. May wait for the device. */
+int qv_cuda_find_kernel(void);
 
 /* to[i] = from[i] in bfloat16, to the nearest, ties to even; NaN stays NaN. n > 0 elements, any alignment. */
 int qv_cuda_to_bf16(const float *from, uint16_t *to, size_t n, void *stream);

@@ -1,4 +1,6 @@
 /* What the CUDA backend says when it cannot: no GPU, the wrong one, too little memory, a call that fails. */
+#include <cuda_runtime_api.h>
+
 #include "backend/check/trial.h"
 #include "lab.h"
 #include "tests/simt/fake_dnn.h"
@@ -65,6 +67,35 @@ static void what_cannot_be_used_is_refused_in_words(void **state)
         assert_null(g);
         assert_says(ctx, rows[i].words);
     }
+    simt_set_device(1, 9, 0, 12040);
+    qv_ctx_free(ctx);
+}
+
+/* A program that was built for other GPUs would fail at the first launch. */
+static void a_gpu_without_kernels_is_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        cudaError_t answer;
+        const char *words[6];
+    } rows[] = {
+        {cudaErrorNoKernelImageForDevice,
+         {"--device cuda:0 cannot be used: SIMT emulation has compute capability 8.9", "this program has kernels for ",
+          "-DCMAKE_CUDA_ARCHITECTURES=89", "--device cpu"}},
+        {cudaErrorInvalidDeviceFunction, {"-DCMAKE_CUDA_ARCHITECTURES=89"}},
+        {cudaErrorUnsupportedPtxVersion, {"-DCMAKE_CUDA_ARCHITECTURES=89"}},
+        {cudaErrorUnknown, {"looking for a kernel", "unknown error"}},
+    };
+    qv_ctx *ctx = qv_ctx_new();
+    simt_set_device(1, 8, 9, 13000);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        qv_gpu_device *g;
+        simt_set_kernels(rows[i].answer);
+        assert_int_equal(qv_gpu_open(ctx, &g, "0"), QV_ERR_DEVICE);
+        assert_null(g);
+        assert_says(ctx, rows[i].words);
+    }
+    simt_set_kernels(cudaSuccess);
     simt_set_device(1, 9, 0, 12040);
     qv_ctx_free(ctx);
 }
@@ -308,8 +339,11 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_gpu_has_an_ordinal_and_a_uuid),
         cmocka_unit_test(what_cannot_be_used_is_refused_in_words),
+        cmocka_unit_test(a_gpu_without_kernels_is_refused),
         cmocka_unit_test(other_devices_have_one_precision),
         cmocka_unit_test(too_large_a_batch_hears_what_would_fit),
+        cmocka_unit_test(features_leave_room_for_who_is_expected),
+        cmocka_unit_test(features_in_the_way_are_named),
         cmocka_unit_test(features_that_do_not_fit_are_streamed),
         cmocka_unit_test(features_that_no_longer_fit_are_streamed),
         cmocka_unit_test(any_call_may_fail),

@@ -82,6 +82,7 @@ struct Launch {
 /* Checks the shape as a GPU would and enqueues; `body` runs the kernel once, in every thread. */
 void launch(const Launch &shape, const void *kernel, std::function<void()> body);
 int launch_error();
+int kernel_error();
 
 /* The object of this block that belongs to `key`; new ones are filled with 0xFF. */
 void *shared_object(const void *key, const char *name, size_t bytes, size_t align);

@@ -21,6 +21,7 @@ enum { MULTIPROCESSORS = 4, VERSION = 12040 };
 struct {
     int count = 1, major = 9, minor = 0, driver = VERSION;
     size_t memory = simt::DEVICE_TOTAL;
+    cudaError_t kernels = cudaSuccess; /* what asking for one answers */
 } machine;
 long calls_left; /* until one fails */
 
@@ -187,6 +188,12 @@ size_t dynamic_limit(const void *kernel)
 void set_dynamic_limit(const void *kernel, size_t bytes) { limits[kernel] = bytes; }
 
 bool call_fails() { return calls_left && !--calls_left; }
+
+int kernel_error()
+{
+    const Hold hold;
+    return call_fails() ? cudaErrorUnknown : machine.kernels;
+}
 
 void count_resource(Resource what, int change)
 {
@@ -380,6 +387,8 @@ extern "C" void simt_set_device(int count, int major, int minor, int driver)
     machine.minor = minor;
     machine.driver = driver;
 }
+
+extern "C" void simt_set_kernels(int error) { machine.kernels = static_cast<cudaError_t>(error); }
 
 extern "C" void simt_set_memory(size_t bytes) { machine.memory = bytes ? bytes : simt::DEVICE_TOTAL; }
 

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "backend/cuda/own.h"
+#include "kernels/step.h"
+#include "quaver_build.h"
 
 struct qv_gpu_device {
     int ordinal;
@@ -99,7 +101,23 @@ static int find(const char *which, int count)
     return -1;
 }
 
-/* Compute capability; and cuDNN and cuBLAS, which answer for themselves. */
+/* What a build for other GPUs alone would else say at the first launch. Loading a kernel may end captures. */
+static qv_status check_kernels(qv_ctx *ctx, const char *which, const struct cudaDeviceProp *p)
+{
+    qv_cuda_lock(true);
+    const cudaError_t e = (cudaError_t)qv_cuda_find_kernel();
+    qv_cuda_unlock();
+    if (e != cudaErrorNoKernelImageForDevice && e != cudaErrorInvalidDeviceFunction &&
+        e != cudaErrorUnsupportedPtxVersion)
+        return qv_cuda_check(ctx, e, "looking for a kernel");
+    return qv_fail(
+        ctx, QV_ERR_DEVICE,
+        "--device cuda%s%s cannot be used: %s has compute capability %d.%d; this program has kernels for %s: "
+        "build it for this GPU (-DCMAKE_CUDA_ARCHITECTURES=%d%d); --device cpu works without",
+        *which ? ":" : "", which, p->name, p->major, p->minor, QV_CUDA_ARCHS, p->major, p->minor);
+}
+
+/* Compute capability; kernels; and cuDNN and cuBLAS, which answer for themselves. */
 static qv_status examine(qv_ctx *ctx, qv_gpu_device *g, const char *which)
 {
     qv_status status = QV_OK;
@@ -113,6 +131,7 @@ static qv_status examine(qv_ctx *ctx, qv_gpu_device *g, const char *which)
         return refuse(ctx, which, found);
     }
     QV_TRY(qv_cuda_check(ctx, cudaSetDevice(g->ordinal), "cudaSetDevice(%d)", g->ordinal));
+    QV_TRY(check_kernels(ctx, which, &p));
     QV_TRY(qv_handles_take(ctx, &g->handles, &dnn, &(qv_dnn_options){.workspace_limit = QV_WORKSPACE}));
     snprintf(g->description, sizeof g->description, "%.60s, %s", p.name, qv_dnn_describe(dnn));
 done:
