@@ -111,6 +111,7 @@ static qv_status measure(qv_ctx *ctx, const arguments *a, int n)
     QV_TRY(qv_alloc(ctx, &in_turn, (size_t)a->rounds, sizeof *in_turn));
     QV_TRY(qv_made_up_new(ctx, &data, (size_t)a->s.batch * (size_t)a->steps, a->frames, a->mels));
     if (a->s.device == QV_DEVICE_CUDA) QV_TRY(qv_gpu_open(ctx, &gpu, a->s.gpu));
+    if (gpu) qv_gpu_expect(gpu, n);
     for (int i = 0; i < n; i++) QV_TRY(make_replica(ctx, &all[i], a, &data, gpu, i));
     QV_TRY(time_round(ctx, all, n, true, &ignored)); /* plans, captures, caches */
     for (int i = 0; i < a->rounds; i++) {

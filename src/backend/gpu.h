@@ -26,6 +26,9 @@ typedef struct qv_gpu_device qv_gpu_device;
 /* which: "" or NULL for the first, an ordinal, or the start of a UUID ("GPU-..."). QV_ERR_DEVICE says what was found
  * and what is needed. */
 qv_status qv_gpu_open(qv_ctx *ctx, qv_gpu_device **out, const char *which);
+/* Before the first exec on it: so many are to be there at a time. Features leave room for those that are still to come,
+ * or are streamed. */
+void qv_gpu_expect(qv_gpu_device *g, int execs);
 /* After the last exec on it. */
 void qv_gpu_close(qv_gpu_device *g);
 /* "NVIDIA H100, cuDNN 9.13.0, cuBLAS 13.0.0" and the like. */

@@ -222,7 +222,10 @@ qv_status qv_study_load(qv_ctx *ctx, qv_study_corpora *c, const qv_study *s, con
     *c = (qv_study_corpora){.cells = s->n_cells};
     QV_TRY(check_given(ctx, s, o));
     QV_TRY(open_gpu(ctx, c, s));
-    if (!c->gpu) qv_cpu_conv_limit(qv_settings_isa(&s->cells[0].settings)); /* before the first plan */
+    if (c->gpu)
+        qv_gpu_expect(c->gpu, qv_study_threads(c, o));
+    else
+        qv_cpu_conv_limit(qv_settings_isa(&s->cells[0].settings)); /* before the first plan */
     QV_TRY(qv_alloc(ctx, &c->manifests, s->n_corpora, sizeof(qv_manifest *)));
     QV_TRY(qv_alloc(ctx, &c->of, s->n_corpora * s->n_cells, sizeof *c->of));
     for (size_t i = 0; i < s->n_corpora; i++) {

@@ -148,6 +148,65 @@ static void too_large_a_batch_hears_what_would_fit(void **state)
     lab_close(&l);
 }
 
+/* So much is free from now on. */
+static void set_memory_free(size_t bytes)
+{
+    size_t left, total;
+    simt_set_memory(0);
+    assert_int_equal(cudaMemGetInfo(&left, &total), cudaSuccess);
+    simt_set_memory(total - left + bytes);
+}
+
+/* Features do not take what trainings to come will want, and trainings that are there want no more. */
+static void features_leave_room_for_who_is_expected(void **state)
+{
+    (void)state;
+    static const size_t beside = (size_t)256 << 20; /* what is left free beside features in any case */
+    static const struct {
+        int expected, there;
+        bool streamed;
+    } rows[] = {{0, 0, false}, {1, 0, false}, {2, 0, true}, {2, 1, false}, {3, 1, true}};
+    lab l;
+    lab_open(&l);
+    qv_trainer *t = lab_trainer(&l, &l.settings, NULL);
+    const size_t bytes = qv_exec_bytes(qv_trainer_exec(t)); /* an arena */
+    qv_trainer_free(t);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        qv_trainer *other = NULL;
+        qv_assert_ok(l.ctx, qv_gpu_open(l.ctx, &l.gpu, ""));
+        if (rows[i].expected) qv_gpu_expect(l.gpu, rows[i].expected);
+        simt_set_memory(0);
+        if (rows[i].there) other = lab_trainer(&l, &l.settings, &(qv_trainer_options){.resident_limit = 1});
+        set_memory_free(beside + bytes + bytes / 2);
+        t = lab_trainer(&l, &l.settings, NULL);
+        assert_int_equal(qv_exec_bytes(qv_trainer_exec(t)) > bytes, rows[i].streamed);
+        simt_set_memory(0);
+        qv_trainer_free(t), qv_trainer_free(other);
+        qv_gpu_close(l.gpu);
+    }
+    l.gpu = NULL;
+    lab_close(&l);
+}
+
+/* Who finds no room beside features hears of them. */
+static void features_in_the_way_are_named(void **state)
+{
+    (void)state;
+    lab l;
+    qv_trainer *t;
+    lab_open(&l);
+    qv_assert_ok(l.ctx, qv_gpu_open(l.ctx, &l.gpu, ""));
+    qv_trainer *a = lab_trainer(&l, &l.settings, NULL);
+    qv_trainer_options o = {.items = l.toy.all, .n_items = l.toy.n, .gpu = l.gpu};
+    set_memory_free(100000);
+    assert_int_equal(qv_trainer_new(l.ctx, &t, &l.settings, l.data, &o, 3), QV_ERR_MEMORY);
+    assert_says(l.ctx,
+                (const char *const[]){"MiB are free: ", "trainings beside it hold features of 0.", "(-j)", NULL});
+    simt_set_memory(0);
+    qv_trainer_free(a);
+    lab_close(&l);
+}
+
 /* Features that leave no room are streamed without being asked. */
 static void features_that_do_not_fit_are_streamed(void **state)
 {

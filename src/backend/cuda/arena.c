@@ -50,7 +50,8 @@ static layout plan_layout(const cuda_exec *e)
     return l;
 }
 
-/* What was asked for, what there is, and the batch that would go into it: all but parameters grows with it. */
+/* What was asked for, what there is, who else has some, and the batch that would go into it: all but parameters grows
+ * with it. */
 static qv_status no_memory(qv_ctx *ctx, const cuda_exec *e, const layout *l)
 {
     const qv_program *p = e->base.p;
@@ -59,14 +60,18 @@ static qv_status no_memory(qv_ctx *ctx, const cuda_exec *e, const layout *l)
     size_t grows = p->region_bytes[QV_ROLE_WORK] + p->region_bytes[QV_ROLE_IO] + e->scratch_bytes;
     double room = 0.95 * (double)left - (double)(l->bytes - grows);
     long most = room > 0 ? (long)(room / (double)grows * (double)batch) : 0;
-    char advice[96] = "even a batch of 1 would not fit";
+    char advice[96] = "even a batch of 1 would not fit", beside[128] = "";
     if (most > 0) snprintf(advice, sizeof advice, "train.batch = %ld would fit", most);
+    const size_t features = qv_resident_bytes(e->gpu);
+    if (features)
+        snprintf(beside, sizeof beside, "; trainings beside it hold features of %.1f MiB: train fewer at a time (-j)",
+                 (double)features / (1 << 20));
     return qv_fail(
         ctx, QV_ERR_MEMORY,
         "a batch of %zu needs %zu MiB on the GPU (activations %zu, parameters and optimizer %zu, convolutions %zu), "
-        "of which %zu MiB are free: %s",
+        "of which %zu MiB are free: %s%s",
         batch, l->bytes >> 20, (p->region_bytes[QV_ROLE_WORK] + p->region_bytes[QV_ROLE_IO]) >> 20,
-        3 * p->region_bytes[QV_ROLE_PARAM] >> 20, e->scratch_bytes >> 20, left >> 20, advice);
+        3 * p->region_bytes[QV_ROLE_PARAM] >> 20, e->scratch_bytes >> 20, left >> 20, advice, beside);
 }
 
 static qv_status allocate_apart(qv_ctx *ctx, cuda_exec *e)
@@ -131,6 +136,7 @@ qv_status qv_cuda_allocate(qv_ctx *ctx, cuda_exec *e)
     }
     QV_TRY(qv_cuda_check(ctx, found, "cudaMalloc of %zu bytes", l.bytes));
     e->arena = arena;
+    qv_gpu_count(e->gpu, 1);
     e->base.bytes = l.bytes;
     for (int r = 0; r < QV_ROLE_COUNT; r++) e->regions[r] = e->arena + l.region[r];
     e->scratch = e->arena + l.scratch;
@@ -151,7 +157,9 @@ void qv_cuda_release(cuda_exec *e)
     for (size_t i = 0; e->apart && i < e->base.p->n_buffers; i++)
         if (e->apart[i]) cudaFree(e->apart[i]);
     free(e->apart);
-    if (e->arena) cudaFree(e->arena);
+    if (!e->arena) return;
+    cudaFree(e->arena);
+    qv_gpu_count(e->gpu, -1);
 }
 
 /* Before there is memory: an address that is not NULL, so that ops see which operands there are. */

@@ -11,8 +11,10 @@
 
 struct qv_gpu_device {
     int ordinal;
-    pthread_mutex_t lock; /* of the list */
+    int expected;         /* execs at a time, as far as that was said */
+    pthread_mutex_t lock; /* of the list and the count */
     qv_resident *resident;
+    int execs; /* that have their memory */
     qv_handles handles;
     char description[192];
 };
@@ -178,12 +180,24 @@ const char *qv_gpu_describe(const qv_gpu_device *g) { return g->description; }
 
 int qv_gpu_ordinal(const qv_gpu_device *g) { return g->ordinal; }
 
+void qv_gpu_expect(qv_gpu_device *g, int execs) { g->expected = execs; }
+
+void qv_gpu_count(qv_gpu_device *g, int change)
+{
+    pthread_mutex_lock(&g->lock);
+    g->execs += change;
+    pthread_mutex_unlock(&g->lock);
+}
+
 qv_handles *qv_gpu_handles(qv_gpu_device *g) { return &g->handles; }
 
-/* Leaves room for what others still need: graphs, plans, the runtime's own. */
+/* Leaves room for what others still need: graphs, plans, the runtime's own; and the execs to come, which are taken to
+ * be as large as this one. */
 static qv_status fits(qv_ctx *ctx, const cuda_exec *e, size_t bytes, bool *yes)
 {
-    static const size_t reserve = (size_t)256 << 20;
+    const qv_gpu_device *g = e->gpu;
+    const size_t to_come = g->expected > g->execs ? (size_t)(g->expected - g->execs) : 0;
+    const size_t reserve = ((size_t)256 << 20) + to_come * e->base.bytes;
     size_t left = 0, total = 0;
     qv_status status = qv_cuda_check(ctx, cudaMemGetInfo(&left, &total), "cudaMemGetInfo");
     size_t limit = e->base.o.resident_limit ? e->base.o.resident_limit : SIZE_MAX;
@@ -242,6 +256,15 @@ qv_status qv_resident_take(qv_ctx *ctx, cuda_exec *e, const void *host, size_t b
     }
     pthread_mutex_unlock(&g->lock);
     return status;
+}
+
+size_t qv_resident_bytes(qv_gpu_device *g)
+{
+    size_t bytes = 0;
+    pthread_mutex_lock(&g->lock);
+    for (const qv_resident *r = g->resident; r; r = r->next) bytes += r->bytes;
+    pthread_mutex_unlock(&g->lock);
+    return bytes;
 }
 
 void qv_resident_release(qv_gpu_device *g, const void *device)

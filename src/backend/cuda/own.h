@@ -41,12 +41,16 @@ typedef struct qv_resident {
 } qv_resident;
 
 int qv_gpu_ordinal(const qv_gpu_device *g);
+/* An exec more that has its memory, or one less (qv_gpu_expect). */
+void qv_gpu_count(qv_gpu_device *g, int change);
 
 struct cuda_exec;
 /* The copy of host memory on the device, made by the first who asks. limit: see qv_exec_options.resident_limit.
  * *out is NULL where it does not fit; release what is not. */
 qv_status qv_resident_take(qv_ctx *ctx, struct cuda_exec *e, const void *host, size_t bytes, void **out);
 void qv_resident_release(qv_gpu_device *g, const void *device);
+/* Of all that is there. */
+size_t qv_resident_bytes(qv_gpu_device *g);
 
 /* --- handles.c --- */
 
