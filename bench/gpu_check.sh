@@ -28,6 +28,9 @@
 #   gpu_check.sh --parts cpu,selftest,kernels,fused,profile,sweep,replicas,sanitizer --seconds 400 OUT1
 #   gpu_check.sh --parts step --seconds 300 OUT2
 #
+# --device cuda:1 or cuda:GPU-1b2c... (nvidia-smi -L) makes that GPU the only one that any of the programs sees. Numbers
+# are nvidia-smi's, or where CUDA_VISIBLE_DEVICES is set, places in it; cuda is the first.
+#
 # Leaves three files, anew after each part, so that a run that is killed leaves what it has: OUT/gpu.json has device,
 # versions, commit, every figure, and the GPU's clock, power and temperature before and after each part ("complete":
 # false where it was stopped); OUT/summary.txt is the table that is printed; OUT/logs.tar.gz what each part printed, in
@@ -140,10 +143,12 @@ quote() { printf '%s' "$*" | tr '\n\t' '  ' | tr -d '\000-\037' | sed 's/\\/\\\\
 # ask_state: the GPU's state as a JSON object, or null, in $state. An nvidia-smi that fails once is not asked again: it
 # might hang each time.
 state=null smi=$(command -v nvidia-smi)
+[ -n "${CUDA_VISIBLE_DEVICES-all}" ] || smi='' # nobody is to see one
 ask_state() {
     state=null
     [ -n "$smi" ] || return
-    state=$(timeout -k 5 10 "$smi" --query-gpu=clocks.sm,power.draw,temperature.gpu --format=csv,noheader,nounits 2>/dev/null |
+    state=$(timeout -k 5 10 "$smi" --query-gpu=clocks.sm,power.draw,temperature.gpu --format=csv,noheader,nounits \
+        ${one:+-i "$one"} 2>/dev/null |
         awk -F ' *, *' 'function figure(x) { return x ~ /^ *[0-9.]+ *$/ ? x + 0 : "null" }
             NR == 1 && NF == 3 {
                 printf "{\"sm_mhz\": %s, \"power_w\": %s, \"temperature_c\": %s}", figure($1), figure($2), figure($3)
@@ -175,6 +180,28 @@ field() { sed -n "s/.*\"$1\": *\"\{0,1\}\([^,\"}]*\).*/\1/p"; }
 
 # --- what is here ---
 
+# One GPU for all: the kernels' tests, the fused patterns and PyTorch take the first that they see. $one is its number for
+# nvidia-smi and, in that order, for CUDA, or its UUID; empty where all are seen and the first is meant.
+case $device in cuda) one=${CUDA_VISIBLE_DEVICES:+0} ;; cuda:*) one=${device#cuda:} ;; *) one='' ;; esac
+case $one in
+'' | *[!0-9]*) ;;
+*)
+    if [ -n "${CUDA_VISIBLE_DEVICES+set}" ]; then
+        one=$(echo "$CUDA_VISIBLE_DEVICES" | tr , '\n' | sed -n "$((one + 1))p")
+        [ -n "$one" ] || { echo "gpu_check.sh: CUDA_VISIBLE_DEVICES=$CUDA_VISIBLE_DEVICES has no $device" >&2; exit 2; }
+    fi
+    ;;
+esac
+case $one in
+*[!0-9]*) # the beginning of a UUID is enough for CUDA, not for nvidia-smi
+    uuid=$([ -z "$smi" ] || timeout -k 5 20 "$smi" --query-gpu=uuid --format=csv,noheader 2>/dev/null |
+        awk -v begin="$one" 'index($0, begin) == 1 { print; exit }')
+    one=${uuid:-$one}
+    ;;
+esac
+export CUDA_DEVICE_ORDER=PCI_BUS_ID
+[ -z "$one" ] || { device=cuda && export CUDA_VISIBLE_DEVICES="$one"; }
+
 [ -n "$python" ] || for p in python3 python; do
     command -v $p >/dev/null && { python=$p; break; }
 done
@@ -196,8 +223,9 @@ doctor=$?
 
 # The GPU's name: of nvidia-smi, which knows most; else of the driver, asked by the program itself.
 gpu='' driver='' memory='' capability=''
-if command -v nvidia-smi >/dev/null; then
-    line=$(timeout 20 nvidia-smi --query-gpu=name,driver_version,memory.total,compute_cap --format=csv,noheader 2>/dev/null | head -n 1)
+if [ -n "$smi" ]; then
+    line=$(timeout -k 5 20 "$smi" --query-gpu=name,driver_version,memory.total,compute_cap --format=csv,noheader \
+        ${one:+-i "$one"} 2>/dev/null | head -n 1)
     case $line in
     *,*,*,*)
         gpu=$(echo "$line" | cut -d, -f1 | sed 's/^ *//; s/ *$//')

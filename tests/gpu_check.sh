@@ -8,6 +8,7 @@ dir=$(mktemp -d) || exit 2
 trap 'rm -rf "$dir"' EXIT
 mkdir "$dir/real" "$dir/made" "$dir/bin"
 bad=0
+unset CUDA_VISIBLE_DEVICES
 
 # left OUT: three files are all that a run leaves.
 left() {
@@ -164,6 +165,49 @@ PATH=$path QV_BUILD=$dir/sick sh "$check" --parts sweep "$dir/dead" >"$dir/dead.
 [ $? -eq 1 ] || { echo "a program that does not start is no failure"; bad=1; }
 expect 'gpu_check.sh: quaver does not start:' "$dir/dead.log"
 expect 'no such library' "$dir/dead.log"
+
+# --- one GPU of several ---
+mkdir "$dir/several"
+cp "$dir/made/quaver" "$dir/several/quaver"
+made "$dir/bin/nvidia-smi" <<'END'
+one='' what=''
+while [ $# -gt 0 ]; do
+    case $1 in -i) one=$2; shift ;; --query-gpu=*) what=$1 ;; esac
+    shift
+done
+case $what in
+*uuid*) printf 'GPU-00aa-1\nGPU-1b2c-2\nGPU-1b2d-3\n' ;;
+*name*) echo "NVIDIA ${one:-of all}, 580.1, 80000 MiB, 9.0" ;;
+*clocks.sm*) [ "$one" = 2 ] && echo "222, 98.55, 40" ;;
+esac
+END
+made "$dir/several/bench_kernels" <<'END'
+echo "{\"median_ms\": 1.0, \"sees\": \"$CUDA_DEVICE_ORDER ${CUDA_VISIBLE_DEVICES-all}\"}"
+END
+made "$dir/several/bench_replicas" <<'END'
+echo "{\"asked for\": \"$2\", \"sees\": \"$CUDA_DEVICE_ORDER ${CUDA_VISIBLE_DEVICES-all}\"}"
+END
+# sees DEVICE LIST GPU: what CUDA_VISIBLE_DEVICES names, "-" for nothing, and what every program is to see of it.
+sees() {
+    (
+        [ "$2" = - ] || export CUDA_VISIBLE_DEVICES="$2"
+        PATH=$path QV_BUILD=$dir/several sh "$check" --python /nonexistent --parts kernels,replicas --device "$1" "$dir/one"
+    ) >"$dir/one.log" 2>&1 || { echo "$1 of $2: it failed"; cat "$dir/one.log"; bad=1; }
+    expect ".*\"device\": \"NVIDIA ${4:-$3}\", .*" "$dir/one/gpu.json"
+    expect " *{\"median_ms\": 1.0, \"sees\": \"PCI_BUS_ID $3\"}.*" "$dir/one/gpu.json"
+    expect " *{\"asked for\": \"cuda\", \"sees\": \"PCI_BUS_ID $3\"}.*" "$dir/one/gpu.json"
+}
+sees cuda - all 'of all'
+sees cuda:2 - 2
+expect '.*"name": "kernels", .*"before": {"sm_mhz": 222, .*' "$dir/one/gpu.json"
+sees cuda 2,0 2
+sees cuda:1 2,0 0
+sees cuda:1 2,GPU-1b2d GPU-1b2d-3
+sees cuda:GPU-1b2c - GPU-1b2c-2
+sees cuda:GPU-ff - GPU-ff
+CUDA_VISIBLE_DEVICES=2,0 PATH=$path QV_BUILD=$dir/several sh "$check" --device cuda:2 "$dir/one" >"$dir/one.log" 2>&1
+[ $? -eq 2 ] || { echo "a GPU that is not visible was taken"; bad=1; }
+expect 'gpu_check.sh: CUDA_VISIBLE_DEVICES=2,0 has no cuda:2' "$dir/one.log"
 
 # --- beside a PyTorch that is made up, in a folder whose name is not one word ---
 words="$dir/it's made up"
