@@ -52,9 +52,14 @@ for program in $programs; do
     ln -s launch "$tree/$program"
 done
 
-# Every library but those of the C and C++ systems, which come with any Linux, and the GPU's.
-for program in $programs; do ldd "$tree/bin/$program"; done | sed -n 's/.* => \(\/[^ ]*\) .*/\1/p' | sort -u |
-    grep -v -E '/(ld-linux|libc|libm|libdl|librt|libpthread|libgcc_s|libstdc\+\+|libcudnn[a-z_]*|libcublas(Lt)?|libcuda|libnvrtc[a-z-]*|libcudart)[.-]' |
+# Every library but those of the C and C++ systems, which come with any Linux, and the GPU's, which need not be here.
+systems='ld-linux|libc|libm|libdl|librt|libpthread|libgcc_s|libstdc\+\+'
+gpus='libcudnn[a-z_]*|libcublas(Lt)?|libcuda|libnvrtc[a-z-]*|libcudart'
+for program in $programs; do ldd "$tree/bin/$program" || die "ldd does not read $program"; done >"$dir/libraries.log"
+lacks=$(sed -n 's/^[[:space:]]*\([^ ]*\) => not found.*/\1/p' "$dir/libraries.log" | sort -u |
+    grep -v -E "^($gpus)[.-]" | tr '\n' ' ')
+[ -z "$lacks" ] || die "not found here, so that the bundle would lack it: $lacks(LD_LIBRARY_PATH may name its folder)"
+sed -n 's/.* => \(\/[^ ]*\) .*/\1/p' "$dir/libraries.log" | sort -u | grep -v -E "/($systems|$gpus)[.-]" |
     while read -r library; do cp -L "$library" "$tree/lib/"; done
 
 cp "$source/bench/gpu_check.sh" "$tree/"
