@@ -1,9 +1,10 @@
 #!/bin/sh
-# bench/gpu_bundle.sh without a toolkit, a GPU or its libraries: what goes into a bundle and what is refused. Compiler,
-# loader and programs are made up here.
-#   gpu_bundle.sh SOURCE_DIR
-test $# -eq 1 || { echo "usage: gpu_bundle.sh SOURCE_DIR" >&2; exit 2; }
+# bench/gpu_bundle.sh and bench/bundle_launch.sh without a toolkit, a GPU or its libraries: what goes into a bundle and
+# what is refused, and where its programs look for what is not inside. Compiler, loader and programs are made up here.
+#   gpu_bundle.sh SOURCE_DIR QUAVER
+test $# -eq 2 || { echo "usage: gpu_bundle.sh SOURCE_DIR QUAVER" >&2; exit 2; }
 source=$1
+library=$(ldd "$2" | sed -n 's/.*libm\.so.* => \([^ ]*\) .*/\1/p') # any that the loader takes
 dir=$(mktemp -d) || exit 2
 trap 'rm -rf "$dir"' EXIT
 mkdir "$dir/bin"
@@ -46,5 +47,39 @@ said=$(PATH=$dir/bin:$PATH LACKING='libsndfile.so.1 libcuda.so.1' sh "$source/be
 expect 'not found here, so that the bundle would lack it: libsndfile.so.1 (' "$said"
 [ ! -e "$dir/part/quaver-gpu.tar.gz" ] || { echo "what was refused is there"; bad=1; }
 
-[ $bad -eq 0 ] && echo "bundles are whole"
+# --- where its programs look ---
+# A toolkit without NVRTC and a PyTorch with it, or the other way round.
+tree=$dir/whole/quaver-gpu
+mkdir -p "$dir/cuda/lib64" "$dir/torch/nvrtc" "$dir/torch/cudnn"
+made "$tree/bin/quaver" <<'END'
+echo "$LD_LIBRARY_PATH"
+END
+made "$dir/bin/python" <<END
+printf ':$dir/torch/cudnn:$dir/torch/nvrtc'
+END
+made "$dir/bin/ldd" <<END
+printf '\tlibcublas.so.97 => /nowhere/libcublas.so.97 (0x1)\n'
+case \$LACKING:\$LD_LIBRARY_PATH in :* | *:$dir/torch/cudnn:*) ;; *) printf '\tlibcudnn.so.9 => not found\n' ;; esac
+END
+# looks LACKING EXPECTED: LD_LIBRARY_PATH behind the bundle's own.
+looks() {
+    said=$(PATH=$dir/bin:$PATH LACKING=$1 LD_LIBRARY_PATH='' CUDA_HOME=$dir/cuda PYTHON=$dir/bin/python "$tree/quaver" 2>&1)
+    [ "$said" = "$tree/lib$2" ] || { echo "lacking ${1:-nothing}: $said, expected $tree/lib$2"; bad=1; }
+}
+cp -L "$library" "$dir/torch/nvrtc/libnvrtc.so.97"
+looks '' ":$dir/torch/nvrtc"
+cp -L "$library" "$dir/cuda/lib64/libnvrtc.so.97"
+looks '' ":$dir/cuda/lib64"
+cp -L "$library" "$tree/lib/libnvrtc.so.97"
+looks '' ''
+rm "$tree/lib/libnvrtc.so.97"
+said=$(PATH=$dir/bin:$PATH LACKING='' LD_LIBRARY_PATH='' CUDA_HOME=/nonexistent PYTHON=/nonexistent "$tree/quaver" 2>&1) ||
+    { echo "without NVRTC nothing starts: $said"; bad=1; }
+said=$(PATH=$dir/bin:$PATH LACKING=cudnn LD_LIBRARY_PATH='' CUDA_HOME=$dir/cuda PYTHON=$dir/bin/python "$tree/quaver" 2>&1)
+case $said in "$tree/lib:$dir/cuda/lib64:"*"$dir/torch/cudnn:$dir/torch/nvrtc") ;; *) echo "lacking cuDNN: $said"; bad=1 ;; esac
+said=$(PATH=$dir/bin:$PATH LACKING=cudnn LD_LIBRARY_PATH='' CUDA_HOME=$dir/cuda PYTHON=/nonexistent "$tree/quaver" 2>&1) &&
+    { echo "a program without cuDNN was started"; bad=1; }
+expect 'not found: libcudnn.so.9' "$said"
+
+[ $bad -eq 0 ] && echo "bundles are whole, and find what is not inside"
 exit $bad

@@ -209,6 +209,14 @@ CUDA_VISIBLE_DEVICES=2,0 PATH=$path QV_BUILD=$dir/several sh "$check" --device c
 [ $? -eq 2 ] || { echo "a GPU that is not visible was taken"; bad=1; }
 expect 'gpu_check.sh: CUDA_VISIBLE_DEVICES=2,0 has no cuda:2' "$dir/one.log"
 
+# --- patterns of which none is supported are nothing to decide by ---
+made "$dir/several/bench_fused" <<'END'
+echo '{"bench": "fused", "supported": false}'
+END
+PATH=$path QV_BUILD=$dir/several sh "$check" --python /nonexistent --parts fused "$dir/unfused" >"$dir/unfused.log" 2>&1 &&
+    { echo "fused patterns without a time are no failure"; bad=1; }
+expect 'fused: failed: exit code 1, 0 comparisons, 1 not supported: none to decide by (is the NVRTC .*' "$dir/unfused.log"
+
 # --- beside a PyTorch that is made up, in a folder whose name is not one word ---
 words="$dir/it's made up"
 mkdir "$words"
