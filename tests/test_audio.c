@@ -232,6 +232,11 @@ static void parts_are_cut_exactly(void **state)
         assert_int_equal(qv_audio_read(ctx, &a, in_dir(names[k]), 2, -1, RATE), QV_ERR_DATA);
         assert_non_null(strstr(qv_ctx_message(ctx), "ends at 2 s"));
         assert_int_equal(qv_audio_read(ctx, &a, in_dir(names[k]), 1, 1, RATE), QV_ERR_DATA);
+        /* Both round to the same sample, and to the one after the last. */
+        assert_int_equal(qv_audio_read(ctx, &a, in_dir(names[k]), 1, 1.00001, RATE), QV_ERR_DATA);
+        assert_non_null(strstr(qv_ctx_message(ctx), "the part from 1 s to 1.00001 s holds no sample"));
+        assert_int_equal(qv_audio_read(ctx, &a, in_dir(names[k]), 1.99999, -1, RATE), QV_ERR_DATA);
+        assert_non_null(strstr(qv_ctx_message(ctx), "the part from 1.99999 s to 2 s holds no sample"));
         assert_int_equal(qv_audio_read(ctx, &a, in_dir(names[k]), NAN, 1, RATE), QV_ERR_DATA);
         assert_int_equal(qv_audio_read(ctx, &a, in_dir(names[k]), -1, 1, RATE), QV_ERR_DATA);
         assert_true(a.samples == NULL && a.n == 0);

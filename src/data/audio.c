@@ -211,6 +211,7 @@ static qv_status select_part(qv_ctx *ctx, reader *r, double start, double end, i
         r->left = (sf_count_t)(most * rate) + 1; /* one more than may be there */
     else
         r->left = (r->open_end ? r->info.frames : (sf_count_t)llround(end * rate)) - first;
+    if (r->left <= 0) return qv_fail(ctx, QV_ERR_DATA, "the part from %g s to %g s holds no sample", start, last);
     return first > 0 ? skip_to(ctx, r, first) : QV_OK;
 }
 
