@@ -304,6 +304,8 @@ static void what_is_no_recording_is_refused_by_name(void **state)
     expect_refusal(ctx, "empty.wav", "empty (0 bytes)");
     put("text.wav", "I am not a recording.\n", 22);
     expect_refusal(ctx, "text.wav", "text, not audio");
+    put("text.au", "I am not a recording.\n", 22); /* by its ending 22 samples in mu-law, if one asks libsndfile so */
+    expect_refusal(ctx, "text.au", "text, not audio");
     put("pointer.wav", lfs, sizeof lfs - 1);
     expect_refusal(ctx, "pointer.wav", "git lfs pull");
     put("noise.wav", "\x00\xff\x13\x07\x80\x81\x00\x00\x01\x02", 10);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/io.h"
 #include "data/features.h"
@@ -68,31 +69,9 @@ static const char *describe_head(const unsigned char *head, size_t n)
     return "it is not audio in a format that libsndfile knows";
 }
 
-/* Refuses what is no regular file, is empty or shorter than its header says. */
-static qv_status check_file(qv_ctx *ctx, const char *path, unsigned char *head, size_t *n, off_t *size)
-{
-    qv_status status = QV_OK;
-    struct stat st;
-    FILE *f = NULL;
-    if (stat(path, &st) != 0) return qv_fail_errno(ctx, "cannot open it");
-    if (!S_ISREG(st.st_mode)) return qv_fail(ctx, QV_ERR_DATA, "not a regular file");
-    if (st.st_size == 0) return qv_fail(ctx, QV_ERR_DATA, "the file is empty (0 bytes)");
-    f = fopen(path, "rb");
-    if (!f) return qv_fail_errno(ctx, "cannot open it");
-    *size = st.st_size;
-    *n = fread(head, 1, HEAD, f);
-    if (*n == 0) {
-        status = qv_fail_errno(ctx, "cannot read it");
-        goto done;
-    }
-    status = check_chunks(ctx, f, (uint64_t)st.st_size);
-done:
-    fclose(f);
-    return status;
-}
-
 /* The state of one reading. */
 typedef struct reader {
+    FILE *stream; /* what `file` reads, and does not close */
     SNDFILE *file;
     SF_INFO info;
     off_t size; /* bytes of the file */
@@ -110,14 +89,31 @@ typedef struct reader {
     void *user;
 } reader;
 
+/* Refuses what is no regular file, is empty or shorter than its header says. The stream is closed by close_reader. */
+static qv_status open_stream(qv_ctx *ctx, reader *r, const char *path, unsigned char *head, size_t *n)
+{
+    struct stat st;
+    if (stat(path, &st) != 0) return qv_fail_errno(ctx, "cannot open it");
+    if (!S_ISREG(st.st_mode)) return qv_fail(ctx, QV_ERR_DATA, "not a regular file");
+    if (st.st_size == 0) return qv_fail(ctx, QV_ERR_DATA, "the file is empty (0 bytes)");
+    r->stream = fopen(path, "rb");
+    if (!r->stream) return qv_fail_errno(ctx, "cannot open it");
+    r->size = st.st_size;
+    *n = fread(head, 1, HEAD, r->stream);
+    if (*n == 0) return qv_fail_errno(ctx, "cannot read it");
+    return check_chunks(ctx, r->stream, (uint64_t)st.st_size);
+}
+
+/* By a descriptor of ours: what the system refuses is seen when that is opened. libsndfile keeps the reason why it opened
+ * nothing in a variable that all threads share. It would also guess a format from a name's ending. */
 static qv_status open_file(qv_ctx *ctx, reader *r, const char *path)
 {
     unsigned char head[HEAD];
     size_t n = 0;
-    qv_status status = check_file(ctx, path, head, &n, &r->size);
+    qv_status status = open_stream(ctx, r, path, head, &n);
     if (status != QV_OK) return status;
-    r->file = sf_open(path, SFM_READ, &r->info);
-    if (!r->file && sf_error(NULL) == SF_ERR_SYSTEM) return qv_fail_errno(ctx, "cannot open it");
+    if (lseek(fileno(r->stream), 0, SEEK_SET) != 0) return qv_fail_errno(ctx, "cannot read it");
+    r->file = sf_open_fd(fileno(r->stream), SFM_READ, &r->info, SF_FALSE);
     if (!r->file) return qv_fail(ctx, QV_ERR_DATA, "%s", describe_head(head, n));
     r->endless = r->info.frames == SF_COUNT_MAX;
     if (r->info.samplerate < SOURCE_RATE_MIN || r->info.samplerate > SOURCE_RATE_MAX)
@@ -293,6 +289,7 @@ static qv_status fix_length(qv_ctx *ctx, qv_samples *out, double frames, double 
 static void close_reader(reader *r)
 {
     if (r->file) sf_close(r->file);
+    if (r->stream) fclose(r->stream);
     qv_resampler_free(r->resampler);
     free(r->interleaved);
     free(r->mono);
