@@ -11,6 +11,7 @@
 #include "base/io.h"
 #include "data/features.h"
 #include "data/resample.h"
+#include "data/whole.h"
 
 /* Limits on what a header may claim; hours bound the memory that a small compressed file can ask for. */
 enum { SOURCE_RATE_MIN = 1000, SOURCE_RATE_MAX = 768000, CHANNELS_MAX = 64, HOURS_MAX = 4 };
@@ -22,35 +23,6 @@ enum { BLOCK = 16384, HEAD = 64 };
 enum { SAMPLES_FREE = 1 << 24, SAMPLES_PER_BYTE = 1000 };
 
 const char *qv_decoder_name(void) { return sf_version_string(); }
-
-static uint32_t get_u32(const unsigned char *p, bool big)
-{
-    return big ? (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]
-               : (uint32_t)p[3] << 24 | (uint32_t)p[2] << 16 | (uint32_t)p[1] << 8 | p[0];
-}
-
-/* The chunk of samples of a RIFF or AIFF file: how many bytes its header promises and how many
- * are there. libsndfile passes silently over the difference. Lengths near the type's end are what
- * programs write that did not know the length. */
-static qv_status check_chunks(qv_ctx *ctx, FILE *f, uint64_t size)
-{
-    unsigned char h[12];
-    if (fseek(f, 0, SEEK_SET) != 0 || fread(h, 1, 12, f) != 12) return QV_OK;
-    bool riff = memcmp(h, "RIFF", 4) == 0 && memcmp(h + 8, "WAVE", 4) == 0;
-    bool aiff = memcmp(h, "FORM", 4) == 0 && memcmp(h + 8, "AIF", 3) == 0;
-    if (!riff && !aiff) return QV_OK;
-    uint64_t at = 12;
-    while (at + 8 <= size && fseek(f, (long)at, SEEK_SET) == 0 && fread(h, 1, 8, f) == 8) {
-        uint64_t length = get_u32(h + 4, aiff), there = size - at - 8;
-        if (memcmp(h, riff ? "data" : "SSND", 4) == 0) {
-            if (length <= there || length >= 0x7fff0000u) return QV_OK;
-            return qv_fail(ctx, QV_ERR_DATA, "truncated: %llu of %llu bytes of samples are there",
-                           (unsigned long long)there, (unsigned long long)length);
-        }
-        at += 8 + length + length % 2;
-    }
-    return QV_OK;
-}
 
 /* What the file seems to be, for a message about one that is no audio. */
 static const char *describe_head(const unsigned char *head, size_t n)
@@ -101,7 +73,7 @@ static qv_status open_stream(qv_ctx *ctx, reader *r, const char *path, unsigned 
     r->size = st.st_size;
     *n = fread(head, 1, HEAD, r->stream);
     if (*n == 0) return qv_fail_errno(ctx, "cannot read it");
-    return check_chunks(ctx, r->stream, (uint64_t)st.st_size);
+    return qv_whole_check(ctx, r->stream, (uint64_t)st.st_size);
 }
 
 /* By a descriptor of ours: what the system refuses is seen when that is opened. libsndfile keeps the reason why it opened
