@@ -338,6 +338,7 @@ static void truncated_files_are_refused(void **state)
         {"whole.flac", "cut.flac", SF_FORMAT_FLAC | SF_FORMAT_PCM_16, RATE},
         {"whole.ogg", "cut.ogg", SF_FORMAT_OGG | SF_FORMAT_VORBIS, RATE},
         {"whole.opus", "cut.opus", SF_FORMAT_OGG | SF_FORMAT_OPUS, 48000},
+        {"whole.mp3", "cut.mp3", SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III, RATE},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         if (!write_tone(in_dir(cases[i].whole), cases[i].format, cases[i].rate, 1, cases[i].rate, 440)) {
@@ -404,6 +405,139 @@ static void ogg_ends_where_it_says(void **state)
     qv_ctx_free(ctx);
 }
 
+static qv_status count_samples(qv_ctx *ctx, void *user, const float *x, size_t n)
+{
+    (void)ctx, (void)x;
+    *(size_t *)user += n;
+    return QV_OK;
+}
+
+enum { MP3_RATE = 44100, MP3_SECONDS = 4 };
+
+/* Noise, whose frames are large, and a quiet tone, whose are small: from the first ones the length is guessed too
+ * short. */
+static bool write_vbr(const char *path)
+{
+    SF_INFO info = {.samplerate = MP3_RATE, .channels = 1, .format = SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III};
+    SNDFILE *f = sf_format_check(&info) ? sf_open(path, SFM_WRITE, &info) : NULL;
+    if (!f) return false;
+    uint64_t seed = qv_test_seed();
+    sf_command(f, SFC_SET_BITRATE_MODE, &(int){SF_BITRATE_MODE_VARIABLE}, sizeof(int));
+    for (int i = 0; i < MP3_SECONDS * MP3_RATE; i++) {
+        float x = i < MP3_RATE ? (float)(0.1 * qv_test_normal(&seed)) : 0.001f * sinf(0.05f * (float)i);
+        assert_int_equal(sf_writef_float(f, &x, 1), 1);
+    }
+    return sf_close(f) == 0;
+}
+
+/* Bytes of a frame of layer III at 44.1 kHz. */
+static size_t mp3_frame(const char *data)
+{
+    static const int kbits[] = {32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320};
+    const unsigned char *h = (const unsigned char *)data;
+    assert_true(h[0] == 0xff && h[2] >> 4 >= 1 && h[2] >> 4 <= 14);
+    return (size_t)(144000 * kbits[(h[2] >> 4) - 1] / MP3_RATE + (h[2] >> 1 & 1));
+}
+
+/* The bytes of three parts as one file. */
+static void put_parts(const char *name, const void *a, size_t n_a, const void *b, size_t n_b, const void *c, size_t n_c)
+{
+    char *all = malloc(n_a + n_b + n_c);
+    memcpy(all, a, n_a);
+    memcpy(all + n_a, b, n_b);
+    memcpy(all + n_a + n_b, c, n_c);
+    put(name, all, n_a + n_b + n_c);
+    free(all);
+}
+
+/* Whole frames, an encoder's delay and its padding included. */
+static void check_mp3(qv_ctx *ctx, const char *name, int seconds)
+{
+    qv_audio a;
+    size_t streamed = 0;
+    qv_assert_ok(ctx, qv_audio_read(ctx, &a, in_dir(name), 0, -1, RATE));
+    if (a.n < (size_t)(seconds * RATE) || a.n > (size_t)(seconds * RATE + RATE / 5))
+        fail_msg("%s: %zu samples of %d s", name, a.n, seconds);
+    qv_audio_free(&a);
+    qv_assert_ok(ctx, qv_audio_read(ctx, &a, in_dir(name), seconds - 0.5, seconds, RATE));
+    assert_int_equal(a.n, RATE / 2);
+    qv_audio_free(&a);
+    qv_assert_ok(ctx, qv_audio_each(ctx, in_dir(name), MP3_RATE, count_samples, &streamed));
+    assert_int_equal(streamed % 1152, 0);
+    assert_true(streamed >= (size_t)(seconds * MP3_RATE));
+}
+
+/* Without Xing's frame, the first, which says how many follow. */
+static void mp3_is_read_to_its_end(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_ctx_new();
+    static const char id3[10 + 300] = "ID3\3\0\0\0\0\2\54", tag[128] = "TAG", zeros[5000];
+    char *data, *other;
+    size_t size, other_size;
+    if (!write_vbr(in_dir("vbr.mp3")) ||
+        !write_tone(in_dir("slow.mp3"), SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III, RATE, 1, RATE, 440)) {
+        fprintf(stderr, "SKIPPED: this libsndfile does not write MP3\n");
+        qv_ctx_free(ctx);
+        return;
+    }
+    qv_assert_ok(ctx, qv_read_file(ctx, in_dir("vbr.mp3"), 1 << 28, &data, &size));
+    qv_assert_ok(ctx, qv_read_file(ctx, in_dir("slow.mp3"), 1 << 28, &other, &other_size));
+    const size_t xing = mp3_frame(data), n = size - xing;
+    const char *bare = data + xing;
+    put("bare.mp3", bare, n);
+    check_mp3(ctx, "bare.mp3", MP3_SECONDS);
+    put_parts("tags.mp3", id3, sizeof id3, bare, n, tag, sizeof tag);
+    check_mp3(ctx, "tags.mp3", MP3_SECONDS);
+    put_parts("zeros.mp3", id3, sizeof id3, bare, n, zeros, sizeof zeros);
+    check_mp3(ctx, "zeros.mp3", MP3_SECONDS);
+    put_parts("two.mp3", bare, n, id3, sizeof id3, bare, n);
+    check_mp3(ctx, "two.mp3", 2 * MP3_SECONDS);
+    put_parts("joined.mp3", data, size, id3, sizeof id3, bare, n);
+    expect_refusal(ctx, "joined.mp3", "joined: its header promises");
+    put_parts("mixed.mp3", bare, n, id3, sizeof id3, other, other_size);
+    expect_refusal(ctx, "mixed.mp3", "joined: MPEG frames of another rate or layer");
+    put("tenth.mp3", data, size / 10);
+    expect_refusal(ctx, "tenth.mp3", "truncated: MPEG frames of");
+    put("cut.mp3", bare, mp3_frame(bare) + mp3_frame(bare + mp3_frame(bare)) + 100);
+    expect_refusal(ctx, "cut.mp3", "truncated: it ends within an MPEG frame");
+    free(data);
+    free(other);
+    qv_ctx_free(ctx);
+}
+
+/* Headers of frames, of tags and of pages alone, and nothing else: an end is found, and nothing is read behind it. */
+static void headers_without_sound_end(void **state)
+{
+    (void)state;
+    enum { SIZE = 300001 };
+    static const struct {
+        const char *bytes;
+        size_t n;
+    } patterns[] = {
+        {"\xff", 1},
+        {"\xff\xfb\x14\xc0", 4},
+        {"ID3\3\0\0\0\0\0\0", 10},
+        {"ID3\3\0\20\177\177\177\177", 10},
+        {"OggS\0\0\0\0", 8},
+        {"RIFF\0\0\0\0WAVE\0\0\0\0", 16},
+        {"RF64\377\377\377\377WAVEds64\377\377\377\377", 20},
+        {"NIST_1A\n\nsample_count -i 99999999999999999999\nsample_n_bytes -\nchannel_count -i ", 79},
+        {".snd\377\377\377\377\0\0\0\1", 12},
+        {"caff\0\1\0\0data\377\377\377\377\377\377\377\0", 20},
+    };
+    qv_ctx *ctx = qv_ctx_new();
+    char *data = malloc(SIZE);
+    for (size_t k = 0; k < sizeof patterns / sizeof *patterns; k++) {
+        for (size_t i = 0; i < SIZE; i++) data[i] = patterns[k].bytes[i % patterns[k].n];
+        put("headers.mp3", data, SIZE);
+        qv_audio a;
+        if (qv_audio_read(ctx, &a, in_dir("headers.mp3"), 0, -1, RATE) == QV_OK) qv_audio_free(&a);
+    }
+    free(data);
+    qv_ctx_free(ctx);
+}
+
 /* What a program writes that streams to a pipe: lengths unknown, samples all there. */
 static void unknown_lengths_are_accepted(void **state)
 {
@@ -442,13 +576,6 @@ static void forget_length(const char *from, const char *to)
     put(to, data, size);
     free(data);
     qv_ctx_free(ctx);
-}
-
-static qv_status count_samples(qv_ctx *ctx, void *user, const float *x, size_t n)
-{
-    (void)ctx, (void)x;
-    *(size_t *)user += n;
-    return QV_OK;
 }
 
 static void flac_may_not_say_how_long_it_is(void **state)
@@ -633,6 +760,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_no_recording_is_refused_by_name, set_up, tear_down),
         cmocka_unit_test_setup_teardown(truncated_files_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(ogg_ends_where_it_says, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(mp3_is_read_to_its_end, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(headers_without_sound_end, set_up, tear_down),
         cmocka_unit_test_setup_teardown(unknown_lengths_are_accepted, set_up, tear_down),
         cmocka_unit_test_setup_teardown(flac_may_not_say_how_long_it_is, set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_channel_of_several, set_up, tear_down),

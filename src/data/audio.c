@@ -41,12 +41,17 @@ static const char *describe_head(const unsigned char *head, size_t n)
     return "it is not audio in a format that libsndfile knows";
 }
 
+/* Samples that an MPEG stream may lack when it is read: a header that counts a frame or two too many; and those that it
+ * may call no sound, two numbers of twelve bits. */
+enum { MPEG_SLACK = 4 * 1152, MPEG_DELAY = 2 * 4095 };
+
 /* The state of one reading. */
 typedef struct reader {
     FILE *stream; /* what `file` reads, and does not close */
     SNDFILE *file;
     SF_INFO info;
     off_t size; /* bytes of the file */
+    qv_mpeg mpeg;
     sf_count_t left;     /* frames still wanted; those of the whole rest when the end is open */
     sf_count_t position; /* frames read or passed over */
     int channel;         /* 1, 2, ...; 0: their average */
@@ -61,6 +66,8 @@ typedef struct reader {
     void *user;
 } reader;
 
+static bool is_mpeg(const reader *r) { return (r->info.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_MPEG; }
+
 /* Refuses what is no regular file, is empty or shorter than its header says. The stream is closed by close_reader. */
 static qv_status open_stream(qv_ctx *ctx, reader *r, const char *path, unsigned char *head, size_t *n)
 {
@@ -73,20 +80,72 @@ static qv_status open_stream(qv_ctx *ctx, reader *r, const char *path, unsigned 
     r->size = st.st_size;
     *n = fread(head, 1, HEAD, r->stream);
     if (*n == 0) return qv_fail_errno(ctx, "cannot read it");
-    return qv_whole_check(ctx, r->stream, (uint64_t)st.st_size);
+    return qv_whole_check(ctx, r->stream, (uint64_t)st.st_size, &r->mpeg);
 }
 
-/* By a descriptor of ours: what the system refuses is seen when that is opened. libsndfile keeps the reason why it opened
- * nothing in a variable that all threads share. It would also guess a format from a name's ending. */
+/* Where an MPEG stream does not say how long it is, libsndfile stops where the size of the first frame and that of the
+ * file let it guess the end. The frames are counted, so it gets a file of them alone that seems long enough for any
+ * guess: the largest frame of a layer has 56 times the bytes of the smallest. */
+static sf_count_t mpeg_size(void *user) { return (sf_count_t)((reader *)user)->mpeg.end; }
+static sf_count_t mpeg_tell(void *user) { return ftell(((reader *)user)->stream); }
+
+static sf_count_t mpeg_seek(sf_count_t by, int from, void *user)
+{
+    const reader *r = user;
+    const sf_count_t end = (sf_count_t)r->mpeg.end;
+    const sf_count_t to = by + (from == SEEK_SET ? 0 : from == SEEK_CUR ? ftell(r->stream) : end);
+    if (fseek(r->stream, to, SEEK_SET) != 0) return -1;
+    return from == SEEK_END && by == 0 ? 64 * end + (1 << 20) : to;
+}
+
+static sf_count_t mpeg_read(void *to, sf_count_t n, void *user)
+{
+    const reader *r = user;
+    const sf_count_t left = (sf_count_t)r->mpeg.end - ftell(r->stream);
+    return left > 0 ? (sf_count_t)fread(to, 1, (size_t)(n < left ? n : left), r->stream) : 0;
+}
+
+static qv_status open_mpeg(qv_ctx *ctx, reader *r)
+{
+    SF_VIRTUAL_IO io = {mpeg_size, mpeg_seek, mpeg_read, NULL, mpeg_tell};
+    if (fseek(r->stream, 0, SEEK_SET) != 0) return qv_fail_errno(ctx, "cannot read it");
+    r->file = sf_open_virtual(&io, SFM_READ, &r->info, r);
+    return QV_OK;
+}
+
+/* libsndfile knows of all frames, less what a header calls an encoder's delay and padding. */
+static qv_status check_mpeg(qv_ctx *ctx, reader *r)
+{
+    const double rate = r->info.samplerate;
+    if (!is_mpeg(r) || r->mpeg.samples == 0) return QV_OK;
+    if (r->info.frames < r->mpeg.samples - MPEG_DELAY) /* a header that it does not know, or it guesses otherwise */
+        return qv_fail(ctx, QV_ERR_DATA, "libsndfile would read %.2f of its %.2f s: convert it to WAV or FLAC",
+                       (double)r->info.frames / rate, (double)r->mpeg.samples / rate);
+    if (!r->mpeg.says && r->info.frames > r->mpeg.samples) r->info.frames = r->mpeg.samples;
+    return QV_OK;
+}
+
+/* By a descriptor of ours: what the system refuses is seen when that is opened. libsndfile keeps the reason why it
+ * opened nothing in a variable that all threads share. It would also guess a format from a name's ending. */
+static qv_status open_descriptor(qv_ctx *ctx, reader *r)
+{
+    int fd = fileno(r->stream);
+    if (lseek(fd, 0, SEEK_SET) != 0) return qv_fail_errno(ctx, "cannot read it");
+    r->file = sf_open_fd(fd, SFM_READ, &r->info, SF_FALSE);
+    return QV_OK;
+}
+
 static qv_status open_file(qv_ctx *ctx, reader *r, const char *path)
 {
     unsigned char head[HEAD];
     size_t n = 0;
     qv_status status = open_stream(ctx, r, path, head, &n);
     if (status != QV_OK) return status;
-    if (lseek(fileno(r->stream), 0, SEEK_SET) != 0) return qv_fail_errno(ctx, "cannot read it");
-    r->file = sf_open_fd(fileno(r->stream), SFM_READ, &r->info, SF_FALSE);
+    status = r->mpeg.samples > 0 && !r->mpeg.says ? open_mpeg(ctx, r) : open_descriptor(ctx, r);
+    if (status != QV_OK) return status;
     if (!r->file) return qv_fail(ctx, QV_ERR_DATA, "%s", describe_head(head, n));
+    status = check_mpeg(ctx, r);
+    if (status != QV_OK) return status;
     r->endless = r->info.frames == SF_COUNT_MAX;
     if (r->info.samplerate < SOURCE_RATE_MIN || r->info.samplerate > SOURCE_RATE_MAX)
         return qv_fail(ctx, QV_ERR_DATA, "a sampling rate of %d Hz; %d to %d are supported", r->info.samplerate,
@@ -233,9 +292,7 @@ static qv_status read_samples(qv_ctx *ctx, reader *r)
         QV_TRY(check_density(ctx, r));
     }
     if (r->endless) QV_TRY(check_endless(ctx, r, wanted - r->left));
-    /* MP3 knows its length only roughly before it is decoded. */
-    bool rough = (r->info.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_MPEG;
-    if (r->left > 0 && !r->endless && !(rough && r->left < wanted)) {
+    if (!r->endless && r->left > 0 && (r->left == wanted || r->left > (is_mpeg(r) ? MPEG_SLACK : 0))) {
         status = qv_fail(ctx, QV_ERR_DATA, "truncated or damaged: %lld of %lld samples could be read",
                          (long long)(wanted - r->left), (long long)wanted);
         goto done;

@@ -19,7 +19,7 @@
 #include "data/resample.h"
 
 /* Raised whenever the same recording would give other numbers than before. */
-enum { FEATURE_VERSION = 1 };
+enum { FEATURE_VERSION = 2 };
 
 /* Of one recording, a GiB of floats: 18 hours of 64 bands every 16 ms. The settings may be a stranger's checkpoint's. */
 enum { MOST_VALUES = 1 << 28 };

@@ -75,7 +75,7 @@ void qv_features_close(qv_features *f);
 
 /* Samples of a file (or its part from start to end seconds, end < 0 or past its end: to the end)
  * as mono floats at `rate`, channels averaged; full scale is 1. QV_ERR_DATA or QV_ERR_IO, with a
- * message that names the file, for what is no recording, truncated, silent or not finite. */
+ * message that names the file, for what is no recording, truncated, joined of several, silent or not finite. */
 typedef struct qv_audio {
     float *samples;
     size_t n;

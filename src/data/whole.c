@@ -24,7 +24,7 @@ size_t qv_window_look(qv_window *w, uint64_t at, size_t want, const unsigned cha
     return want;
 }
 
-uint64_t qv_number(const unsigned char *p, size_t n, bool big_endian)
+uint64_t qv_bytes_uint(const unsigned char *p, size_t n, bool big_endian)
 {
     uint64_t value = 0;
     for (size_t i = 0; i < n; i++) value = value << 8 | p[big_endian ? i : n - 1 - i];
@@ -67,7 +67,7 @@ static qv_status check_chunks(qv_ctx *ctx, qv_window *w, const layout *l)
     uint64_t at = l->first, long_length = UINT64_MAX;
     size_t n;
     while ((n = qv_window_look(w, at, head + LONG, &p)) >= head) {
-        uint64_t length = qv_number(p + l->name, l->length, l->big_endian), there = w->size - at - head;
+        uint64_t length = qv_bytes_uint(p + l->name, l->length, l->big_endian), there = w->size - at - head;
         if (l->own && length < head) break;
         if (l->own) length -= head;
         if (memcmp(p, l->samples, 4) == 0) {
@@ -75,7 +75,7 @@ static qv_status check_chunks(qv_ctx *ctx, qv_window *w, const layout *l)
                 return compare(ctx, there, long_length);
             return is_known(length, l->length) ? compare(ctx, there, length) : QV_OK;
         }
-        if (memcmp(p, "ds64", 4) == 0 && n == head + LONG) long_length = qv_number(p + head + 8, 8, false);
+        if (memcmp(p, "ds64", 4) == 0 && n == head + LONG) long_length = qv_bytes_uint(p + head + 8, 8, false);
         if (length > there) break;
         at += head + length + (l->align - length % l->align) % l->align;
     }
@@ -86,7 +86,7 @@ static qv_status check_au(qv_ctx *ctx, qv_window *w, bool big_endian)
 {
     const unsigned char *p;
     if (qv_window_look(w, 0, 12, &p) < 12) return QV_OK;
-    uint64_t first = qv_number(p + 4, 4, big_endian), length = qv_number(p + 8, 4, big_endian);
+    uint64_t first = qv_bytes_uint(p + 4, 4, big_endian), length = qv_bytes_uint(p + 8, 4, big_endian);
     return is_known(length, 4) ? compare(ctx, first < w->size ? w->size - first : 0, length) : QV_OK;
 }
 
@@ -156,7 +156,7 @@ static qv_status check_ogg(qv_ctx *ctx, qv_window *w)
                    "\"ffmpeg -i FILE -c copy NEW\" writes it with its end marked");
 }
 
-static qv_status check(qv_ctx *ctx, qv_window *w)
+static qv_status check(qv_ctx *ctx, qv_window *w, qv_mpeg *mpeg)
 {
     unsigned char head[32] = {0};
     const unsigned char *p;
@@ -170,13 +170,14 @@ static qv_status check(qv_ctx *ctx, qv_window *w)
     if (memcmp(head, ".snd", 4) == 0 || memcmp(head, "dns.", 4) == 0) return check_au(ctx, w, head[0] == '.');
     if (memcmp(head, "NIST_1A\n", 8) == 0) return check_sphere(ctx, w);
     if (memcmp(head, "OggS", 4) == 0) return check_ogg(ctx, w);
-    return QV_OK;
+    return qv_whole_mpeg(ctx, w, mpeg);
 }
 
-qv_status qv_whole_check(qv_ctx *ctx, FILE *f, uint64_t size)
+qv_status qv_whole_check(qv_ctx *ctx, FILE *f, uint64_t size, qv_mpeg *mpeg)
 {
+    *mpeg = (qv_mpeg){0};
     qv_window w = {.f = f, .size = size};
-    qv_status status = check(ctx, &w);
+    qv_status status = check(ctx, &w, mpeg);
     errno = w.error; /* what could not be read is not missing */
     return w.error ? qv_fail_errno(ctx, "cannot read it") : status;
 }

@@ -21,6 +21,9 @@ typedef struct qv_window {
 size_t qv_window_look(qv_window *w, uint64_t at, size_t want, const unsigned char **p);
 
 /* An unsigned number of n <= 8 bytes. */
-uint64_t qv_number(const unsigned char *p, size_t n, bool big_endian);
+uint64_t qv_bytes_uint(const unsigned char *p, size_t n, bool big_endian);
+
+/* As qv_whole_check, of MPEG audio; QV_OK for all else. */
+qv_status qv_whole_mpeg(qv_ctx *ctx, qv_window *w, qv_mpeg *out);
 
 #endif
