@@ -31,6 +31,16 @@ out_has 'speaker s01'
 # shellcheck disable=SC2086 # names without spaces
 expect 0 '' -- stats -k "$voice" -s s01 -o "$T/files.stats" $wavs
 check 'the same recordings give other statistics' cmp "$T/s01.stats" "$T/files.stats"
+# Of several corpora the statistics are over all recordings, not over those of the first.
+first=$(printf '%s\n' "$wavs" | sed -n 1,8p) second=$(printf '%s\n' "$wavs" | sed -n '9,$p')
+{ echo file; printf '%s\n' "$first"; } >"$T/first.csv"
+{ echo file; printf '%s\n' "$second"; } >"$T/second.csv"
+# shellcheck disable=SC2086
+{ echo file,corpus; printf '%s,first\n' $first; printf '%s,second\n' $second; } >"$T/both.csv"
+expect 0 '' -- stats -k "$voice" -s s01 -o "$T/several.stats" --manifest "$T/first.csv" --manifest "$T/second.csv"
+check 'two lists give other statistics than their recordings' cmp "$T/several.stats" "$T/files.stats"
+expect 0 '' -- stats -k "$voice" -s s01 -o "$T/several.stats" --manifest "$T/both.csv"
+check 'two corpora of one list give other statistics than their recordings' cmp "$T/several.stats" "$T/files.stats"
 # shellcheck disable=SC2086
 expect 0 '' -- predict --checkpoint "$voice" --speaker s01 $wavs
 cp "$T/out" "$T/together"

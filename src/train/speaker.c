@@ -60,7 +60,7 @@ qv_status qv_speaker_compute(qv_ctx *ctx, qv_speaker *out, const char *name, con
     QV_TRY(qv_dataset_new(ctx, &d, m, f, QV_NORM_CORPUS, all, NULL));
     QV_TRY(qv_strdup(ctx, &out->name, name));
     QV_TRY(qv_alloc(ctx, &out->norm, 1, bytes));
-    memcpy(out->norm, d->norm, bytes);
+    memcpy(out->norm, d->norm + (size_t)(d->norms - 1) * 2 * (size_t)settings->mels, bytes); /* that of all corpora */
 done:
     free(all);
     qv_dataset_free(d);
