@@ -53,6 +53,8 @@ expect 2 'has recordings of the emotion joy alone' -- train --out "$T/r" --manif
     --labels anger=joy,sadness=joy
 expect 2 'train.batch = 99|12 is the largest that fits' -- \
     train --out "$T/r" --manifest "$manifest" $tiny --split random --batch 99
+expect 2 'patches of 65536 frames|make patch.frames or net.width smaller' -- \
+    train -n --out "$T/r" --manifest "$manifest" $tiny --split random --patch.frames 65536 --width 1024
 expect 2 '--checkpoint' -- predict "$T/synth/wav"
 expect 2 '--checkpoint' -- eval
 expect 2 'csv or jsonl' -- predict --checkpoint x --format xml y
@@ -127,6 +129,9 @@ expect 1 'cell width=2: eval.patience = 2 needs' -- study "$T/patience.ini" --ou
 expect 1 'bad.ini:2: there is no setting net.widht; did you mean net.width?' -- study "$T/bad.ini" --out "$T/study"
 expect 0 '' -- study "$T/study.ini" --out "$T/study" --dry-run --cache "$T/cache/quaver"
 out_has '2 cells, 4 runs, 4 to do'
+sed 's/^patch.seconds = .*/patch.frames = 65536/; s/width = 3/width = 1024/; s/2, 3/2, 1024/; s/width=3/width=1024/' \
+    "$T/study.ini" >"$T/large.ini"
+expect 2 'cell width=1024: patches of 65536 frames' -- study "$T/large.ini" --out "$T/large" --dry-run --no-cache
 expect 0 '[4/4] width=' -- study "$T/study.ini" --out "$T/study" --cache "$T/cache/quaver"
 out_has 'It cannot be said'
 expect 0 '2 folds and 1 comparison can give no p below 0.25' -- study "$T/study.ini" --out "$T/half" --shard 1/2

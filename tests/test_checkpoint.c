@@ -435,6 +435,9 @@ static const change changes[] = {
     {.old = {"low = 0"}, .new = {"low = 9000"}, .expected = {"settings", "features.low"}},
     {.old = {"mels = 8"}, .new = {"mels = 9"}, .expected = {"norm", "9"}},
     {.old = {"width = 2", "blocks = 1"}, .new = {"width = 1024", "blocks = 64"}, .expected = {"stem"}},
+    {.old = {"width = 2", "seconds = 0.16", "hop = 0.02"},
+     .new = {"width = 1024", "seconds = 60", "hop = 0.001"},
+     .expected = {"metadata \"settings\": patches of 60000 frames", "net.width smaller"}},
     {.old = {"batch = 4", "seconds = 0.16", "hop = 0.02"},
      .new = {"batch = 65536", "seconds = 60", "hop = 0.001"},
      .status = QV_ERR_MEMORY},
@@ -509,6 +512,45 @@ static void an_import_can_be_read(void **state)
     }
 }
 
+/* What nothing could open is not trained or written; what is opened is judged in batches that fit. */
+static void a_window_has_a_limit(void **state)
+{
+    fixture *x = *state;
+    static const struct {
+        int kind, frames, mels, width, batch; /* batch: of 8, 0: refused */
+        const char *says;
+    } cases[] = {{QV_KIND_MEL, 64, 64, 16, 8, NULL},
+                 {QV_KIND_MEL, 6000, 64, 32, 1, NULL}, /* a minute in hops of 0.01 s, --preset reference */
+                 {QV_KIND_IMAGE, 1024, 1024, 2, 4, NULL},
+                 {QV_KIND_IMAGE, 4096, 4096, 2, 1, NULL},
+                 {QV_KIND_IMAGE, 1448, 1448, 16, 1, NULL},
+                 {QV_KIND_IMAGE, 1449, 1449, 16, 0, "images of 1449 rows with 1449 values"},
+                 {QV_KIND_NPY, 60000, 1024, 64, 0, "make patch.frames or net.width smaller"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        qv_checkpoint c = {.settings = x->settings}; /* borrowed texts */
+        c.settings.kind = cases[i].kind;
+        c.settings.patch_frames = cases[i].frames;
+        c.settings.mels = cases[i].mels;
+        c.settings.width = cases[i].width;
+        c.settings.batch = 8;
+        qv_status status = qv_checkpoint_check_size(x->ctx, &c.settings);
+        assert_int_equal(status, cases[i].batch ? QV_OK : QV_ERR_USAGE);
+        if (cases[i].batch) assert_int_equal(qv_checkpoint_batch(&c), cases[i].batch);
+        if (cases[i].says) qv_test_says(qv_ctx_message(x->ctx), cases[i].says);
+    }
+    qv_settings large = x->settings;
+    large.patch_frames = 1 << 16;
+    large.width = 1024;
+    const qv_import in = {.weights = x->bad,
+                          .settings = &large,
+                          .classes = x->toy.manifest->classes,
+                          .n_classes = x->toy.manifest->n_classes};
+    put_weights(x, "", 0, 1);
+    assert_int_equal(qv_import_write(x->ctx, &in, x->good), QV_ERR_USAGE);
+    qv_test_says(qv_ctx_message(x->ctx), "make patch.frames or net.width smaller");
+    assert_false(qv_path_exists(x->good));
+}
+
 static void put(const fixture *x, const void *data, size_t n)
 {
     FILE *f = fopen(x->bad, "wb");
@@ -571,6 +613,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_save_that_fails_leaves_the_old_file, setup, teardown),
         cmocka_unit_test_setup_teardown(changed_files_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(an_import_can_be_read, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_window_has_a_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(lying_headers_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(foreign_files_are_refused, setup, teardown),
     };

@@ -110,6 +110,7 @@ qv_status qv_fold_check_plan(qv_ctx *ctx, const qv_settings *s, const qv_manifes
     c.set_size = (int)part_size(m, f, fold, QV_PART_TRAIN);
     QV_TRY(check_voices(ctx, s, m));
     QV_TRY(check_patience(ctx, s, fold, part_size(m, f, fold, QV_PART_VAL)));
+    QV_TRY(qv_checkpoint_check_size(ctx, s));
     QV_TRY(qv_net_new(ctx, &net, &c, NULL));
     *parameters = (size_t)net->parameters;
     qv_net_free(net);

@@ -20,9 +20,10 @@
 static const char format_name[] = "quaver-checkpoint";
 enum { FORMAT = 1 };
 
-/* Values in the largest buffer of an evaluation, 64 MiB of floats: a minute of 80 bands every 10 ms in 16 channels a
- * branch. A few such buffers are alive at a time, so a file cannot ask for more than some hundred MiB. */
-enum { MAX_VALUES = 1 << 24 };
+/* Values in the largest buffer of an evaluation: of the windows that are judged at once, 64 MiB of floats, and of one
+ * window alone, 256 MiB: a minute of 80 bands every 10 ms in 64 channels a branch. Some four such buffers are alive at
+ * a time, so a file cannot ask for more than about a GiB. */
+enum { BATCH_VALUES = 1 << 24, WINDOW_VALUES = 1 << 26 };
 
 static bool is_saved(const qv_buffer *b)
 {
@@ -399,8 +400,24 @@ static int64_t window_values(const qv_settings *s)
 
 int qv_checkpoint_batch(const qv_checkpoint *c)
 {
-    int64_t most = MAX_VALUES / window_values(&c->settings);
-    return most < c->settings.batch ? (int)most : c->settings.batch;
+    int64_t most = BATCH_VALUES / window_values(&c->settings);
+    return most < 1 ? 1 : most < c->settings.batch ? (int)most : c->settings.batch;
+}
+
+qv_status qv_checkpoint_check_size(qv_ctx *ctx, const qv_settings *s)
+{
+    const int64_t values = window_values(s);
+    const bool image = s->kind == QV_KIND_IMAGE;
+    if (values <= WINDOW_VALUES) return QV_OK;
+    return qv_fail(
+        ctx, QV_ERR_USAGE,
+        "%s of %d %s with %d values (features.mels) in 2 x %d channels (net.width) are %lld numbers a layer; a "
+        "checkpoint with more than %d would not be opened: make %s or net.width smaller",
+        image ? "images" : "patches", qv_settings_patch_frames(s), image ? "rows" : "frames", s->mels, s->width,
+        (long long)values, WINDOW_VALUES,
+        image             ? "the images"
+        : s->patch_frames ? "patch.frames"
+                          : "patch.seconds");
 }
 
 /* Settings that promise a larger network than the file holds would cost memory and time before anybody looked. */
@@ -414,9 +431,8 @@ static qv_status check_network(qv_ctx *ctx, const qv_checkpoint *c)
     qv_feature_config features = qv_settings_features(&c->settings);
     status = qv_feature_check(ctx, &features);
     if (status != QV_OK) return qv_fail_prefix(ctx, QV_ERR_DATA, "%s: metadata \"settings\"", c->path);
-    if (window_values(&c->settings) > MAX_VALUES)
-        return qv_fail(ctx, QV_ERR_DATA, "%s: patches of %d frames with %d bands in %d channels are too large", c->path,
-                       config.frames, config.mels, config.width);
+    status = qv_checkpoint_check_size(ctx, &c->settings);
+    if (status != QV_OK) return qv_fail_prefix(ctx, QV_ERR_DATA, "%s: metadata \"settings\"", c->path);
     status = qv_net_new(ctx, &net, &config, NULL);
     if (status == QV_ERR_USAGE) status = qv_fail_prefix(ctx, QV_ERR_DATA, "%s: metadata \"settings\"", c->path);
     if (status != QV_OK) goto done;

@@ -70,6 +70,10 @@ const char *qv_checkpoint_fault(const char *name, double x);
 /* The values of one of the program's buffers, [len], without fault, or QV_ERR_DATA. */
 qv_status qv_checkpoint_tensor(qv_ctx *ctx, const qv_checkpoint *c, const qv_buffer *b, double *values);
 
+/* QV_ERR_USAGE where a single window of the network of these settings, as qv_settings_detect leaves them, takes more
+ * memory than a file may ask for: nothing could open its checkpoints, so nothing should train it. */
+qv_status qv_checkpoint_check_size(qv_ctx *ctx, const qv_settings *s);
+
 /* How many windows to judge at once: those of a step of its training, or fewer where that would take much memory. Which
  * number it is does not matter to the answers. */
 int qv_checkpoint_batch(const qv_checkpoint *c);

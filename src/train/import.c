@@ -201,6 +201,7 @@ static qv_status make_trainer(qv_ctx *ctx, importer *x, const qv_settings *s)
     x->manifest = (qv_manifest){.items = &x->item, .n = 1, .n_speakers = 1, .classes = x->in->classes, .n_classes = x->in->n_classes};
     x->features = (qv_features){.config = qv_settings_features(s), .entries = &x->entry, .n = 1, .frames = 1};
     QV_TRY(qv_feature_check(ctx, &x->features.config));
+    QV_TRY(qv_checkpoint_check_size(ctx, s));
     QV_TRY(qv_alloc(ctx, &frame, (size_t)s->mels, sizeof *frame));
     x->features.data = frame;
     QV_TRY(load_norm(ctx, x));
