@@ -341,6 +341,31 @@ expect 1 "the emotion 'anger ' begins or ends with a blank" -- corpus folders "$
 check 'a manifest with blanks around names' test ! -e "$T/blank.csv"
 expect 2 '--columns speaker=nosuch: |has no column of that name among: file, speaker, emotion' -- \
     corpus import nkululeko "$manifest" --columns speaker=nosuch
+# No list, label file or recording that a manifest is made from becomes the manifest.
+mkdir -p "$T/made/wav" "$T/made/kaldi" "$T/made/crema/AudioWAV"
+stays() { # stays FILE WORDS...: below $T/made
+    cp "$T/made/$1" "$T/as-it-was"
+    needed=$1
+    shift
+    expect 2 'is needed here' -- "$@" --out "$T/made/$needed"
+    check "$needed was overwritten" cmp "$T/made/$needed" "$T/as-it-was"
+}
+cp "$T/synth/wav/s01_anger_01.wav" "$T/made/wav/a.wav"
+cp "$T/made/wav/a.wav" "$T/made/crema/AudioWAV/1001_DFA_ANG_XX.wav"
+printf 'speaker,emotion,file\ns1,joy,wav/a.wav\n' >"$T/made/list.csv"
+printf 'u1 %s\n' "$T/made/wav/a.wav" >"$T/made/kaldi/wav.scp"
+echo 'u1 s1' >"$T/made/kaldi/utt2spk"
+printf 'ActorID,Age,Sex,Race,Ethnicity\n1001,51,Male,x,y\n' >"$T/made/crema/VideoDemographics.csv"
+echo 'joy = happiness' >"$T/made/one.labels"
+stays list.csv corpus import nkululeko "$T/made/list.csv"
+stays wav/a.wav corpus import nkululeko "$T/made/list.csv"
+stays one.labels corpus import nkululeko "$T/made/list.csv" --labels "$T/made/one.labels"
+stays kaldi/utt2spk corpus import kaldi "$T/made/kaldi"
+stays crema/VideoDemographics.csv corpus crema-d "$T/made/crema"
+stays crema/AudioWAV/1001_DFA_ANG_XX.wav corpus crema-d "$T/made/crema"
+expect 0 '' -- corpus import nkululeko "$T/made/list.csv" --out "$T/made/manifest.csv"
+expect 0 '' -- corpus import nkululeko "$T/made/list.csv" --out "$T/made/manifest.csv"
+expect 0 '' -- corpus import nkululeko "$T/made/list.csv" --out "$T/made/list.csv" --dry-run
 
 # ---- manifests ----
 bad_manifest() { # bad_manifest WORDS: standard input is the manifest

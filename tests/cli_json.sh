@@ -66,6 +66,15 @@ PYTHON
 expect 0 '' -- import-checkpoint --json --weights "$T/torch.safetensors" --config "$T/run/config.ini" --features.normalize none \
     --classes anger,happiness,neutral,sadness --out "$T/other.safetensors"
 json "d == {'file': '$T/other.safetensors'}"
+# What it is made of stays.
+cp "$T/run/config.ini" "$T/net.ini"
+echo '# every name is the same' >"$T/names.txt"
+for needed in torch.safetensors net.ini names.txt; do
+    cp "$T/$needed" "$T/kept"
+    expect 2 'is needed here' -- import-checkpoint --weights "$T/torch.safetensors" --config "$T/net.ini" \
+        --map "$T/names.txt" --features.normalize none --classes anger,happiness,neutral,sadness --out "$T/$needed"
+    check "$needed was overwritten" cmp "$T/$needed" "$T/kept"
+done
 expect 0 '' -- doctor --json
 json "d['quaver'] and d['libraries']['jansson'] and int(d['processor']['usable']) > 0 and 'GPUs' in d"
 expect 2 'there is no option --jsno' -- doctor --jsno

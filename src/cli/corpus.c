@@ -290,17 +290,25 @@ static qv_status find_recordings(qv_ctx *ctx, const arguments *a, qv_manifest **
     return status == QV_OK ? qv_corpus_scan(ctx, m, report, recipe, a->dir, o) : status;
 }
 
+/* labels: as they were given, since they may name a file. */
+static qv_status check_output(qv_ctx *ctx, const arguments *a, const char *labels, const qv_manifest *m)
+{
+    qv_status status = qv_cli_not_input(ctx, "--out", a->out, labels);
+    return status == QV_OK ? qv_cli_not_recording(ctx, "--out", a->out, m) : status;
+}
+
 static qv_status run_scan(qv_ctx *ctx, arguments *a)
 {
     qv_status status = QV_OK;
+    const char *labels = a->corpus.labels;
     qv_corpus_report report = {0};
     qv_manifest *m = NULL;
     if (a->of_synth) {
         status = qv_fail(ctx, QV_ERR_USAGE, "--%s goes with synth only", a->of_synth);
         goto done;
     }
-    if (a->corpus.labels) {
-        QV_TRY(qv_labels_expand(ctx, &a->labels, a->corpus.labels));
+    if (labels) {
+        QV_TRY(qv_labels_expand(ctx, &a->labels, labels));
         a->corpus.labels = a->labels;
     }
     if (a->json && !a->out && !a->dry_run) {
@@ -308,7 +316,10 @@ static qv_status run_scan(qv_ctx *ctx, arguments *a)
         goto done;
     }
     QV_TRY(find_recordings(ctx, a, &m, &report));
-    if (!a->dry_run) QV_TRY(qv_manifest_write(ctx, m, a->out, stdout));
+    if (!a->dry_run) {
+        QV_TRY(check_output(ctx, a, labels, m));
+        QV_TRY(qv_manifest_write(ctx, m, a->out, stdout));
+    }
     if (a->json) QV_TRY(print_found(ctx, a, m, &report));
 done:
     if (report.text.data) {

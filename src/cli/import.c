@@ -82,6 +82,15 @@ done:
     return status;
 }
 
+static qv_status check_output(qv_ctx *ctx, const arguments *a)
+{
+    const char *const needed[] = {a->import.weights, a->import.map, a->config};
+    qv_status status = QV_OK;
+    for (size_t k = 0; k < sizeof needed / sizeof *needed && status == QV_OK; k++)
+        status = qv_cli_not_input(ctx, "--out", a->out, needed[k]);
+    return status;
+}
+
 qv_status qv_cmd_import(qv_ctx *ctx, int argc, char **argv)
 {
     qv_status status = QV_OK;
@@ -99,6 +108,7 @@ qv_status qv_cmd_import(qv_ctx *ctx, int argc, char **argv)
         fputs(help_text, stdout);
         goto done;
     }
+    QV_TRY(check_output(ctx, &a));
     if (a.config) QV_TRY(qv_settings_read(ctx, &settings, a.config));
     QV_TRY(qv_cli_overrides(ctx, &settings, &argc, argv));
     a.import.settings = &settings;

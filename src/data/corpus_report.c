@@ -141,11 +141,11 @@ qv_status qv_corpus_labels(qv_ctx *ctx, qv_corpus_report *r, const qv_lookup *t)
 {
     size_t unused = 0;
     const qv_lookup_row *first = NULL;
-    if (t->n_paths == 0) {
+    if (t->n_files == 0) {
         qv_buf_printf(&r->text, "not found: %s\n", t->rule->what);
         return qv_buf_check(ctx, &r->text);
     }
-    qv_buf_printf(&r->text, "read: %zu lines of %zu files such as %s%s\n", t->n, t->n_paths, t->paths[0],
+    qv_buf_printf(&r->text, "read: %zu lines of %zu files such as %s%s\n", t->n, t->n_files, t->files[0].below,
                   t->latin1 ? " (not UTF-8: read as Latin-1)" : "");
     for (size_t i = 0; i < t->n; i++) {
         if (t->rows[i].used) continue;

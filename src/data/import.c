@@ -186,6 +186,7 @@ qv_status qv_corpus_import(qv_ctx *ctx, qv_manifest **out, qv_corpus_report *rep
     in.root = options->root ? options->root : k->from_here ? "." : dir;
     if (options->pattern) QV_TRY(qv_pattern_new(ctx, &in.pattern, options->pattern));
     QV_TRY(qv_manifest_new(ctx, &in.m));
+    if (!qv_is_dir(path)) QV_TRY(qv_manifest_add_source(ctx, in.m, path));
     QV_TRY(k->read(ctx, &in, path));
     if (in.m->n == 0) {
         status = qv_fail(ctx, QV_ERR_DATA, "%s: no recording in it", path);

@@ -181,6 +181,7 @@ qv_status qv_import_kaldi(qv_ctx *ctx, qv_import *in, const char *path)
 {
     qv_status status = QV_OK;
     kaldi k = {0};
+    const table *const read[] = {&k.wav, &k.speaker, &k.emotion, &k.segments, &k.gender};
     if (!qv_is_dir(path))
         return qv_fail(ctx, QV_ERR_USAGE, "%s: kaldi wants the data folder, with wav.scp and utt2spk", path);
     QV_TRY(open_table(ctx, &k.wav, path, "wav.scp", true));
@@ -188,6 +189,8 @@ qv_status qv_import_kaldi(qv_ctx *ctx, qv_import *in, const char *path)
     QV_TRY(open_table(ctx, &k.emotion, path, "utt2emo", false));
     QV_TRY(open_table(ctx, &k.segments, path, "segments", false));
     QV_TRY(open_table(ctx, &k.gender, path, "spk2gender", false));
+    for (size_t i = 0; i < sizeof read / sizeof *read; i++)
+        if (read[i]->text) QV_TRY(qv_manifest_add_source(ctx, in->m, read[i]->path));
     for (size_t i = 0; i < k.segments.n; i++) QV_TRY(add_segment(ctx, in, &k, &k.segments.rows[i]));
     for (size_t i = 0; i < k.wav.n && k.segments.n == 0; i++)
         QV_TRY(add_utterance(ctx, in, &k, &k.wav.rows[i], &k.wav, &k.wav.rows[i], NULL, NULL));

@@ -325,9 +325,10 @@ static qv_status visit(qv_ctx *ctx, void *user, const char *path)
     if (!matched) goto done;
     QV_TRY(note_seen(ctx, l, path, &before));
     if (before) goto done;
-    QV_TRY(qv_grow(ctx, &t->paths, &t->cap_paths, t->n_paths + 1, sizeof *t->paths));
-    QV_TRY(qv_strdup(ctx, &t->paths[t->n_paths], below));
-    l->path = t->paths[t->n_paths++];
+    QV_TRY(qv_grow(ctx, &t->files, &t->cap_files, t->n_files + 1, sizeof *t->files));
+    QV_TRY(qv_strdup(ctx, &t->files[t->n_files].path, path));
+    l->path = t->files[t->n_files].below = t->files[t->n_files].path + l->root;
+    t->n_files++;
     for (int i = 0; i < t->n_names; i++) {
         free(l->given[i]);
         l->given[i] = NULL;
@@ -401,8 +402,8 @@ void qv_lookup_free(qv_lookup *t)
     }
     free(t->rows);
     free_values(t->names, t->n_names);
-    for (size_t i = 0; i < t->n_paths; i++) free(t->paths[i]);
-    free(t->paths);
+    for (size_t i = 0; i < t->n_files; i++) free(t->files[i].path);
+    free(t->files);
     free(t);
 }
 

@@ -22,12 +22,17 @@ typedef struct qv_lookup_row {
     char **values; /* [n_names], NULL where a line has no such value */
 } qv_lookup_row;
 
+typedef struct qv_lookup_file {
+    char *path;
+    const char *below; /* the folder: the end of path */
+} qv_lookup_file;
+
 typedef struct qv_lookup {
     const qv_lookup_rule *rule;
     char **names; /* [n_names] of the values */
     int n_names;
-    char **paths; /* [n_paths] files read, below the folder */
-    size_t n_paths, cap_paths;
+    qv_lookup_file *files; /* [n_files] that were read */
+    size_t n_files, cap_files;
     qv_lookup_row *rows; /* sorted by key, then in the order in which they were read */
     size_t n, cap;
     size_t latin1; /* files that were not UTF-8 and were read as Latin-1 */

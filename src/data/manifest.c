@@ -20,10 +20,10 @@ const char *const qv_manifest_columns[QV_COLUMNS] = {
     [QV_COLUMN_FOLD] = "fold",     [QV_COLUMN_CORPUS] = "corpus",
 };
 
-/* The manifest and the capacity of its list of items. */
+/* The manifest and the capacities of its lists of items and, where they are added, of sources. */
 typedef struct manifest_store {
     qv_manifest m;
-    size_t cap;
+    size_t cap, cap_sources;
 } manifest_store;
 
 char **qv_item_text(qv_item *item, int column)
@@ -120,6 +120,16 @@ qv_status qv_manifest_append(qv_ctx *ctx, qv_manifest *m, qv_item **item)
     *item = &m->items[m->n++];
     **item = (qv_item){.end = -1, .label = -1, .speaker_id = -1, .corpus_id = -1};
     return QV_OK;
+}
+
+qv_status qv_manifest_add_source(qv_ctx *ctx, qv_manifest *m, const char *path)
+{
+    manifest_store *store = (manifest_store *)m;
+    const size_t n = (size_t)m->n_sources;
+    qv_status status = qv_grow(ctx, &m->sources, &store->cap_sources, n + 1, sizeof *m->sources);
+    if (status == QV_OK) status = qv_strdup(ctx, &m->sources[n], path);
+    if (status == QV_OK) m->n_sources++;
+    return status;
 }
 
 void qv_manifest_keep(qv_manifest *m, const bool *keep)

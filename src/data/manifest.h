@@ -38,7 +38,8 @@ typedef struct qv_manifest {
     int n_speakers;
     char **corpora; /* values of `corpus`, in the order of their first rows; of several manifests never empty */
     int n_corpora;
-    char **sources; /* the manifests it was read from, NULL where that is `path` alone */
+    char **sources; /* the manifests it was read from, NULL where that is `path` alone; of an import or a scan the lists
+                       and label files */
     int n_sources;
     char **extra; /* names of columns that are kept but not understood */
     int n_extra;

@@ -7,6 +7,9 @@
 /* One more zeroed item (end -1, label -1) at the end of m; what is put into it is the manifest's. */
 qv_status qv_manifest_append(qv_ctx *ctx, qv_manifest *m, qv_item **item);
 
+/* One more of m->sources: a list or label file that its rows are made from. */
+qv_status qv_manifest_add_source(qv_ctx *ctx, qv_manifest *m, const char *path);
+
 /* Applies the options' labels and numbers classes and speakers. options->labels may be NULL. */
 qv_status qv_manifest_number(qv_ctx *ctx, qv_manifest *m, const qv_manifest_options *options);
 /* With these classes in this order instead, whatever their names; options->labels is not looked at. */

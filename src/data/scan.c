@@ -452,8 +452,10 @@ static qv_status read_tables(qv_ctx *ctx, scan *s, const char *root, const char 
     if (tables && !qv_is_dir(tables)) return qv_fail(ctx, QV_ERR_USAGE, "--tables %s: not a folder", tables);
     for (int k = 0; k < QV_LOOKUPS_MAX && s->recipe->lookup[k].files; k++) {
         qv_status status = qv_lookup_read(ctx, &s->lookup[k], &s->recipe->lookup[k], dirs, 2);
+        for (size_t i = 0; status == QV_OK && i < s->lookup[k]->n_files; i++)
+            status = qv_manifest_add_source(ctx, s->m, s->lookup[k]->files[i].path);
         if (status != QV_OK) return status;
-        s->report->label_files += s->lookup[k]->n_paths;
+        s->report->label_files += s->lookup[k]->n_files;
         s->report->labels += s->lookup[k]->n;
     }
     return QV_OK;
