@@ -512,6 +512,24 @@ static void an_import_can_be_read(void **state)
     }
 }
 
+/* Names that no checkpoint may have are not written. */
+static void an_import_has_names_for_its_classes(void **state)
+{
+    fixture *x = *state;
+    static char *const lists[][2] = {{"c0", "c0"}, {"c0", "c\x1b[2J"}, {"c0", "caf\xe9"}, {"", "c1"}, {"c0", NULL}};
+    static const char *const says[] = {"c0 twice", "no name", "no name", "no name", "2 to 1000"};
+    qv_import in = {.weights = x->bad, .settings = &x->settings};
+    put_weights(x, "", 0, 1);
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        char *names[] = {lists[i][0], lists[i][1]};
+        in.classes = names;
+        in.n_classes = names[1] ? 2 : 1;
+        assert_int_equal(qv_import_write(x->ctx, &in, x->good), QV_ERR_USAGE);
+        qv_test_says(qv_ctx_message(x->ctx), says[i]);
+        assert_false(qv_path_exists(x->good));
+    }
+}
+
 /* What nothing could open is not trained or written; what is opened is judged in batches that fit. */
 static void a_window_has_a_limit(void **state)
 {
@@ -613,6 +631,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_save_that_fails_leaves_the_old_file, setup, teardown),
         cmocka_unit_test_setup_teardown(changed_files_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(an_import_can_be_read, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_import_has_names_for_its_classes, setup, teardown),
         cmocka_unit_test_setup_teardown(a_window_has_a_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(lying_headers_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(foreign_files_are_refused, setup, teardown),

@@ -70,14 +70,9 @@ static qv_status split_classes(qv_ctx *ctx, const char *list, char ***classes, i
         QV_TRY(qv_alloc(ctx, &name, len + 1, 1));
         memcpy(name, p, len);
         (*classes)[(*n)++] = name;
-        if (len == 0) {
-            status = qv_fail(ctx, QV_ERR_USAGE, "--classes %s: an empty name", list);
-            goto done;
-        }
         p += len;
         if (!*p) break;
     }
-    if (*n < 2) status = qv_fail(ctx, QV_ERR_USAGE, "--classes %s: two names or more are needed", list);
 done:
     return status;
 }

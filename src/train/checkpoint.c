@@ -265,6 +265,8 @@ static qv_status read_settings(qv_ctx *ctx, qv_checkpoint *c)
     return status == QV_ERR_USAGE ? QV_ERR_DATA : status; /* what a file says is nobody's wrong word */
 }
 
+static bool is_name(const char *s) { return *s && !qv_has_control(s) && qv_is_utf8(s); }
+
 /* A list of `least` to `most` names. */
 static qv_status read_names(qv_ctx *ctx, const qv_checkpoint *c, const char *key, size_t least, size_t most,
                             char ***names, int *count)
@@ -283,7 +285,7 @@ static qv_status read_names(qv_ctx *ctx, const qv_checkpoint *c, const char *key
     QV_TRY(qv_alloc(ctx, names, n, sizeof **names));
     for (size_t i = 0; i < n; i++) {
         const char *name = json_string_value(json_array_get(list, i));
-        if (!name || !*name || qv_has_control(name)) {
+        if (!name || !is_name(name)) {
             status = qv_fail(ctx, QV_ERR_DATA, "%s: metadata \"%s\" holds something that is not a name", c->path, key);
             goto done;
         }
@@ -295,15 +297,29 @@ done:
     return status;
 }
 
-/* Two of one name could not be told apart in any answer. */
+qv_status qv_checkpoint_check_classes(qv_ctx *ctx, char *const *names, int n)
+{
+    if (n < 2 || n > QV_MOST_CLASSES)
+        return qv_fail(ctx, QV_ERR_USAGE, "the classes are %d; 2 to %d are needed", n, QV_MOST_CLASSES);
+    for (int i = 0; i < n; i++) {
+        if (!is_name(names[i]))
+            return qv_fail(
+                ctx, QV_ERR_USAGE,
+                "the classes hold \"%s\", which is no name: it is empty, not UTF-8, or holds a control character",
+                names[i]);
+        for (int k = 0; k < i; k++) /* they could not be told apart in any answer */
+            if (strcmp(names[i], names[k]) == 0)
+                return qv_fail(ctx, QV_ERR_USAGE, "the classes hold %s twice", names[i]);
+    }
+    return QV_OK;
+}
+
 static qv_status read_classes(qv_ctx *ctx, qv_checkpoint *c)
 {
     qv_status status = read_names(ctx, c, "classes", 2, QV_MOST_CLASSES, &c->classes, &c->n_classes);
-    for (int i = 0; status == QV_OK && i < c->n_classes; i++)
-        for (int k = 0; k < i; k++)
-            if (strcmp(c->classes[i], c->classes[k]) == 0)
-                return qv_fail(ctx, QV_ERR_DATA, "%s: metadata \"classes\" holds %s twice", c->path, c->classes[i]);
-    return status;
+    if (status != QV_OK) return status;
+    status = qv_checkpoint_check_classes(ctx, c->classes, c->n_classes);
+    return status == QV_OK ? QV_OK : qv_fail_prefix(ctx, QV_ERR_DATA, "%s: metadata \"classes\"", c->path);
 }
 
 static qv_status read_norm(qv_ctx *ctx, qv_checkpoint *c)

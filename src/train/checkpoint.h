@@ -70,6 +70,10 @@ const char *qv_checkpoint_fault(const char *name, double x);
 /* The values of one of the program's buffers, [len], without fault, or QV_ERR_DATA. */
 qv_status qv_checkpoint_tensor(qv_ctx *ctx, const qv_checkpoint *c, const qv_buffer *b, double *values);
 
+/* QV_ERR_USAGE where these are no names of classes that a checkpoint may have: too few or too many, one that is empty,
+ * not UTF-8, with a control character, or there twice. */
+qv_status qv_checkpoint_check_classes(qv_ctx *ctx, char *const *names, int n);
+
 /* QV_ERR_USAGE where a single window of the network of these settings, as qv_settings_detect leaves them, takes more
  * memory than a file may ask for: nothing could open its checkpoints, so nothing should train it. */
 qv_status qv_checkpoint_check_size(qv_ctx *ctx, const qv_settings *s);

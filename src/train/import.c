@@ -230,6 +230,7 @@ qv_status qv_import_write(qv_ctx *ctx, const qv_import *in, const char *path)
     qv_settings s = *in->settings; /* borrowed texts */
     qv_checkpoint_info info = {0};
     s.device = QV_DEVICE_CPU;
+    QV_TRY(qv_checkpoint_check_classes(ctx, in->classes, in->n_classes));
     QV_TRY(read_map(ctx, &x));
     QV_TRY(qv_st_open(ctx, &x.file, in->weights));
     QV_TRY(qv_alloc(ctx, &x.used, qv_st_count(x.file), sizeof *x.used));

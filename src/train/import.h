@@ -18,9 +18,9 @@ typedef struct qv_import {
     int n_classes;
 } qv_import;
 
-/* Writes the checkpoint. QV_ERR_DATA names the tensor that is missing, has another shape or holds what no checkpoint
- * may: numbers that are not finite, negative variances, scales of "norm" that are not positive; tensors that nothing
- * asked for are told as a warning. */
+/* Writes the checkpoint. QV_ERR_USAGE: no checkpoint may have such classes, or be of so large a network. QV_ERR_DATA
+ * names the tensor that is missing, has another shape or holds what no checkpoint may: numbers that are not finite,
+ * negative variances, scales of "norm" that are not positive; tensors that nothing asked for are told as a warning. */
 qv_status qv_import_write(qv_ctx *ctx, const qv_import *i, const char *path);
 
 #endif
