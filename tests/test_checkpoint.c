@@ -459,7 +459,8 @@ static void changed_files_are_refused(void **state)
     }
 }
 
-/* A file of weights as others write them, all 0.5, but for element 0 of one tensor and the last of "norm". */
+/* A file of weights as others write them, all 0.5, but for element 0 of one tensor and the last of "norm". Linear
+ * layers have two dimensions there, also with one output. */
 static void put_weights(const fixture *x, const char *spoilt, float with, float last_scale)
 {
     static float halves[1 << 16], other[1 << 16];
@@ -474,11 +475,14 @@ static void put_weights(const fixture *x, const char *spoilt, float with, float 
     for (size_t i = 0; i < p->n_buffers; i++) {
         const qv_buffer *b = &p->buffers[i];
         size_t conv[] = {(size_t)b->n, (size_t)b->c, (size_t)b->h, (size_t)b->w}, vector[] = {(size_t)b->c};
-        bool flat = b->n == 1 && b->h == 1 && b->w == 1;
+        bool flat = b->n == 1 && b->h == 1 && b->w == 1, linear = strcmp(b->name, "embed.weight") == 0;
         if (b->alias >= 0 || (b->role != QV_ROLE_PARAM && b->role != QV_ROLE_RUNNING)) continue;
         assert_true(qv_buffer_len(b) <= 1 << 16);
-        qv_assert_ok(x->ctx, qv_st_add(x->ctx, w, b->name, QV_ST_F32, flat ? 1 : 4, flat ? vector : conv,
-                                       strcmp(b->name, spoilt) == 0 ? other : halves));
+        qv_assert_ok(x->ctx, qv_st_add(x->ctx, w, b->name, QV_ST_F32,
+                                       linear ? 2
+                                       : flat ? 1
+                                              : 4,
+                                       flat && !linear ? vector : conv, strcmp(b->name, spoilt) == 0 ? other : halves));
     }
     qv_assert_ok(x->ctx, qv_st_write(x->ctx, w, x->bad));
     qv_st_writer_free(w);
@@ -528,6 +532,23 @@ static void an_import_has_names_for_its_classes(void **state)
         qv_test_says(qv_ctx_message(x->ctx), says[i]);
         assert_false(qv_path_exists(x->good));
     }
+}
+
+/* Its weights are a row there and a vector here. */
+static void an_import_takes_a_layer_with_one_output(void **state)
+{
+    fixture *x = *state;
+    const qv_import in = {.weights = x->bad,
+                          .settings = &x->settings,
+                          .classes = x->toy.manifest->classes,
+                          .n_classes = x->toy.manifest->n_classes};
+    qv_trainer_free(x->trainer);
+    x->settings.embed = 1;
+    x->trainer = new_trainer(x, QV_DEVICE_CPU);
+    put_weights(x, "embed.weight", 0.25f, 1);
+    qv_assert_ok(x->ctx, qv_import_write(x->ctx, &in, x->good));
+    qv_assert_ok(x->ctx, qv_checkpoint_open(x->ctx, &x->c, x->good));
+    qv_assert_ok(x->ctx, qv_checkpoint_load(x->ctx, x->c, x->trainer, false));
 }
 
 /* What nothing could open is not trained or written; what is opened is judged in batches that fit. */
@@ -632,6 +653,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(changed_files_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(an_import_can_be_read, setup, teardown),
         cmocka_unit_test_setup_teardown(an_import_has_names_for_its_classes, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_import_takes_a_layer_with_one_output, setup, teardown),
         cmocka_unit_test_setup_teardown(a_window_has_a_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(lying_headers_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(foreign_files_are_refused, setup, teardown),

@@ -75,11 +75,12 @@ static qv_status find_tensor(qv_ctx *ctx, importer *x, const char *ours, const c
                    theirs, ours);
 }
 
-/* Does the part fit: [any][c][h][w] for a convolution, [any][c] for the linear layer, [any] for a vector? */
+/* Does the part fit: [any][c][h][w] for a convolution, [any][c] for a linear layer, [any] for a vector? The weights of
+ * a linear layer with one output are a vector, too. */
 static bool fits(const qv_buffer *b, const qv_st_tensor *t)
 {
     size_t c = (size_t)b->c, h = (size_t)b->h, w = (size_t)b->w;
-    if (b->n == 1 && h == 1 && w == 1) return t->ndim == 1;
+    if (b->n == 1 && h == 1 && w == 1 && t->ndim == 1) return true;
     if (h == 1 && w == 1 && t->ndim == 2) return t->shape[1] == c;
     return t->ndim == 4 && t->shape[1] == c && t->shape[2] == h && t->shape[3] == w;
 }
