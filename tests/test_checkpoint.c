@@ -551,6 +551,22 @@ static void an_import_takes_a_layer_with_one_output(void **state)
     qv_assert_ok(x->ctx, qv_checkpoint_load(x->ctx, x->c, x->trainer, false));
 }
 
+static void an_import_takes_the_settings_of_a_gpu(void **state)
+{
+    fixture *x = *state;
+    const qv_import in = {.weights = x->bad,
+                          .settings = &x->settings,
+                          .classes = x->toy.manifest->classes,
+                          .n_classes = x->toy.manifest->n_classes};
+    put_weights(x, "", 0, 1);
+    x->settings.device = QV_DEVICE_CUDA;
+    x->settings.precision = QV_PRECISION_BF16;
+    qv_assert_ok(x->ctx, qv_import_write(x->ctx, &in, x->good));
+    qv_assert_ok(x->ctx, qv_checkpoint_open(x->ctx, &x->c, x->good));
+    assert_int_equal(x->c->settings.device, QV_DEVICE_CPU);
+    assert_int_equal(x->c->settings.precision, QV_PRECISION_FP32);
+}
+
 /* What nothing could open is not trained or written; what is opened is judged in batches that fit. */
 static void a_window_has_a_limit(void **state)
 {
@@ -654,6 +670,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_import_can_be_read, setup, teardown),
         cmocka_unit_test_setup_teardown(an_import_has_names_for_its_classes, setup, teardown),
         cmocka_unit_test_setup_teardown(an_import_takes_a_layer_with_one_output, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_import_takes_the_settings_of_a_gpu, setup, teardown),
         cmocka_unit_test_setup_teardown(a_window_has_a_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(lying_headers_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(foreign_files_are_refused, setup, teardown),

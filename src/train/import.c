@@ -230,7 +230,7 @@ qv_status qv_import_write(qv_ctx *ctx, const qv_import *in, const char *path)
     importer x = {.in = in};
     qv_settings s = *in->settings; /* borrowed texts */
     qv_checkpoint_info info = {0};
-    s.device = QV_DEVICE_CPU;
+    qv_settings_move(&s, QV_DEVICE_CPU, NULL);
     QV_TRY(qv_checkpoint_check_classes(ctx, in->classes, in->n_classes));
     QV_TRY(read_map(ctx, &x));
     QV_TRY(qv_st_open(ctx, &x.file, in->weights));
