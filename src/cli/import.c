@@ -89,7 +89,7 @@ static qv_status check_output(qv_ctx *ctx, const arguments *a)
 qv_status qv_cmd_import(qv_ctx *ctx, int argc, char **argv)
 {
     qv_status status = QV_OK;
-    qv_settings settings, unused;
+    qv_settings settings = {0}, unused = {0};
     char **words = NULL;
     arguments a = {0};
     int count = argc;
