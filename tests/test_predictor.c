@@ -109,6 +109,10 @@ static void what_is_no_sound_is_refused(void **state)
     assert_int_equal(qv_predictor_samples(x->bench.ctx, x->p, zeros, 1000, after), QV_ERR_DATA);
     qv_test_says(qv_ctx_message(x->bench.ctx), "1000 samples hold no signal");
     assert_int_equal(qv_predictor_samples(x->bench.ctx, x->p, zeros, 0, after), QV_ERR_DATA);
+    assert_int_equal(qv_predictor_file(x->bench.ctx, x->p, "/nowhere/a.wav", after), QV_ERR_IO);
+    qv_predictor *none;
+    assert_int_equal(qv_predictor_open(x->bench.ctx, &none, "/nowhere/a.safetensors", 1), QV_ERR_IO);
+    assert_null(none);
     judge(x, LONGEST, after);
     assert_memory_equal(before, after, sizeof before);
 }
