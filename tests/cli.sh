@@ -131,7 +131,7 @@ expect 0 '' -- study "$T/study.ini" --out "$T/study" --dry-run --cache "$T/cache
 out_has '2 cells, 4 runs, 4 to do'
 sed 's/^patch.seconds = .*/patch.frames = 65536/; s/width = 3/width = 1024/; s/2, 3/2, 1024/; s/width=3/width=1024/' \
     "$T/study.ini" >"$T/large.ini"
-expect 2 'cell width=1024: patches of 65536 frames' -- study "$T/large.ini" --out "$T/large" --dry-run --no-cache
+expect 1 'cell width=1024: patches of 65536 frames' -- study "$T/large.ini" --out "$T/large" --dry-run --no-cache
 expect 0 '[4/4] width=' -- study "$T/study.ini" --out "$T/study" --cache "$T/cache/quaver"
 out_has 'It cannot be said'
 expect 0 '2 folds and 1 comparison can give no p below 0.25' -- study "$T/study.ini" --out "$T/half" --shard 1/2
