@@ -64,6 +64,46 @@ static void bf16_is_rounded_not_cut(void **state)
     }
 }
 
+/* Cases of a block's end that fall outside their bounds in bf16; its statistics are of y as it is stored, or of what y
+ * was before. */
+static int measured_outside(bool stored, int *cases)
+{
+    int outside = 0;
+    qv_ctx *ctx = qv_test_ctx();
+    qv_problem p;
+    *cases = 0;
+    for (size_t i = 0; qv_problem_make_bf16(&p, QV_OP_BLOCK_END, i, qv_test_seed()); i++) {
+        qv_answer a, found;
+        qv_verdict v = {0};
+        qv_assert_ok(ctx, qv_answer_new(ctx, &a, &p));
+        qv_assert_ok(ctx, qv_answer_new(ctx, &found, &p));
+        qv_problem_bound_in(&p, QV_PRECISION_BF16, a.out, a.bound);
+        double *y = found.out[0].data;
+        for (size_t k = 0; k < qv_tensor_len(&p.out[0]); k++) y[k] = in_bf16(y[k], false);
+        if (stored) qv_assert_ok(ctx, qv_answer_follow(ctx, &found, &p, 0, y));
+        for (int k = 0; k < 5; k++) { /* without the counters */
+            if (!p.out[k].n) continue;
+            qv_verdict_add(&v, &p, &a, k, found.out[k].data);
+            qv_assert_ok(ctx, qv_answer_follow(ctx, &a, &p, k, found.out[k].data));
+        }
+        outside += v.wrong > 0;
+        *cases += p.out[1].n > 0;
+        qv_answer_free(&a), qv_answer_free(&found);
+        qv_problem_free(&p);
+    }
+    qv_ctx_free(ctx);
+    return outside;
+}
+
+static void a_block_ends_with_the_statistics_of_what_it_stored(void **state)
+{
+    (void)state;
+    int cases;
+    assert_int_equal(measured_outside(true, &cases), 0);
+    assert_true(cases > 10);
+    assert_true(measured_outside(false, &cases) > cases / 2);
+}
+
 /* --- verdicts --- */
 
 static qv_verdict judge(double found, double want, double bound)
@@ -219,6 +259,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bf16_is_rounded_not_cut),
+        cmocka_unit_test(a_block_ends_with_the_statistics_of_what_it_stored),
         cmocka_unit_test(verdicts_let_nothing_through),
         cmocka_unit_test(lists_out_of_order_are_seen),
         cmocka_unit_test(reference_is_itself),

@@ -220,7 +220,7 @@ static double value(const unsigned char *data, bool record, size_t size, size_t 
 }
 
 /* Output k against what the reference wrote. */
-static void compare(struct trial *t, int k, const qv_answer *a)
+static void compare(struct trial *t, qv_ctx *ctx, int k, qv_answer *a)
 {
     size_t len = qv_tensor_len(&a->out[k]);
     double *found = must(malloc((len + 1) * sizeof *found));
@@ -229,6 +229,7 @@ static void compare(struct trial *t, int k, const qv_answer *a)
     const size_t size = element(t, true, k);
     for (size_t i = 0; i < len; i++) found[i] = value(t->out[k].after + GUARD, record, size, i);
     qv_verdict_add(&v, t->p, a, k, found);
+    if (!t->r->f64 && qv_answer_follow(ctx, a, t->p, k, found) != QV_OK) complain(t, qv_ctx_message(ctx));
     free(found);
     if (!v.wrong) return;
     char text[256];
@@ -270,7 +271,7 @@ static bool run_case(const qv_op_runner *r, const qv_problem *p, size_t index, u
             if (!t.tout[k].data) continue;
             if (memcmp(t.first[k], t.out[k].after + GUARD, t.out[k].bytes))
                 complain(&t, "two runs differ, or something was not written");
-            compare(&t, k, &answer);
+            compare(&t, ctx, k, &answer);
         }
     }
     if (t.scratch.home) trial_end(&t);

@@ -75,7 +75,7 @@ static void release(const feeding *g, qv_problem *p)
 static qv_status make_problem(const feeding *g, const qv_op *op, qv_problem *p)
 {
     qv_status status = QV_OK;
-    *p = (qv_problem){.op = *op, .fed = true, .bf16 = g->d->precision == QV_PRECISION_BF16};
+    *p = (qv_problem){.op = *op, .fed = true};
     for (int i = 0; i < QV_MAX_IN; i++)
         if (op->in[i] >= 0) QV_TRY(operand_before(g, op->in[i], &p->in[i]));
     for (int i = 0; i < QV_MAX_OUT; i++) {
@@ -93,7 +93,7 @@ done:
 }
 
 /* The outputs as the device has left them, judged. */
-static qv_status judge(const feeding *g, const qv_op *op, const qv_problem *p, const qv_answer *a, qv_verdict *v)
+static qv_status judge(const feeding *g, const qv_op *op, const qv_problem *p, qv_answer *a, qv_verdict *v)
 {
     for (int k = 0; k < QV_MAX_OUT; k++) {
         if (op->out[k] < 0) continue;
@@ -112,7 +112,9 @@ static qv_status judge(const feeding *g, const qv_op *op, const qv_problem *p, c
             if (status != QV_OK) return status;
         }
         qv_verdict_add(v, p, a, k, found);
+        if (g->d->device != QV_DEVICE_REF) status = qv_answer_follow(g->ctx, a, p, k, found);
         free(found);
+        if (status != QV_OK) return status;
     }
     return QV_OK;
 }

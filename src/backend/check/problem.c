@@ -76,6 +76,26 @@ void qv_answer_free(qv_answer *a)
     *a = (qv_answer){0};
 }
 
+qv_status qv_answer_follow(qv_ctx *ctx, qv_answer *a, const qv_problem *p, int k, const double *found)
+{
+    enum { Y, STATISTICS, COUNT = 5 };
+    if (p->op.kind != QV_OP_BLOCK_END || k != Y || !p->out[STATISTICS].n) return QV_OK;
+    qv_problem measure = {.op = p->op, .in = {p->out[Y]}};
+    measure.op.kind = QV_OP_BN_MEASURE;
+    memcpy(&measure.in[0].data, &found, sizeof found); /* a const that the op only reads */
+    memcpy(measure.out, &p->out[STATISTICS], COUNT * sizeof *measure.out);
+    qv_answer stored;
+    qv_status status = qv_answer_new(ctx, &stored, &measure);
+    if (status != QV_OK) return status;
+    qv_problem_bound(&measure, stored.out, stored.bound);
+    for (int i = 0; i < COUNT; i++) {
+        free(a->out[STATISTICS + i].data), free(a->bound[STATISTICS + i]);
+        a->out[STATISTICS + i] = stored.out[i];
+        a->bound[STATISTICS + i] = stored.bound[i];
+    }
+    return QV_OK;
+}
+
 void qv_verdict_add(qv_verdict *v, const qv_problem *p, const qv_answer *a, int k, const double *found)
 {
     bool integer = qv_operand_size((qv_op_kind)p->op.kind, true, k, NULL) != 0;

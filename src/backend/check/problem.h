@@ -11,7 +11,7 @@ typedef struct qv_problem {
     qv_op op;
     qv_tensor in[QV_MAX_IN], out[QV_MAX_OUT];
     bool exact;  /* small powers of two: no float operation on them rounds */
-    bool bf16;   /* activations are stored in bf16: what is computed from a rounded one bears its rounding */
+    bool bf16;   /* cases are made with activations that are bf16 in value */
     bool failed; /* there was no memory for all operands */
     bool fed;    /* operands as a device left them: what it converts before a product was not rounded beforehand */
     char what[96];
@@ -56,6 +56,11 @@ typedef struct qv_answer {
 
 qv_status qv_answer_new(qv_ctx *ctx, qv_answer *a, const qv_problem *p);
 void qv_answer_free(qv_answer *a);
+/* Where an op goes on from its own output k as that lies in memory, rounded as it is (block_end takes the statistics of
+ * its y), outputs behind it, and their bounds, become those that follow from what was found there: found[] has its
+ * elements. Does nothing to other ops and outputs. To be called when k has been judged, on a backend that is not the
+ * reference itself; without it what follows is asked to be equal to the bit. */
+qv_status qv_answer_follow(qv_ctx *ctx, qv_answer *a, const qv_problem *p, int k, const double *found);
 
 /* All elements of a problem's outputs against their bounds. Starts zeroed. */
 typedef struct qv_verdict {

@@ -251,7 +251,9 @@ static qv_status judge(trial *t, entry *e)
         size_t bytes = qv_tensor_len(&e->p.out[k]) * sizeof *found;
         qv_verdict_add(&e->verdict, &e->p, &e->answer, k, found);
         if (memcmp(found, e->first[k], bytes) != 0) complain(e, "two runs differ, or something was not written");
+        if (t->d->device != QV_DEVICE_REF) status = qv_answer_follow(t->ctx, &e->answer, &e->p, k, found);
         free(found);
+        if (status != QV_OK) return status;
     }
     QV_TRY(check_inputs(t, e));
 done:
