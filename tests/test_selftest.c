@@ -64,6 +64,67 @@ static void bf16_is_rounded_not_cut(void **state)
     }
 }
 
+/* What a device is fed has weights in float, which it rounds itself. Cases that fall outside their bounds when that is
+ * done so. */
+static int fed_outside(qv_op_kind kind, bool cut, int *cases)
+{
+    int outside = 0;
+    qv_ctx *ctx = qv_test_ctx();
+    qv_problem p;
+    *cases = 0;
+    for (size_t i = 0; qv_problem_make_bf16(&p, kind, i, qv_test_seed()); i++) {
+        qv_answer a, b;
+        qv_verdict v = {0};
+        double *w = p.in[1].data;
+        p.fed = true;
+        qv_assert_ok(ctx, qv_answer_new(ctx, &a, &p));
+        qv_problem_bound_in(&p, QV_PRECISION_BF16, a.out, a.bound);
+        for (size_t j = 0; j < qv_tensor_len(&p.in[1]); j++) w[j] = in_bf16(w[j], cut);
+        qv_assert_ok(ctx, qv_answer_new(ctx, &b, &p));
+        double *found = b.out[0].data;
+        for (size_t j = 0; j < qv_tensor_len(&b.out[0]); j++) found[j] = in_bf16(found[j], false);
+        qv_verdict_add(&v, &p, &a, 0, found);
+        outside += v.wrong > 0;
+        *cases += !p.exact;
+        qv_answer_free(&a), qv_answer_free(&b);
+        qv_problem_free(&p);
+    }
+    qv_ctx_free(ctx);
+    return outside;
+}
+
+static void fed_weights_are_rounded_not_cut(void **state)
+{
+    (void)state;
+    const qv_op_kind kinds[] = {QV_OP_CONV, QV_OP_CONV_GRAD_X};
+    for (int i = 0; i < 2; i++) {
+        int cases;
+        assert_int_equal(fed_outside(kinds[i], false, &cases), 0);
+        assert_true(cases > 10);
+        assert_true(fed_outside(kinds[i], true, &cases) > cases / 2);
+    }
+}
+
+/* Both operands of the gradient at the weights are stored in bf16: there is nothing left to convert. */
+static void fed_activations_lose_nothing(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_test_ctx();
+    qv_problem p;
+    for (size_t i = 0; qv_problem_make_bf16(&p, QV_OP_CONV_GRAD_W, i, qv_test_seed()); i++) {
+        qv_answer a, fed;
+        qv_assert_ok(ctx, qv_answer_new(ctx, &a, &p));
+        qv_assert_ok(ctx, qv_answer_new(ctx, &fed, &p));
+        qv_problem_bound_in(&p, QV_PRECISION_BF16, a.out, a.bound);
+        p.fed = true;
+        qv_problem_bound_in(&p, QV_PRECISION_BF16, fed.out, fed.bound);
+        assert_memory_equal(a.bound[0], fed.bound[0], qv_tensor_len(&a.out[0]) * sizeof(double));
+        qv_answer_free(&a), qv_answer_free(&fed);
+        qv_problem_free(&p);
+    }
+    qv_ctx_free(ctx);
+}
+
 /* Cases of a block's end that fall outside their bounds in bf16; its statistics are of y as it is stored, or of what y
  * was before. */
 static int measured_outside(bool stored, int *cases)
@@ -259,6 +320,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bf16_is_rounded_not_cut),
+        cmocka_unit_test(fed_weights_are_rounded_not_cut),
+        cmocka_unit_test(fed_activations_lose_nothing),
         cmocka_unit_test(a_block_ends_with_the_statistics_of_what_it_stored),
         cmocka_unit_test(verdicts_let_nothing_through),
         cmocka_unit_test(lists_out_of_order_are_seen),

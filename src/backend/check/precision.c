@@ -1,6 +1,7 @@
 /* What a backend of fewer bits may do to a problem, and what comes of it. */
 #include <float.h>
 #include <math.h>
+#include <stdlib.h>
 
 #include "backend/check/maker.h"
 
@@ -21,12 +22,11 @@ static bool is_conv(const qv_problem *p)
     return p->op.kind == QV_OP_CONV || p->op.kind == QV_OP_CONV_GRAD_X || p->op.kind == QV_OP_CONV_GRAD_W;
 }
 
-/* By how much converting its operands may change a product, where that was not done beforehand: both to TF32, which may
- * cut, 2^-10 of each at most; weights to bfloat16, which rounds, 2^-8. Activations are stored so already. */
+/* By how much TF32's converting of operands, which may cut, changes a product where that was not done beforehand: 2^-10
+ * of each at most. */
 static double conversion(const qv_problem *p, qv_precision precision)
 {
-    if (!p->fed) return 0;
-    return precision == QV_PRECISION_TF32 ? 2 * 0x1p-10 : 0x1p-8;
+    return p->fed && precision == QV_PRECISION_TF32 ? 2 * 0x1p-10 : 0;
 }
 
 void qv_problem_round(qv_problem *p, qv_precision precision)
@@ -53,6 +53,22 @@ static void bound_cut_sums(const qv_problem *p, qv_precision precision, const qv
     qv_bound_by_magnitude(p, expect, bound, factors);
 }
 
+/* Weights that a device has in float and multiplies in bf16, rounded to nearest: what that takes from each of them
+ * reaches the result as the weight itself would. Activations are stored in bf16, which changes nothing any more. */
+static void bound_rounded_weights(const qv_problem *p, const qv_tensor *expect, double *bound)
+{
+    qv_problem rest = *p;
+    size_t lengths[QV_MAX_OUT] = {0}, n = qv_tensor_len(expect);
+    const double *w = p->in[1].data;
+    double *lost = qv_room(&rest.in[1], sizeof *lost), *more = calloc(n + 1, sizeof *more);
+    for (size_t i = 0; lost && i < qv_tensor_len(&p->in[1]); i++) lost[i] = w[i] - round_to(w[i], BITS_BF16);
+    qv_sum_lengths(p, lengths);
+    const double factors[QV_MAX_OUT] = {1 / QV_U + 2 * (double)lengths[0] + 4}; /* the sums are of rounded weights */
+    if (lost && more) qv_bound_by_magnitude(&rest, expect, &more, factors);
+    for (size_t i = 0; i < n; i++) bound[i] += lost && more ? more[i] : NAN;
+    free(lost), free(more);
+}
+
 void qv_bound_bf16(const qv_tensor *expect, double *bound)
 {
     const double *want = expect->data;
@@ -69,6 +85,8 @@ void qv_problem_bound_in(const qv_problem *p, qv_precision precision, const qv_t
         bound_cut_sums(p, precision, expect, bound);
     else
         qv_problem_bound(p, expect, bound);
+    bool weights = kind == QV_OP_CONV || kind == QV_OP_CONV_GRAD_X;
+    if (precision == QV_PRECISION_BF16 && p->fed && weights) bound_rounded_weights(p, expect, bound[0]);
     bool narrow = kind == QV_OP_CONV_GRAD_W; /* cuDNN has no gradient of the weights in more bits than its operands */
     for (int k = 0; k < qv_op_info_of(kind).n_out && precision == QV_PRECISION_BF16; k++)
         if (narrow || qv_operand_is_activation(kind, true, k)) qv_bound_bf16(&expect[k], bound[k]);
