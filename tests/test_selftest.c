@@ -125,6 +125,38 @@ static void fed_activations_lose_nothing(void **state)
     qv_ctx_free(ctx);
 }
 
+/* A gradient of so many terms that cut sums may err by 3 % of their magnitudes: that it is not there, or lacks each
+ * 25th row, is seen in every element. */
+static void a_large_gradient_must_be_there(void **state)
+{
+    (void)state;
+    const qv_precision precisions[] = {QV_PRECISION_TF32, QV_PRECISION_BF16};
+    qv_ctx *ctx = qv_test_ctx();
+    qv_problem p;
+    uint64_t seed = qv_test_seed();
+    while (qv_problem_make(&p, QV_OP_CONV_GRAD_W, QV_PROBLEM_LARGE, seed++) && (p.exact || p.op.a.conv.stride > 1))
+        qv_problem_free(&p);
+    qv_answer a;
+    qv_problem_round(&p, QV_PRECISION_BF16);
+    qv_assert_ok(ctx, qv_answer_new(ctx, &a, &p));
+    size_t n = qv_tensor_len(&a.out[0]);
+    double *found = calloc(n, sizeof *found), *want = a.out[0].data;
+    assert_non_null(found);
+    for (int i = 0; i < 2; i++) {
+        qv_problem_bound_in(&p, precisions[i], a.out, a.bound);
+        for (int rows = 0; rows < 25; rows += 24) {
+            qv_verdict v = {0};
+            for (size_t k = 0; k < n; k++) found[k] = want[k] * rows / 25;
+            qv_verdict_add(&v, &p, &a, 0, found);
+            assert_int_equal(v.wrong, n);
+        }
+    }
+    free(found);
+    qv_answer_free(&a);
+    qv_problem_free(&p);
+    qv_ctx_free(ctx);
+}
+
 /* Cases of a block's end that fall outside their bounds in bf16; its statistics are of y as it is stored, or of what y
  * was before. */
 static int measured_outside(bool stored, int *cases)
@@ -322,6 +354,7 @@ int main(void)
         cmocka_unit_test(bf16_is_rounded_not_cut),
         cmocka_unit_test(fed_weights_are_rounded_not_cut),
         cmocka_unit_test(fed_activations_lose_nothing),
+        cmocka_unit_test(a_large_gradient_must_be_there),
         cmocka_unit_test(a_block_ends_with_the_statistics_of_what_it_stored),
         cmocka_unit_test(verdicts_let_nothing_through),
         cmocka_unit_test(lists_out_of_order_are_seen),
