@@ -54,12 +54,19 @@ static void give_head(qv_net_config *c, int place)
     c->clip = 0.5f;
 }
 
+/* Of a branch's convolutions: in one network of one channel each, in another of more, in the rest there is one. */
+static int groups_of(qv_block_order order, const struct size *size)
+{
+    if (order == QV_ORDER_PREACT) return size->width % 2 ? size->width : 1;
+    return order == QV_ORDER_PREACT_BN && size->width % 2 == 0 ? 2 : 1;
+}
+
 static qv_net_config config_of(qv_block_order order, const struct size *size)
 {
     return (qv_net_config){.order = order,
                            .width = size->width,
                            .blocks = 1,
-                           .groups = 1,
+                           .groups = groups_of(order, size),
                            .forward = QV_SHAKE_SHAKE,
                            .backward = QV_SHAKE_SHAKE,
                            .level = QV_LEVEL_SAMPLE,

@@ -221,8 +221,8 @@ static const struct {
     int relu, repeat, bands; /* bands 0: no coefficients */
     bool addend;             /* for bn_grad_apply */
 } grads[] = {
-    {0, 1, 0, false}, {1, 1, 0, false}, {1, 2, 0, false}, {0, 2, 0, true},
-    {1, 1, 0, true},  {0, 1, 1, false}, {0, 1, 4, true},  {1, 1, 2, false},
+    {0, 1, 0, false}, {1, 1, 0, false}, {1, 2, 0, true}, {0, 2, 0, false},
+    {1, 1, 0, true},  {0, 1, 1, false}, {0, 1, 4, true}, {1, 1, 2, false},
 };
 
 /* dy x mean rstd gamma beta of both ops; coef at in[coef]. Returns whether an addend is asked for. */

@@ -28,6 +28,12 @@ static const conv_case convs[] = {
     {1, 9, 12, 32, 16, {5, 2, 2, 1}},
     /* A shortcut of a narrow network: fewer channels than a vector holds, and more positions than fit by chance. */
     {1, 48, 48, 8, 16, {1, 2, 0, 1}},
+    /* More than two groups: branches of groups, down to one channel each, also with two outputs of it. */
+    {2, 8, 8, 1, 1, {3, 1, 1, 16}},
+    {2, 9, 8, 4, 8, {3, 2, 1, 4}},
+    {2, 7, 6, 1, 2, {3, 2, 1, 6}},
+    /* A shortcut of two paths in a narrow network. */
+    {2, 4, 5, 3, 3, {1, 1, 0, 2}},
     /* More weights than the kernels' merge of a gradient's pieces has columns of blocks for, four weights each. */
     {1, 2, 3, 513, 512, {1, 1, 0, 1}},
 };
