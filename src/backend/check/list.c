@@ -13,10 +13,12 @@ typedef struct feeding {
 
 static bool is_real(const qv_buffer *b) { return b->dtype == QV_REAL || b->dtype == QV_ACT; }
 
-/* Buffers that a step reads and then writes. */
+/* Buffers that a step reads and then writes. Records of the host are no op's output, but the state is among them, which
+ * moves on at the end of a training's step. */
 static bool is_updated(const qv_buffer *b)
 {
-    return b->role == QV_ROLE_PARAM || qv_role_is_memory(b->role) || b->role == QV_ROLE_RUNNING;
+    bool record = b->role == QV_ROLE_IO && b->dtype == QV_BYTES;
+    return b->role == QV_ROLE_PARAM || qv_role_is_memory(b->role) || b->role == QV_ROLE_RUNNING || record;
 }
 
 static size_t copy_bytes(const feeding *g, const qv_buffer *b)
@@ -127,7 +129,7 @@ static qv_status check_one(const feeding *g, size_t index, qv_case_fn fn, void *
     const qv_buffer *first = &p->buffers[op->out[0]];
     qv_problem problem = {0};
     qv_answer answer = {0};
-    qv_case c = {.kind = (qv_op_kind)op->kind, .index = index};
+    qv_case c = {.kind = (qv_op_kind)op->kind, .index = index, .problem = &problem, .answer = &answer};
     char what[160];
     QV_TRY(make_problem(g, op, &problem));
     QV_TRY(qv_answer_new(g->ctx, &answer, &problem));

@@ -366,7 +366,9 @@ static qv_status finish_program(trial *t, qv_case_fn fn, void *user)
     qv_status status = t->n ? run_program(t) : QV_OK;
     for (size_t k = 0; k < t->n && status == QV_OK; k++) {
         const entry *e = &t->entries[k];
-        qv_case c = {(qv_op_kind)e->p.op.kind, e->index, e->p.what, e->trouble[0] ? e->trouble : NULL, e->verdict};
+        qv_case c = {.kind = (qv_op_kind)e->p.op.kind, .index = e->index, .what = e->p.what, .verdict = e->verdict};
+        if (e->trouble[0]) c.trouble = e->trouble;
+        c.problem = &e->p, c.answer = &e->answer;
         fn(user, &c);
     }
     clear(t);

@@ -15,6 +15,9 @@ typedef struct qv_case {
     const char *what;
     const char *trouble; /* NULL, or what is wrong beside the numbers: refused, two runs differ, an input changed */
     qv_verdict verdict;
+    /* What was asked, and how far from which answer one may be, while the case is handed out; NULL: no op was. */
+    const qv_problem *problem;
+    const qv_answer *answer;
 } qv_case;
 
 static inline bool qv_case_passed(const qv_case *c) { return !c->trouble && c->verdict.wrong == 0; }
