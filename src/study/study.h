@@ -28,7 +28,7 @@ typedef struct qv_study_options {
  * recorded as failed, and not tried again. */
 qv_status qv_study_run(qv_ctx *ctx, qv_study *s, const qv_study_options *o, char **answer);
 
-/* Cells, runs and the time that they will take, from a few steps of each cell measured with all threads busy; trains
+/* Cells, runs and the time that they will take, from a few steps of each cell, as many cells at a time as there are threads; trains
  * and records nothing. Text to be printed. */
 qv_status qv_study_predict(qv_ctx *ctx, qv_study *s, const qv_study_options *o, qv_buf *text);
 
