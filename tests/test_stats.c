@@ -9,6 +9,7 @@
 #include "base/philox.h"
 #include "study/stats.h"
 #include "support/support.h"
+#include "train/metrics.h"
 
 static json_t *fixtures;
 
@@ -81,7 +82,7 @@ static void t_tests_agree_with_scipy(void **state)
         double d[64], size = 0;
         size_t n = read_case(c, d);
         for (size_t k = 0; k < n; k++) size = fmax(size, fabs(d[k]));
-        qv_t_test r = qv_t_paired(d, n);
+        qv_t_test r = qv_t_paired(d, n, 0);
         double of_mean = 4 * (double)n * DBL_EPSILON * size;
         assert_near(r.mean, member(c, "mean"), of_mean, "mean");
         assert_near(r.sd, member(c, "sd"), 4 * of_mean, "sd");
@@ -91,7 +92,7 @@ static void t_tests_agree_with_scipy(void **state)
         assert_near(r.dz, member(c, "dz"), e * fabs(r.dz), "dz");
         double tail = (double)n * e + 1e3 * DBL_EPSILON; /* p falls at most with the power n of t */
         assert_near(r.p, member(c, "p"), tail * fmax(r.p, r.t < 0 ? 1 : 0), "p");
-        double corrected = qv_t_corrected(d, n, member(c, "ratio"));
+        double corrected = qv_t_corrected(d, n, member(c, "ratio"), 0);
         assert_near(corrected, member(c, "corrected"), tail * fmax(corrected, r.t < 0 ? 1 : 0), "corrected p");
     }
 }
@@ -107,7 +108,7 @@ static void flips_agree_with_scipy(void **state)
         size_t n = read_case(c, d);
         const json_t *want = json_object_get(c, "flips");
         qv_flip_test r;
-        qv_assert_ok(ctx, qv_flip_signs(ctx, &r, d, NULL, n, 1));
+        qv_assert_ok(ctx, qv_flip_signs(ctx, &r, d, NULL, n, 0, 1));
         double p = member(want, "p"), draws = 200000;
         assert_true(r.exact && r.units == n && r.smallest == ldexp(1, -(int)n));
         /* SciPy's draws have a binomial error: six deviations and the one that it adds */
@@ -230,12 +231,12 @@ static void identical_records_give_one(void **state)
     const double zero[10] = {0};
     qv_flip_test f;
     qv_interval i;
-    qv_t_test t = qv_t_paired(zero, 10);
+    qv_t_test t = qv_t_paired(zero, 10, 0);
     assert_true(t.p == 1 && t.mean == 0 && t.sd == 0 && isnan(t.t) && isnan(t.dz));
-    assert_true(qv_t_corrected(zero, 10, 0.25) == 1);
-    qv_assert_ok(ctx, qv_flip_signs(ctx, &f, zero, NULL, 10, 1));
+    assert_true(qv_t_corrected(zero, 10, 0.25, 0) == 1);
+    qv_assert_ok(ctx, qv_flip_signs(ctx, &f, zero, NULL, 10, 0, 1));
     assert_true(f.p == 1);
-    qv_assert_ok(ctx, qv_flip_drawn(ctx, &f, zero, NULL, 10, 1, 99));
+    qv_assert_ok(ctx, qv_flip_drawn(ctx, &f, zero, NULL, 10, 0, 1, 99));
     assert_true(f.p == 1);
     qv_assert_ok(ctx, qv_interval_mean(ctx, &i, zero, 10, 1, 1000));
     assert_true(i.low == 0 && i.high == 0 && i.bca_low == 0 && i.bca_high == 0);
@@ -246,10 +247,10 @@ static void equal_differences_are_certain(void **state)
     (void)state;
     double d[9];
     for (int i = 0; i < 9; i++) d[i] = 0.1;
-    qv_t_test t = qv_t_paired(d, 9);
+    qv_t_test t = qv_t_paired(d, 9, 0);
     assert_true(t.sd == 0 && isinf(t.t) && t.p == 0);
     for (int i = 0; i < 9; i++) d[i] = -0.1;
-    assert_true(qv_t_paired(d, 9).p == 1);
+    assert_true(qv_t_paired(d, 9, 0).p == 1);
 }
 
 static void too_little_gives_nothing(void **state)
@@ -257,10 +258,10 @@ static void too_little_gives_nothing(void **state)
     qv_ctx *ctx = *state;
     const double one = 0.5;
     qv_flip_test f;
-    assert_true(isnan(qv_t_paired(&one, 0).mean) && isnan(qv_t_paired(&one, 1).p));
-    qv_assert_ok(ctx, qv_flip_signs(ctx, &f, &one, NULL, 0, 1));
+    assert_true(isnan(qv_t_paired(&one, 0, 0).mean) && isnan(qv_t_paired(&one, 1, 0).p));
+    qv_assert_ok(ctx, qv_flip_signs(ctx, &f, &one, NULL, 0, 0, 1));
     assert_true(isnan(f.p) && isnan(f.smallest));
-    qv_assert_ok(ctx, qv_flip_signs(ctx, &f, &one, NULL, 1, 1));
+    qv_assert_ok(ctx, qv_flip_signs(ctx, &f, &one, NULL, 1, 0, 1));
     assert_true(f.p == 0.5 && f.smallest == 0.5);
 }
 
@@ -293,7 +294,7 @@ static void flips_are_counted_by_groups(void **state)
             named[i] = 1000 - 7 * group[i];
         }
         qv_flip_test f;
-        qv_assert_ok(ctx, qv_flip_signs(ctx, &f, d, named, 12, 1));
+        qv_assert_ok(ctx, qv_flip_signs(ctx, &f, d, named, 12, 0, 1));
         assert_true(f.exact && f.units == (size_t)groups && f.smallest == ldexp(1, -groups));
         assert_near(f.p, enumerated(d, group, 12, groups), DBL_EPSILON, "flips of groups");
     }
@@ -307,17 +308,86 @@ static void drawn_flips_come_near_the_exact(void **state)
     qv_flip_test exact, drawn;
     for (int round = 0; round < 8; round++) {
         for (int i = 0; i < 30; i++) d[i] = qv_test_normal(&random) * 0.05 + 0.006 * round;
-        qv_assert_ok(ctx, qv_flip_signs(ctx, &exact, d, NULL, 30, 1));
-        qv_assert_ok(ctx, qv_flip_drawn(ctx, &drawn, d, NULL, 30, 9, 99999));
+        qv_assert_ok(ctx, qv_flip_signs(ctx, &exact, d, NULL, 30, 0, 1));
+        qv_assert_ok(ctx, qv_flip_drawn(ctx, &drawn, d, NULL, 30, 0, 9, 99999));
         assert_true(exact.exact && !drawn.exact && drawn.smallest == 1e-5);
         assert_near(drawn.p, exact.p, 6 * sqrt(exact.p / 1e5) + 1e-5, "drawn flips"); /* binomial, six deviations */
     }
     double many[200];
     for (int i = 0; i < 200; i++) many[i] = 1;
-    qv_assert_ok(ctx, qv_flip_signs(ctx, &drawn, many, NULL, 200, 1));
+    qv_assert_ok(ctx, qv_flip_signs(ctx, &drawn, many, NULL, 200, 0, 1));
     assert_true(!drawn.exact && drawn.p == ldexp(1, -20) && drawn.smallest == drawn.p);
     assert_true(qv_flip_smallest(31) == ldexp(1, -20) && qv_flip_smallest(30) == ldexp(1, -30) &&
                 qv_flip_smallest(0) == 1);
+}
+
+/* ---- what rounding has made of differences ---- */
+
+enum { HEARD = 10, NAMES = 4, OFTEN = 50, TIMES = 3 };
+
+/* UA of each speaker, the mean over seeds, as the program has it; *right: all that were named rightly. */
+static double mean_ua(const int right[TIMES][NAMES], int *all)
+{
+    double sum = 0;
+    *all = 0;
+    for (int t = 0; t < TIMES; t++) {
+        size_t confusion[NAMES * NAMES] = {0};
+        for (int k = 0; k < NAMES; k++) {
+            confusion[k * NAMES + k] = (size_t)right[t][k];
+            confusion[k * NAMES + (k + 1) % NAMES] = (size_t)(OFTEN - right[t][k]);
+            *all += right[t][k];
+        }
+        sum += qv_confusion_ua(confusion, NAMES);
+    }
+    return sum / TIMES;
+}
+
+/* d: the difference of two settings' UA; gains: the same in recordings. */
+static void draw_small_gain(uint64_t *random, double *d, double *gains)
+{
+    int right[TIMES][NAMES], all[2];
+    double ua[2];
+    for (int setting = 0; setting < 2; setting++) {
+        for (int i = 0; i < TIMES * NAMES; i++) {
+            int *n = &right[i / NAMES][i % NAMES];
+            *n = 0;
+            for (int j = 0; j < OFTEN; j++) *n += qv_test_uniform(random, 0, 1) < (setting ? 0.99 : 0.985);
+        }
+        ua[setting] = mean_ua(right, &all[setting]);
+    }
+    *d = ua[1] - ua[0];
+    *gains = all[1] - all[0];
+}
+
+/* Whole recordings are counted without rounding; the means of the same recordings must lead to the same p. */
+static void small_gains_tie_as_their_counts_do(void **state)
+{
+    qv_ctx *ctx = *state;
+    uint64_t random = qv_test_seed();
+    const double noise = 32 * DBL_EPSILON;
+    for (int round = 0; round < 300; round++) {
+        double d[HEARD], gains[HEARD];
+        int group[HEARD];
+        const int groups = round % 2 ? HEARD : HEARD / 2;
+        for (int i = 0; i < HEARD; i++) group[i] = i % groups;
+        for (int i = 0; i < HEARD; i++) draw_small_gain(&random, &d[i], &gains[i]);
+        qv_flip_test exact, drawn, counts;
+        qv_assert_ok(ctx, qv_flip_signs(ctx, &exact, d, group, HEARD, noise, 1));
+        assert_near(exact.p, enumerated(gains, group, HEARD, groups), DBL_EPSILON, "flips of small gains");
+        qv_assert_ok(ctx, qv_flip_drawn(ctx, &drawn, d, group, HEARD, noise, 1, 999));
+        qv_assert_ok(ctx, qv_flip_drawn(ctx, &counts, gains, group, HEARD, 0, 1, 999));
+        assert_near(drawn.p, counts.p, DBL_EPSILON, "drawn flips of small gains");
+    }
+}
+
+static void one_recording_each_is_no_deviation(void **state)
+{
+    (void)state;
+    double d[HEARD];
+    for (int i = 0; i < HEARD; i++) d[i] = (385 + i) / 400.0 - (384 + i) / 400.0;
+    qv_t_test t = qv_t_paired(d, HEARD, 32 * DBL_EPSILON);
+    assert_true(t.sd == 0 && isinf(t.t) && isnan(t.dz) && t.p == 0);
+    assert_true(qv_t_corrected(d, HEARD, 0.1, 32 * DBL_EPSILON) == 0);
 }
 
 /* ---- simulated studies ---- */
@@ -376,8 +446,8 @@ static int found(qv_ctx *ctx, uint64_t *random, const truth *t, int studies, boo
             int fold[MOST];
             qv_flip_test a, b;
             simulate(random, t, ua, gap, fold);
-            qv_assert_ok(ctx, qv_flip_signs(ctx, &a, ua, whole_folds ? fold : NULL, (size_t)t->speakers, 1));
-            qv_assert_ok(ctx, qv_flip_signs(ctx, &b, gap, whole_folds ? fold : NULL, (size_t)t->speakers, 1));
+            qv_assert_ok(ctx, qv_flip_signs(ctx, &a, ua, whole_folds ? fold : NULL, (size_t)t->speakers, 0, 1));
+            qv_assert_ok(ctx, qv_flip_signs(ctx, &b, gap, whole_folds ? fold : NULL, (size_t)t->speakers, 0, 1));
             p[c] = fmax(a.p, b.p);
         }
         qv_assert_ok(ctx, qv_holm(ctx, p, adjusted, 3));
@@ -427,7 +497,7 @@ static int rejections(qv_ctx *ctx, uint64_t *random, const truth *t, int studies
         int fold[MOST];
         qv_flip_test a;
         simulate(random, t, ua, gap, fold);
-        qv_assert_ok(ctx, qv_flip_signs(ctx, &a, ua, whole_folds ? fold : NULL, (size_t)t->speakers, 1));
+        qv_assert_ok(ctx, qv_flip_signs(ctx, &a, ua, whole_folds ? fold : NULL, (size_t)t->speakers, 0, 1));
         n += a.p <= 0.05;
     }
     return n;
@@ -483,14 +553,14 @@ static void neighbours_are_not_read(void **state)
         group[N + 1] = k;
         for (int i = 0; i < N; i++)
             x[i] = (i * 7 % 5 - 1.5) / 8, p[i + 1] = (i * 3 % N + 1) / 40.0, group[i + 1] = i / 2;
-        found[k].t = qv_t_paired(x, N);
-        found[k].corrected = qv_t_corrected(x, N, 0.1);
+        found[k].t = qv_t_paired(x, N, 0);
+        found[k].corrected = qv_t_corrected(x, N, 0.1, 0);
         qv_assert_ok(ctx, qv_holm(ctx, p + 1, found[k].holm, N));
         qv_assert_ok(ctx, qv_interval_mean(ctx, &found[k].interval, x, N, 3, 500));
         for (int j = 0; j < 3; j++) {
             qv_flip_test f;
-            qv_assert_ok(ctx, j < 2 ? qv_flip_signs(ctx, &f, x, j ? group + 1 : NULL, N, 3)
-                                    : qv_flip_drawn(ctx, &f, x, group + 1, N, 3, 500));
+            qv_assert_ok(ctx, j < 2 ? qv_flip_signs(ctx, &f, x, j ? group + 1 : NULL, N, 0, 3)
+                                    : qv_flip_drawn(ctx, &f, x, group + 1, N, 0, 3, 500));
             assert_int_equal(f.units, j ? (N + 1) / 2 : N);
             assert_true(f.p > 0 && f.p < 1);
             found[k].flips[j] = f.p;
@@ -516,6 +586,8 @@ int main(void)
         cmocka_unit_test(too_little_gives_nothing),
         cmocka_unit_test(flips_are_counted_by_groups),
         cmocka_unit_test(drawn_flips_come_near_the_exact),
+        cmocka_unit_test(small_gains_tie_as_their_counts_do),
+        cmocka_unit_test(one_recording_each_is_no_deviation),
         cmocka_unit_test(identical_settings_are_rarely_significant),
         cmocka_unit_test(a_planted_improvement_is_found),
         cmocka_unit_test(speakers_of_one_fold_are_flipped_together),

@@ -1307,20 +1307,22 @@ static void embeddings_are_measured_and_drawn(void **state)
     }
 }
 
-static void plant_scores(qv_record_scores *scores, size_t right, int classes)
+/* Of 100 recordings of each class, named rightly by each of two cells: of the speaker of each of eight folds. */
+typedef size_t planted[8][2][4];
+
+static void plant_scores(qv_record_scores *scores, const size_t right[4], int classes)
 {
     for (size_t i = 0; i < scores->n_speakers; i++) {
         memset(scores->speakers[i].confusion, 0, 16 * sizeof(size_t));
         for (int k = 0; k < classes; k++) {
-            scores->speakers[i].confusion[5 * k] = right;
-            scores->speakers[i].confusion[4 * k + (k + 1) % 4] = 100 - right;
+            scores->speakers[i].confusion[5 * k] = right[k];
+            scores->speakers[i].confusion[4 * k + (k + 1) % 4] = 100 - right[k];
         }
     }
 }
 
-/* Records whose outcome is known: the larger the weight of a cell, the better, and just as the claim has it. The first
- * speaker is tested on three of the four classes. */
-static void plant(fixture *x, const char *out, double gain)
+/* The first speaker is tested on so many of the four classes. */
+static void plant_counts(fixture *x, const char *out, planted right, int first)
 {
     qv_study *s;
     qv_plan plan;
@@ -1328,7 +1330,7 @@ static void plant(fixture *x, const char *out, double gain)
     qv_assert_ok(x->ctx, qv_study_of_folder(x->ctx, &s, path));
     qv_assert_ok(x->ctx, qv_plan_read(x->ctx, &plan, s, path));
     for (size_t f = 0; f < plan.corpora[0].n_folds; f++) {
-        plan.corpora[0].folds[f].test = f == 0 ? 300 : 400;
+        plan.corpora[0].folds[f].test = f == 0 ? 100 * (size_t)first : 400;
         for (size_t c = 0; c < s->n_cells; c++) {
             char *file;
             qv_study_record r = {0};
@@ -1336,9 +1338,8 @@ static void plant(fixture *x, const char *out, double gain)
                                                       plan.corpora[0].folds[f].name, s->first_seed));
             qv_assert_ok(x->ctx, qv_study_record_read(x->ctx, &r, file));
             r.running.train.ua = r.running.train.wa = 0.95;
-            const size_t right = 60 + (3 * f) % 7 + (c == 1 ? (size_t)(gain * 100) + f % 3 : 0);
-            plant_scores(&r.running, right, f == 0 ? 3 : 4);
-            plant_scores(&r.even, right, f == 0 ? 3 : 4);
+            plant_scores(&r.running, right[f][c], f == 0 ? first : 4);
+            plant_scores(&r.even, right[f][c], f == 0 ? first : 4);
             qv_assert_ok(x->ctx, qv_study_record_write(x->ctx, &r, file));
             qv_study_record_free(&r);
             free(file);
@@ -1347,6 +1348,19 @@ static void plant(fixture *x, const char *out, double gain)
     qv_assert_ok(x->ctx, qv_plan_write(x->ctx, &plan, path));
     qv_plan_free(&plan);
     qv_study_free(s);
+}
+
+/* Records whose outcome is known: the larger the weight of a cell, the better, and just as the claim has it. The first
+ * speaker is tested on three of the four classes. */
+static void plant(fixture *x, const char *out, double gain)
+{
+    planted right;
+    for (size_t f = 0; f < 8; f++)
+        for (size_t k = 0; k < 4; k++) {
+            right[f][0][k] = 60 + (3 * f) % 7;
+            right[f][1][k] = right[f][0][k] + (size_t)(gain * 100) + f % 3;
+        }
+    plant_counts(x, out, right, 3);
 }
 
 /* What is tested stands in report.csv: the mean of the speakers is that of the cell. */
@@ -1430,12 +1444,57 @@ static void the_smallest_p_is_that_of_holm(void **state)
     }
 }
 
+static const char two_widths[] = "[study]\nquestion = Is <b> better?\n[corpus made]\nembedded = 8 1\nfolds = speaker\n"
+                                 "[settings]\nfeatures.mels = 8\npatch.seconds = 0.16\nnet.width = 2\n"
+                                 "train.batch = 4\ntrain.epochs = 1\n[axis width]\nsetting = net.width\n"
+                                 "values = 2, 3\n[compare wide]\ndifference = width=3 - width=2\n";
+
+/* Of all ways to turn the signs of eight whole numbers, the share whose sum is that of all, or more. */
+static double share_of_counts(const int gains[8])
+{
+    int seen = 0, hits = 0;
+    for (int i = 0; i < 8; i++) seen += gains[i];
+    for (int flip = 0; flip < 256; flip++) {
+        int sum = 0;
+        for (int i = 0; i < 8; i++) sum += flip >> i & 1 ? -gains[i] : gains[i];
+        hits += sum >= seen;
+    }
+    return hits / 256.0;
+}
+
+/* Gains are whole recordings: what ties in them must tie in the differences of means that a study makes of them. */
+static void small_gains_are_those_of_whole_recordings(void **state)
+{
+    enum { ROUNDS = 40 };
+    fixture *x = *state;
+    uint64_t random = qv_test_seed();
+    run_study(x, "small", two_widths);
+    for (int round = 0; round < ROUNDS; round++) {
+        const bool same = round == 0; /* each speaker one recording better */
+        planted right;
+        int gains[8] = {0};
+        for (size_t i = 0; i < 32; i++) {
+            const size_t f = i / 4, k = i % 4, gain = same ? k == f % 4 : qv_test_next(&random) % 4;
+            right[f][0][k] = 90 + qv_test_next(&random) % 7;
+            right[f][1][k] = right[f][0][k] + gain - !same;
+            gains[f] += (int)gain - !same;
+        }
+        plant_counts(x, "small", right, 4);
+        qv_findings f;
+        read_findings(x, &f, "small");
+        const qv_comparison_result *c = &f.results.comparisons[0];
+        const double p = share_of_counts(gains);
+        if (c->ua.flip.p != p || c->gap.flip.p != p)
+            print_error("round %d: p %g and %g, of the counts %g\n", round, c->ua.flip.p, c->gap.flip.p, p);
+        assert_true(c->ua.flip.p == p && c->ua.alone.p == p && c->gap.flip.p == p && c->gap.alone.p == p);
+        assert_int_equal(c->ua.t.sd == 0 && isnan(c->ua.t.dz), same);
+        assert_int_equal(c->gap.t.sd == 0 && isnan(c->gap.t.dz), same);
+        qv_findings_free(&f);
+    }
+}
+
 static void the_verdict_follows_the_numbers(void **state)
 {
-    static const char text[] = "[study]\nquestion = Is <b> better?\n[corpus made]\nembedded = 8 1\nfolds = speaker\n"
-                               "[settings]\nfeatures.mels = 8\npatch.seconds = 0.16\nnet.width = 2\ntrain.batch = 4\n"
-                               "train.epochs = 1\n[axis width]\nsetting = net.width\nvalues = 2, 3\n"
-                               "[compare wide]\ndifference = width=3 - width=2\n";
     static const struct {
         double gain;
         const char *answer;
@@ -1450,7 +1509,7 @@ static void the_verdict_follows_the_numbers(void **state)
         qv_study *s;
         char name[16];
         snprintf(name, sizeof name, "verdict%zu", i);
-        qv_assert_ok(x->ctx, qv_study_parse(x->ctx, &s, "study.ini", text));
+        qv_assert_ok(x->ctx, qv_study_parse(x->ctx, &s, "study.ini", two_widths));
         x->o.out = folder(x, name);
         qv_assert_ok(x->ctx, qv_study_run(x->ctx, s, &x->o, NULL));
         qv_study_free(s);
@@ -1526,6 +1585,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_study_without_runs_has_a_page, setup, teardown),
         cmocka_unit_test_setup_teardown(blocks_stand_in_the_table, setup, teardown),
         cmocka_unit_test_setup_teardown(the_smallest_p_is_that_of_holm, setup, teardown),
+        cmocka_unit_test_setup_teardown(small_gains_are_those_of_whole_recordings, setup, teardown),
         cmocka_unit_test_setup_teardown(the_verdict_follows_the_numbers, setup, teardown),
     };
     int failed = cmocka_run_group_tests(files, open_context, close_context);

@@ -69,34 +69,34 @@ static double variance_of(const double *d, size_t n, double mean)
     return sum / (double)(n - 1);
 }
 
-/* Differences that are equal up to the rounding of their mean have no deviation. */
-static bool all_equal(const double *d, size_t n)
+/* Differences that are equal up to the noise and the rounding of their mean have no deviation. */
+static bool all_equal(const double *d, size_t n, double noise)
 {
     for (size_t i = 1; i < n; i++)
-        if (fabs(d[i] - d[0]) > 8 * DBL_EPSILON * fabs(d[0])) return false;
+        if (fabs(d[i] - d[0]) > 2 * noise + 8 * DBL_EPSILON * fabs(d[0])) return false;
     return true;
 }
 
 /* No difference at all speaks for nothing. */
 static double p_of(double t, double df) { return isnan(t) ? 1 : qv_t_above(t, df); }
 
-qv_t_test qv_t_paired(const double *d, size_t n)
+qv_t_test qv_t_paired(const double *d, size_t n, double noise)
 {
     qv_t_test r = {NAN, NAN, NAN, NAN, NAN};
     if (n == 0) return r;
     r.mean = mean_of(d, n);
     if (n < 2) return r;
-    r.sd = all_equal(d, n) ? 0 : sqrt(variance_of(d, n, r.mean));
+    r.sd = all_equal(d, n, noise) ? 0 : sqrt(variance_of(d, n, r.mean));
     r.t = r.mean / (r.sd / sqrt((double)n)); /* without a deviation infinite, or NaN where there is no difference */
     r.p = p_of(r.t, (double)n - 1);
     if (r.sd > 0) r.dz = r.mean / r.sd;
     return r;
 }
 
-double qv_t_corrected(const double *d, size_t n, double ratio)
+double qv_t_corrected(const double *d, size_t n, double ratio, double noise)
 {
     if (n < 2) return NAN;
-    double mean = mean_of(d, n), variance = all_equal(d, n) ? 0 : variance_of(d, n, mean);
+    double mean = mean_of(d, n), variance = all_equal(d, n, noise) ? 0 : variance_of(d, n, mean);
     return p_of(mean / sqrt(variance * (1 / (double)n + ratio)), (double)n - 1);
 }
 

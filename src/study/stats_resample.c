@@ -106,12 +106,13 @@ static double smallest_of(size_t units, size_t draws)
 
 double qv_flip_smallest(size_t units) { return smallest_of(units, units <= QV_FLIP_EXACT ? 0 : QV_FLIP_DRAWS); }
 
-/* draws: 0 for exact where that is possible. */
-static qv_status flip(qv_ctx *ctx, qv_flip_test *out, const double *d, const int *group, size_t n, uint64_t seed,
-                      size_t draws)
+/* draws: 0 for exact where that is possible. The sum of a flip differs from the one seen by twice that of what it
+ * turns: where both are equal by the noise of all n, twice, at most. Unequal ones as near are too rare to show in p. */
+static qv_status flip(qv_ctx *ctx, qv_flip_test *out, const double *d, const int *group, size_t n, double noise,
+                      uint64_t seed, size_t draws)
 {
     qv_status status = QV_OK;
-    double *x, seen = 0, tie = tie_of(d, n);
+    double *x, seen = 0, tie = tie_of(d, n) + 2 * (double)n * noise;
     *out = (qv_flip_test){.p = NAN, .smallest = NAN};
     QV_TRY(qv_alloc(ctx, &x, n, sizeof *x));
     if (n == 0) goto done;
@@ -130,15 +131,16 @@ done:
     return status;
 }
 
-qv_status qv_flip_signs(qv_ctx *ctx, qv_flip_test *out, const double *d, const int *group, size_t n, uint64_t seed)
+qv_status qv_flip_signs(qv_ctx *ctx, qv_flip_test *out, const double *d, const int *group, size_t n, double noise,
+                        uint64_t seed)
 {
-    return flip(ctx, out, d, group, n, seed, 0);
+    return flip(ctx, out, d, group, n, noise, seed, 0);
 }
 
-qv_status qv_flip_drawn(qv_ctx *ctx, qv_flip_test *out, const double *d, const int *group, size_t n, uint64_t seed,
-                        size_t draws)
+qv_status qv_flip_drawn(qv_ctx *ctx, qv_flip_test *out, const double *d, const int *group, size_t n, double noise,
+                        uint64_t seed, size_t draws)
 {
-    return flip(ctx, out, d, group, n, seed, draws);
+    return flip(ctx, out, d, group, n, noise, seed, draws);
 }
 
 /* ---- bootstrap ---- */

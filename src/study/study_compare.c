@@ -6,14 +6,26 @@
 
 #include "train/checkpoint.h"
 
-/* The weighted sum over cells, a value a speaker; NaN where a cell has none. What rounding can make of cells that are
- * equal, each the mean over seeds of numbers up to `most`, is no difference. */
-static void contrast(const qv_results *r, const qv_comparison_result *c, bool gap, double *d)
+/* What rounding can make of a speaker's weighted sum over cells. The k-th addition of a mean rounds a sum of up to k
+ * terms, so the mean of n terms is off by up to n / 4 units in the last place: those of classes, twice in a gap, those
+ * of seeds, and the sum over cells, which is no mean. The 16 is for single divisions and differences. */
+static double noise_of(const qv_results *r, const qv_comparison_result *c, bool gap)
 {
     const qv_comparison *of = &r->study->comparisons[c->comparison];
-    const double most = gap ? 100 : 1;
-    double noise = 0;
-    for (size_t i = 0; i < r->study->n_cells; i++) noise += 16 * DBL_EPSILON * most * fabs(of->weight[i]);
+    const double most = gap ? 100 : 1, classes = (double)r->plan->corpora[c->corpus].n_classes;
+    double weights = 0, terms = classes + r->plan->seeds;
+    for (size_t i = 0; i < r->study->n_cells; i++) {
+        weights += fabs(of->weight[i]);
+        terms += of->weight[i] != 0;
+    }
+    return (16 + terms / 2) * DBL_EPSILON * most * weights;
+}
+
+/* The weighted sum over cells, a value a speaker; NaN where a cell has none. What rounding can make of cells that are
+ * equal is no difference. */
+static void contrast(const qv_results *r, const qv_comparison_result *c, bool gap, double noise, double *d)
+{
+    const qv_comparison *of = &r->study->comparisons[c->comparison];
     for (size_t k = 0; k < r->n_speakers[c->corpus]; k++) {
         d[k] = 0;
         for (size_t i = 0; i < r->study->n_cells; i++) {
@@ -33,7 +45,8 @@ static double test_ratio(const qv_plan_corpus *c)
 }
 
 /* p of the corrected resampled t-test: a difference a fold, the mean of its speakers. */
-static qv_status corrected(qv_ctx *ctx, double *p, const double *d, const int *fold, size_t n, const qv_plan_corpus *c)
+static qv_status corrected(qv_ctx *ctx, double *p, const double *d, const int *fold, size_t n, double noise,
+                           const qv_plan_corpus *c)
 {
     double *of_fold;
     size_t folds = 0;
@@ -49,7 +62,7 @@ static qv_status corrected(qv_ctx *ctx, double *p, const double *d, const int *f
             }
         if (count) of_fold[folds++] = sum / (double)count;
     }
-    *p = qv_t_corrected(of_fold, folds, test_ratio(c));
+    *p = qv_t_corrected(of_fold, folds, test_ratio(c), noise);
     free(of_fold);
     return QV_OK;
 }
@@ -57,17 +70,17 @@ static qv_status corrected(qv_ctx *ctx, double *p, const double *d, const int *f
 /* d: the difference of each speaker that has one, n of them; a fall is the improvement of a gap. tested: it is time
  * for a p. */
 static qv_status measure(qv_ctx *ctx, qv_measure_result *m, double *d, const int *fold, size_t n, bool gap,
-                         bool tested, const qv_plan_corpus *c)
+                         double noise, bool tested, const qv_plan_corpus *c)
 {
     qv_status status = QV_OK;
-    m->t = qv_t_paired(d, n);
+    m->t = qv_t_paired(d, n, noise);
     m->mean = m->t.mean;
     QV_TRY(qv_interval_mean(ctx, &m->interval, d, n, 1, QV_INTERVAL_DRAWS));
     for (size_t k = 0; gap && k < n; k++) d[k] = -d[k];
-    m->t = qv_t_paired(d, n);
-    QV_TRY(qv_flip_signs(ctx, &m->flip, d, fold, n, 1));
-    QV_TRY(qv_flip_signs(ctx, &m->alone, d, NULL, n, 1));
-    QV_TRY(corrected(ctx, &m->corrected, d, fold, n, c));
+    m->t = qv_t_paired(d, n, noise);
+    QV_TRY(qv_flip_signs(ctx, &m->flip, d, fold, n, noise, 1));
+    QV_TRY(qv_flip_signs(ctx, &m->alone, d, NULL, n, noise, 1));
+    QV_TRY(corrected(ctx, &m->corrected, d, fold, n, noise, c));
     if (!tested) m->t.p = m->flip.p = m->alone.p = m->corrected = NAN; /* looking early is a way of choosing */
 done:
     return status;
@@ -90,14 +103,16 @@ static qv_status compare(qv_ctx *ctx, const qv_results *r, qv_comparison_result 
     const bool tested = c->complete && c->failed == 0;
     for (int gap = 0; gap < 2; gap++) {
         double *each = gap ? c->d_gap : c->d_ua;
-        contrast(r, c, gap, each);
+        const double noise = noise_of(r, c, gap);
+        contrast(r, c, gap, noise, each);
         c->speakers = 0;
         for (size_t k = 0; k < all; k++) {
             if (isnan(each[k])) continue;
             fold[c->speakers] = r->fold_of[c->corpus][k];
             d[c->speakers++] = each[k];
         }
-        QV_TRY(measure(ctx, gap ? &c->gap : &c->ua, d, fold, c->speakers, gap, tested, &r->plan->corpora[c->corpus]));
+        QV_TRY(measure(ctx, gap ? &c->gap : &c->ua, d, fold, c->speakers, gap, noise, tested,
+                       &r->plan->corpora[c->corpus]));
     }
     c->p = of->ua && of->gap ? fmax(c->ua.flip.p, c->gap.flip.p) : of->ua ? c->ua.flip.p : c->gap.flip.p;
     if (!tested) c->p = NAN; /* fmax passes over a NaN */

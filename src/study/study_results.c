@@ -195,7 +195,7 @@ static double deviation_of_seeds(const gathering *g, size_t corpus, size_t at, d
     size_t n = 0, seeds = (size_t)g->r->plan->seeds;
     for (size_t of = at * seeds; of < (at + 1) * seeds; of++)
         if (g->seed_n[of] == g->r->n_speakers[corpus]) x[n++] = g->seed_sum[of] / (double)g->seed_n[of];
-    return n < 2 ? NAN : qv_t_paired(x, n).sd;
+    return n < 2 ? NAN : qv_t_paired(x, n, 0).sd;
 }
 
 /* Cut to what the measure can be: lengths and angles are not negative, and `centre` is a share. */
@@ -205,7 +205,7 @@ static qv_seed_mean over_seeds(const gathering *g, size_t at, size_t part, size_
     for (size_t of = at * seeds; of < (at + 1) * seeds; of++)
         if (g->shape_n[of] > 0)
             x[n++] = g->shape_sum[(of * 2 + part) * QV_SYMMETRY_MEASURES + measure] / (double)g->shape_n[of];
-    qv_t_test t = qv_t_paired(x, n);
+    qv_t_test t = qv_t_paired(x, n, 0);
     qv_seed_mean m = {t.mean, NAN, NAN};
     if (n < 2 || isnan(t.mean)) return m;
     double half = qv_t_quantile_above(0.025, (double)(n - 1)) * t.sd / sqrt((double)n);
