@@ -1213,6 +1213,31 @@ static void an_unfinished_study_has_no_verdict(void **state)
     free(csv);
 }
 
+/* Of many speakers the tests take minutes: none are made for nothing, and a wish to stop is heard. */
+static void early_looks_test_nothing(void **state)
+{
+    fixture *x = *state;
+    volatile int stop = 0;
+    x->o.shard = 1;
+    x->o.shards = 2;
+    for (int whole = 0; whole < 2; whole++) {
+        qv_findings f;
+        qv_assert_ok(x->ctx, run_text(x, "early", ""));
+        read_findings(x, &f, "early");
+        const qv_measure_result *m = &f.results.comparisons[0].gap;
+        assert_int_equal(m->flip.units, whole ? 2 : 0);
+        assert_int_equal(m->alone.units, whole ? 8 : 0);
+        assert_true(!isnan(m->mean) && !isnan(m->t.dz));
+        assert_int_equal(isnan(m->t.p) && isnan(m->flip.p) && isnan(m->alone.p) && isnan(m->corrected), !whole);
+        qv_findings_free(&f);
+        x->o.shard = 2;
+    }
+    qv_ctx_cancel_flag(x->ctx, &stop);
+    stop = 1;
+    assert_int_equal(qv_study_report(x->ctx, folder(x, "early"), NULL, NULL), QV_ERR_INTERRUPTED);
+    qv_ctx_cancel_flag(x->ctx, NULL);
+}
+
 static void a_study_without_runs_has_a_page(void **state)
 {
     fixture *x = *state;
@@ -1581,6 +1606,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_plan_at_work_is_not_replaced, setup, teardown),
         cmocka_unit_test_setup_teardown(no_memory_is_an_error, setup, teardown),
         cmocka_unit_test_setup_teardown(an_unfinished_study_has_no_verdict, setup, teardown),
+        cmocka_unit_test_setup_teardown(early_looks_test_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(gamma0_is_drawn, setup, teardown),
         cmocka_unit_test_setup_teardown(a_study_without_runs_has_a_page, setup, teardown),
         cmocka_unit_test_setup_teardown(blocks_stand_in_the_table, setup, teardown),

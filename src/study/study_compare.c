@@ -73,15 +73,19 @@ static qv_status measure(qv_ctx *ctx, qv_measure_result *m, double *d, const int
                          double noise, bool tested, const qv_plan_corpus *c)
 {
     qv_status status = QV_OK;
+    QV_TRY(qv_poll(ctx)); /* a million flips of many speakers take their time */
     m->t = qv_t_paired(d, n, noise);
     m->mean = m->t.mean;
     QV_TRY(qv_interval_mean(ctx, &m->interval, d, n, 1, QV_INTERVAL_DRAWS));
     for (size_t k = 0; gap && k < n; k++) d[k] = -d[k];
     m->t = qv_t_paired(d, n, noise);
+    if (!tested) { /* looking early is a way of choosing */
+        m->t.p = m->flip.p = m->alone.p = m->corrected = NAN;
+        goto done;
+    }
     QV_TRY(qv_flip_signs(ctx, &m->flip, d, fold, n, noise, 1));
     QV_TRY(qv_flip_signs(ctx, &m->alone, d, NULL, n, noise, 1));
     QV_TRY(corrected(ctx, &m->corrected, d, fold, n, noise, c));
-    if (!tested) m->t.p = m->flip.p = m->alone.p = m->corrected = NAN; /* looking early is a way of choosing */
 done:
     return status;
 }

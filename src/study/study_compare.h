@@ -4,7 +4,7 @@
 
 #include "study/study_results.h"
 
-/* Fills comparisons, verdict, claimed and upheld of what was gathered. */
+/* Fills comparisons, verdict, claimed and upheld of what was gathered. QV_ERR_INTERRUPTED: between two comparisons. */
 qv_status qv_results_compare(qv_ctx *ctx, qv_results *r);
 
 /* "significant", "not shown", "cannot be said", "runs failed" or "interim". */

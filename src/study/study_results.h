@@ -43,8 +43,8 @@ typedef struct qv_measure_result {
     double mean;          /* the difference as it stands: above 0 is a higher UA, a larger gap */
     qv_interval interval; /* of it */
     qv_t_test t;          /* of the improvement, as all below */
-    qv_flip_test flip;    /* whole folds: the verdict's */
-    qv_flip_test alone;   /* speakers one by one */
+    qv_flip_test flip;    /* whole folds: the verdict's; p is NaN, the rest 0, where it is not time for one */
+    qv_flip_test alone;   /* speakers one by one; the same */
     double corrected;     /* p of the corrected resampled t-test over folds */
 } qv_measure_result;
 
