@@ -844,6 +844,39 @@ static void other_unread_recordings_are_refused(void **state)
     free(wav);
 }
 
+/* Figures and tests are over the others, and so is what is said of them. */
+static void unread_speakers_are_not_counted(void **state)
+{
+    fixture *x = *state;
+    char pattern[400], manifest[400];
+    const char *const given[] = {manifest};
+    qv_assert_ok(x->ctx, run_text(x, "eight", ""));
+    snprintf(manifest, sizeof manifest, "%s/corpus-made/manifest.csv", folder(x, "eight"));
+    snprintf(pattern, sizeof pattern, "%s/corpus-made/wav/s02_*.wav", folder(x, "eight"));
+    spoil(x, pattern);
+    x->o.manifests = given, x->o.n_manifests = 1;
+    x->o.shard = 2, x->o.shards = 2; /* with the fold of s02 */
+    for (int whole = 0; whole < 2; whole++) {
+        qv_assert_ok(x->ctx, run_text(x, "seven", ""));
+        qv_findings f;
+        read_findings(x, &f, "seven");
+        assert_int_equal(qv_results_heard(&f.results, 0), 7);
+        for (size_t k = 0; k < f.study->n_cells && whole; k++)
+            assert_true(qv_result_cell(&f.results, 0, k)->seed_sd > 0);
+        qv_findings_free(&f);
+        char *page = text_of(x, "seven", "report.html"), *tex = text_of(x, "seven", "report.tex");
+        assert_non_null(strstr(page, " 8 speakers (7 with figures), 4 classes, 2 folds."));
+        assert_non_null(strstr(page, "Corpus made has 7 test speakers; it takes 8."));
+        assert_non_null(strstr(page, "1 of the 8 test speakers of corpus made: no recording could be read"));
+        assert_int_equal(strstr(page, "It cannot be said: with 7 speakers of made, 2 seeds in 2 folds") != NULL, whole);
+        assert_non_null(strstr(tex, "\n% made: 7 speakers, 2 folds, seeds: 2\n"));
+        free(page);
+        free(tex);
+        x->o.shard = 1;
+    }
+    x->o.n_manifests = 0;
+}
+
 /* A fold that could test nobody is no fold: said before the first training, not by a record that cannot be read. */
 static void a_fold_without_a_readable_test_is_named(void **state)
 {
@@ -1588,6 +1621,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(another_study_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(a_speaker_counts_once, setup, teardown),
         cmocka_unit_test_setup_teardown(other_unread_recordings_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(unread_speakers_are_not_counted, setup, teardown),
         cmocka_unit_test_setup_teardown(a_fold_without_a_readable_test_is_named, setup, teardown),
         cmocka_unit_test_setup_teardown(short_trainings_are_foreseen, setup, teardown),
         cmocka_unit_test(p_is_on_its_side),

@@ -52,9 +52,10 @@ static void put_findings(qv_buf *b, const qv_results *r, bool with_p)
 
 static void put_size(qv_buf *b, const qv_results *r)
 {
-    for (size_t i = 0; i < r->plan->n_corpora; i++)
-        qv_buf_printf(b, "%s%zu speaker%s of %s", i ? " and " : "", r->n_speakers[i], r->n_speakers[i] == 1 ? "" : "s",
-                      r->plan->corpora[i].name);
+    for (size_t i = 0; i < r->plan->n_corpora; i++) {
+        const size_t n = qv_results_heard(r, i);
+        qv_buf_printf(b, "%s%zu speaker%s of %s", i ? " and " : "", n, n == 1 ? "" : "s", r->plan->corpora[i].name);
+    }
     qv_buf_printf(b, ", %d %s", r->plan->seeds, r->plan->seeds == 1 ? "seed" : "seeds");
 }
 

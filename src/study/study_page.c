@@ -107,7 +107,7 @@ static void classes_caution(qv_buf *b, const qv_results *r, size_t corpus)
         text, sizeof text,
         "%zu of the %zu speakers of corpus %s %s not all %zu classes; their UA is the mean of those that they have "
         "(the table of speakers says how many).",
-        lacking, r->n_speakers[corpus], c->name, lacking == 1 ? "has" : "have", c->n_classes);
+        lacking, qv_results_heard(r, corpus), c->name, lacking == 1 ? "has" : "have", c->n_classes);
     qv_page_note(b, "Classes are missing.", text);
 }
 
@@ -116,7 +116,7 @@ static void corpus_cautions(qv_buf *b, const qv_results *r, size_t corpus)
 {
     char text[512];
     const qv_plan_corpus *c = &r->plan->corpora[corpus];
-    const size_t speakers = r->n_speakers[corpus], family = r->n_comparisons;
+    const size_t speakers = qv_results_heard(r, corpus), family = r->n_comparisons;
     const double smallest = qv_plan_smallest_p(r->study, r->plan, corpus);
     if (speakers < QV_INTERVAL_LEAST) {
         snprintf(text, sizeof text, "Corpus %s has %zu test speaker%s; it takes %d.", c->name, speakers,
@@ -136,6 +136,13 @@ static void corpus_cautions(qv_buf *b, const qv_results *r, size_t corpus)
         snprintf(text, sizeof text, "%zu of the %zu recordings of corpus %s could not be read.", c->skipped,
                  c->recordings, c->name);
         qv_page_note(b, "Left out.", text);
+    }
+    if (speakers < r->n_speakers[corpus]) {
+        snprintf(text, sizeof text,
+                 "%zu of the %zu test speakers of corpus %s: no recording could be read, or no run with them came out. "
+                 "All is said of the other %zu.",
+                 r->n_speakers[corpus] - speakers, r->n_speakers[corpus], c->name, speakers);
+        qv_page_note(b, "Speakers without figures.", text);
     }
     if (family && smallest > r->study->alpha) {
         snprintf(text, sizeof text,
@@ -208,8 +215,10 @@ static void head(qv_buf *b, const qv_results *r)
     qv_buf_puts(b, "</h1><p>");
     for (size_t i = 0; i < r->plan->n_corpora; i++) {
         const qv_plan_corpus *c = &r->plan->corpora[i];
-        qv_markup_printf(b, "%s%s: %zu recordings, %zu speakers, %zu classes, %zu folds", i ? "; " : "", c->name,
-                         c->recordings, r->n_speakers[i], c->n_classes, c->n_folds);
+        qv_markup_printf(b, "%s%s: %zu recordings, %zu speakers", i ? "; " : "", c->name, c->recordings,
+                         r->n_speakers[i]);
+        if (qv_results_heard(r, i) < r->n_speakers[i]) qv_buf_printf(b, " (%zu with figures)", qv_results_heard(r, i));
+        qv_buf_printf(b, ", %zu classes, %zu folds", c->n_classes, c->n_folds);
     }
     qv_buf_printf(b, ". %zu %s, %d %s, %zu of %zu runs.</p></header>\n<p class=\"lead\">", r->study->n_cells,
                   r->study->n_cells == 1 ? "setting" : "settings", r->plan->seeds,
@@ -281,7 +290,8 @@ static void cell_table(qv_buf *b, const qv_results *r, size_t corpus)
         "chance %.3f; WA, weighted accuracy: the share of the recordings that are right. Means over the test speakers, "
         "seeds averaged first; below them 95 %% intervals (BCa bootstrap over speakers). A speaker's gap is the UA of the training recordings of "
         "the fold that holds the speaker out, less the speaker's own UA. Differences and the deviation of seeds "
-        "(of the mean UA, where all speakers are in) are in points. <em>Even</em>: the same weights with batch "
+        "(of the mean UA, over the seeds of which all folds are in, from two on) are in points. "
+        "<em>Even</em>: the same weights with batch "
         "norm's statistics taken anew over the training windows, without the shake; they stand beside, the verdict never looks at them.</p>\n",
         1 / (double)r->plan->corpora[corpus].n_classes);
 }

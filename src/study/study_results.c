@@ -13,6 +13,7 @@ typedef struct gathering {
     qv_results *r;
     double *seed_sum;   /* [corpora][cells][seeds] of the speakers' UA */
     size_t *seed_n;     /* the same: speakers */
+    size_t *seed_folds; /* the same: folds that are in */
     size_t **speaker_n; /* [corpora][cells] -> [speakers] seeds */
     size_t *even_n;     /* [corpora][cells] */
     double *shape_sum;  /* [corpora][cells][seeds][2][measures] */
@@ -178,6 +179,7 @@ static qv_status add_record(qv_ctx *ctx, void *user, const qv_study_record *r, c
     for (int k = 0; k < QV_PROFILES; k++) QV_TRY(add_profile(ctx, &c->profiles[k], &r->profiles[k]));
     QV_TRY(add_shape(ctx, g, r, at, of_seed));
     add_speakers(g, r, run, at, of_seed);
+    g->seed_folds[of_seed]++;
     if (c->runs == 0 || r->epoch < c->least_epoch) c->least_epoch = r->epoch;
     if (c->runs == 0 || r->epoch > c->most_epoch) c->most_epoch = r->epoch;
     c->validated = c->validated || r->running.val.n > 0;
@@ -189,12 +191,12 @@ done:
 
 /* ---- means ---- */
 
-/* Over the seeds of which every speaker is there; x: room for a value a seed. */
+/* Over the seeds of which every fold is there; x: room for a value a seed. */
 static double deviation_of_seeds(const gathering *g, size_t corpus, size_t at, double *x)
 {
     size_t n = 0, seeds = (size_t)g->r->plan->seeds;
     for (size_t of = at * seeds; of < (at + 1) * seeds; of++)
-        if (g->seed_n[of] == g->r->n_speakers[corpus]) x[n++] = g->seed_sum[of] / (double)g->seed_n[of];
+        if (g->seed_folds[of] == g->r->plan->corpora[corpus].n_folds) x[n++] = g->seed_sum[of] / (double)g->seed_n[of];
     return n < 2 ? NAN : qv_t_paired(x, n, 0).sd;
 }
 
@@ -309,6 +311,7 @@ static qv_status make_room(qv_ctx *ctx, gathering *g)
     QV_TRY(qv_alloc(ctx, &r->cells, corpora * cells, sizeof *r->cells));
     QV_TRY(qv_alloc(ctx, &g->seed_sum, corpora * cells * seeds, sizeof *g->seed_sum));
     QV_TRY(qv_alloc(ctx, &g->seed_n, corpora * cells * seeds, sizeof *g->seed_n));
+    QV_TRY(qv_alloc(ctx, &g->seed_folds, corpora * cells * seeds, sizeof *g->seed_folds));
     QV_TRY(qv_alloc(ctx, &g->speaker_n, corpora * cells, sizeof *g->speaker_n));
     QV_TRY(qv_alloc(ctx, &g->even_n, corpora * cells, sizeof *g->even_n));
     QV_TRY(qv_alloc(ctx, &g->shape_sum, corpora * cells * seeds, 2 * QV_SYMMETRY_MEASURES * sizeof *g->shape_sum));
@@ -338,6 +341,7 @@ static void free_gathering(gathering *g)
     free(g->shape_n);
     free(g->seed_sum);
     free(g->seed_n);
+    free(g->seed_folds);
     XXH3_freeState(g->digest);
 }
 
@@ -361,6 +365,22 @@ qv_less_baseline qv_result_less_baseline(const qv_results *r, size_t corpus, siz
     const qv_cell_result *c = qv_result_cell(r, corpus, cell), *base = qv_result_baseline(r, corpus);
     if (!base || base == c || base->failed || c->failed) return (qv_less_baseline){NAN, NAN};
     return (qv_less_baseline){c->mean_ua - base->mean_ua, c->mean_gap - base->mean_gap};
+}
+
+/* Whoever is in no record is not heard where others of the fold are: its runs know whom they could read. */
+static bool is_heard(const qv_results *r, size_t corpus, size_t speaker)
+{
+    const int *classes = r->classes_of[corpus], *fold = r->fold_of[corpus];
+    bool run = r->runs == r->planned;
+    for (size_t k = 0; k < r->n_speakers[corpus] && !run; k++) run = fold[k] == fold[speaker] && classes[k] > 0;
+    return classes[speaker] > 0 || !run;
+}
+
+size_t qv_results_heard(const qv_results *r, size_t corpus)
+{
+    size_t n = 0;
+    for (size_t k = 0; k < r->n_speakers[corpus]; k++) n += is_heard(r, corpus, k);
+    return n;
 }
 
 bool qv_results_begun(const qv_results *r, size_t corpus)

@@ -27,7 +27,7 @@ typedef struct qv_cell_result {
     double mean_ua, mean_gap, mean_train, mean_wa;
     double even_ua, even_gap; /* with batch norm's statistics taken anew: means over all tests of a speaker; NaN: none */
     qv_interval ua_interval, gap_interval;
-    double seed_sd;                /* of the mean UA over whole seeds; NaN for fewer than two */
+    double seed_sd;                /* of the mean UA over seeds with all folds; NaN for fewer than two */
     double *curve[QV_RUN_COLUMNS]; /* [n_curve] means over all runs; NaN where one has none */
     size_t n_curve;
     qv_profile profiles[QV_PROFILES];
@@ -78,10 +78,10 @@ typedef struct qv_maker_count {
 typedef struct qv_results {
     const qv_study *study;
     const qv_plan *plan;
-    size_t *n_speakers;                /* [corpora] */
+    size_t *n_speakers;                /* [corpora] of the plan; of whom figures are: qv_results_heard */
     char ***speakers;                  /* [corpora][n_speakers] names, borrowed from the plan */
     int **fold_of;                     /* [corpora][n_speakers] */
-    int **classes_of;                  /* [corpora][n_speakers] that the speaker is tested on; 0: no record yet */
+    int **classes_of;                  /* [corpora][n_speakers] that the speaker is tested on; 0: in no record */
     qv_cell_result *cells;             /* [corpora][cells] */
     qv_comparison_result *comparisons; /* [corpora][comparisons] */
     size_t n_comparisons;
@@ -116,6 +116,10 @@ typedef struct qv_less_baseline {
     double ua, gap;
 } qv_less_baseline;
 qv_less_baseline qv_result_less_baseline(const qv_results *r, size_t corpus, size_t cell);
+
+/* Test speakers of the corpus that have figures, or will have: not those none of whose recordings could be read, nor,
+ * once all runs are in, those whose runs all failed. */
+size_t qv_results_heard(const qv_results *r, size_t corpus);
 
 /* Whether any run on the corpus is there, any comparison has a difference, any run has measured an embedding. */
 bool qv_results_begun(const qv_results *r, size_t corpus);

@@ -395,8 +395,8 @@ void qv_study_tex(qv_buf *b, const qv_results *r)
     qv_buf_free(&answer);
     tex_remarks(b, r);
     for (size_t i = 0; i < r->plan->n_corpora; i++) {
-        qv_buf_printf(b, "%% %s: %zu speakers, %zu folds, seeds: %d\n", r->plan->corpora[i].name, r->n_speakers[i],
-                      r->plan->corpora[i].n_folds, r->plan->seeds);
+        qv_buf_printf(b, "%% %s: %zu speakers, %zu folds, seeds: %d\n", r->plan->corpora[i].name,
+                      qv_results_heard(r, i), r->plan->corpora[i].n_folds, r->plan->seeds);
         tex_cells(b, r, i);
         if (r->study->n_comparisons) {
             tex_comparisons(b, r, i);
