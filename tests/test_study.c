@@ -1365,6 +1365,44 @@ static void embeddings_are_measured_and_drawn(void **state)
     }
 }
 
+/* The records of fold 1 are as where its test recordings lack a class: the means are of the other fold. */
+static void a_fold_without_a_class_empties_no_symmetry(void **state)
+{
+    static const char *const runs[] = {"fold-1.seed-1", "fold-1.seed-2", "fold-2.seed-1", "fold-2.seed-2"};
+    fixture *x = *state;
+    double left[2] = {0};
+    qv_assert_ok(x->ctx, run_text(x, "lacking", "[settings]\nnet.embed = 2\n"));
+    for (size_t i = 0; i < 4; i++) {
+        char *path, name[64];
+        qv_study_record r = {0};
+        snprintf(name, sizeof name, "records/made/preact_even/%s.jsonl", runs[i]);
+        qv_assert_ok(x->ctx, qv_path_join(x->ctx, &path, folder(x, "lacking"), name));
+        qv_assert_ok(x->ctx, qv_study_record_read(x->ctx, &r, path));
+        qv_symmetry *s = &r.shape[1].symmetry;
+        left[0] += s->centre / 4;
+        if (i >= 2) left[1] += s->spread / 2;
+        for (int k = 1; k < QV_SYMMETRY_MEASURES && i < 2; k++) *qv_symmetry_at(s, k) = NAN;
+        qv_assert_ok(x->ctx, qv_study_record_write(x->ctx, &r, path));
+        qv_study_record_free(&r);
+        free(path);
+    }
+    qv_assert_ok(x->ctx, qv_study_report(x->ctx, folder(x, "lacking"), NULL, NULL));
+    qv_findings f;
+    read_findings(x, &f, "lacking");
+    const qv_cell_result *c = qv_result_cell(&f.results, 0, 0);
+    assert_true(fabs(c->symmetry[1][0].mean - left[0]) < 1e-12 && fabs(c->symmetry[1][5].mean - left[1]) < 1e-9);
+    assert_true(c->symmetry[1][5].low <= left[1] && left[1] <= c->symmetry[1][5].high);
+    assert_int_equal(qv_cell_measured(c, 0), 4);
+    assert_int_equal(qv_cell_measured(c, 1), 2);
+    char *page = text_of(x, "lacking", "report.html"), *csv = text_of(x, "lacking", "report.csv");
+    assert_non_null(strstr(page, "<td>test<span class=\"sub\">some of 2 of 4 runs</span></td>"));
+    assert_non_null(strstr(csv, "\nsymmetry-train,made,preact even,4,"));
+    assert_non_null(strstr(csv, "\nsymmetry-test,made,preact even,2,"));
+    qv_findings_free(&f);
+    free(page);
+    free(csv);
+}
+
 /* Of 100 recordings of each class, named rightly by each of two cells: of the speaker of each of eight folds. */
 typedef size_t planted[8][2][4];
 
@@ -1618,6 +1656,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(nothing_is_chosen_without_validation, setup, teardown),
         cmocka_unit_test_setup_teardown(profiles_are_of_the_blocks, setup, teardown),
         cmocka_unit_test_setup_teardown(embeddings_are_measured_and_drawn, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_fold_without_a_class_empties_no_symmetry, setup, teardown),
         cmocka_unit_test_setup_teardown(another_study_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(a_speaker_counts_once, setup, teardown),
         cmocka_unit_test_setup_teardown(other_unread_recordings_are_refused, setup, teardown),

@@ -424,7 +424,10 @@ static void symmetry_row(qv_buf *b, const qv_results *r, const qv_cell_result *c
 {
     qv_buf_printf(b, "<tr><th scope=\"row\"><span class=\"key k%zu\">%zu</span>", cell % 8, cell + 1);
     qv_markup_text(b, r->study->cells[cell].name);
-    qv_buf_printf(b, "<span class=\"sub\">%zu dimensions</span></th><td>%s</td>", c->dims, part ? "test" : "training");
+    qv_buf_printf(b, "<span class=\"sub\">%zu dimensions</span></th><td>%s", c->dims, part ? "test" : "training");
+    const size_t measured = qv_cell_measured(c, part);
+    if (measured < c->runs) qv_buf_printf(b, "<span class=\"sub\">some of %zu of %zu runs</span>", measured, c->runs);
+    qv_buf_puts(b, "</td>");
     for (int k = 0; k < QV_SYMMETRY_MEASURES; k++) {
         const qv_seed_mean *m = &c->symmetry[part][k];
         range_cell(b, k == 0 ? 3 : 1, m->mean, m->low, m->high, false);
@@ -452,7 +455,8 @@ static void symmetry_table(qv_buf *b, const qv_results *r, size_t corpus)
         "Nearest: the smallest angle between two classes. Spread: of embeddings about the mean of their class. Margin: "
         "the smallest angle of two classes less their spreads. Means over folds and seeds, below them the 95 % "
         "interval of "
-        "Student's t over seeds, cut to what the measure can be.</p>\n");
+        "Student's t over seeds, cut to what the measure can be. A fold whose recordings lack a class has only the "
+        "first; the other means are over the rest of the folds, and the row says of how many runs.</p>\n");
 }
 
 /* ---- pictures ---- */

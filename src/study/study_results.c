@@ -17,7 +17,7 @@ typedef struct gathering {
     size_t **speaker_n; /* [corpora][cells] -> [speakers] seeds */
     size_t *even_n;     /* [corpora][cells] */
     double *shape_sum;  /* [corpora][cells][seeds][2][measures] */
-    size_t *shape_n;    /* [corpora][cells][seeds]: folds */
+    size_t *shape_n;    /* the same: folds that have the measure */
     XXH3_state_t *digest;
 } gathering;
 
@@ -147,12 +147,17 @@ static qv_status add_shape(qv_ctx *ctx, gathering *g, const qv_study_record *r, 
     if (r->dims == 0) return QV_OK;
     for (int part = 0; part < 2; part++) {
         qv_symmetry s = r->shape[part].symmetry;
-        for (int k = 0; k < QV_SYMMETRY_MEASURES; k++)
-            g->shape_sum[(of_seed * 2 + (size_t)part) * QV_SYMMETRY_MEASURES + (size_t)k] += *qv_symmetry_at(&s, k);
+        for (int k = 0; k < QV_SYMMETRY_MEASURES; k++) {
+            const size_t to = (of_seed * 2 + (size_t)part) * QV_SYMMETRY_MEASURES + (size_t)k;
+            const double x = *qv_symmetry_at(&s, k);
+            if (!isfinite(x)) continue;
+            g->shape_sum[to] += x;
+            g->shape_n[to]++;
+            c->measured[part][k]++;
+        }
         if (c->runs == 0) QV_TRY(copy_points(ctx, &c->shape[part], &r->shape[part]));
     }
     c->dims = r->dims;
-    g->shape_n[of_seed]++;
 done:
     return status;
 }
@@ -204,9 +209,10 @@ static double deviation_of_seeds(const gathering *g, size_t corpus, size_t at, d
 static qv_seed_mean over_seeds(const gathering *g, size_t at, size_t part, size_t measure, double *x)
 {
     size_t seeds = (size_t)g->r->plan->seeds, n = 0;
-    for (size_t of = at * seeds; of < (at + 1) * seeds; of++)
-        if (g->shape_n[of] > 0)
-            x[n++] = g->shape_sum[(of * 2 + part) * QV_SYMMETRY_MEASURES + measure] / (double)g->shape_n[of];
+    for (size_t of = at * seeds; of < (at + 1) * seeds; of++) {
+        const size_t from = (of * 2 + part) * QV_SYMMETRY_MEASURES + measure;
+        if (g->shape_n[from] > 0) x[n++] = g->shape_sum[from] / (double)g->shape_n[from];
+    }
     qv_t_test t = qv_t_paired(x, n, 0);
     qv_seed_mean m = {t.mean, NAN, NAN};
     if (n < 2 || isnan(t.mean)) return m;
@@ -315,7 +321,7 @@ static qv_status make_room(qv_ctx *ctx, gathering *g)
     QV_TRY(qv_alloc(ctx, &g->speaker_n, corpora * cells, sizeof *g->speaker_n));
     QV_TRY(qv_alloc(ctx, &g->even_n, corpora * cells, sizeof *g->even_n));
     QV_TRY(qv_alloc(ctx, &g->shape_sum, corpora * cells * seeds, 2 * QV_SYMMETRY_MEASURES * sizeof *g->shape_sum));
-    QV_TRY(qv_alloc(ctx, &g->shape_n, corpora * cells * seeds, sizeof *g->shape_n));
+    QV_TRY(qv_alloc(ctx, &g->shape_n, corpora * cells * seeds, 2 * QV_SYMMETRY_MEASURES * sizeof *g->shape_n));
     for (size_t i = 0; i < corpora; i++) QV_TRY(list_speakers(ctx, r, i));
     for (size_t i = 0; i < corpora * cells; i++) {
         size_t n = r->n_speakers[i / cells];
@@ -358,6 +364,14 @@ done:
     free_gathering(&g);
     if (status != QV_OK) qv_results_free(r);
     return status;
+}
+
+size_t qv_cell_measured(const qv_cell_result *c, int part)
+{
+    size_t least = c->runs;
+    for (int k = 0; k < QV_SYMMETRY_MEASURES; k++)
+        if (c->measured[part][k] > 0 && c->measured[part][k] < least) least = c->measured[part][k];
+    return least;
 }
 
 qv_less_baseline qv_result_less_baseline(const qv_results *r, size_t corpus, size_t cell)

@@ -32,7 +32,8 @@ typedef struct qv_cell_result {
     size_t n_curve;
     qv_profile profiles[QV_PROFILES];
     size_t dims; /* of the embedding */
-    qv_seed_mean symmetry[2][QV_SYMMETRY_MEASURES]; /* of training and test recordings */
+    qv_seed_mean symmetry[2][QV_SYMMETRY_MEASURES]; /* of training and test recordings, over the runs that have it */
+    size_t measured[2][QV_SYMMETRY_MEASURES];       /* so many: where recordings lack a class, most measures are none */
     qv_record_shape shape[2];    /* those of the first run, to be drawn */
     double seconds;              /* of one run, mean */
     int least_epoch, most_epoch; /* whose weights were taken */
@@ -109,6 +110,9 @@ static inline const qv_cell_result *qv_result_baseline(const qv_results *r, size
 {
     return r->study->baseline < 0 ? NULL : qv_result_cell(r, corpus, (size_t)r->study->baseline);
 }
+
+/* Of the measures of symmetry that any run has (part: 0 training, 1 test), the runs that have the rarest. */
+size_t qv_cell_measured(const qv_cell_result *c, int part);
 
 /* UA (0..1) and gap (points) of a cell less the baseline's; NaN where the study names none, the cell is it, or runs of
  * either failed. */

@@ -182,7 +182,7 @@ static void csv_symmetry(qv_buf *b, const qv_results *r, size_t corpus, size_t c
     double x[NUMBERS];
     for (size_t part = 0; part < 2 && c->dims > 0; part++) {
         clear_row(x);
-        x[RUNS] = (double)c->runs;
+        x[RUNS] = (double)qv_cell_measured(c, (int)part);
         x[DIMENSIONS] = (double)c->dims;
         for (size_t k = 0; k < QV_SYMMETRY_MEASURES; k++) {
             const qv_seed_mean *m = &c->symmetry[part][k];
