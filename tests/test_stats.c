@@ -3,6 +3,7 @@
 #include <float.h>
 #include <jansson.h>
 #include <math.h>
+#include <stdlib.h>
 
 #include "base/beta.h"
 #include "base/order.h"
@@ -128,7 +129,7 @@ static void intervals_agree_with_scipy(void **state)
         double d[64];
         size_t n = read_case(c, d);
         qv_interval r;
-        qv_assert_ok(ctx, qv_interval_mean(ctx, &r, d, n, 5, DRAWS));
+        qv_assert_ok(ctx, qv_interval_mean(ctx, &r, d, n, 0, 5, DRAWS));
         const json_t *percentile = json_object_get(c, "percentile"), *bca = json_object_get(c, "bca");
         if (!percentile) {
             assert_true(n < QV_INTERVAL_LEAST && isnan(r.low) && isnan(r.high) && isnan(r.bca_low));
@@ -156,7 +157,7 @@ static void interval_of_the_opposite_is_the_opposite(void **state)
     double x[2][N];
     qv_interval r[2];
     for (int i = 0; i < N; i++) x[0][i] = exp(qv_test_normal(&random)), x[1][i] = -x[0][i];
-    for (int k = 0; k < 2; k++) qv_assert_ok(ctx, qv_interval_mean(ctx, &r[k], x[k], N, 5, DRAWS));
+    for (int k = 0; k < 2; k++) qv_assert_ok(ctx, qv_interval_mean(ctx, &r[k], x[k], N, 0, 5, DRAWS));
     double bound = 1e-12 * (r[0].bca_high - r[0].bca_low);
     assert_true(bound > 0);
     assert_near(r[1].low, -r[0].high, bound, "percentile, low");
@@ -195,7 +196,7 @@ static void interval_is_that_of_its_draws(void **state)
         }
         qv_sort(means, draws);
         qv_interval r;
-        qv_assert_ok(ctx, qv_interval_mean(ctx, &r, x, N, 5, draws));
+        qv_assert_ok(ctx, qv_interval_mean(ctx, &r, x, N, 0, 5, draws));
         for (int side = 0; side < 2; side++) {
             double at = (side ? 0.975 : 0.025) * (double)(draws - 1), over = at - floor(at);
             double want = (1 - over) * means[(size_t)floor(at)] + (draws > 1 ? over * means[(size_t)floor(at) + 1] : 0);
@@ -238,7 +239,7 @@ static void identical_records_give_one(void **state)
     assert_true(f.p == 1);
     qv_assert_ok(ctx, qv_flip_drawn(ctx, &f, zero, NULL, 10, 0, 1, 99));
     assert_true(f.p == 1);
-    qv_assert_ok(ctx, qv_interval_mean(ctx, &i, zero, 10, 1, 1000));
+    qv_assert_ok(ctx, qv_interval_mean(ctx, &i, zero, 10, 0, 1, 1000));
     assert_true(i.low == 0 && i.high == 0 && i.bca_low == 0 && i.bca_high == 0);
 }
 
@@ -380,14 +381,56 @@ static void small_gains_tie_as_their_counts_do(void **state)
     }
 }
 
+/* A draw whose mean is that of all counts half, in recordings as in means of them. */
+static void intervals_of_small_gains_are_those_of_their_counts(void **state)
+{
+    enum { DRAWS = 400 };
+    qv_ctx *ctx = *state;
+    uint64_t random = qv_test_seed();
+    for (int round = 0; round < 100; round++) {
+        double d[HEARD], gains[HEARD], noise = 32 * DBL_EPSILON, unit = TIMES * NAMES * OFTEN;
+        for (int i = 0; i < HEARD; i++) draw_small_gain(&random, &d[i], &gains[i]);
+        qv_interval got, want;
+        qv_assert_ok(ctx, qv_interval_mean(ctx, &got, d, HEARD, noise, 1, DRAWS));
+        qv_assert_ok(ctx, qv_interval_mean(ctx, &want, gains, HEARD, 0, 1, DRAWS));
+        assert_near(got.bca_low, want.bca_low / unit, 1e-12, "BCa of small gains, low");
+        assert_near(got.bca_high, want.bca_high / unit, 1e-12, "BCa of small gains, high");
+    }
+}
+
+/* In recordings: 56 of the 1024 flips have the sum or more, whatever the gains are over. */
+static void the_same_gains_have_the_same_p(void **state)
+{
+    static const int gains[HEARD] = {0, 6, 0, 1, 5, -3, 3, -1, 3, 4};
+    qv_ctx *ctx = *state;
+    uint64_t random = qv_test_seed();
+    for (int round = 0; round < 100; round++) {
+        double d[HEARD];
+        for (int i = 0; i < HEARD; i++) {
+            int right[TIMES][NAMES], all;
+            for (int j = 0; j < TIMES * NAMES; j++) right[j / NAMES][j % NAMES] = 40 + (int)(qv_test_next(&random) % 5);
+            const double before = mean_ua(right, &all);
+            for (int left = abs(gains[i]); left > 0; left--)
+                right[qv_test_next(&random) % TIMES][qv_test_next(&random) % NAMES] += gains[i] < 0 ? -1 : 1;
+            d[i] = mean_ua(right, &all) - before;
+        }
+        qv_flip_test f;
+        qv_assert_ok(ctx, qv_flip_signs(ctx, &f, d, NULL, HEARD, 32 * DBL_EPSILON, 1));
+        assert_near(f.p, 56.0 / 1024, 0, "p of the gains");
+    }
+}
+
 static void one_recording_each_is_no_deviation(void **state)
 {
-    (void)state;
+    qv_ctx *ctx = *state;
+    qv_interval r;
     double d[HEARD];
     for (int i = 0; i < HEARD; i++) d[i] = (385 + i) / 400.0 - (384 + i) / 400.0;
     qv_t_test t = qv_t_paired(d, HEARD, 32 * DBL_EPSILON);
     assert_true(t.sd == 0 && isinf(t.t) && isnan(t.dz) && t.p == 0);
     assert_true(qv_t_corrected(d, HEARD, 0.1, 32 * DBL_EPSILON) == 0);
+    qv_assert_ok(ctx, qv_interval_mean(ctx, &r, d, HEARD, 32 * DBL_EPSILON, 1, 1000));
+    assert_true(r.low == t.mean && r.high == t.mean && r.bca_low == t.mean && r.bca_high == t.mean);
 }
 
 /* ---- simulated studies ---- */
@@ -556,7 +599,7 @@ static void neighbours_are_not_read(void **state)
         found[k].t = qv_t_paired(x, N, 0);
         found[k].corrected = qv_t_corrected(x, N, 0.1, 0);
         qv_assert_ok(ctx, qv_holm(ctx, p + 1, found[k].holm, N));
-        qv_assert_ok(ctx, qv_interval_mean(ctx, &found[k].interval, x, N, 3, 500));
+        qv_assert_ok(ctx, qv_interval_mean(ctx, &found[k].interval, x, N, 0, 3, 500));
         for (int j = 0; j < 3; j++) {
             qv_flip_test f;
             qv_assert_ok(ctx, j < 2 ? qv_flip_signs(ctx, &f, x, j ? group + 1 : NULL, N, 0, 3)
@@ -587,6 +630,8 @@ int main(void)
         cmocka_unit_test(flips_are_counted_by_groups),
         cmocka_unit_test(drawn_flips_come_near_the_exact),
         cmocka_unit_test(small_gains_tie_as_their_counts_do),
+        cmocka_unit_test(intervals_of_small_gains_are_those_of_their_counts),
+        cmocka_unit_test(the_same_gains_have_the_same_p),
         cmocka_unit_test(one_recording_each_is_no_deviation),
         cmocka_unit_test(identical_settings_are_rarely_significant),
         cmocka_unit_test(a_planted_improvement_is_found),

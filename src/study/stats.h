@@ -55,11 +55,13 @@ qv_status qv_flip_drawn(qv_ctx *ctx, qv_flip_test *out, const double *d, const i
 enum { QV_INTERVAL_LEAST = 8, QV_INTERVAL_DRAWS = 10000 };
 
 /* 95 % intervals of a mean by the bootstrap over speakers: percentile, and BCa (Efron 1987: bias-corrected, accelerated
- * by the jackknife). Fewer than QV_INTERVAL_LEAST values: all four are NaN. */
+ * by the jackknife). Fewer than QV_INTERVAL_LEAST values: all four are NaN. Values that are equal but for the noise
+ * have an interval of no length. */
 typedef struct qv_interval {
     double low, high, bca_low, bca_high;
 } qv_interval;
-qv_status qv_interval_mean(qv_ctx *ctx, qv_interval *out, const double *x, size_t n, uint64_t seed, size_t draws);
+qv_status qv_interval_mean(qv_ctx *ctx, qv_interval *out, const double *x, size_t n, double noise, uint64_t seed,
+                           size_t draws);
 
 /* Holm (1979): p[n] to adjusted[n], at most 1; NaN stays NaN and does not count. */
 qv_status qv_holm(qv_ctx *ctx, const double *p, double *adjusted, size_t n);

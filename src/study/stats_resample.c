@@ -172,9 +172,10 @@ static double acceleration(const double *x, size_t n, double mean)
 /* Level of the bootstrap distribution that BCa takes for the normal quantile z. */
 static double bca_level(double z0, double a, double z) { return qv_normal_below(z0 + (z0 + z) / (1 - a * (z0 + z))); }
 
-static void bca_bounds(qv_interval *out, const double *sorted, size_t draws, const double *x, size_t n, double mean)
+static void bca_bounds(qv_interval *out, const double *sorted, size_t draws, const double *x, size_t n, double mean,
+                       double noise)
 {
-    const double tie = tie_of(x, n) / (double)n;
+    const double tie = tie_of(x, n) / (double)n + 2 * noise;
     double below = 0;
     /* ties with the mean count half, as SciPy has it: else discrete values would shift the interval */
     for (size_t k = 0; k < draws; k++) below += sorted[k] < mean - tie ? 1 : sorted[k] <= mean + tie ? 0.5 : 0;
@@ -184,7 +185,8 @@ static void bca_bounds(qv_interval *out, const double *sorted, size_t draws, con
     out->bca_high = qv_quantile(sorted, draws, bca_level(z0, a, z));
 }
 
-qv_status qv_interval_mean(qv_ctx *ctx, qv_interval *out, const double *x, size_t n, uint64_t seed, size_t draws)
+qv_status qv_interval_mean(qv_ctx *ctx, qv_interval *out, const double *x, size_t n, double noise, uint64_t seed,
+                           size_t draws)
 {
     const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
     double *means, mean = 0, low = INFINITY, high = -INFINITY;
@@ -197,14 +199,14 @@ qv_status qv_interval_mean(qv_ctx *ctx, qv_interval *out, const double *x, size_
         low = fmin(low, x[i]);
         high = fmax(high, x[i]);
     }
-    if (low == high) { /* nothing varies */
-        *out = (qv_interval){low, low, low, low};
+    if (high - low <= 2 * noise) { /* nothing varies */
+        *out = (qv_interval){mean, mean, mean, mean};
     } else {
         for (size_t k = 0; k < draws; k++) means[k] = resampled_mean(x, (uint32_t)n, (uint32_t)k, key);
         qv_sort(means, draws);
         out->low = qv_quantile(means, draws, 0.025);
         out->high = qv_quantile(means, draws, 0.975);
-        bca_bounds(out, means, draws, x, n, mean);
+        bca_bounds(out, means, draws, x, n, mean, noise);
     }
     free(means);
     return QV_OK;

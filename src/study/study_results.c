@@ -246,7 +246,7 @@ static qv_status finish_intervals(qv_ctx *ctx, qv_cell_result *c, size_t speaker
         size_t n = 0;
         for (size_t k = 0; k < speakers; k++)
             if (!isnan(from[k])) x[n++] = from[k];
-        QV_TRY(qv_interval_mean(ctx, gap ? &c->gap_interval : &c->ua_interval, x, n, 1, QV_INTERVAL_DRAWS));
+        QV_TRY(qv_interval_mean(ctx, gap ? &c->gap_interval : &c->ua_interval, x, n, 0, 1, QV_INTERVAL_DRAWS));
     }
 done:
     free(x);
