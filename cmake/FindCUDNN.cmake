@@ -9,8 +9,9 @@ endforeach()
 foreach(prefix ${CUDNN_ROOT} $ENV{CUDNN_ROOT} ${CMAKE_PREFIX_PATH})
   list(PREPEND cudnn_hints ${prefix} ${prefix}/nvidia/cudnn)
 endforeach()
+# Both names in a folder before the next folder: pip's header does not go with a library of the system.
 find_path(CUDNN_INCLUDE_DIR cudnn_version.h HINTS ${cudnn_hints} PATH_SUFFIXES include)
-find_library(CUDNN_LIBRARY NAMES cudnn libcudnn.so.9 HINTS ${cudnn_hints} PATH_SUFFIXES lib lib64)
+find_library(CUDNN_LIBRARY NAMES cudnn libcudnn.so.9 NAMES_PER_DIR HINTS ${cudnn_hints} PATH_SUFFIXES lib lib64)
 
 if(CUDNN_INCLUDE_DIR AND EXISTS ${CUDNN_INCLUDE_DIR}/cudnn_version.h)
   file(STRINGS ${CUDNN_INCLUDE_DIR}/cudnn_version.h lines REGEX "^#define CUDNN_(MAJOR|MINOR|PATCHLEVEL) +[0-9]+")

@@ -1,13 +1,17 @@
 # The CUDA toolkit, cuBLAS and cuDNN. Sets QV_HAVE_CUDA (kernels), QV_HAVE_CUDNN (backend) and QV_GPU_LACKS.
+# What is refused is forgotten, so that the next cmake in the same folder sees what was done about it.
 include(CheckLanguage)
 check_language(CUDA)
 if(NOT CMAKE_CUDA_COMPILER)
-  set(QV_GPU_LACKS "no nvcc that compiles was found: install the CUDA toolkit ${QV_CUDA_NEEDED} or newer and put its bin on PATH")
+  set(QV_GPU_LACKS "no nvcc that compiles was found: install the CUDA toolkit ${QV_CUDA_NEEDED} or newer and put its bin \
+on PATH, or name a host compiler that it takes (CUDAHOSTCXX)")
+  unset(CMAKE_CUDA_COMPILER CACHE)
   return()
 endif()
 execute_process(COMMAND ${CMAKE_CUDA_COMPILER} --version OUTPUT_VARIABLE said ERROR_QUIET)
 if(said MATCHES "release ([0-9]+\\.[0-9]+)" AND CMAKE_MATCH_1 VERSION_LESS QV_CUDA_NEEDED)
   set(QV_GPU_LACKS "the CUDA toolkit of ${CMAKE_CUDA_COMPILER} is ${CMAKE_MATCH_1}; ${QV_CUDA_NEEDED} or newer is needed")
+  unset(CMAKE_CUDA_COMPILER CACHE)
   return()
 endif()
 
@@ -43,4 +47,8 @@ else()
   # cuDNN and cuBLAS are hundreds of megabytes and are shared; the small runtime is inside the program.
   add_library(qv_gpu INTERFACE)
   target_link_libraries(qv_gpu INTERFACE CUDNN::cudnn CUDA::cublas CUDA::cudart_static)
+endif()
+if(NOT CUDNN_FOUND)
+  unset(CUDNN_INCLUDE_DIR CACHE)
+  unset(CUDNN_LIBRARY CACHE)
 endif()

@@ -9,11 +9,14 @@ dir=$(mktemp -d "$4/states-XXXXXX") || exit 2
 trap 'rm -rf "$dir"' EXIT
 bad=0
 
-# state NAME EXIT_CODE "WORDS EXPECTED" CMAKE_ARGUMENTS...
+# state NAME EXIT_CODE "WORDS EXPECTED" CMAKE_ARGUMENTS...: in a new folder; again: in that of the state before.
 state() {
+    rm -rf "$dir/build"
+    again "$@"
+}
+again() {
     name=$1 code=$2 words=$3
     shift 3
-    rm -rf "$dir/build"
     cmake -S "$source" -B "$dir/build" -DQV_TESTS=OFF -DQV_BENCH=OFF -DCMAKE_CUDA_ARCHITECTURES=90 "$@" >"$dir/log" 2>&1
     got=$?
     # A long message is wrapped.
@@ -38,10 +41,16 @@ pip_cudnn() {
 }
 pip_cudnn "$dir/old" 7
 pip_cudnn "$dir/new" 11
+# And as a distribution has it.
+mkdir -p "$dir/system/include" "$dir/system/lib"
+cp "$dir/old/nvidia/cudnn/include/cudnn_version.h" "$dir/system/include"
+: >"$dir/system/lib/libcudnn.so"
 
 state "left out" 0 "[ ] CUDA: no kernels, CPU backends only: left out by QV_CUDA=OFF" -DQV_CUDA=OFF
 CUDACXX="$dir/none" state "no toolkit" 0 "[ ] CUDA: no kernels, CPU backends only: no nvcc that compiles"
+CUDACXX=$nvcc again "a toolkit since" 0 "kernels for 90"
 state "old toolkit" 0 "is 11.8; 12.4 or newer is needed" -DCMAKE_CUDA_COMPILER="$dir/nvcc"
+CUDACXX=$nvcc again "a newer toolkit since" 0 "kernels for 90"
 [ "$cublas" = ON ] || { echo 'SKIPPED: no cuBLAS, so that what is said of cuDNN cannot be seen' >&2; exit $bad; }
 state "no cuDNN" 0 "[ ] CUDA backend: kernels only, nothing runs on a GPU: cuDNN 9.8 or newer was not found" \
     -DCMAKE_CUDA_COMPILER="$nvcc" -DCMAKE_DISABLE_FIND_PACKAGE_CUDNN=ON
@@ -49,6 +58,13 @@ state "no cuDNN, required" 1 "QV_CUDA=ON, but cuDNN 9.8 or newer was not found" 
     -DCMAKE_CUDA_COMPILER="$nvcc" -DCMAKE_DISABLE_FIND_PACKAGE_CUDNN=ON -DQV_CUDA=ON
 state "old cuDNN" 0 "cuDNN 9.7.1 of $dir/old/nvidia/cudnn/include is too old" \
     -DCMAKE_CUDA_COMPILER="$nvcc" -DCUDNN_ROOT="$dir/old/nvidia/cudnn"
+again "a newer cuDNN since" 0 "[x] cuDNN 9.11.1, cuBLAS" -DCUDNN_ROOT="$dir/new/nvidia/cudnn"
 state "pip's cuDNN" 0 "[x] cuDNN 9.11.1, cuBLAS" -DCMAKE_CUDA_COMPILER="$nvcc" -DCMAKE_PREFIX_PATH="$dir/new"
 CUDNN_ROOT="$dir/new/nvidia/cudnn" state "by environment" 0 "[x] cuDNN 9.11.1, cuBLAS" -DCMAKE_CUDA_COMPILER="$nvcc"
+CUDNN_ROOT="$dir/new/nvidia/cudnn" state "beside the system's" 0 "[x] cuDNN 9.11.1, cuBLAS" \
+    -DCMAKE_CUDA_COMPILER="$nvcc" -DCMAKE_PREFIX_PATH="$dir/system"
+grep -q "^CUDNN_LIBRARY:[A-Z]*=$dir/new/" "$dir/build/CMakeCache.txt" || {
+    echo "the header is pip's, the library another: $(grep '^CUDNN_' "$dir/build/CMakeCache.txt")"
+    bad=1
+}
 exit $bad
