@@ -284,6 +284,7 @@ static bool is_kernel(const char *name)
 static bool parse(bench *b, int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
+        char *end = "";
         if (strcmp(argv[i], "--table") == 0)
             b->table = true;
         else if (strcmp(argv[i], "--small") == 0)
@@ -291,9 +292,10 @@ static bool parse(bench *b, int argc, char **argv)
         else if (strcmp(argv[i], "--only") == 0 && i + 1 < argc)
             b->only = argv[++i];
         else if (strcmp(argv[i], "--seconds") == 0 && i + 1 < argc)
-            b->seconds = atof(argv[++i]);
+            b->seconds = strtod(argv[++i], &end);
         else
             return false;
+        if (*end) return false;
     }
     return b->seconds >= 0 && b->seconds <= 60 && (!b->only || is_kernel(b->only));
 }

@@ -36,6 +36,8 @@
 # false where it was stopped); OUT/summary.txt is the table that is printed; OUT/logs.tar.gz what each part printed, in
 # PART.log.
 set -u
+LC_ALL=C # awk reads and writes numbers with a point
+export LC_ALL
 
 usage() {
     echo "usage: gpu_check.sh [--parts cpu,selftest,...] [--seconds N] [--device cuda] [--python PYTHON] OUT" >&2

@@ -5,6 +5,8 @@
 test $# -ge 3 || { echo "usage: bench.sh SOURCE_DIR LINES PROGRAM ARGUMENTS..." >&2; exit 2; }
 source=$1 lines=$2
 shift 2
+LC_ALL=C # awk reads numbers with a point
+export LC_ALL
 dir=$(mktemp -d) || exit 2
 trap 'rm -rf "$dir"' EXIT
 "$@" >"$dir/out" 2>"$dir/table"

@@ -9,6 +9,13 @@ trap 'rm -rf "$dir"' EXIT
 mkdir "$dir/real" "$dir/made" "$dir/bin"
 bad=0
 unset CUDA_VISIBLE_DEVICES
+# Numbers keep their point where people write a comma.
+if localedef -i de_DE -f UTF-8 "$dir/de_DE.UTF-8" >/dev/null 2>&1; then
+    LOCPATH=$dir LC_ALL=de_DE.UTF-8
+    export LOCPATH LC_ALL
+else
+    echo "SKIPPED: no locale with a decimal comma"
+fi
 
 # left OUT: three files are all that a run leaves.
 left() {

@@ -3,6 +3,8 @@
 # usage: run.sh BUILD_FOLDER SOURCE_FOLDER
 set -eu
 build=$1 source=$2
+LC_ALL=C # awk reads numbers with a point
+export LC_ALL
 T=$(mktemp -d "$build/quaver-install-XXXXXX") # a temporary folder may be one from which no program runs
 trap 'rm -rf "$T"' EXIT
 die() { printf 'FAILED: %s\n' "$*" >&2; exit 1; }
