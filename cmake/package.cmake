@@ -1,5 +1,5 @@
 # A Debian package by cpack: cmake -DCMAKE_INSTALL_PREFIX=/usr ..., cpack -G DEB. With SOURCE_DATE_EPOCH set, the same
-# sources and compiler give the same bytes (tests/long/deb.sh).
+# sources, compiler and umask give the same bytes (tests/long/deb.sh).
 set(CPACK_PACKAGE_NAME quaver)
 set(CPACK_PACKAGE_VERSION ${PROJECT_VERSION})
 set(CPACK_PACKAGE_VENDOR "The Quaver authors")
@@ -11,6 +11,7 @@ set(CPACK_STRIP_FILES ON)
 set(CPACK_DEB_COMPONENT_INSTALL OFF)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION science)
-set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON) # needs dpkg-dev
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+set(CPACK_PRE_BUILD_SCRIPTS ${CMAKE_CURRENT_LIST_DIR}/package_check.cmake)
 set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS OFF)
 include(CPack)

@@ -154,7 +154,7 @@ PATH=$path QV_BUILD=$dir/sick sh "$check" --python /nonexistent --seconds 60 --p
 expect 'doctor: failed: exit code 4; doctor.log ends: no driver' "$dir/ill.log"
 expect 'sweep: passed: 19 of 19 sizes' "$dir/ill.log"
 expect '.*"name": "sweep", .*"before": {"sm_mhz": 1980, "power_w": 98.55, "temperature_c": null}, "after": {.*' "$dir/ill/gpu.json"
-expect 'kernels: failed: exit code 1, 0 cases; kernels.log ends: .* none there, --seconds 0.0[0-9]*' "$dir/ill.log"
+expect 'kernels: failed: exit code 1, 0 cases; kernels.log ends: .* none there, --seconds 0[.]0[0-9]*' "$dir/ill.log"
 expect 'fused: failed: exit code 1, 0 comparisons, 0 not supported; fused.log ends: .* none there' "$dir/ill.log"
 expect 'sanitizer: failed: exit code 1, memcheck clean, racecheck clean, initcheck clean, synccheck ran no test; .*' "$dir/ill.log"
 left "$dir/ill"
