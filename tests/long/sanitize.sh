@@ -27,15 +27,16 @@ cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=None -DCMAKE_C_FLAGS="$
     -DQV_CUDA=OFF -DQV_BENCH=OFF $options $launcher >"$build.log" 2>&1 || { cat "$build.log"; exit 1; }
 mv "$build.log" "$build/configure.log"
 case "$*" in
-*-R*) targets=$(printf '%s\n' "$*" | sed -n 's/.*(\([a-z_|]*\)).*/\1/p' | tr '|' ' ') ;;
+*-R*) targets=$(printf '%s\n' "$*" | sed -n 's/.*(\([a-z0-9_|]*\)).*/\1/p' | tr '|' ' ') ;;
 *) targets=all ;;
 esac
 for target in $targets; do # a test that is no program of its own may need any of them
     case $target in test_* | cuda_*) ;; *) targets=all ;; esac
 done
+[ -n "$targets" ] || targets=all # an expression of another form
 [ "$targets" = all ] || targets="quaver $targets" # which some of them run
 # shellcheck disable=SC2086
-ninja -C "$build" -j "${QV_JOBS:-2}" ${targets:-all} >"$build/build.log" || { tail -n 30 "$build/build.log"; exit 1; }
+ninja -C "$build" -j "${QV_JOBS:-2}" $targets >"$build/build.log" || { tail -n 30 "$build/build.log"; exit 1; }
 export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1
 export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:allocator_may_return_null=1
 # The tests' own limits are for programs without a sanitizer, and --timeout is for tests without a limit.
