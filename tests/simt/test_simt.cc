@@ -3,6 +3,7 @@
  * Each case runs in a process of its own, under several orders of the threads. What a defect
  * must lead to depends on the build: PLAIN alone knows the scheduler, ASAN also addresses, RACE
  * also races. */
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -319,6 +320,9 @@ bool capture_is_guarded()
     return good && !cudaStreamDestroy(a) && x.get()[0] == 1;
 }
 
+/* Not where AddressSanitizer's allocator may have to be: SIMT_LINK_asan. */
+bool asan_has_room() { return build != ASAN || reinterpret_cast<std::uintptr_t>(&asan_has_room) >> 32 == 0; }
+
 enum Want {
     RIGHT,   /* the values that they should be, no report */
     STOPPED, /* the emulation's own diagnosis, which contains `text` */
@@ -336,6 +340,7 @@ struct Case {
 
 /* One that a build cannot see is not run in it. */
 const Case cases[] = {
+    {"asan_has_room", asan_has_room, RIGHT, "", false},
     {"sum", [] { return sum_is_right(SUM_RIGHT); }, RIGHT, "", false},
     {"sum_without_barrier", [] { return sum_is_right(SUM_NO_BARRIER); }, BY_RACE, "shared memory", false},
     {"sum_without_reuse_barrier", [] { return sum_is_right(SUM_NO_REUSE_BARRIER); }, BY_RACE, "race on shared", false},
