@@ -59,7 +59,7 @@ for program in $programs; do ldd "$tree/bin/$program" || die "ldd does not read 
 lacks=$(sed -n 's/^[[:space:]]*\([^ ]*\) => not found.*/\1/p' "$dir/libraries.log" | sort -u |
     grep -v -E "^($gpus)[.-]" | tr '\n' ' ')
 [ -z "$lacks" ] || die "not found here, so that the bundle would lack it: $lacks(LD_LIBRARY_PATH may name its folder)"
-sed -n 's/.* => \(\/[^ ]*\) .*/\1/p' "$dir/libraries.log" | sort -u | grep -v -E "/($systems|$gpus)[.-]" |
+sed -n 's/.* => \(\/.*\) (0x[0-9a-f]*)$/\1/p' "$dir/libraries.log" | sort -u | grep -v -E "/($systems|$gpus)[.-]" |
     while read -r library; do cp -L "$library" "$tree/lib/"; done
 
 cp "$source/bench/gpu_check.sh" "$tree/"

@@ -1,11 +1,12 @@
 #!/bin/sh
 # bench/gpu_bundle.sh and bench/bundle_launch.sh without a toolkit, a GPU or its libraries: what goes into a bundle and
 # what is refused, and where its programs look for what is not inside. Compiler, loader and programs are made up here.
-#   gpu_bundle.sh SOURCE_DIR QUAVER
-test $# -eq 2 || { echo "usage: gpu_bundle.sh SOURCE_DIR QUAVER" >&2; exit 2; }
+# In a folder of BUILD_DIR, from which programs can be run.
+#   gpu_bundle.sh SOURCE_DIR QUAVER BUILD_DIR
+test $# -eq 3 || { echo "usage: gpu_bundle.sh SOURCE_DIR QUAVER BUILD_DIR" >&2; exit 2; }
 source=$1
 library=$(ldd "$2" | sed -n 's/.*libm\.so.* => \([^ ]*\) .*/\1/p') # any that the loader takes
-dir=$(mktemp -d) || exit 2
+dir=$(mktemp -d "$3/gpu-bundle-XXXXXX") || exit 2
 trap 'rm -rf "$dir"' EXIT
 mkdir "$dir/bin"
 bad=0
@@ -59,7 +60,7 @@ printf ':$dir/torch/cudnn:$dir/torch/nvrtc'
 END
 made "$dir/bin/ldd" <<END
 printf '\tlibcublas.so.97 => /nowhere/libcublas.so.97 (0x1)\n'
-case \$LACKING:\$LD_LIBRARY_PATH in :* | *:$dir/torch/cudnn:*) ;; *) printf '\tlibcudnn.so.9 => not found\n' ;; esac
+case \$LACKING:\$LD_LIBRARY_PATH in :* | *:"$dir/torch/cudnn":*) ;; *) printf '\tlibcudnn.so.9 => not found\n' ;; esac
 END
 # looks LACKING EXPECTED: LD_LIBRARY_PATH behind the bundle's own.
 looks() {

@@ -1,10 +1,11 @@
 #!/bin/sh
 # bench/gpu_check.sh without a GPU: what it does with parts that pass, fail, hang and cannot run, and with the time that
 # it is given. Its programs are made up here; the one that is real finds no GPU.
-#   gpu_check.sh SOURCE_DIR QUAVER
-test $# -eq 2 || { echo "usage: gpu_check.sh SOURCE_DIR QUAVER" >&2; exit 2; }
+# In a folder of BUILD_DIR, from which programs can be run.
+#   gpu_check.sh SOURCE_DIR QUAVER BUILD_DIR
+test $# -eq 3 || { echo "usage: gpu_check.sh SOURCE_DIR QUAVER BUILD_DIR" >&2; exit 2; }
 check=$1/bench/gpu_check.sh quaver=$2
-dir=$(mktemp -d) || exit 2
+dir=$(mktemp -d "$3/gpu-check-XXXXXX") || exit 2
 trap 'rm -rf "$dir"' EXIT
 mkdir "$dir/real" "$dir/made" "$dir/bin"
 bad=0
