@@ -56,7 +56,7 @@ printf '#!/bin/sh\nexit 1\n' >"$dir/bin/nvidia-smi"
 chmod +x "$dir/bin/nvidia-smi"
 path=$dir/bin:$PATH
 if "$quaver" doctor 2>/dev/null | grep -q '^  0  '; then
-    echo "there is a GPU here: what happens without one is not looked at"
+    echo "SKIPPED: there is a GPU here, so that what happens without one cannot be seen"
 else
     PATH=$path QV_BUILD=$dir/real sh "$check" --parts kernels,fused,sanitizer "$dir/none" >"$dir/none.log" 2>&1 ||
         { echo "without a GPU it failed"; cat "$dir/none.log"; bad=1; }
@@ -273,6 +273,8 @@ if command -v python3 >/dev/null; then
     for json in out/gpu seen/gpu ill/gpu whole/gpu; do
         python3 -m json.tool "$dir/$json.json" >/dev/null || { echo "$json.json is no JSON"; bad=1; }
     done
+else
+    echo "SKIPPED: no python3, so that whether gpu.json is JSON cannot be seen"
 fi
 [ $bad -eq 0 ] && echo "gpu_check.sh does what it says; $took s"
 exit $bad
