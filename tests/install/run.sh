@@ -2,10 +2,10 @@
 # Installs into an empty folder and uses what is there as a stranger would.
 # usage: run.sh BUILD_FOLDER SOURCE_FOLDER
 set -eu
-build=$1 source=$2
+build=$(cd "$1" && pwd) source=$(cd "$2" && pwd)
 LC_ALL=C # awk reads numbers with a point
 export LC_ALL
-T=$(mktemp -d "$build/quaver-install-XXXXXX") # a temporary folder may be one from which no program runs
+T=$(mktemp -d "$build/quaver install-XXXXXX") # a temporary folder may be one from which no program runs
 trap 'rm -rf "$T"' EXIT
 die() { printf 'FAILED: %s\n' "$*" >&2; exit 1; }
 
@@ -29,17 +29,17 @@ for name in $declared; do
 done
 
 # ---- a program of one's own ----
-# shellcheck disable=SC2046,SC2086 # flags are words
-${CC:-cc} ${CFLAGS:-} -std=c11 -Wall -Wextra -Werror "$source/docs/examples/predict.c" -o "$T/predict" \
-    $(pkg-config --cflags --libs quaver) || die "predict.c does not build"
-# shellcheck disable=SC2046,SC2086
-${CC:-cc} ${CFLAGS:-} -std=c11 -Wall -Wextra -Werror "$source/docs/examples/pieces.c" -o "$T/pieces" \
-    $(pkg-config --cflags --libs quaver) || die "pieces.c does not build"
+# pkg-config writes words for a shell: a blank in the path stands behind a backslash.
+eval "set -- $(pkg-config --cflags quaver)"
 for header in "$T"/usr/include/quaver/*.h; do
     printf '#include "%s"\n' "$header" >"$T/alone.c"
-    # shellcheck disable=SC2046
-    ${CC:-cc} -std=c11 -Wall -Wextra -Werror -fsyntax-only $(pkg-config --cflags quaver) "$T/alone.c" ||
-        die "$header does not stand alone"
+    ${CC:-cc} -std=c11 -Wall -Wextra -Werror -fsyntax-only "$@" "$T/alone.c" || die "$header does not stand alone"
+done
+eval "set -- $(pkg-config --cflags --libs quaver)"
+for program in predict pieces; do
+    # shellcheck disable=SC2086 # flags are words
+    ${CC:-cc} ${CFLAGS:-} -std=c11 -Wall -Wextra -Werror "$source/docs/examples/$program.c" -o "$T/$program" "$@" ||
+        die "$program.c does not build"
 done
 
 # ---- what both predict ----
@@ -50,8 +50,9 @@ quaver=$T/usr/bin/quaver
 "$quaver" corpus synth "$T/corpus" --speakers 3 --sentences 1 --quiet
 "$quaver" train --manifest "$T/corpus/manifest.csv" --out "$T/run" --epochs 2 --width 4 --batch 4 --features.mels=16 \
     -j 1 --quiet >"$T/log" 2>&1 || { cat "$T/log"; die "the installed program does not train"; }
-wavs=$(find "$T/corpus" -name '*.wav' | sort | head -n 3)
-# shellcheck disable=SC2086 # names of recordings, without spaces
+cd "$T/corpus" # so that the names of recordings are without blanks
+wavs=$(find . -name '*.wav' | sort | head -n 3)
+# shellcheck disable=SC2086 # several
 "$T/predict" "$T/run/best.safetensors" $wavs >"$T/ours" || die "predict.c predicts nothing"
 # shellcheck disable=SC2086
 "$quaver" predict --checkpoint "$T/run/best.safetensors" $wavs --quiet >"$T/theirs" || die "quaver predict failed"
