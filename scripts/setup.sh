@@ -1,7 +1,8 @@
 # Shared by ./demo and ./check: finds what is missing, installs it, configures and builds.
 # Sourced, from the checkout's top folder.
 
-QV_PACKAGES="gcc g++ cmake ninja-build pkg-config libsndfile1-dev libsoxr-dev libdnnl-dev libjansson-dev libpcre2-dev libxxhash-dev libcmocka-dev libkissfft-dev"
+QV_PACKAGES="gcc g++ cmake ninja-build pkg-config libsndfile1-dev libsoxr-dev libdnnl-dev libjansson-dev libpcre2-dev libxxhash-dev"
+QV_MODULES="sndfile jansson libpcre2-8 libxxhash" # without which it does not build
 QV_BUILD=${QV_BUILD:-build}
 
 say() { printf '%s\n' "$*" >&2; }
@@ -10,13 +11,15 @@ die() { say "$0: $*"; exit 1; }
 # True when everything that the build needs can be found, on the system or under CMAKE_PREFIX_PATH.
 have_everything() {
     command -v cmake >/dev/null && command -v pkg-config >/dev/null || return 1
-    command -v "${CC:-cc}" >/dev/null && command -v "${CXX:-c++}" >/dev/null || return 1
+    cc=${CC:-cc} cxx=${CXX:-c++} # "ccache gcc" is two words
+    command -v "${cc%% *}" >/dev/null && command -v "${cxx%% *}" >/dev/null || return 1
     command -v ninja >/dev/null || command -v make >/dev/null || return 1
     for prefix in $(printf '%s' "${CMAKE_PREFIX_PATH:-}" | tr ':;' '  '); do
-        PKG_CONFIG_PATH="$prefix/lib/pkgconfig:$prefix/lib/$(uname -m)-linux-gnu/pkgconfig:$prefix/share/pkgconfig:${PKG_CONFIG_PATH:-}"
+        PKG_CONFIG_PATH="$prefix/lib/pkgconfig:$prefix/lib64/pkgconfig:$prefix/lib/$(uname -m)-linux-gnu/pkgconfig:$prefix/share/pkgconfig:${PKG_CONFIG_PATH:-}"
     done
     export PKG_CONFIG_PATH
-    pkg-config --exists sndfile jansson libpcre2-8 libxxhash cmocka
+    # shellcheck disable=SC2086 # a list
+    pkg-config --exists $QV_MODULES
 }
 
 # Debian's packages that are not installed.
@@ -29,7 +32,7 @@ missing_packages() {
 install_missing() {
     command -v apt-get >/dev/null || {
         have_everything && return
-        die "this is no Debian or Ubuntu: install the development files of libsndfile, jansson, pcre2, xxhash, cmocka (and soxr, oneDNN), or point CMAKE_PREFIX_PATH at them"
+        die "this is no Debian or Ubuntu: install the development files of $QV_MODULES (for pkg-config), and soxr and oneDNN, or point CMAKE_PREFIX_PATH at them"
     }
     missing=$(missing_packages)
     [ -z "$missing" ] && return
