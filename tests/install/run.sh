@@ -80,6 +80,9 @@ if command -v scdoc >/dev/null; then
     "$quaver" --help | sed -n '/^Commands/,/^ *help /s/^  \([a-z-]*\)  .*/\1/p' | while read -r command; do
         grep -q "fB$command" "$manual" || die "the manual page does not know $command"
     done || exit 1
+    for code in $("$quaver" help exit-codes | grep -oE '^[0-9, ]+' | tr -d ','); do
+        grep -q "fB$code\\\\" "$manual" || die "the manual page does not know exit code $code"
+    done
 else
     echo 'SKIPPED: no scdoc, so no manual pages' >&2
 fi
