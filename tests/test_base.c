@@ -340,6 +340,32 @@ static void walk_is_sorted_and_passes_over_hidden(void **state)
     qv_ctx_free(ctx);
 }
 
+/* As others write beside and rename, in a folder that is being walked. */
+static qv_status remove_next(qv_ctx *ctx, void *user, const char *path)
+{
+    size_t *seen = user;
+    char *next, *dir;
+    qv_assert_ok(ctx, qv_path_dir(ctx, &dir, path));
+    qv_assert_ok(ctx, qv_path_join(ctx, &next, dir, "2"));
+    if (++*seen == 1) assert_int_equal(remove(next), 0);
+    free(next), free(dir);
+    return QV_OK;
+}
+
+static void walk_passes_over_what_goes_away(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_test_ctx();
+    char *dir = qv_test_tmpdir();
+    static const char *const names[] = {"1", "2", "3"};
+    size_t seen = 0;
+    for (size_t i = 0; i < 3; i++) qv_test_put(ctx, dir, names[i], "");
+    qv_assert_ok(ctx, qv_walk(ctx, dir, remove_next, &seen));
+    assert_int_equal(seen, 2);
+    qv_test_rmdir(dir);
+    qv_ctx_free(ctx);
+}
+
 /* Corpora are put together by links; one may lead up again, or nowhere. */
 static void walk_follows_links(void **state)
 {
@@ -432,6 +458,7 @@ int main(void)
         cmocka_unit_test(a_lock_holds_until_it_is_released),
         cmocka_unit_test(only_left_overs_are_swept),
         cmocka_unit_test(walk_is_sorted_and_passes_over_hidden),
+        cmocka_unit_test(walk_passes_over_what_goes_away),
         cmocka_unit_test(walk_follows_links),
         cmocka_unit_test(parallel_covers_every_index_once),
         cmocka_unit_test(philox_known_answers),

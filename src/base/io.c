@@ -444,7 +444,8 @@ static qv_status walk_entry(qv_ctx *ctx, const char *path, const folder *up, qv_
     struct stat st;
     qv_status status = qv_poll(ctx);
     if (status != QV_OK) return status;
-    if (lstat(path, &st) != 0) return qv_fail_errno(ctx, "cannot examine %s", path);
+    if (lstat(path, &st) != 0) /* gone since its folder was listed, or not to be seen */
+        return errno == ENOENT ? QV_OK : qv_fail_errno(ctx, "cannot examine %s", path);
     const bool is_link = S_ISLNK(st.st_mode);
     const bool leads = !is_link || stat(path, &st) == 0;
     if (!leads || S_ISREG(st.st_mode)) return fn(ctx, user, path);

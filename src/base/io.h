@@ -69,7 +69,8 @@ bool qv_is_dir(const char *path);
 qv_status qv_make_dirs(qv_ctx *ctx, const char *path);
 
 /* Calls fn for every regular file below dir, in byte order of the paths; names that start with "." and __MACOSX are
- * passed over. Links are followed, but not to a folder that is being walked; one that leads nowhere counts as a file. */
+ * passed over, and so is what goes away meanwhile. Links are followed, but not to a folder that is being walked; one
+ * that leads nowhere counts as a file. */
 typedef qv_status (*qv_walk_fn)(qv_ctx *ctx, void *user, const char *path);
 qv_status qv_walk(qv_ctx *ctx, const char *dir, qv_walk_fn fn, void *user);
 /* Bytes of a path that qv_walk gives before what stands below dir. */
