@@ -1024,6 +1024,66 @@ static void damaged_records_are_named(void **state)
     free(text);
 }
 
+/* Numbers of a training that diverged and stayed finite, and points of a corpus that is large. */
+static void what_is_written_is_read(void **state)
+{
+    enum { POINTS = 220000 };
+    fixture *x = *state;
+    qv_study_record r = {0}, again = {0};
+    char *path;
+    struct stat st;
+    qv_assert_ok(x->ctx, run_text(x, "wild", "[settings]\nnet.embed = 2\n"));
+    qv_assert_ok(x->ctx, qv_path_join(x->ctx, &path, folder(x, "wild"),
+                                      "records/made/preact-bn_even_gamma0=1/fold-2.seed-1.jsonl"));
+    qv_assert_ok(x->ctx, qv_study_record_read(x->ctx, &r, path));
+    assert_true(r.n_curve > 1 && r.profiles[QV_PROFILE_MOVED].n > 1 && r.shape[1].n_points > 0);
+    r.curve[QV_RUN_LOSS][0] = 3.3e13;
+    r.curve[QV_RUN_LOSS][1] = 1e300;
+    r.profiles[QV_PROFILE_MOVED].mean[0] = 3e38;
+    r.shape[0].symmetry.spread = -1e31;
+    r.shape[1].points[0] = 1e308;
+    r.shape[1].points[1] = -1e308;
+    free(r.shape[0].points), free(r.shape[0].labels);
+    r.shape[0].n_points = POINTS;
+    r.shape[0].points = calloc(POINTS, 2 * sizeof *r.shape[0].points);
+    r.shape[0].labels = calloc(POINTS, sizeof *r.shape[0].labels);
+    for (size_t i = 0; i < 2 * (size_t)POINTS; i++) r.shape[0].points[i] = -1.0 / (double)(i + 3);
+    qv_assert_ok(x->ctx, qv_study_record_write(x->ctx, &r, path));
+    assert_true(stat(path, &st) == 0 && st.st_size > 9 << 20);
+    qv_assert_ok(x->ctx, qv_study_record_read(x->ctx, &again, path));
+    assert_true(again.curve[QV_RUN_LOSS][0] == 3.3e13 && again.curve[QV_RUN_LOSS][1] == 1e300);
+    assert_true(again.profiles[QV_PROFILE_MOVED].mean[0] == 3e38 && again.shape[0].symmetry.spread == -1e31);
+    assert_true(again.shape[1].points[0] == 1e308 && again.shape[0].n_points == POINTS);
+    qv_study_record_free(&again);
+    free(r.shape[0].points), free(r.shape[0].labels);
+    r.shape[0] = (qv_record_shape){.symmetry = r.shape[0].symmetry};
+    qv_assert_ok(x->ctx, qv_study_record_write(x->ctx, &r, path));
+    qv_assert_ok(x->ctx, run_text(x, "wild", "[settings]\nnet.embed = 2\n")); /* it goes on, and has a page */
+    char *page = text_of(x, "wild", "report.html");
+    assert_null(strstr(page, "\"nan\""));
+    qv_study_record_free(&r);
+    free(page);
+    free(path);
+}
+
+/* What could not be read again is not trained. */
+static void a_record_that_grows_too_large_is_foreseen(void **state)
+{
+    fixture *x = *state;
+    qv_buf plan = {0};
+    qv_study *s =
+        parsed(x->ctx,
+               "[corpus made]\nembedded = 4 1\nfolds = 2\n[settings]\nfeatures.mels = 8\npatch.seconds = 0.16\n"
+               "net.width = 2\ntrain.batch = 4\ntrain.epochs = 1000000\neval.every = 1\n",
+               "", "");
+    x->o.out = folder(x, "large");
+    assert_int_equal(qv_study_predict(x->ctx, s, &x->o, &plan), QV_ERR_DATA);
+    assert_message(x, "fold 1: a record of 2 test speakers with 4 classes, 0 points of net.embed = 2 and 1000001 "
+                      "evaluations could take");
+    qv_buf_free(&plan);
+    qv_study_free(s);
+}
+
 /* A stranger's folder neither counts a fold twice nor makes a file elsewhere. */
 static void a_strange_folder_does_no_harm(void **state)
 {
@@ -1672,6 +1732,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(other_defaults_are_another_study, setup, teardown),
         cmocka_unit_test_setup_teardown(another_manifest_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(damaged_records_are_named, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_written_is_read, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_record_that_grows_too_large_is_foreseen, setup, teardown),
         cmocka_unit_test_setup_teardown(a_strange_folder_does_no_harm, setup, teardown),
         cmocka_unit_test_setup_teardown(leftovers_are_removed, setup, teardown),
         cmocka_unit_test_setup_teardown(equal_cells_are_no_difference, setup, teardown),

@@ -8,7 +8,7 @@
 #include "base/io.h"
 #include "base/json.h"
 
-enum { LARGEST_FILE = 8 << 20, FORMAT = 1, MOST_CLASSES = 1000, LARGEST_COUNT = 1000000000 };
+enum { FORMAT = 1, MOST_CLASSES = 1000, LARGEST_COUNT = 1000000000 };
 
 static const char *const column_names[QV_RUN_COLUMNS] = {"epoch", "loss", "train_ua", "val_ua", "test_ua"};
 
@@ -240,14 +240,17 @@ done:
 
 /* ---- reading: a record may come from anybody ---- */
 
-/* NaN for null, where that may be. */
+/* Whatever real_json writes: a training that diverges can stay finite, and its numbers are no reason to refuse what
+ * took hours. NaN for null, where that may be. */
+static bool is_number(const json_t *v, bool optional, double *out)
+{
+    *out = json_is_number(v) ? json_number_value(v) : NAN;
+    return isfinite(*out) || (optional && json_is_null(v));
+}
+
 static bool is_real(const json_t *v, double high, bool optional, double *out)
 {
-    *out = NAN;
-    if (json_is_null(v)) return optional;
-    if (!json_is_number(v)) return false;
-    *out = json_number_value(v);
-    return *out >= 0 && *out <= high;
+    return is_number(v, optional, out) && !(*out < 0 || *out > high);
 }
 
 static qv_status take_part(qv_ctx *ctx, const json_t *from, const char *key, qv_part_score *out)
@@ -308,7 +311,7 @@ static qv_status take_speakers(qv_ctx *ctx, const json_t *scores, int classes, q
 {
     const json_t *list = json_object_get(scores, "speakers");
     size_t n = json_array_size(list);
-    if (n < 1 || n > 100000) return qv_json_wrong(ctx, "speakers", "at least one test speaker");
+    if (n < 1) return qv_json_wrong(ctx, "speakers", "at least one test speaker");
     qv_status status = qv_alloc(ctx, &r->speakers, n, sizeof *r->speakers);
     for (size_t i = 0; status == QV_OK && i < n; i++) status = take_speaker(ctx, json_array_get(list, i), classes, r);
     return status;
@@ -325,18 +328,23 @@ done:
     return status;
 }
 
+static bool is_of_column(const json_t *v, int column, double *out)
+{
+    if (column == QV_RUN_LOSS) return is_number(v, true, out);
+    return is_real(v, column == QV_RUN_EPOCH ? LARGEST_COUNT : 1, column != QV_RUN_EPOCH, out);
+}
+
 static qv_status take_curve(qv_ctx *ctx, const json_t *root, qv_study_record *r)
 {
     const json_t *curve = json_object_get(root, "curve");
     size_t n = json_array_size(json_object_get(curve, column_names[0]));
     qv_status status = QV_OK;
-    if (n > 1000000) return qv_json_wrong(ctx, "curve", "at most a million epochs");
     r->n_curve = n;
-    for (size_t c = 0; c < QV_RUN_COLUMNS; c++) {
+    for (int c = 0; c < QV_RUN_COLUMNS; c++) {
         const json_t *list = json_object_get(curve, column_names[c]);
         QV_TRY(qv_alloc(ctx, &r->curve[c], n, sizeof(double)));
         for (size_t i = 0; i < n; i++)
-            if (!is_real(json_array_get(list, i), c < QV_RUN_TRAIN ? 1e12 : 1, c != QV_RUN_EPOCH, &r->curve[c][i]))
+            if (!is_of_column(json_array_get(list, i), c, &r->curve[c][i]))
                 return qv_json_wrong(ctx, column_names[c], "a number an epoch");
     }
 done:
@@ -354,17 +362,11 @@ static qv_status take_profile(qv_ctx *ctx, const json_t *root, const char *key, 
         const json_t *from = json_array_get(list, i);
         QV_TRY(qv_json_take_text(ctx, from, "layer", &p->layers[i]));
         p->n++;
-        if (!is_real(json_object_get(from, "mean"), 1e30, true, &p->mean[i]))
+        if (!is_real(json_object_get(from, "mean"), INFINITY, true, &p->mean[i]))
             return qv_json_wrong(ctx, key, "a layer and a number from 0, or null, each");
     }
 done:
     return status;
-}
-
-static bool is_number(const json_t *v, double *out)
-{
-    *out = json_is_number(v) ? json_number_value(v) : NAN;
-    return isfinite(*out) && fabs(*out) <= 1e30;
 }
 
 static qv_status take_points(qv_ctx *ctx, const json_t *list, int classes, qv_record_shape *s)
@@ -372,14 +374,14 @@ static qv_status take_points(qv_ctx *ctx, const json_t *list, int classes, qv_re
     size_t n = json_array_size(list);
     qv_status status = QV_OK;
     if (json_is_null(list)) return QV_OK;
-    if (n < 1 || n > 1000000) return qv_json_wrong(ctx, "points", "null, or up to a million of them");
+    if (n < 1) return qv_json_wrong(ctx, "points", "null, or at least one");
     QV_TRY(qv_alloc(ctx, &s->points, n, 2 * sizeof *s->points));
     QV_TRY(qv_alloc(ctx, &s->labels, n, sizeof *s->labels));
     for (; s->n_points < n; s->n_points++) {
         const json_t *point = json_array_get(list, s->n_points), *label = json_array_get(point, 2);
         json_int_t class = json_integer_value(label);
-        if (!is_number(json_array_get(point, 0), &s->points[2 * s->n_points]) ||
-            !is_number(json_array_get(point, 1), &s->points[2 * s->n_points + 1]) || !json_is_integer(label) ||
+        if (!is_number(json_array_get(point, 0), false, &s->points[2 * s->n_points]) ||
+            !is_number(json_array_get(point, 1), false, &s->points[2 * s->n_points + 1]) || !json_is_integer(label) ||
             class < 0 || class >= classes)
             return qv_json_wrong(ctx, "points", "[x, y, class]");
         s->labels[s->n_points] = (int)class;
@@ -391,8 +393,7 @@ done:
 static qv_status take_shape(qv_ctx *ctx, const json_t *from, int classes, qv_record_shape *s)
 {
     for (int k = 0; k < QV_SYMMETRY_MEASURES; k++) {
-        const json_t *v = json_object_get(from, qv_symmetry_keys[k]);
-        if (!is_number(v, qv_symmetry_at(&s->symmetry, k)) && !json_is_null(v))
+        if (!is_number(json_object_get(from, qv_symmetry_keys[k]), true, qv_symmetry_at(&s->symmetry, k)))
             return qv_json_wrong(ctx, qv_symmetry_keys[k], "a number or null");
     }
     return take_points(ctx, json_object_get(from, "points"), classes, s);
@@ -458,7 +459,7 @@ static qv_status take_maker(qv_ctx *ctx, const json_t *root, qv_study_record *r)
     QV_TRY(qv_json_take_text(ctx, root, "finished", &r->finished));
     QV_TRY(qv_json_take_text(ctx, root, "check", &r->check));
     if (json_object_get(root, "reused")) QV_TRY(qv_json_take_text(ctx, root, "reused", &r->reused));
-    if (!is_real(json_object_get(root, "seconds"), 1e12, false, &r->seconds))
+    if (!is_real(json_object_get(root, "seconds"), INFINITY, false, &r->seconds))
         status = qv_json_wrong(ctx, "seconds", "a number");
 done:
     return status;
@@ -487,7 +488,7 @@ static qv_status open_record(qv_ctx *ctx, const char *path, char **text, json_t 
     char *second = NULL, check[32];
     size_t size;
     qv_status status = QV_OK;
-    QV_TRY(qv_read_file(ctx, path, LARGEST_FILE, text, &size));
+    QV_TRY(qv_read_file(ctx, path, QV_LARGEST_RECORD, text, &size));
     QV_TRY(two_lines(ctx, *text, size, &second));
     QV_TRY(load_line(ctx, maker, second));
     check_of(*text, check);

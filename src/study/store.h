@@ -57,6 +57,9 @@ typedef struct qv_record_scores {
     size_t n_speakers;
 } qv_record_scores;
 
+/* Bytes that are read of one; a study whose records could have more is refused before it trains. */
+enum { QV_LARGEST_RECORD = 64 << 20 };
+
 /* Zero-initialized is empty; all text and lists are owned. */
 typedef struct qv_study_record {
     char *corpus, *cell, *fold, *manifest, *settings;

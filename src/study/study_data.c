@@ -7,6 +7,7 @@
 #include "base/io.h"
 #include "data/labels.h"
 #include "data/synth.h"
+#include "study/store.h"
 #include "study/study_own.h"
 
 /* The path that a word of --manifest has for a corpus, NULL where the word is not for it. */
@@ -158,13 +159,50 @@ static qv_status warn_of_left_out(qv_ctx *ctx, const qv_study_corpus *c, const q
     return status;
 }
 
+/* What the parts of a record that grow can take, in bytes: a number, a point and an epoch have so many at most, a
+ * confusion's counts are of one digit but for as many as recordings were tested. The rest has room to spare. */
+typedef struct record_size {
+    size_t speakers, drawn, epochs;
+    double bytes;
+} record_size;
+
+static record_size largest_record(const qv_settings *s, const qv_manifest *m, const qv_fold *fold)
+{
+    enum { REST = 1 << 20, SPEAKER = 160, POINT = 64, EPOCH = 128 };
+    const double classes = m->n_classes, tested = (double)fold->items[QV_PART_TEST];
+    record_size z = {.speakers = (size_t)fold->speakers[QV_PART_TEST],
+                     .drawn = s->embed == 2 ? fold->items[QV_PART_TRAIN] + fold->items[QV_PART_TEST] : 0,
+                     .epochs = (size_t)(s->epochs / s->eval_every) + 1};
+    double names = 0;
+    for (int i = 0; i < m->n_classes; i++) names += 2 * (double)strlen(m->classes[i]);
+    for (int i = 0; i < m->n_speakers; i++) names += 4 * (double)strlen(m->speakers[i]);
+    z.bytes = REST + names + 2 * (double)z.speakers * (SPEAKER + 2 * classes * (classes + 1)) + 2 * tested +
+              (double)z.drawn * POINT + (double)z.epochs * EPOCH;
+    return z;
+}
+
+/* Before hours are spent on what nobody could read. */
+static qv_status check_record(qv_ctx *ctx, const qv_settings *s, const qv_manifest *m, const qv_fold *fold)
+{
+    const record_size z = largest_record(s, m, fold);
+    if (z.bytes <= QV_LARGEST_RECORD) return QV_OK;
+    return qv_fail(ctx, QV_ERR_USAGE,
+                   "fold %s: a record of %zu test speakers with %d classes, %zu points of net.embed = 2 and %zu "
+                   "evaluations could take %.0f MiB, and %d is the most; more folds have fewer speakers each, another "
+                   "net.embed has no points, a larger eval.every has fewer evaluations",
+                   fold->name, z.speakers, m->n_classes, z.drawn, z.epochs, ceil(z.bytes / (1 << 20)),
+                   QV_LARGEST_RECORD >> 20);
+}
+
 static qv_status check_cell(qv_ctx *ctx, const qv_study_cell *cell, const qv_study_data *d)
 {
     size_t parameters;
     qv_settings own = cell->settings; /* its texts stay the cell's */
     qv_status status = qv_settings_detect(ctx, &own, d->manifest);
-    for (size_t f = 0; f < d->folds->n && status == QV_OK; f++)
+    for (size_t f = 0; f < d->folds->n && status == QV_OK; f++) {
         status = qv_fold_check_plan(ctx, &own, d->manifest, d->features, &d->folds->folds[f], &parameters);
+        if (status == QV_OK) status = check_record(ctx, &own, d->manifest, &d->folds->folds[f]);
+    }
     /* It is the file that is wrong. */
     return status == QV_ERR_USAGE ? qv_fail_prefix(ctx, QV_ERR_DATA, "cell %s", cell->name) : status;
 }

@@ -6,8 +6,6 @@
 #include "study/study_records.h"
 #include "study/study_report.h"
 
-enum { LARGEST_RECORD = 8 << 20 };
-
 /* A folder whose records are to be joined. */
 typedef struct part {
     const char *folder;
@@ -27,7 +25,7 @@ static qv_status copy_file(qv_ctx *ctx, const char *from, const char *to)
     qv_status status = QV_OK;
     char *data = NULL, *folder = NULL;
     size_t size;
-    QV_TRY(qv_read_file(ctx, from, LARGEST_RECORD, &data, &size));
+    QV_TRY(qv_read_file(ctx, from, QV_LARGEST_RECORD, &data, &size));
     QV_TRY(qv_path_dir(ctx, &folder, to));
     QV_TRY(qv_make_dirs(ctx, folder));
     QV_TRY(qv_write_file(ctx, to, data, size));
