@@ -435,6 +435,31 @@ static void more_seeds_go_on(void **state)
     free(after);
 }
 
+/* Nor does a damaged plan, or none, take any away: the records say how many there are. */
+static void seeds_are_not_forgotten(void **state)
+{
+    fixture *x = *state;
+    char *path;
+    x->o.seeds = 3;
+    qv_assert_ok(x->ctx, run_text(x, "forgotten", ""));
+    char *plan = text_of(x, "forgotten", "plan.json");
+    qv_assert_ok(x->ctx, qv_path_join(x->ctx, &path, folder(x, "forgotten"), "plan.json"));
+    for (int gone = 0; gone < 2; gone++) {
+        if (gone)
+            assert_int_equal(remove(path), 0);
+        else
+            qv_assert_ok(x->ctx, qv_write_file(x->ctx, path, plan, strlen(plan) / 2));
+        x->o.seeds = 2;
+        assert_int_equal(run_text(x, "forgotten", ""), QV_ERR_USAGE);
+        assert_message(x, "has 3 already, and what is taken away after looking is chosen");
+        x->o.seeds = 0;
+        qv_assert_ok(x->ctx, run_text(x, "forgotten", ""));
+        digest_of(x, "forgotten", 36);
+    }
+    free(plan);
+    free(path);
+}
+
 /* What qv_settings_idle says has no effect has none: the networks are the same to the bit. */
 static void idle_settings_change_nothing(void **state)
 {
@@ -1241,17 +1266,26 @@ static qv_status run_other_folds(fixture *x, const char *folds, const char *text
     return status;
 }
 
+/* Their folders stay, as after a process that was killed in its first training. */
+static void remove_records(const fixture *x, const char *out)
+{
+    char pattern[300];
+    glob_t files;
+    snprintf(pattern, sizeof pattern, "%s/%s/records/made/*/*.jsonl", x->dir, out);
+    assert_int_equal(glob(pattern, 0, NULL, &files), 0);
+    for (size_t i = 0; i < files.gl_pathc; i++) assert_int_equal(remove(files.gl_pathv[i]), 0);
+    globfree(&files);
+}
+
 static void a_plan_at_work_is_not_replaced(void **state)
 {
     static const char first[] = "a: s01 s02\nb: s03 s04\n", second[] = "a: s01 s03\nb: s02 s04\n";
     fixture *x = *state;
-    char folds[300], records[300], away[300];
+    char folds[300];
     int ready;
     snprintf(folds, sizeof folds, "%s/folds.txt", x->dir);
-    snprintf(records, sizeof records, "%s/busy/records", x->dir);
-    snprintf(away, sizeof away, "%s/away", x->dir);
     qv_assert_ok(x->ctx, run_other_folds(x, folds, first));
-    assert_int_equal(rename(records, away), 0);
+    remove_records(x, "busy");
     pid_t child = other_process(x, work_by_the_plan, &ready);
     char *before = text_of(x, "busy", "plan.json");
     assert_int_equal(run_other_folds(x, folds, second), QV_ERR_DATA);
@@ -1259,8 +1293,7 @@ static void a_plan_at_work_is_not_replaced(void **state)
     char *after = text_of(x, "busy", "plan.json");
     assert_string_equal(before, after);
     qv_assert_ok(x->ctx, run_other_folds(x, folds, first)); /* who works by the same plan is welcome */
-    snprintf(away, sizeof away, "%s/away-too", x->dir);
-    assert_int_equal(rename(records, away), 0);
+    remove_records(x, "busy");
     assert_int_equal(kill(child, SIGKILL), 0);
     assert_int_equal(waitpid(child, NULL, 0), child);
     close(ready);
@@ -1712,6 +1745,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(more_seeds_go_on, setup, teardown),
         cmocka_unit_test_setup_teardown(idle_settings_change_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(impossible_folds_are_named, setup, teardown),
+        cmocka_unit_test_setup_teardown(seeds_are_not_forgotten, setup, teardown),
         cmocka_unit_test_setup_teardown(the_best_epoch_is_taken, setup, teardown),
         cmocka_unit_test_setup_teardown(nothing_is_chosen_without_validation, setup, teardown),
         cmocka_unit_test_setup_teardown(profiles_are_of_the_blocks, setup, teardown),

@@ -9,7 +9,7 @@
 #include "base/json.h"
 #include "study/study_own.h"
 
-enum { LARGEST_PLAN = 64 << 20, FORMAT = 1, MOST = 100000 };
+enum { LARGEST_PLAN = 64 << 20, FORMAT = 1, MOST = 100000, MOST_SEEDS = 10000 };
 
 /* ---- made ---- */
 
@@ -213,7 +213,7 @@ static qv_status take_plan(qv_ctx *ctx, const json_t *root, qv_plan *p, const qv
     qv_status status = QV_OK;
     if (json_integer_value(json_object_get(root, "format")) != FORMAT) return qv_json_wrong(ctx, "format", "1");
     QV_TRY(qv_json_take_count(ctx, root, "seeds", &seeds));
-    if (seeds < 1 || seeds > 10000) return qv_json_wrong(ctx, "seeds", "1 to 10000");
+    if (seeds < 1 || seeds > MOST_SEEDS) return qv_json_wrong(ctx, "seeds", "1 to 10000");
     p->seeds = (int)seeds;
     if (command) QV_TRY(qv_strdup(ctx, &p->command, command));
     if (defaults) QV_TRY(qv_strdup(ctx, &p->defaults, defaults));
@@ -325,40 +325,70 @@ qv_status qv_plan_same(qv_ctx *ctx, const qv_plan *a, const qv_plan *b, const ch
     return QV_OK;
 }
 
-/* Before the first record nothing speaks against another plan, but that somebody works by this one. */
-static qv_status is_begun(qv_ctx *ctx, const char *out, bool alone, bool *begun)
+/* ---- settled ---- */
+
+typedef struct seed_search {
+    uint64_t first;
+    int seeds; /* as many as the study has at least */
+} seed_search;
+
+static qv_status look_at_record(qv_ctx *ctx, void *user, const char *path)
 {
-    qv_status status = QV_OK;
-    char *records = NULL, *plan = NULL;
-    QV_TRY(qv_path_join(ctx, &records, out, "records"));
-    QV_TRY(qv_path_join(ctx, &plan, out, "plan.json"));
-    *begun = qv_path_exists(plan) && (!alone || qv_path_exists(records));
-done:
+    seed_search *at = user;
+    const char *number = strrchr(qv_path_base(path), '-'); /* "fold-3.seed-2.jsonl" */
+    char *end;
+    (void)ctx;
+    if (!number || number[1] < '0' || number[1] > '9') return QV_OK;
+    const uint64_t seed = strtoull(number + 1, &end, 10);
+    if (strcmp(end, ".jsonl") != 0 || seed < at->first || seed - at->first >= MOST_SEEDS) return QV_OK;
+    const int seeds = (int)(seed - at->first) + 1;
+    if (seeds > at->seeds) at->seeds = seeds;
+    return QV_OK;
+}
+
+/* Up to the last seed of which OUT has a record; 0: it has none, though it may have folders for them. */
+static qv_status seeds_recorded(qv_ctx *ctx, const qv_study *s, const char *out, int *seeds)
+{
+    char *records = NULL;
+    seed_search at = {.first = s->first_seed};
+    qv_status status = qv_path_join(ctx, &records, out, "records");
+    if (status == QV_OK && qv_path_exists(records)) status = qv_walk(ctx, records, look_at_record, &at);
     free(records);
-    free(plan);
+    *seeds = at.seeds;
     return status;
+}
+
+/* The plan of OUT; zeroed where there is none that counts. Before the first record nothing speaks against another, but
+ * that somebody works by this one, and one that is damaged is written anew. */
+static qv_status read_begun(qv_ctx *ctx, qv_plan *then, const qv_study *s, const char *out, bool counts)
+{
+    char *path = NULL;
+    qv_status status = qv_path_join(ctx, &path, out, "plan.json");
+    *then = (qv_plan){0};
+    if (status == QV_OK && counts && qv_path_exists(path)) status = qv_plan_read(ctx, then, s, out);
+    free(path);
+    return status == QV_ERR_DATA ? QV_OK : status;
 }
 
 qv_status qv_plan_settle(qv_ctx *ctx, qv_plan *p, const qv_study *s, const char *out, int asked, bool alone)
 {
     qv_status status = QV_OK;
     qv_plan then = {0};
-    bool begun = false;
+    int recorded;
+    QV_TRY(seeds_recorded(ctx, s, out, &recorded));
+    QV_TRY(read_begun(ctx, &then, s, out, recorded > 0 || !alone));
+    if (then.corpora) QV_TRY(qv_plan_same(ctx, &then, p, out, "this command"));
+    const int had = then.seeds > recorded ? then.seeds : recorded; /* a plan that is damaged says nothing */
     p->seeds = asked ? asked : s->seeds;
-    QV_TRY(is_begun(ctx, out, alone, &begun));
-    if (begun) status = qv_plan_read(ctx, &then, s, out);
-    if (status == QV_ERR_DATA) status = QV_OK, begun = false; /* damaged: it is written anew */
-    if (status != QV_OK || !begun) goto done;
-    QV_TRY(qv_plan_same(ctx, &then, p, out, "this command"));
-    if (then.seeds <= p->seeds) goto done;
-    if (asked)
+    if (asked && asked < had) {
         status = qv_fail(ctx, QV_ERR_USAGE,
                          "--seeds %d: %s has %d already, and what is taken away after looking is chosen; "
                          "another --out begins anew",
-                         asked, out, then.seeds);
-    else
-        qv_info(ctx, "%s has %d seeds already and goes on with them", out, then.seeds);
-    p->seeds = then.seeds;
+                         asked, out, had);
+        goto done;
+    }
+    if (p->seeds < had) qv_info(ctx, "%s has %d seeds already and goes on with them", out, had);
+    if (p->seeds < had) p->seeds = had;
 done:
     qv_plan_free(&then);
     return status;
