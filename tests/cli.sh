@@ -136,6 +136,10 @@ expect 0 '[4/4] width=' -- study "$T/study.ini" --out "$T/study" --cache "$T/cac
 out_has 'It cannot be said'
 expect 0 '2 folds and 1 comparison can give no p below 0.25' -- study "$T/study.ini" --out "$T/half" --shard 1/2
 check 'the command that repeats a study names a shard' sh -c "! grep -q -e --shard '$T/half/plan.json'"
+latin=$(printf 'Gr\366n')
+cp "$manifest" "$T/synth/$latin.csv"
+expect 0 '' -- study "$T/study.ini" --out "$T/$latin" -m "$T/synth/$latin.csv" --shard 1/4
+check 'a path that is not UTF-8 is not calmed' grep -q '"manifest": "Gr?n.csv"' "$T/$latin/plan.json"
 (cat "$T/study.ini"; printf '[settings]\nrun.device = ref\n') >"$T/ref.ini"
 expect 0 '' -- study "$T/ref.ini" --out "$T/device" --device ref32 --device cpu
 check 'the study keeps what the command line set' grep -q '^run.device = cpu$' "$T/device/study.ini"

@@ -460,6 +460,29 @@ static void seeds_are_not_forgotten(void **state)
     free(path);
 }
 
+/* The command that the page shows trains as many seeds as the page has; what of it is not UTF-8 stands there as ?. */
+static void the_command_repeats_the_study(void **state)
+{
+    static const struct {
+        int asked;
+        const char *command, *kept;
+    } cases[] = {{0, "quaver study s.ini", "\"command\": \"quaver study s.ini\""},
+                 {3, "quaver study s.ini --seeds 3", "\"command\": \"quaver study s.ini --seeds 3\""},
+                 {0, "quaver study s.ini --out \xff", "\"command\": \"quaver study s.ini --out ? --seeds 3\""}};
+    fixture *x = *state;
+    x->o.shards = 12;
+    x->o.shard = 1;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        x->o.seeds = cases[i].asked;
+        x->o.command = cases[i].command;
+        qv_assert_ok(x->ctx, run_text(x, "command", ""));
+        char *plan = text_of(x, "command", "plan.json");
+        if (!strstr(plan, cases[i].kept)) print_error("expected %s\n", cases[i].kept);
+        assert_non_null(strstr(plan, cases[i].kept));
+        free(plan);
+    }
+}
+
 /* What qv_settings_idle says has no effect has none: the networks are the same to the bit. */
 static void idle_settings_change_nothing(void **state)
 {
@@ -1746,6 +1769,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(idle_settings_change_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(impossible_folds_are_named, setup, teardown),
         cmocka_unit_test_setup_teardown(seeds_are_not_forgotten, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_command_repeats_the_study, setup, teardown),
         cmocka_unit_test_setup_teardown(the_best_epoch_is_taken, setup, teardown),
         cmocka_unit_test_setup_teardown(nothing_is_chosen_without_validation, setup, teardown),
         cmocka_unit_test_setup_teardown(profiles_are_of_the_blocks, setup, teardown),

@@ -77,7 +77,8 @@ typedef struct qv_plan {
 qv_status qv_plan_make(qv_ctx *ctx, qv_plan *p, const qv_study *s, const qv_study_corpora *c, const char *command);
 qv_status qv_plan_write(qv_ctx *ctx, const qv_plan *p, const char *out);
 /* Settles the number of seeds of a plan that was made with those of the study: as asked (0: nobody did), and never
- * fewer than OUT has, since what is taken away after looking is chosen. Fails also where OUT has records of other
+ * fewer than OUT's plan and records have, since what is taken away after looking is chosen; p's command says the number
+ * where it is not the study file's. Fails also where OUT has records of other
  * manifests, folds, unread recordings or starting weights, or none yet but somebody who works on them (not `alone`). */
 qv_status qv_plan_settle(qv_ctx *ctx, qv_plan *p, const qv_study *s, const char *out, int asked, bool alone);
 /* QV_ERR_DATA names the first setting whose default differs: cells name what is off it, and are not the same then. */

@@ -7,6 +7,7 @@
 
 #include "base/io.h"
 #include "base/json.h"
+#include "base/text.h"
 #include "study/study_own.h"
 
 enum { LARGEST_PLAN = 64 << 20, FORMAT = 1, MOST = 100000, MOST_SEEDS = 10000 };
@@ -68,6 +69,7 @@ static qv_status plan_corpus(qv_ctx *ctx, qv_plan_corpus *out, const qv_study *s
     qv_path_names(&names, m->path);
     QV_TRY(qv_buf_check(ctx, &names));
     out->manifest = names.data;
+    qv_calm(out->manifest);
     names = (qv_buf){0};
     QV_TRY(qv_strdup(ctx, &out->hash, hash));
     out->recordings = m->n;
@@ -95,6 +97,7 @@ qv_status qv_plan_make(qv_ctx *ctx, qv_plan *p, const qv_study *s, const qv_stud
     QV_TRY(qv_settings_defaults(ctx, &defaults));
     QV_TRY(qv_strdup(ctx, &p->defaults, defaults.data));
     if (command) QV_TRY(qv_strdup(ctx, &p->command, command));
+    if (command) qv_calm(p->command); /* JSON has no paths that are not UTF-8 */
     QV_TRY(qv_alloc(ctx, &p->corpora, s->n_corpora, sizeof *p->corpora));
     for (size_t i = 0; i < s->n_corpora; i++) {
         p->n_corpora++;
@@ -370,6 +373,21 @@ static qv_status read_begun(qv_ctx *ctx, qv_plan *then, const qv_study *s, const
     return status == QV_ERR_DATA ? QV_OK : status;
 }
 
+/* What repeats the study says how many seeds, where its file says otherwise and nobody has asked. */
+static qv_status add_seeds(qv_ctx *ctx, qv_plan *p)
+{
+    qv_buf b = {0};
+    qv_buf_printf(&b, "%s --seeds %d", p->command, p->seeds);
+    const qv_status status = qv_buf_check(ctx, &b);
+    if (status != QV_OK) {
+        qv_buf_free(&b);
+        return status;
+    }
+    free(p->command);
+    p->command = b.data;
+    return QV_OK;
+}
+
 qv_status qv_plan_settle(qv_ctx *ctx, qv_plan *p, const qv_study *s, const char *out, int asked, bool alone)
 {
     qv_status status = QV_OK;
@@ -389,6 +407,7 @@ qv_status qv_plan_settle(qv_ctx *ctx, qv_plan *p, const qv_study *s, const char 
     }
     if (p->seeds < had) qv_info(ctx, "%s has %d seeds already and goes on with them", out, had);
     if (p->seeds < had) p->seeds = had;
+    if (p->command && !asked && p->seeds != s->seeds) status = add_seeds(ctx, p);
 done:
     qv_plan_free(&then);
     return status;
