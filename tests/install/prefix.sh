@@ -1,10 +1,10 @@
 #!/bin/sh
 # Configures with a library under a prefix, as CMAKE_PREFIX_PATH names it where there is no root: the program and the
 # library that are installed must look for it there. Nothing is built.
-#   prefix.sh SOURCE_DIR BUILD_DIR
-test $# -eq 2 || { echo "usage: prefix.sh SOURCE_DIR BUILD_DIR" >&2; exit 2; }
+#   prefix.sh SOURCE_DIR
+test $# -eq 1 || { echo "usage: prefix.sh SOURCE_DIR" >&2; exit 2; }
 source=$1
-dir=$(mktemp -d "$2/prefix-XXXXXX") || exit 2
+dir=$(mktemp -d) || exit 2 # CMake takes no folder below the source's for a prefix
 trap 'rm -rf "$dir"' EXIT
 mkdir -p "$dir/prefix/lib/pkgconfig"
 : >"$dir/prefix/lib/libjansson.so"
