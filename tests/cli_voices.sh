@@ -16,6 +16,10 @@ for words in '--normalize speaker' --augment.voices=0.5; do
     expect 2 'is about voices, but|nobody.csv does not say who speaks everywhere' -- \
         train --quiet --manifest "$T/synth/nobody.csv" --split random --out "$T/nobody" $words $tiny
 done
+# Who is in no fold need not be known.
+awk -F, -v OFS=, '$2 == "s04" { $2 = "" } 1' "$manifest" >"$T/synth/guest.csv"
+printf 'one: s01\ntwo: s02 s03\n' >"$T/three.folds"
+expect 0 'in no fold' -- train --manifest "$T/synth/guest.csv" --folds "$T/three.folds" --out "$T/guest" --normalize speaker $tiny
 plain=$T/corpus/best.safetensors voice=$T/speaker/best.safetensors
 
 # ---- a voice's statistics ----

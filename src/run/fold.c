@@ -91,11 +91,11 @@ static size_t part_size(const qv_manifest *m, const qv_features *f, const qv_fol
     return n;
 }
 
-static qv_status check_voices(qv_ctx *ctx, const qv_settings *s, const qv_manifest *m)
+static qv_status check_voices(qv_ctx *ctx, const qv_settings *s, const qv_manifest *m, const qv_fold *fold)
 {
     const char *what = s->normalize == QV_NORM_SPEAKER ? "features.normalize = speaker" : s->voices > 0 ? "augment.voices" : NULL;
-    for (int id = 0; what && id < m->n_speakers; id++)
-        if (strcmp(m->speakers[id], QV_NO_SPEAKER) == 0)
+    for (size_t i = 0; what && i < m->n; i++)
+        if (fold->part[i] != QV_PART_UNUSED && strcmp(m->items[i].speaker, QV_NO_SPEAKER) == 0)
             return qv_fail(ctx, QV_ERR_USAGE, "%s is about voices, but %s does not say who speaks everywhere", what, m->path);
     return QV_OK;
 }
@@ -108,7 +108,7 @@ qv_status qv_fold_check_plan(qv_ctx *ctx, const qv_settings *s, const qv_manifes
     qv_net_config c = qv_settings_net(s);
     c.classes = m->n_classes;
     c.set_size = (int)part_size(m, f, fold, QV_PART_TRAIN);
-    QV_TRY(check_voices(ctx, s, m));
+    QV_TRY(check_voices(ctx, s, m, fold));
     QV_TRY(check_patience(ctx, s, fold, part_size(m, f, fold, QV_PART_VAL)));
     QV_TRY(qv_checkpoint_check_size(ctx, s));
     QV_TRY(qv_net_new(ctx, &net, &c, NULL));
