@@ -442,6 +442,9 @@ static void seeds_are_not_forgotten(void **state)
     char *path;
     x->o.seeds = 3;
     qv_assert_ok(x->ctx, run_text(x, "forgotten", ""));
+    qv_assert_ok(x->ctx, qv_path_join(x->ctx, &path, folder(x, "forgotten"), "records/made/copy-of-2026.jsonl"));
+    qv_assert_ok(x->ctx, qv_write_file(x->ctx, path, "", 0)); /* of no seed */
+    free(path);
     char *plan = text_of(x, "forgotten", "plan.json");
     qv_assert_ok(x->ctx, qv_path_join(x->ctx, &path, folder(x, "forgotten"), "plan.json"));
     for (int gone = 0; gone < 2; gone++) {
@@ -468,7 +471,8 @@ static void the_command_repeats_the_study(void **state)
         const char *command, *kept;
     } cases[] = {{0, "quaver study s.ini", "\"command\": \"quaver study s.ini\""},
                  {3, "quaver study s.ini --seeds 3", "\"command\": \"quaver study s.ini --seeds 3\""},
-                 {0, "quaver study s.ini --out \xff", "\"command\": \"quaver study s.ini --out ? --seeds 3\""}};
+                 {0, "quaver study s.ini --out \xff", "\"command\": \"quaver study --seeds 3 s.ini --out ?\""},
+                 {0, "quaver study -j 2 -- s.ini", "\"command\": \"quaver study --seeds 3 -j 2 -- s.ini\""}};
     fixture *x = *state;
     x->o.shards = 12;
     x->o.shard = 1;

@@ -338,11 +338,15 @@ typedef struct seed_search {
 static qv_status look_at_record(qv_ctx *ctx, void *user, const char *path)
 {
     seed_search *at = user;
-    const char *number = strrchr(qv_path_base(path), '-'); /* "fold-3.seed-2.jsonl" */
+    static const char fold[] = "fold-", mark[] = ".seed-"; /* "fold-3.seed-2.jsonl" */
+    const char *base = qv_path_base(path), *number = strrchr(base, '.');
     char *end;
     (void)ctx;
-    if (!number || number[1] < '0' || number[1] > '9') return QV_OK;
-    const uint64_t seed = strtoull(number + 1, &end, 10);
+    while (number && number > base && strncmp(number, mark, sizeof mark - 1) != 0) number--;
+    if (strncmp(base, fold, sizeof fold - 1) != 0 || !number || number == base) return QV_OK;
+    number += sizeof mark - 1;
+    if (*number < '0' || *number > '9') return QV_OK;
+    const uint64_t seed = strtoull(number, &end, 10);
     if (strcmp(end, ".jsonl") != 0 || seed < at->first || seed - at->first >= MOST_SEEDS) return QV_OK;
     const int seeds = (int)(seed - at->first) + 1;
     if (seeds > at->seeds) at->seeds = seeds;
@@ -376,8 +380,11 @@ static qv_status read_begun(qv_ctx *ctx, qv_plan *then, const qv_study *s, const
 /* What repeats the study says how many seeds, where its file says otherwise and nobody has asked. */
 static qv_status add_seeds(qv_ctx *ctx, qv_plan *p)
 {
+    static const char start[] = "quaver study"; /* right behind it: what follows a "--" is no option */
+    const size_t whole = strlen(p->command), n = sizeof start - 1;
+    const int head = (int)(strncmp(p->command, start, n) == 0 ? n : whole);
     qv_buf b = {0};
-    qv_buf_printf(&b, "%s --seeds %d", p->command, p->seeds);
+    qv_buf_printf(&b, "%.*s --seeds %d%s", head, p->command, p->seeds, p->command + head);
     const qv_status status = qv_buf_check(ctx, &b);
     if (status != QV_OK) {
         qv_buf_free(&b);
