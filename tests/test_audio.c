@@ -298,6 +298,8 @@ static void what_is_no_recording_is_refused_by_name(void **state)
     (void)state;
     qv_ctx *ctx = qv_ctx_new();
     static const char lfs[] = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n";
+    int lowest = dup(STDERR_FILENO); /* descriptor that is free; none is to stay open */
+    assert_true(lowest > 0 && close(lowest) == 0);
     expect_refusal(ctx, "missing.wav", "No such file");
     expect_refusal(ctx, "", "not a regular file");
     put("empty.wav", "", 0);
@@ -312,6 +314,9 @@ static void what_is_no_recording_is_refused_by_name(void **state)
     expect_refusal(ctx, "noise.wav", "not audio");
     put("riff.wav", "RIFF\xff\xff\xff\xffWAVEjunk", 16);
     expect_refusal(ctx, "riff.wav", "header is damaged");
+    int after = dup(STDERR_FILENO);
+    assert_int_equal(after, lowest);
+    close(after);
     assert_int_equal(mkfifo(in_dir("pipe.wav"), 0600), 0);
     expect_refusal(ctx, "pipe.wav", "not a regular file");
     qv_ctx_free(ctx);
@@ -451,14 +456,20 @@ static void put_parts(const char *name, const void *a, size_t n_a, const void *b
 }
 
 /* Whole frames, an encoder's delay and its padding included. */
-static void check_mp3(qv_ctx *ctx, const char *name, int seconds)
+static void check_length(qv_ctx *ctx, const char *name, int seconds)
 {
     qv_audio a;
-    size_t streamed = 0;
     qv_assert_ok(ctx, qv_audio_read(ctx, &a, in_dir(name), 0, -1, RATE));
     if (a.n < (size_t)(seconds * RATE) || a.n > (size_t)(seconds * RATE + RATE / 5))
         fail_msg("%s: %zu samples of %d s", name, a.n, seconds);
     qv_audio_free(&a);
+}
+
+static void check_mp3(qv_ctx *ctx, const char *name, int seconds)
+{
+    qv_audio a;
+    size_t streamed = 0;
+    check_length(ctx, name, seconds);
     qv_assert_ok(ctx, qv_audio_read(ctx, &a, in_dir(name), seconds - 0.5, seconds, RATE));
     assert_int_equal(a.n, RATE / 2);
     qv_audio_free(&a);
@@ -491,6 +502,12 @@ static void mp3_is_read_to_its_end(void **state)
     check_mp3(ctx, "tags.mp3", MP3_SECONDS);
     put_parts("zeros.mp3", id3, sizeof id3, bare, n, zeros, sizeof zeros);
     check_mp3(ctx, "zeros.mp3", MP3_SECONDS);
+    put_parts("padded.mp3", id3, sizeof id3, zeros, 500, data, size);
+    check_length(ctx, "padded.mp3", MP3_SECONDS);
+    put_parts("late.mp3", id3, sizeof id3, zeros, 500, bare, n);
+    check_mp3(ctx, "late.mp3", MP3_SECONDS);
+    put_parts("rubbish.mp3", "\r\n", 2, data, size, zeros, 0);
+    check_length(ctx, "rubbish.mp3", MP3_SECONDS);
     put_parts("two.mp3", bare, n, id3, sizeof id3, bare, n);
     check_mp3(ctx, "two.mp3", 2 * MP3_SECONDS);
     put_parts("joined.mp3", data, size, id3, sizeof id3, bare, n);
@@ -498,7 +515,7 @@ static void mp3_is_read_to_its_end(void **state)
     put_parts("mixed.mp3", bare, n, id3, sizeof id3, other, other_size);
     expect_refusal(ctx, "mixed.mp3", "joined: MPEG frames of another rate or layer");
     put("tenth.mp3", data, size / 10);
-    expect_refusal(ctx, "tenth.mp3", "truncated: MPEG frames of");
+    expect_refusal(ctx, "tenth.mp3", "truncated or damaged: MPEG frames of");
     put("cut.mp3", bare, mp3_frame(bare) + mp3_frame(bare + mp3_frame(bare)) + 100);
     expect_refusal(ctx, "cut.mp3", "truncated: it ends within an MPEG frame");
     free(data);

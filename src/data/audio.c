@@ -84,31 +84,38 @@ static qv_status open_stream(qv_ctx *ctx, reader *r, const char *path, unsigned 
 }
 
 /* Where an MPEG stream does not say how long it is, libsndfile stops where the size of the first frame and that of the
- * file let it guess the end. The frames are counted, so it gets a file of them alone that seems long enough for any
- * guess: the largest frame of a layer has 56 times the bytes of the smallest. */
-static sf_count_t mpeg_size(void *user) { return (sf_count_t)((reader *)user)->mpeg.end; }
-static sf_count_t mpeg_tell(void *user) { return ftell(((reader *)user)->stream); }
+ * file let it guess the end; and it does not look far for the first. The frames are known, so it gets a file of them
+ * alone, which seems long enough for any guess: the largest frame of a layer has 56 times the bytes of the smallest. */
+static sf_count_t mpeg_bytes(const reader *r) { return (sf_count_t)(r->mpeg.end - r->mpeg.begin); }
+static sf_count_t mpeg_size(void *user) { return mpeg_bytes(user); }
+
+static sf_count_t mpeg_tell(void *user)
+{
+    const reader *r = user;
+    return ftell(r->stream) - (sf_count_t)r->mpeg.begin;
+}
 
 static sf_count_t mpeg_seek(sf_count_t by, int from, void *user)
 {
     const reader *r = user;
-    const sf_count_t end = (sf_count_t)r->mpeg.end;
-    const sf_count_t to = by + (from == SEEK_SET ? 0 : from == SEEK_CUR ? ftell(r->stream) : end);
-    if (fseek(r->stream, to, SEEK_SET) != 0) return -1;
-    return from == SEEK_END && by == 0 ? 64 * end + (1 << 20) : to;
+    const sf_count_t end = mpeg_bytes(r);
+    const sf_count_t to = by + (from == SEEK_SET ? 0 : from == SEEK_CUR ? mpeg_tell(user) : end);
+    if (to < 0 || fseek(r->stream, (long)r->mpeg.begin + to, SEEK_SET) != 0) return -1;
+    return from == SEEK_END && by == 0 && !r->mpeg.says ? 64 * end + (1 << 20) : to;
 }
 
 static sf_count_t mpeg_read(void *to, sf_count_t n, void *user)
 {
     const reader *r = user;
-    const sf_count_t left = (sf_count_t)r->mpeg.end - ftell(r->stream);
+    const sf_count_t left = mpeg_bytes(r) - mpeg_tell(user);
     return left > 0 ? (sf_count_t)fread(to, 1, (size_t)(n < left ? n : left), r->stream) : 0;
 }
 
 static qv_status open_mpeg(qv_ctx *ctx, reader *r)
 {
     SF_VIRTUAL_IO io = {mpeg_size, mpeg_seek, mpeg_read, NULL, mpeg_tell};
-    if (fseek(r->stream, 0, SEEK_SET) != 0) return qv_fail_errno(ctx, "cannot read it");
+    if (fseek(r->stream, (long)r->mpeg.begin, SEEK_SET) != 0) return qv_fail_errno(ctx, "cannot read it");
+    r->info = (SF_INFO){0};
     r->file = sf_open_virtual(&io, SFM_READ, &r->info, r);
     return QV_OK;
 }
@@ -129,10 +136,20 @@ static qv_status check_mpeg(qv_ctx *ctx, reader *r)
  * opened nothing in a variable that all threads share. It would also guess a format from a name's ending. */
 static qv_status open_descriptor(qv_ctx *ctx, reader *r)
 {
-    int fd = fileno(r->stream);
-    if (lseek(fd, 0, SEEK_SET) != 0) return qv_fail_errno(ctx, "cannot read it");
-    r->file = sf_open_fd(fd, SFM_READ, &r->info, SF_FALSE);
+    int fd = dup(fileno(r->stream)); /* libsndfile closes it where it opens nothing, asked to or not */
+    if (fd < 0 || lseek(fd, 0, SEEK_SET) != 0) {
+        qv_status status = qv_fail_errno(ctx, "cannot read it");
+        if (fd >= 0) close(fd);
+        return status;
+    }
+    r->file = sf_open_fd(fd, SFM_READ, &r->info, SF_TRUE);
     return QV_OK;
+}
+
+static bool is_called_mp3(const char *path)
+{
+    const size_t n = strlen(path);
+    return n > 4 && strcasecmp(path + n - 4, ".mp3") == 0;
 }
 
 static qv_status open_file(qv_ctx *ctx, reader *r, const char *path)
@@ -141,8 +158,13 @@ static qv_status open_file(qv_ctx *ctx, reader *r, const char *path)
     size_t n = 0;
     qv_status status = open_stream(ctx, r, path, head, &n);
     if (status != QV_OK) return status;
-    status = r->mpeg.samples > 0 && !r->mpeg.says ? open_mpeg(ctx, r) : open_descriptor(ctx, r);
+    if (r->mpeg.samples == 0 || r->mpeg.says) status = open_descriptor(ctx, r);
+    if (status == QV_OK && !r->file && r->mpeg.samples > 0) status = open_mpeg(ctx, r);
     if (status != QV_OK) return status;
+    if (!r->file && is_called_mp3(path)) { /* rubbish before its first frame: only for the name does libsndfile look further */
+        r->info = (SF_INFO){0};
+        r->file = sf_open(path, SFM_READ, &r->info);
+    }
     if (!r->file) return qv_fail(ctx, QV_ERR_DATA, "%s", describe_head(head, n));
     status = check_mpeg(ctx, r);
     if (status != QV_OK) return status;

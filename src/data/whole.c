@@ -10,9 +10,11 @@
 size_t qv_window_look(qv_window *w, uint64_t at, size_t want, const unsigned char **p)
 {
     *p = w->bytes;
-    if (w->error || at >= w->size) return 0;
+    if (w->error || w->stopped || at >= w->size) return 0;
     if (want > w->size - at) want = (size_t)(w->size - at);
     if (at < w->at || at - w->at + want > w->n) {
+        w->stopped = qv_poll(w->ctx) != QV_OK;
+        if (w->stopped) return 0;
         errno = 0;
         bool there = fseek(w->f, (long)at, SEEK_SET) == 0;
         w->at = at;
@@ -22,6 +24,14 @@ size_t qv_window_look(qv_window *w, uint64_t at, size_t want, const unsigned cha
     }
     *p = w->bytes + (at - w->at);
     return want;
+}
+
+size_t qv_window_zeros(qv_window *w, uint64_t at)
+{
+    const unsigned char *p;
+    size_t n = qv_window_look(w, at, 4096, &p), passed = 0;
+    while (passed < n && p[passed] == 0) passed++;
+    return passed ? passed : 1;
 }
 
 uint64_t qv_bytes_uint(const unsigned char *p, size_t n, bool big_endian)
@@ -140,7 +150,7 @@ static size_t ogg_page(qv_window *w, uint64_t at, int *flags)
 static qv_status check_ogg(qv_ctx *ctx, qv_window *w)
 {
     int flags = OGG_BEGINS;
-    for (uint64_t at = 0; at < w->size && !w->error;) {
+    for (uint64_t at = 0; at < w->size && !w->error && !w->stopped;) {
         int before = flags;
         size_t page = ogg_page(w, at, &flags);
         if (page == SIZE_MAX) return qv_fail(ctx, QV_ERR_DATA, "truncated: it ends within a page of Ogg");
@@ -148,7 +158,7 @@ static qv_status check_ogg(qv_ctx *ctx, qv_window *w)
             return qv_fail(ctx, QV_ERR_DATA,
                            "joined: another Ogg stream follows the first, and only that would be read; "
                            "convert it to WAV or FLAC");
-        at += page ? page : 1;
+        at += page ? page : qv_window_zeros(w, at);
     }
     if (flags & OGG_ENDS) return QV_OK;
     return qv_fail(ctx, QV_ERR_DATA,
@@ -176,8 +186,9 @@ static qv_status check(qv_ctx *ctx, qv_window *w, qv_mpeg *mpeg)
 qv_status qv_whole_check(qv_ctx *ctx, FILE *f, uint64_t size, qv_mpeg *mpeg)
 {
     *mpeg = (qv_mpeg){0};
-    qv_window w = {.f = f, .size = size};
+    qv_window w = {.ctx = ctx, .f = f, .size = size};
     qv_status status = check(ctx, &w, mpeg);
+    if (w.stopped) return qv_poll(ctx);
     errno = w.error; /* what could not be read is not missing */
     return w.error ? qv_fail_errno(ctx, "cannot read it") : status;
 }

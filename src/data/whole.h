@@ -11,7 +11,8 @@
 /* A stream of MPEG audio; all 0: the file is something else. */
 typedef struct qv_mpeg {
     int64_t samples; /* of a channel, in all its frames: with an encoder's delay and padding */
-    uint64_t end;    /* byte after its last frame */
+    uint64_t begin;  /* byte of its first frame */
+    uint64_t end;    /* byte after its last */
     bool says;       /* how many frames it has, in a header that agrees */
 } qv_mpeg;
 

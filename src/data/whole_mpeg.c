@@ -73,6 +73,7 @@ typedef struct walk {
     frame first;
     int64_t frames;
     int64_t promised; /* by Xing's frame, which is not counted; 0: it does not say, or there is none */
+    uint64_t begin;   /* of the first, Xing's too */
     uint64_t end;     /* of the last whole frame */
     bool cut, mixed;  /* the file ends within a frame; another kind of frame follows */
 } walk;
@@ -94,7 +95,7 @@ static bool next_frame(qv_window *w, const walk *k, uint64_t *at, const unsigned
         }
         if (tag == 0 && !begun && (*p)[0] != 0) return false;
         adjacent = adjacent && (tag > 0 || !begun);
-        *at += tag > 0 ? tag : 1;
+        *at += tag > 0 ? tag : qv_window_zeros(w, *at);
     }
 }
 
@@ -107,7 +108,8 @@ static bool is_xing(const unsigned char *p, const frame *f, int64_t *promised)
     if (f->layer != 3 || f->bytes < at + 14) return false;
     if (summed && p[at] == 0 && p[at + 1] == 0) at += 2;
     if (memcmp(p + at, "Xing", 4) != 0 && memcmp(p + at, "Info", 4) != 0) return false;
-    *promised = p[at + 7] & 1 ? (int64_t)qv_bytes_uint(p + at + 8, 4, true) : 0;
+    uint64_t frames = p[at + 7] & 1 ? qv_bytes_uint(p + at + 8, 4, true) : 0;
+    *promised = frames < 0x7fff0000u ? (int64_t)frames : 0; /* the largest are of who did not know */
     return true;
 }
 
@@ -118,7 +120,7 @@ static void count_frames(qv_window *w, walk *k)
     frame f;
     while (next_frame(w, k, &at, &p, &f)) {
         const bool first = k->end == 0;
-        if (first) k->first = f;
+        if (first) k->first = f, k->begin = at;
         k->mixed = !is_alike(f.header, k->first.header);
         k->cut = f.bytes > w->size - at;
         if (k->mixed || k->cut) return;
@@ -141,13 +143,15 @@ qv_status qv_whole_mpeg(qv_ctx *ctx, qv_window *w, qv_mpeg *out)
         return qv_fail(ctx, QV_ERR_DATA, "joined: MPEG frames of another rate or layer follow at %.2f s; %s", there,
                        help);
     if (k.promised > k.frames + SLACK || (k.cut && k.promised > k.frames))
-        return qv_fail(ctx, QV_ERR_DATA, "truncated: MPEG frames of %.2f s are there, its header promises %.2f s",
+        return qv_fail(ctx, QV_ERR_DATA, "truncated or damaged: MPEG frames of %.2f s are there, its header promises %.2f s",
                        there, promised);
     if (k.promised > 0 && k.frames > k.promised + SLACK)
         return qv_fail(ctx, QV_ERR_DATA, "joined: its header promises %.2f s, its MPEG frames hold %.2f s; %s",
                        promised, there, help);
     if (k.cut && k.promised == 0)
-        return qv_fail(ctx, QV_ERR_DATA, "truncated: it ends within an MPEG frame, at %.2f s", there);
-    *out = (qv_mpeg){k.frames * k.first.samples, k.end, k.promised > 0};
+        return qv_fail(ctx, QV_ERR_DATA,
+                       "truncated: it ends within an MPEG frame, at %.2f s; if nothing is missing, convert it to WAV or FLAC",
+                       there);
+    *out = (qv_mpeg){k.frames * k.first.samples, k.begin, k.end, k.promised > 0};
     return QV_OK;
 }
