@@ -693,7 +693,10 @@ qv_status qv_run(qv_ctx *ctx, qv_settings *s, const qv_run_options *o, qv_summar
     QV_TRY(qv_report_write(ctx, o->out, NULL));
     QV_TRY(qv_card_write(ctx, s, summary, o->out));
 done:
-    if (reserved && status != QV_ERR_INTERRUPTED) qv_run_folder_forget(o->out);
+    if (reserved && status == QV_ERR_INTERRUPTED)
+        qv_fail(ctx, status, "interrupted while recordings were read; --resume goes on from there");
+    else if (reserved)
+        qv_run_folder_forget(o->out);
     qv_records_free(&r.records);
     qv_features_close(r.features);
     qv_gpu_close(r.gpu);
