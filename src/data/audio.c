@@ -146,12 +146,6 @@ static qv_status open_descriptor(qv_ctx *ctx, reader *r)
     return QV_OK;
 }
 
-static bool is_called_mp3(const char *path)
-{
-    const size_t n = strlen(path);
-    return n > 4 && strcasecmp(path + n - 4, ".mp3") == 0;
-}
-
 static qv_status open_file(qv_ctx *ctx, reader *r, const char *path)
 {
     unsigned char head[HEAD];
@@ -161,7 +155,7 @@ static qv_status open_file(qv_ctx *ctx, reader *r, const char *path)
     if (r->mpeg.samples == 0 || r->mpeg.says) status = open_descriptor(ctx, r);
     if (status == QV_OK && !r->file && r->mpeg.samples > 0) status = open_mpeg(ctx, r);
     if (status != QV_OK) return status;
-    if (!r->file && is_called_mp3(path)) { /* rubbish before its first frame: only for the name does libsndfile look further */
+    if (!r->file && qv_has_ending(path, "mp3")) { /* rubbish before its first frame: only for the name does libsndfile look further */
         r->info = (SF_INFO){0};
         r->file = sf_open(path, SFM_READ, &r->info);
     }
