@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,16 +102,22 @@ static qv_status check_voices(qv_ctx *ctx, const qv_settings *s, const qv_manife
 }
 
 qv_status qv_fold_check_plan(qv_ctx *ctx, const qv_settings *s, const qv_manifest *m, const qv_features *f,
-                             const qv_fold *fold, size_t *parameters)
+                             const qv_folds *folds, size_t *parameters)
 {
     qv_status status = QV_OK;
     qv_net *net = NULL;
     qv_net_config c = qv_settings_net(s);
-    c.classes = m->n_classes;
-    c.set_size = (int)part_size(m, f, fold, QV_PART_TRAIN);
-    QV_TRY(check_voices(ctx, s, m, fold));
-    QV_TRY(check_patience(ctx, s, fold, part_size(m, f, fold, QV_PART_VAL)));
+    size_t least = SIZE_MAX;
+    for (size_t i = 0; i < folds->n; i++) {
+        const qv_fold *fold = &folds->folds[i];
+        const size_t n = part_size(m, f, fold, QV_PART_TRAIN);
+        QV_TRY(check_voices(ctx, s, m, fold));
+        QV_TRY(check_patience(ctx, s, fold, part_size(m, f, fold, QV_PART_VAL)));
+        if (n < least) least = n;
+    }
     QV_TRY(qv_checkpoint_check_size(ctx, s));
+    c.classes = m->n_classes;
+    c.set_size = (int)least;
     QV_TRY(qv_net_new(ctx, &net, &c, NULL));
     *parameters = (size_t)net->parameters;
     qv_net_free(net);

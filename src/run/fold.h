@@ -44,11 +44,11 @@ typedef struct qv_fold_job {
  * those that cannot be may have been all of it. */
 qv_status qv_fold_check_training(qv_ctx *ctx, const qv_manifest *m, const qv_features *f, const qv_fold *fold);
 
-/* Whether the fold can be trained as the settings say, before hours are spent on others: with the recordings that can be
- * read, f NULL: with all. QV_ERR_USAGE: the network, a batch larger than the set, nothing to judge eval.patience by, voices
+/* Whether every fold can be trained as the settings say, before hours are spent on the first: with the recordings that can
+ * be read, f NULL: with all. QV_ERR_USAGE: the network, a batch larger than the set, nothing to judge eval.patience by, voices
  * wanted where nobody says who speaks. *parameters: how many the network has. */
 qv_status qv_fold_check_plan(qv_ctx *ctx, const qv_settings *s, const qv_manifest *m, const qv_features *f,
-                             const qv_fold *fold, size_t *parameters);
+                             const qv_folds *folds, size_t *parameters);
 
 /* Says that eval.epoch = best is the last epoch where the folds have nothing to judge by. who: what the words begin with,
  * "" or "cell NAME: ". */

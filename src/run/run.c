@@ -585,13 +585,9 @@ done:
     return status;
 }
 
-/* Every fold's training must be possible. */
 static qv_status check_plan(qv_ctx *ctx, const run_state *r)
 {
-    qv_status status = QV_OK;
-    for (size_t i = 0; i < r->folds->n && status == QV_OK; i++)
-        status = qv_fold_check_plan(ctx, r->s, r->manifest, r->features, &r->folds->folds[i], &r->summary->parameters);
-    return status;
+    return qv_fold_check_plan(ctx, r->s, r->manifest, r->features, r->folds, &r->summary->parameters);
 }
 
 /* A voice that the first training has heard is no new one. */

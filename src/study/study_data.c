@@ -199,10 +199,9 @@ static qv_status check_cell(qv_ctx *ctx, const qv_study_cell *cell, const qv_stu
     size_t parameters;
     qv_settings own = cell->settings; /* its texts stay the cell's */
     qv_status status = qv_settings_detect(ctx, &own, d->manifest);
-    for (size_t f = 0; f < d->folds->n && status == QV_OK; f++) {
-        status = qv_fold_check_plan(ctx, &own, d->manifest, d->features, &d->folds->folds[f], &parameters);
-        if (status == QV_OK) status = check_record(ctx, &own, d->manifest, &d->folds->folds[f]);
-    }
+    if (status == QV_OK) status = qv_fold_check_plan(ctx, &own, d->manifest, d->features, d->folds, &parameters);
+    for (size_t f = 0; f < d->folds->n && status == QV_OK; f++)
+        status = check_record(ctx, &own, d->manifest, &d->folds->folds[f]);
     /* It is the file that is wrong. */
     return status == QV_ERR_USAGE ? qv_fail_prefix(ctx, QV_ERR_DATA, "cell %s", cell->name) : status;
 }
