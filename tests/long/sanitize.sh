@@ -16,7 +16,7 @@ address)
     ;;
 thread)
     flags="$common -fsanitize=thread" options=-DQV_ONEDNN=OFF
-    [ $# -gt 0 ] || set -- -R '^(test_base|test_features|test_ops|test_net|test_trainer|test_checkpoint|test_run|test_study|test_properties|cuda_test_threads_plain)$'
+    [ $# -gt 0 ] || set -- -R '^(test_base|test_features|test_ops|test_net|test_trainer|test_checkpoint|test_run|test_study[a-z_]*|test_properties|cuda_test_threads_plain)$'
     ;;
 *) sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
