@@ -23,8 +23,10 @@ esac
 build=$root/build-$kind
 launcher=
 command -v ccache >/dev/null && launcher=-DCMAKE_C_COMPILER_LAUNCHER=ccache
+# -no-pie: see SIMT_LINK_asan in tests/simt/CMakeLists.txt.
 cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=None -DCMAKE_C_FLAGS="$flags" -DCMAKE_CXX_FLAGS="$flags" \
-    -DQV_CUDA=OFF -DQV_BENCH=OFF $options $launcher >"$build.log" 2>&1 || { cat "$build.log"; exit 1; }
+    -DCMAKE_EXE_LINKER_FLAGS=-no-pie -DQV_CUDA=OFF -DQV_BENCH=OFF $options $launcher >"$build.log" 2>&1 ||
+    { cat "$build.log"; exit 1; }
 mv "$build.log" "$build/configure.log"
 case "$*" in
 *-R*) targets=$(printf '%s\n' "$*" | sed -n 's/.*(\([a-z0-9_|]*\)).*/\1/p' | tr '|' ' ') ;;
