@@ -340,6 +340,7 @@ static void truncated_files_are_refused(void **state)
         {"whole.dns.au", "cut.dns.au", SF_FORMAT_AU | SF_ENDIAN_LITTLE | SF_FORMAT_PCM_16, RATE},
         {"whole.sph", "cut.sph", SF_FORMAT_NIST | SF_FORMAT_PCM_16, RATE},
         {"whole.law.sph", "cut.law.sph", SF_FORMAT_NIST | SF_FORMAT_ULAW, RATE},
+        {"whole.voc", "cut.voc", SF_FORMAT_VOC | SF_FORMAT_PCM_16, RATE},
         {"whole.flac", "cut.flac", SF_FORMAT_FLAC | SF_FORMAT_PCM_16, RATE},
         {"whole.ogg", "cut.ogg", SF_FORMAT_OGG | SF_FORMAT_VORBIS, RATE},
         {"whole.opus", "cut.opus", SF_FORMAT_OGG | SF_FORMAT_OPUS, 48000},
@@ -686,7 +687,15 @@ static void senseless_content_is_refused(void **state)
     write_values("many.wav", RATE, 65, 10, zeros);
     expect_refusal(ctx, "many.wav", "65 channels");
     write_values("none.wav", RATE, 1, 0, zeros);
-    expect_refusal(ctx, "none.wav", "holds no samples");
+    expect_refusal(ctx, "none.wav", "none.wav: it holds no samples");
+    char *data;
+    size_t size;
+    assert_true(write_tone(in_dir("finished.wav"), SF_FORMAT_WAV | SF_FORMAT_PCM_16, RATE, 1, RATE, 440));
+    qv_assert_ok(ctx, qv_read_file(ctx, in_dir("finished.wav"), 1 << 28, &data, &size));
+    memset(data + 40, 0, 4); /* as a recorder leaves it that lost its power */
+    put("unfinished.wav", data, size);
+    expect_refusal(ctx, "unfinished.wav", "never finished");
+    free(data);
     qv_ctx_free(ctx);
 }
 

@@ -61,6 +61,14 @@ static void patterns_tell_where_they_fail(void **state)
     assert_int_equal(qv_pattern_new(f->ctx, &p, "(?<a>x)(?<a>y)"), QV_ERR_USAGE);
     assert_int_equal(qv_pattern_new(f->ctx, &p, "\\C"), QV_ERR_USAGE);
     assert_int_equal(qv_pattern_new(f->ctx, &p, "\xFF"), QV_ERR_USAGE);
+    qv_buf names = {0};
+    for (int i = 0; i <= 256; i++) {
+        if (names.len) assert_int_equal(qv_pattern_new(f->ctx, &p, names.data), QV_OK), qv_pattern_free(p);
+        qv_buf_printf(&names, "(?<g%d>)", i);
+    }
+    assert_int_equal(qv_pattern_new(f->ctx, &p, names.data), QV_ERR_USAGE);
+    qv_test_says(qv_ctx_message(f->ctx), "257 named groups; at most 256");
+    qv_buf_free(&names);
 }
 
 static void patterns_find_groups(void **state)

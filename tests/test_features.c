@@ -1,11 +1,13 @@
 /* The front end against an own transform in double and against librosa and torchaudio; trimming,
  * loudness; the corpus' features, their cache and its damage. */
+#include <errno.h>
 #include <fcntl.h>
 #include <math.h>
 #include <signal.h>
 #include <sndfile.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "data/features.h"
@@ -455,6 +457,29 @@ static const char *decoder = "libsndfile of the tests";
 
 const char *sf_version_string(void) { return decoder; }
 
+/* A disk on its way down: what it holds of `file` ends in an error after 20000 bytes, or reading it takes `away` away.
+ */
+static struct {
+    const char *file, *away;
+} failing;
+
+/* In the place of the C library's, for libsndfile. */
+ssize_t read(int fd, void *bytes, size_t n)
+{
+    char link[64], name[512];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t length = failing.file ? readlink(link, name, sizeof name - 1) : -1;
+    if (length > 0 && (name[length] = '\0', strcmp(name, failing.file) == 0)) {
+        if (failing.away) {
+            unlink(failing.away);
+        } else if (lseek(fd, 0, SEEK_CUR) > 20000) {
+            errno = EIO;
+            return -1;
+        }
+    }
+    return readv(fd, &(struct iovec){.iov_base = bytes, .iov_len = n}, 1);
+}
+
 static void make_corpus(corpus *k)
 {
     memset(k, 0, sizeof *k);
@@ -614,6 +639,33 @@ static void damaged_cache_is_made_again(void **state)
     free(data);
     qv_features_close(good);
     free_corpus(&k);
+    qv_ctx_free(ctx);
+}
+
+/* What the system fails to read, or had a moment ago and has no more, is not left out: it would be missing from the
+ * cache ever after. */
+static void failures_of_the_system_are_not_cached(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_ctx_new();
+    qv_feature_config c = qv_feature_defaults();
+    for (int vanish = 0; vanish < 2; vanish++) {
+        corpus k;
+        qv_features *f;
+        make_corpus(&k);
+        qv_feature_options o = {.cache_dir = k.cache, .threads = 1};
+        failing.file = k.paths[2];
+        failing.away = vanish ? k.paths[11] : NULL;
+        assert_int_equal(qv_features_open(ctx, &f, &k.m, &c, &o), QV_ERR_IO);
+        qv_test_says(qv_ctx_message(ctx), vanish ? "11.wav" : "02.wav: cannot read it");
+        failing.file = NULL;
+        if (vanish) write_tone(k.paths[11], 8000, 3, 1.63, 0.65);
+        qv_assert_ok(ctx, qv_features_open(ctx, &f, &k.m, &c, &o));
+        assert_int_equal(f->skipped, 0);
+        assert_false(f->from_cache);
+        qv_features_close(f);
+        free_corpus(&k);
+    }
     qv_ctx_free(ctx);
 }
 
@@ -852,6 +904,7 @@ int main(void)
         cmocka_unit_test(bad_settings_are_named),
         cmocka_unit_test(threads_and_cache_give_the_same_bytes),
         cmocka_unit_test(cache_follows_every_change),
+        cmocka_unit_test(failures_of_the_system_are_not_cached),
         cmocka_unit_test(a_pipe_is_no_cache),
         cmocka_unit_test(frames_without_end_are_refused),
         cmocka_unit_test(damaged_cache_is_made_again),

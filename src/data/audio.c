@@ -40,6 +40,9 @@ static const char *describe_head(const unsigned char *head, size_t n)
     return "it is not audio in a format that libsndfile knows";
 }
 
+/* Bytes that a header may take. */
+enum { HEADER_MOST = 4096 };
+
 /* Samples that an MPEG stream may lack when it is read: a header that counts a frame or two too many; and those that it
  * may call no sound, two numbers of twelve bits. */
 enum { MPEG_SLACK = 4 * 1152, MPEG_DELAY = 2 * 4095 };
@@ -203,8 +206,10 @@ static qv_status mix(qv_ctx *ctx, reader *r, size_t n)
 static qv_status read_block(qv_ctx *ctx, reader *r, sf_count_t most, size_t *got)
 {
     sf_count_t n = sf_readf_float(r->file, r->interleaved, most < BLOCK ? most : BLOCK);
+    const int error = sf_error(r->file); /* of this call alone: the next one of some formats takes it back */
     *got = n > 0 ? (size_t)n : 0;
-    if (r->endless && sf_error(r->file) != SF_ERR_NO_ERROR) /* nothing else would tell a torn file from its end */
+    if (error == SF_ERR_SYSTEM) return qv_fail(ctx, QV_ERR_IO, "cannot read it: %s", sf_strerror(r->file));
+    if (r->endless && error != SF_ERR_NO_ERROR) /* nothing else would tell a torn file from its end */
         return qv_fail(ctx, QV_ERR_DATA, "damaged after %.3f s: %s", (double)(r->position + n) / r->info.samplerate,
                        sf_strerror(r->file));
     qv_status status = mix(ctx, r, *got);
@@ -236,6 +241,11 @@ static qv_status select_part(qv_ctx *ctx, reader *r, double start, double end, i
     const double length = r->endless ? HUGE_VAL : (double)r->info.frames / rate;
     if (!(start >= 0) || (end >= 0 && !(end > start)))
         return qv_fail(ctx, QV_ERR_DATA, "the part from %g s to %g s is empty", start, end);
+    if (r->info.frames <= 0 && r->size > HEADER_MOST)
+        return qv_fail(ctx, QV_ERR_DATA,
+                       "by its header it holds no samples, in %lld bytes; of a recording that was never finished \"sox "
+                       "--ignore-length FILE NEW\" makes one that can be read",
+                       (long long)r->size);
     if (r->info.frames <= 0) return qv_fail(ctx, QV_ERR_DATA, "it holds no samples");
     if (start >= length)
         return qv_fail(ctx, QV_ERR_DATA, "the part begins at %g s, but the recording ends at %g s", start, length);

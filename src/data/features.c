@@ -57,6 +57,7 @@ typedef struct worker {
 
 /* Where the frames go: the cache file or memory. */
 typedef struct store {
+    const bool *readable; /* [m->n] files that could be opened when the cache's id was made; NULL: there is no id */
     bool to_file;
     qv_cache_writer writer;
     qv_samples memory;
@@ -145,17 +146,19 @@ static qv_status take_result(qv_ctx *ctx, job *j, size_t i, result *r)
     return status;
 }
 
-/* What is wrong with one recording alone, against what ends the whole run: a file that is there and may be opened, and yet
- * cannot be read, is the system's failure. Left out, it would be missing from the cache ever after. */
-static bool is_skip(qv_status s, const char *file)
+/* What is wrong with one recording alone, against what ends the whole run: a file that may be opened, or could be when
+ * the cache's id was made, and yet cannot be read, is the system's failure. Left out, it would be missing from the
+ * cache ever after: its state is that of the id again once the system has recovered. */
+static bool is_skip(const store *s, size_t i, qv_status status, const char *file)
 {
-    return s == QV_ERR_DATA || s == QV_ERR_UNSUPPORTED || (s == QV_ERR_IO && access(file, R_OK) != 0);
+    if (status != QV_ERR_IO) return status == QV_ERR_DATA || status == QV_ERR_UNSUPPORTED;
+    return access(file, R_OK) != 0 && !(s->readable && s->readable[i]);
 }
 
 static qv_status keep_result(qv_ctx *ctx, qv_features *f, size_t i, const char *file, result *r, store *s)
 {
     if (r->status != QV_OK && !r->message) return qv_fail(ctx, QV_ERR_MEMORY, "no memory for a message");
-    if (r->status != QV_OK && !is_skip(r->status, file)) return qv_fail(ctx, r->status, "%s", r->message);
+    if (r->status != QV_OK && !is_skip(s, i, r->status, file)) return qv_fail(ctx, r->status, "%s", r->message);
     qv_feature_entry *e = &f->entries[i];
     *e = r->entry;
     e->first_frame = f->frames;
@@ -256,8 +259,9 @@ done:
     return status;
 }
 
-/* Settings, program and list of files into one hash, the files' state into another. */
-static qv_status identify(qv_ctx *ctx, const qv_manifest *m, const qv_feature_config *c, qv_cache_id *id)
+/* Settings, program and list of files into one hash, the files' state into another. readable: [m->n]. */
+static qv_status identify(qv_ctx *ctx, const qv_manifest *m, const qv_feature_config *c, qv_cache_id *id,
+                          bool *readable)
 {
     qv_status status = QV_OK;
     qv_buf settings = {0}, sources = {0};
@@ -276,11 +280,12 @@ static qv_status identify(qv_ctx *ctx, const qv_manifest *m, const qv_feature_co
         }
         struct stat st = {0};
         bool there = stat(item->file, &st) == 0;
+        readable[i] = access(item->file, R_OK) == 0;
         qv_buf_puts(&settings, path ? path : item->file);
         qv_buf_printf(&settings, "\n%a %a\n", item->start, item->end);
         if (item->channel) qv_buf_printf(&settings, "channel %d\n", item->channel);
         if (m->images) qv_buf_printf(&settings, "image %lld\n", (long long)item->index);
-        qv_buf_printf(&sources, "%d %d %lld %lld %ld\n", there, access(item->file, R_OK) == 0, (long long)st.st_size,
+        qv_buf_printf(&sources, "%d %d %lld %lld %ld\n", there, readable[i], (long long)st.st_size,
                       (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
         free(path);
     }
@@ -330,10 +335,10 @@ static qv_status create_cache(qv_ctx *ctx, store *s, const char *path, const qv_
 }
 
 static qv_status make(qv_ctx *ctx, qv_features *f, const qv_manifest *m, const qv_feature_options *o, const char *path,
-                      const qv_cache_id *id)
+                      const qv_cache_id *id, const bool *readable)
 {
     qv_status status = QV_OK;
-    store s = {0};
+    store s = {.readable = readable};
     bool hit = false;
     if (!o->no_cache) QV_TRY(create_cache(ctx, &s, path, o));
     QV_TRY(compute(ctx, f, m, o->threads, &s));
@@ -407,7 +412,7 @@ qv_status qv_features_open(qv_ctx *ctx, qv_features **out, const qv_manifest *m,
     char *path = NULL;
     qv_cache_id id = {0};
     qv_lock lock = {0};
-    bool waited = false;
+    bool waited = false, *readable = NULL;
     *out = NULL;
     QV_TRY(qv_feature_check(ctx, c));
     if (m->images != (c->kind == QV_KIND_IMAGE))
@@ -420,7 +425,8 @@ qv_status qv_features_open(qv_ctx *ctx, qv_features **out, const qv_manifest *m,
     f->n = m->n;
     QV_TRY(qv_alloc(ctx, &f->entries, f->n, sizeof *f->entries));
     if (!o->no_cache) {
-        QV_TRY(identify(ctx, m, c, &id));
+        QV_TRY(qv_alloc(ctx, &readable, m->n, sizeof *readable));
+        QV_TRY(identify(ctx, m, c, &id, readable));
         status = cache_path(ctx, &path, o->cache_dir, &id);
         if (status != QV_OK && (status != QV_ERR_IO || o->cache_dir)) goto done;
         status = QV_OK;
@@ -428,13 +434,14 @@ qv_status qv_features_open(qv_ctx *ctx, qv_features **out, const qv_manifest *m,
         if (path && !f->from_cache) QV_TRY(lock_cache(ctx, &lock, path, &id, &waited));
         if (waited) QV_TRY(qv_cache_map(ctx, f, path, &id, &f->from_cache));
     }
-    if (!f->from_cache) QV_TRY(make(ctx, f, m, o, path, &id));
+    if (!f->from_cache) QV_TRY(make(ctx, f, m, o, path, &id, readable));
     tell(ctx, f, m);
     *out = f;
     f = NULL;
 done:
     qv_lock_release(&lock);
     free(path);
+    free(readable);
     qv_features_close(f);
     return status;
 }

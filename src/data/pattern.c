@@ -7,7 +7,13 @@
 #include <pcre2.h>
 
 /* Far more than a file name needs, far less than a hostile pattern wants. */
-enum { QV_MATCH_STEPS = 1000000, QV_MATCH_DEPTH = 10000, QV_MATCH_KIB = 16384, QV_PATTERN_MAX = 65536 };
+enum {
+    QV_MATCH_STEPS = 1000000,
+    QV_MATCH_DEPTH = 10000,
+    QV_MATCH_KIB = 16384,
+    QV_PATTERN_MAX = 65536,
+    QV_NAMES_MAX = 256
+};
 
 struct qv_pattern {
     pcre2_code *code;
@@ -44,6 +50,9 @@ static uint32_t entry_number(const qv_pattern *p, uint32_t i)
 static qv_status list_names(qv_ctx *ctx, qv_pattern *p)
 {
     pcre2_pattern_info(p->code, PCRE2_INFO_NAMECOUNT, &p->n_table);
+    if (p->n_table > QV_NAMES_MAX)
+        return qv_fail(ctx, QV_ERR_USAGE, "a pattern with %u named groups; at most %d are taken", (unsigned)p->n_table,
+                       QV_NAMES_MAX);
     pcre2_pattern_info(p->code, PCRE2_INFO_NAMEENTRYSIZE, &p->entry);
     pcre2_pattern_info(p->code, PCRE2_INFO_NAMETABLE, &p->table);
     qv_status status = qv_alloc(ctx, &p->names, p->n_table, sizeof *p->names);

@@ -129,6 +129,21 @@ static qv_status check_sphere(qv_ctx *ctx, qv_window *w)
                    (uint64_t)(count * bytes * channels));
 }
 
+/* Blocks, each with its kind and, but for the last, its length in 3 bytes. */
+static qv_status check_voc(qv_ctx *ctx, qv_window *w)
+{
+    enum { ENDS = 0, HEAD = 4 };
+    qv_status status = QV_OK;
+    const unsigned char *p;
+    uint64_t at = qv_window_look(w, 20, 2, &p) == 2 ? qv_bytes_uint(p, 2, false) : w->size;
+    while (status == QV_OK && qv_window_look(w, at, HEAD, &p) == HEAD && p[0] != ENDS) {
+        uint64_t length = qv_bytes_uint(p + 1, 3, false);
+        status = compare(ctx, w->size - at - HEAD, length);
+        at += HEAD + length;
+    }
+    return status;
+}
+
 enum { OGG_BEGINS = 2, OGG_ENDS = 4 }; /* flags of a page: the first, the last of its stream */
 
 /* The bytes of the page that begins at `at`; 0: none does, SIZE_MAX: it does, but the file ends before it. */
@@ -180,6 +195,7 @@ static qv_status check(qv_ctx *ctx, qv_window *w, qv_mpeg *mpeg)
     if (memcmp(head, ".snd", 4) == 0 || memcmp(head, "dns.", 4) == 0) return check_au(ctx, w, head[0] == '.');
     if (memcmp(head, "NIST_1A\n", 8) == 0) return check_sphere(ctx, w);
     if (memcmp(head, "OggS", 4) == 0) return check_ogg(ctx, w);
+    if (memcmp(head, "Creative Voice File", 19) == 0) return check_voc(ctx, w);
     return qv_whole_mpeg(ctx, w, mpeg);
 }
 

@@ -17,9 +17,9 @@ typedef struct qv_mpeg {
 } qv_mpeg;
 
 /* f: a file of `size` bytes, read from and sought in as this likes. QV_ERR_DATA: there are fewer bytes of samples than
- * its header promises (RIFF, RIFX, RF64, AIFF, W64, CAF, AU, SPHERE), it ends before its stream does (Ogg, MPEG), or it
- * holds a second one, which libsndfile would not read (the same). Files of other kinds, and those that do not say how
- * much they hold, pass. QV_ERR_IO: it cannot be read. *mpeg is set in any case. */
+ * its header promises (RIFF, RIFX, RF64, AIFF, W64, CAF, AU, SPHERE, VOC), it ends before its stream does (Ogg, MPEG),
+ * or it holds a second one, which libsndfile would not read (the same). Files of other kinds, and those that do not say
+ * how much they hold, pass. QV_ERR_IO: it cannot be read. *mpeg is set in any case. */
 qv_status qv_whole_check(qv_ctx *ctx, FILE *f, uint64_t size, qv_mpeg *mpeg);
 
 #endif
