@@ -263,7 +263,8 @@ static void impossible_margins_are_refused(void **state)
         {QV_HEAD_COSFACE, 4, 2, 1},
         {QV_HEAD_COSFACE, 7, 2, 0.37651019814},
         {QV_HEAD_COSFACE, 4, 3, 4.0 / 3},
-        {QV_HEAD_COSFACE, 2, 1, 2},
+        {QV_HEAD_COSFACE, 3, 2, 1.5},
+        {QV_HEAD_COSFACE, 2, 2, 2},
         {QV_HEAD_COSFACE, 9, 3, 1},
         {QV_HEAD_ARCFACE, 6, 2, 3.14159265359 / 3},
         {QV_HEAD_ARCFACE, 3, 2, 3.14159265359 * 2 / 3},
@@ -275,6 +276,8 @@ static void impossible_margins_are_refused(void **state)
         c.embed = cases[i].dims;
         c.margin.m = (float)(cases[i].most - 1e-4);
         qv_assert_ok(ctx, qv_net_check(ctx, &c));
+        c.margin.m = (float)cases[i].most;
+        qv_assert_ok(ctx, qv_net_check(ctx, &c));
         c.margin.m = (float)(cases[i].most + 1e-4);
         assert_int_equal(qv_net_check(ctx, &c), QV_ERR_USAGE);
         qv_test_says(qv_ctx_message(ctx),
@@ -285,6 +288,21 @@ static void impossible_margins_are_refused(void **state)
     c.head = QV_HEAD_A_SOFTMAX;
     assert_int_equal(qv_net_check(ctx, &c), QV_ERR_USAGE);
     qv_test_says(qv_ctx_message(ctx), "share a direction");
+    c.classes = 2;
+    qv_assert_ok(ctx, qv_net_check(ctx, &c));
+    for (int head = QV_HEAD_A_SOFTMAX + 1; head <= QV_HEAD_ARCFACE; head++) {
+        qv_give_head(&c, (qv_head_kind)head);
+        c.embed = 1;
+        assert_int_equal(qv_net_check(ctx, &c), QV_ERR_USAGE);
+        qv_test_says(qv_ctx_message(ctx), "no gradient in one dimension");
+    }
+    c = config(&random, QV_ORDER_PREACT, 2); /* what the message leaves can be had */
+    c.classes = 4;
+    qv_give_head(&c, QV_HEAD_ARCFACE);
+    c.embed = 2;
+    c.margin.m = 1.571F;
+    assert_int_equal(qv_net_check(ctx, &c), QV_ERR_USAGE);
+    qv_test_says(qv_ctx_message(ctx), "leaves 1.5707 radians");
     qv_ctx_free(ctx);
 }
 

@@ -1,5 +1,6 @@
 #include "net/head.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 
@@ -32,14 +33,19 @@ qv_status qv_head_check(qv_ctx *ctx, const qv_net_config *c)
             "a head of cosines cannot tell %d classes apart in %d dimension: two of them share a direction; a "
             "larger net.embed, or train.head = softmax",
             c->classes, dims);
-    if (keeps_length(c) || m <= most) return QV_OK;
+    if (keeps_length(c)) return QV_OK;
+    if (dims == 1)
+        return qv_fail(ctx, QV_ERR_USAGE,
+                       "a head of cosines alone has no gradient in one dimension, where only a sign is left of the "
+                       "features; a larger net.embed, or train.head = a-softmax or softmax");
+    if (m <= most * (1 + FLT_EPSILON)) return QV_OK; /* m was rounded to a float */
     bool cosface = c->head == QV_HEAD_COSFACE;
     return qv_fail(
         ctx, QV_ERR_USAGE,
         "%s = %g is more than %d classes in %d dimensions can have: their directions are at most %.4g degrees "
-        "apart, which leaves %.4g%s; a smaller margin, or a larger net.embed",
-        cosface ? "head.cosface_margin" : "head.arcface_margin", m, c->classes, dims, angle * 180 / pi, most,
-        cosface ? " (1 - cos of that)" : " radians");
+        "apart, which leaves %g%s; a smaller margin, or a larger net.embed",
+        cosface ? "head.cosface_margin" : "head.arcface_margin", m, c->classes, dims, angle * 180 / pi,
+        floor(most * 1e4) / 1e4, cosface ? " (1 - cos of that)" : " radians");
 }
 
 static void make_linear(qv_lowering *l, qv_linear *n, const char *name, int from, int to, bool bias)
