@@ -145,6 +145,32 @@ static void balanced_sampling_draws_classes_alike(void **state)
     qv_toy_bench_close(&b);
 }
 
+/* What is left of a round goes to other classes in each epoch. */
+static void balanced_epochs_draw_classes_alike(void **state)
+{
+    (void)state;
+    enum { CLASSES = 3, N = 40 };
+    qv_toy_bench b;
+    qv_toy_bench_open(
+        &b, &(qv_toy_shape){.speakers = 4, .classes = CLASSES, .takes = 4, .mels = 8, .shortest = 8, .longest = 8});
+    b.settings.sampling = QV_SAMPLING_BALANCED;
+    b.settings.batch = 8;
+    b.settings.epochs = 2 * CLASSES;
+    open_data(&b, NULL);
+    qv_trainer_options o = {.items = b.toy.all, .n_items = N};
+    qv_assert_ok(b.ctx, qv_trainer_new(b.ctx, &b.trainer, &b.settings, b.data, &o, CLASSES));
+    int drawn[CLASSES] = {0};
+    for (uint64_t epoch = 0; epoch < 2 * CLASSES; epoch++) {
+        int32_t order[N];
+        train(&b, epoch + 1);
+        qv_exec_read_bytes(qv_trainer_exec(b.trainer), qv_trainer_net(b.trainer)->order, (epoch & 1) * sizeof order,
+                           sizeof order, order);
+        for (int i = 0; i < N; i++) drawn[b.data->utterances[order[i]].label]++;
+    }
+    for (int k = 0; k < CLASSES; k++) assert_int_equal(drawn[k], 2 * N);
+    qv_toy_bench_close(&b);
+}
+
 /* Row n of a batch is mixed with the last but n: which classes meet there must be chance, too. */
 static void balanced_classes_are_mixed_with_all_others(void **state)
 {
@@ -699,6 +725,7 @@ int main(void)
         cmocka_unit_test(learns_what_is_separable),
         cmocka_unit_test(learns_from_augmented_mixtures),
         cmocka_unit_test(balanced_sampling_draws_classes_alike),
+        cmocka_unit_test(balanced_epochs_draw_classes_alike),
         cmocka_unit_test(balanced_classes_are_mixed_with_all_others),
         cmocka_unit_test(epoch_orders_are_permutations),
         cmocka_unit_test(every_recording_is_seen_once_an_epoch),

@@ -235,7 +235,8 @@ double qv_trainer_rate(const qv_trainer *t, uint64_t step)
 static void deal_classes(const qv_trainer *t, size_t classes, uint64_t epoch, size_t round)
 {
     size_t *turn = t->turn;
-    for (size_t k = 0; k < classes; k++) turn[k] = k;
+    const size_t start = (size_t)(epoch % classes * (t->n_items % classes) % classes);
+    for (size_t k = 0; k < classes; k++) turn[k] = (start + k) % classes;
     for (size_t k = classes; t->settings.mixup > 0 && k > 1; k--) {
         const uint32_t counter[4] = {(uint32_t)(round * classes + k), 1, (uint32_t)QV_DRAW_ORDER << 24, (uint32_t)epoch};
         const qv_philox4 r = qv_philox(counter, t->state.key);
