@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "backend/backend.h"
+#include "base/safetensors.h"
 #include "data/features.h"
 #include "data/resample.h"
 #include "data/synth.h"
@@ -312,6 +313,44 @@ static void the_best_epoch_survives(void **state)
     assert_true(run_in_pieces(x, out, 3) > 3);
     assert_same_run(x, x->out, out);
     free(out);
+}
+
+/* Only the batch norms' statistics are other ones: what the optimizer remembers is of the best epoch, too. */
+static void the_best_checkpoint_is_of_one_step(void **state)
+{
+    fixture *x = *state;
+    x->settings.val_speakers = 1;
+    x->settings.epoch_rule = QV_EPOCH_BEST;
+    x->settings.batch = 3;
+    x->settings.epochs = 12;
+    x->settings.eval_every = 1;
+    qv_assert_ok(x->ctx, run(x, x->out));
+    x->settings.bn_eval = QV_BN_EVEN;
+    char *even = below(x->dir, "even");
+    qv_assert_ok(x->ctx, run(x, even));
+    size_t moments = 0, others = 0;
+    for (int fold = 1; fold <= 2; fold++) {
+        char name[40];
+        qv_st_file *a, *b, *last;
+        snprintf(name, sizeof name, "fold-%d/best.safetensors", fold);
+        char *one = below(x->out, name), *two = below(even, name);
+        qv_assert_ok(x->ctx, qv_st_open(x->ctx, &a, one));
+        qv_assert_ok(x->ctx, qv_st_open(x->ctx, &b, two));
+        snprintf(name, sizeof name, "fold-%d/last.safetensors", fold);
+        char *end = below(even, name);
+        qv_assert_ok(x->ctx, qv_st_open(x->ctx, &last, end));
+        for (size_t i = 0; i < qv_st_count(a); i++) {
+            const qv_st_tensor *t = qv_st_at(a, i), *u = qv_st_find(b, t->name), *v = qv_st_find(last, t->name);
+            if (strstr(t->name, ".running_")) continue;
+            assert_memory_equal(t->data, u->data, t->bytes);
+            moments += strstr(t->name, ".moment") != NULL;
+            others += strstr(t->name, ".moment") && memcmp(t->data, v->data, t->bytes) != 0;
+        }
+        qv_st_close(a), qv_st_close(b), qv_st_close(last);
+        free(one), free(two), free(end);
+    }
+    assert_true(moments > 0 && others > 0); /* else the best epochs were the last ones */
+    free(even);
 }
 
 /* It ends some evaluations behind the best one, resumed or not; without val there is nothing to be patient with. */
@@ -745,7 +784,7 @@ static void what_it_begins_with_has_heard_voices(void **state)
     qv_assert_ok(x->ctx, qv_summary_read(x->ctx, &summary, x->out));
     assert_int_equal(summary.heard, 2);
     assert_int_equal(summary.n_notes, 1);
-    assert_non_null(strstr(summary.notes[0], "know speakers who are tested"));
+    assert_non_null(strstr(summary.notes[0], "Speakers who are tested have the names"));
     assert_string_equal(summary.command, "quaver train"); /* what repeats all of it */
     qv_summary_free(&summary);
     char **names = speakers_of(x, end, &n);
@@ -949,6 +988,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(records_have_a_row_an_epoch_and_recording, setup, teardown),
         cmocka_unit_test_setup_teardown(a_row_has_the_rate_of_its_last_step, setup, teardown),
         cmocka_unit_test_setup_teardown(pieces_make_the_whole, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_best_checkpoint_is_of_one_step, setup, teardown),
         cmocka_unit_test_setup_teardown(the_best_epoch_survives, setup, teardown),
         cmocka_unit_test_setup_teardown(patience_ends_a_training, setup, teardown),
         cmocka_unit_test_setup_teardown(an_older_checkpoint_is_gone_on_with, setup, teardown),

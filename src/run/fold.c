@@ -491,7 +491,7 @@ static qv_status choose_epoch(qv_ctx *ctx, fold_state *s, qv_checkpoint_info *ch
     }
     QV_TRY(qv_checkpoint_open(ctx, &c, s->best));
     QV_TRY(check_ours(ctx, s, c));
-    QV_TRY(qv_checkpoint_load(ctx, c, s->trainer, false));
+    QV_TRY(qv_checkpoint_load(ctx, c, s->trainer, true));
     *chosen = c->info;
     chosen->heard = s->heard;
     chosen->n_heard = s->n_heard;
