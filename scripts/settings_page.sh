@@ -10,8 +10,8 @@ more than the file, the file more than the default. `RUN/config.ini` holds those
 refused with the nearest one. This page is made by `scripts/settings_page.sh` from `quaver help settings`, and
 `ctest -R settings_page` fails where the two differ.
 
-Short forms: `quaver train --help`. `--preset small` is width 16 and one block a stage; `--preset reference` width 32, two
-blocks and `preact-bn`.
+Short forms: `quaver train --help`. `--preset small` is width 16 and one block a stage, `--preset reference` width 32 and two
+blocks; both have the order `preact-bn`, also where `--config` says otherwise.
 TEXT
 "$1" help settings | sed 's/|/\\|/g' | awk '
     /^\[/ { printf "\n## %s\n\n| key | what | default |\n| --- | --- | --- |\n", $1; next }

@@ -145,7 +145,10 @@ static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
     if (!a->checkpoint) return qv_fail(ctx, QV_ERR_USAGE, "--checkpoint CKPT is needed; see quaver predict --help");
     if (a->listen.stream || a->timeline) return check_listening(ctx, a);
     if (a->listen.svg || a->listen.encoding || a->listen.rate > 0 || a->listen.channels > 0 || a->listen.span > 0 || a->listen.step > 0)
-        return qv_fail(ctx, QV_ERR_USAGE, "--svg, --span and --step go with --timeline or --stream, --encoding, --rate and --channels with --stream");
+        return qv_fail(
+            ctx, QV_ERR_USAGE,
+            "--svg goes with --timeline, --span and --step with --timeline or --stream, --encoding, --rate and "
+            "--channels with --stream");
     if (!a->manifests == !a->n_inputs)
         return qv_fail(ctx, QV_ERR_USAGE, "give recordings or folders, or --manifest FILE; see quaver predict --help");
 done:

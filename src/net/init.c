@@ -18,7 +18,7 @@ void qv_init_values(const qv_program *p, int buffer, const uint32_t key[2], doub
 {
     const qv_buffer *b = &p->buffers[buffer];
     size_t n = qv_buffer_len(b);
-    /* The place among the parameters, not the id: the same numbers whatever else a program holds. */
+    /* The place among the parameters, not the id: the same numbers whatever buffers of other roles a program holds. */
     uint32_t place = 0;
     for (int i = 0; i < buffer; i++) place += p->buffers[i].role == QV_ROLE_PARAM;
     for (size_t i = 0; i < n; i += 2) {

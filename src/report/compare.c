@@ -115,7 +115,9 @@ void qv_comparison_cautions(const qv_comparison *c, qv_buf *out)
         const qv_summary *b = &c->summaries[i];
         if (!b->finished) qv_buf_printf(out, "%s is not finished\n", c->runs[i]);
         if (b->overlap > 0) qv_buf_printf(out, "%s tests speakers that it trained on\n", c->runs[i]);
-        if (b->heard > 0) qv_buf_printf(out, "%s began with weights that know speakers it tests\n", c->runs[i]);
+        if (b->heard > 0)
+            qv_buf_printf(out, "%s tests speakers with the names of those that its first weights were trained on\n",
+                          c->runs[i]);
         if (b->transductive) qv_buf_printf(out, "%s is transductive: it normalizes by the test speakers' own recordings\n", c->runs[i]);
         const char *differs = difference(a, b);
         if (differs) qv_buf_printf(out, "%s and %s %s\n", c->runs[0], c->runs[i], differs);

@@ -43,9 +43,13 @@ static void lead(qv_buf *b, const qv_summary *s)
         m->n, voices, i->speakers > 1 && !heard ? " it was not trained on" : "", m->present, m->ua);
     if (qv_bootstrap_valid(i)) qv_buf_printf(b, " (95 %% interval %.3f to %.3f)", i->ua_low, i->ua_high);
     qv_buf_printf(b, "; guessing gives %.3f.", m->chance_ua);
-    if (s->gap_test.n > 0)
-        qv_buf_printf(b, " On its training recordings it reaches %.3f: a gap of <strong>%.1f points</strong>%s.",
-                      s->train_ua.mean, s->gap_test.mean, s->gap_test.n > 1 ? ", mean of the folds" : "");
+    if (s->gap_test.n > 1) /* not between these figures and the one above, which is of all folds together */
+        qv_buf_printf(
+            b, " As means of the folds it is %.3f in training and %.3f in test: a gap of <strong>%.1f points</strong>.",
+            s->train_ua.mean, s->test_ua.mean, s->gap_test.mean);
+    else if (s->gap_test.n > 0)
+        qv_buf_printf(b, " On its training recordings it reaches %.3f: a gap of <strong>%.1f points</strong>.",
+                      s->train_ua.mean, s->gap_test.mean);
     qv_buf_puts(b, "</p>\n");
 }
 

@@ -219,9 +219,10 @@ static qv_status note_split(qv_ctx *ctx, run_state *r)
     if (r->s->normalize == QV_NORM_SPEAKER) QV_TRY(note_short_voices(ctx, r));
     if (r->heard) r->summary->heard = r->heard; /* a resume has it already */
     if (r->heard)
-        QV_TRY(note_once(ctx, r->summary,
-                         "The weights that the training begins with know speakers who are tested: its figures say little "
-                         "about new voices."));
+        QV_TRY(note_once(
+            ctx, r->summary,
+            "Speakers who are tested have the names of those that the weights at the beginning were trained on: "
+            "if they are the same people, these figures say little about new voices."));
 done:
     return status;
 }
@@ -631,15 +632,16 @@ done:
 static qv_status tell_plan(qv_ctx *ctx, run_state *r, bool anew)
 {
     const qv_fold *first = &r->folds->folds[0];
+    const size_t samples = (size_t)r->s->epochs * first->items[QV_PART_TRAIN];
     const qv_feature_config features = qv_settings_features(r->s);
     qv_status status = qv_precision_check(ctx, (qv_device)r->s->device, (qv_precision)r->s->precision);
     if (status == QV_OK) status = qv_feature_check(ctx, &features);
     if (status == QV_OK) status = check_plan(ctx, r);
     if (status == QV_OK) status = check_start(ctx, r, anew);
     if (status != QV_OK) return status;
-    qv_info(ctx, "a network with %zu parameters; %d epochs of %zu steps in fold %s. Nothing was trained or written",
-            r->summary->parameters, r->s->epochs,
-            (first->items[QV_PART_TRAIN] + (size_t)r->s->batch - 1) / (size_t)r->s->batch, first->name);
+    qv_info(
+        ctx, "a network with %zu parameters; %d epochs, %zu steps in all, in fold %s. Nothing was trained or written",
+        r->summary->parameters, r->s->epochs, (samples + (size_t)r->s->batch - 1) / (size_t)r->s->batch, first->name);
     return plan_summary(ctx, r);
 }
 

@@ -604,8 +604,9 @@ bool qv_checkpoint_heard(const qv_checkpoint *c, const char *speaker)
 void qv_checkpoint_warn_of_heard(qv_ctx *ctx, size_t speakers, const char *path)
 {
     if (speakers)
-        qv_warn(ctx,
-                "%zu of the speakers who are tested have the names of those that %s was trained on: the figures say little "
-                "about new voices",
-                speakers, path);
+        qv_warn(
+            ctx,
+            "%zu of the speakers who are tested have the names of those that %s was trained on: if they are the same "
+            "people, the figures say little about new voices",
+            speakers, path);
 }
