@@ -64,12 +64,15 @@ static void print_line(const arguments *a, qv_trainer *t, const double *times, d
     const qv_settings *s = &a->s;
     const qv_net *net = qv_trainer_net(t);
     double least = times[0], median = times[a->rounds / 2];
-    printf("{\"bench\": \"step\", \"contender\": \"quaver\", \"device\": \"%s\", \"order\": \"%s\", \"width\": %d, \"blocks\": %d, "
-           "\"batch\": %d, \"frames\": %d, \"mels\": %d, \"threads\": %d, \"parameters\": %lld, \"rounds\": %d, \"steps\": %d, "
-           "\"min_ms\": %.4f, \"median_ms\": %.4f, \"samples_per_s\": %s, \"gflops\": %s, \"mib\": %.1f, \"loss\": %s}\n",
-           qv_exec_describe(qv_trainer_exec(t)), qv_order_name(net->config.order), s->width, s->blocks, s->batch, a->frames,
-           a->mels, qv_pool_threads(a->trainer.pool), (long long)net->parameters, a->rounds, a->steps, 1e3 * least,
-           1e3 * median, qv_figure_of("%.1f", s->batch / median).text,
+    printf("{\"bench\": \"step\", \"contender\": \"quaver\", \"device\": \"%s\", \"order\": \"%s\", \"width\": %d, "
+           "\"blocks\": %d, "
+           "\"batch\": %d, \"frames\": %d, \"mels\": %d, \"threads\": %d, \"parameters\": %lld, \"rounds\": %d, "
+           "\"steps\": %d, "
+           "\"autotune\": %s, \"min_ms\": %.4f, \"median_ms\": %.4f, \"samples_per_s\": %s, \"gflops\": %s, \"mib\": "
+           "%.1f, \"loss\": %s}\n",
+           qv_exec_describe(qv_trainer_exec(t)), qv_order_name(net->config.order), s->width, s->blocks, s->batch,
+           a->frames, a->mels, qv_pool_threads(a->trainer.pool), (long long)net->parameters, a->rounds, a->steps,
+           s->autotune ? "true" : "false", 1e3 * least, 1e3 * median, qv_figure_of("%.1f", s->batch / median).text,
            qv_figure_of("%.1f", 1e-9 * count_flops(net->program) / median).text,
            (double)qv_exec_bytes(qv_trainer_exec(t)) / (1 << 20), qv_figure_of("%.6f", loss).text);
     fflush(stdout);
@@ -127,11 +130,23 @@ done:
 
 static void parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"width", 1, NULL, 'w'},  {"blocks", 1, NULL, 'b'},    {"batch", 1, NULL, 'n'},   {"frames", 1, NULL, 'f'},
-        {"mels", 1, NULL, 'm'},   {"threads", 1, NULL, 't'},   {"rounds", 1, NULL, 'R'},  {"steps", 1, NULL, 's'},
-        {"warmup", 1, NULL, 'u'}, {"order", 1, NULL, 'o'},     {"device", 1, NULL, 'D'},  {"precision", 1, NULL, 'P'},
-        {"profile", 0, NULL, 'p'}, {"no-fuse", 0, NULL, 'F'},  {"direct", 0, NULL, 'd'},  {0}};
+    static const struct option options[] = {{"width", 1, NULL, 'w'},
+                                            {"blocks", 1, NULL, 'b'},
+                                            {"batch", 1, NULL, 'n'},
+                                            {"frames", 1, NULL, 'f'},
+                                            {"mels", 1, NULL, 'm'},
+                                            {"threads", 1, NULL, 't'},
+                                            {"rounds", 1, NULL, 'R'},
+                                            {"steps", 1, NULL, 's'},
+                                            {"warmup", 1, NULL, 'u'},
+                                            {"order", 1, NULL, 'o'},
+                                            {"device", 1, NULL, 'D'},
+                                            {"precision", 1, NULL, 'P'},
+                                            {"profile", 0, NULL, 'p'},
+                                            {"no-fuse", 0, NULL, 'F'},
+                                            {"direct", 0, NULL, 'd'},
+                                            {"autotune", 0, NULL, 'a'},
+                                            {0}};
     int c, at = 0;
     while ((c = getopt_long(argc, argv, "", options, &at)) != -1) {
         const char *name = options[at].name;
@@ -151,6 +166,9 @@ static void parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
         case 'p': a->trainer.profile = true; break;
         case 'F': a->trainer.no_fuse = true; break;
         case 'd': a->trainer.direct = true; break;
+        case 'a':
+            qv_bench_set(ctx, &a->s, "run.autotune", "yes");
+            break;
         default: exit(2);
         }
     }

@@ -9,8 +9,8 @@
 #   selftest   quaver selftest on the GPU, in fp32, tf32 and bf16
 #   kernels    each kernel's share of the copy bandwidth measured in the same run
 #   fused      cuDNN's fused patterns against separate ops, in turn (bench/bench_fused.c)
-#   profile    what each kind of op takes of a training step, in bf16 and fp32
-#   sweep      training steps, batches of 16 to 1024 (fp32: to 256), in each precision
+#   profile    what each kind of op takes of a training step at batch 256, in bf16 and fp32
+#   sweep      training steps, batches of 16 to 1024 (fp32: to 256), in each precision; in bf16 two sizes with run.autotune
 #   replicas   several trainings side by side
 #   step       training steps against PyTorch's, in turn (bench/peers/torch_step.py)
 #   train      the five EMO-DB folds in fp32 and bf16, where QV_CORPORA names a folder with emodb in it
@@ -279,7 +279,7 @@ shared_ops=conv,conv_grad_x,conv_grad_w,bn_stats,bn_measure,bn_grad_sums,block_e
 
 part_sanitizer() {
     tests=$(tool test_kernels_gpu) sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null)
-    [ -n "$tests" ] || { skip "test_kernels_gpu was not built"; return; }
+    [ -n "$tests" ] || { skip "test_kernels_gpu was not built (cmake -S . -B build -DQV_TESTS=ON)"; return; }
     [ -n "$sanitizer" ] || { skip "no compute-sanitizer: it comes with the CUDA toolkit"; return; }
     worst=0 said='' turns=4
     for check in memcheck racecheck initcheck synccheck; do
@@ -305,11 +305,12 @@ part_sanitizer() {
 # The table of bench_step --profile, a line "conv   1.234 ms   5.6 %" an op, as JSON.
 profile_table='s/^\([a-z_0-9]*\)  *\([0-9.]*\) ms  *\([0-9.]*\) %$/{"op": "\1", "ms": \2, "percent": \3}/p'
 
+# Op by op, so of a batch whose ops take the GPU longer than the host takes to launch them.
 part_profile() {
     bench=$(tool bench_step) worst=0 turns=2
-    [ -n "$bench" ] || { skip "bench_step was not built"; return; }
+    [ -n "$bench" ] || { skip "bench_step was not built (cmake -S . -B build -DQV_BENCH=ON)"; return; }
     for precision in bf16 fp32; do
-        limited $turns "$bench" --device "$device" --precision $precision --profile >"$logs/profile-$precision.log" 2>&1
+        limited $turns "$bench" --device "$device" --precision $precision --batch 256 --profile >"$logs/profile-$precision.log" 2>&1
         code=$? turns=$((turns - 1))
         [ $code -eq 0 ] || worst=$code
         sed -n "$profile_table" "$logs/profile-$precision.log" | sed "s/^{/{\"precision\": \"$precision\", /" >>"$logs/profile.jsonl"
@@ -322,7 +323,7 @@ part_profile() {
 # 235 cases of 0.15 s, or of less where the part has less: two fifths of its time are for what surrounds them.
 part_kernels() {
     bench=$(tool bench_kernels)
-    [ -n "$bench" ] || { skip "bench_kernels was not built"; return; }
+    [ -n "$bench" ] || { skip "bench_kernels was not built (cmake -S . -B build -DQV_BENCH=ON)"; return; }
     each=$(awk -v limit=$((part_until - $(date +%s))) 'BEGIN { each = 0.6 * limit / 235; print each < 0.15 ? each : 0.15 }')
     limited 1 "$bench" --seconds "$each" >"$logs/kernels.log" 2>&1
     code=$?
@@ -335,7 +336,7 @@ part_kernels() {
 
 part_fused() {
     bench=$(tool bench_fused)
-    [ -n "$bench" ] || { skip "bench_fused was not built"; return; }
+    [ -n "$bench" ] || { skip "bench_fused was not built (cmake -S . -B build -DQV_BENCH=ON)"; return; }
     limited 1 "$bench" >"$logs/fused.log" 2>&1
     code=$?
     grep '^{' "$logs/fused.log" >"$logs/fused.jsonl"
@@ -349,12 +350,14 @@ part_fused() {
 }
 
 part_sweep() {
-    bench=$(tool bench_step) worst=0 turns=3 asked=0
-    [ -n "$bench" ] || { skip "bench_step was not built"; return; }
-    for precision in bf16 tf32 fp32; do
-        batches=16,32,64,128,256
+    bench=$(tool bench_step) worst=0 turns=4 asked=0
+    [ -n "$bench" ] || { skip "bench_step was not built (cmake -S . -B build -DQV_BENCH=ON)"; return; }
+    for precision in bf16 tf32 fp32 tuned; do
+        batches=16,32,64,128,256 tuned=
         [ $precision = fp32 ] || batches=$batches,512,1024 # without tensor cores these two take over a minute
-        limited $turns "$bench" --device "$device" --precision $precision --batch $batches 2>>"$logs/sweep.log" |
+        [ $precision != tuned ] || precision=bf16 batches=64,256 tuned=--autotune # what cuDNN's heuristics lose
+        # shellcheck disable=SC2086 # an option or none
+        limited $turns "$bench" --device "$device" --precision $precision --batch $batches $tuned 2>>"$logs/sweep.log" |
             sed "s/^{/{\"precision\": \"$precision\", /" >>"$logs/sweep.jsonl"
         turns=$((turns - 1)) asked=$((asked + $(count $batches)))
     done
@@ -395,7 +398,7 @@ compare() {
 
 part_step() {
     bench=$(tool bench_step)
-    [ -n "$bench" ] || { skip "bench_step was not built"; return; }
+    [ -n "$bench" ] || { skip "bench_step was not built (cmake -S . -B build -DQV_BENCH=ON)"; return; }
     [ -n "$torch" ] || { skip "no PyTorch in ${python:-python3} (--python names another one)"; return; }
     limited 2 "$python" -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' 2>>"$logs/step.log" || {
         skip "PyTorch $torch finds no GPU"
@@ -426,7 +429,7 @@ END
 
 part_replicas() {
     bench=$(tool bench_replicas) batches=16,64 trainings=1,4,16
-    [ -n "$bench" ] || { skip "bench_replicas was not built"; return; }
+    [ -n "$bench" ] || { skip "bench_replicas was not built (cmake -S . -B build -DQV_BENCH=ON)"; return; }
     limited 1 "$bench" --device "$device" --precision bf16 --rounds 3 --batch $batches --replicas $trainings \
         >"$logs/replicas.jsonl" 2>"$logs/replicas.log"
     verdict $? "$(wc -l <"$logs/replicas.jsonl") of $(($(count $batches) * $(count $trainings))) sizes"

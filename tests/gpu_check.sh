@@ -102,7 +102,7 @@ took=$(($(date +%s) - begin))
 expect 'selftest: passed: fp32: 0 of 3 outside, tf32: 0 of 3 outside, bf16: 0 of 3 outside' "$dir/out.log"
 expect 'fused: passed: 1 comparisons, 1 not supported' "$dir/out.log"
 expect ' *small *conv+stats *1 *2.5 *1.5 *0.5 *0.25' "$dir/out.log"
-expect 'profile: skipped: bench_step was not built' "$dir/out.log"
+expect 'profile: skipped: bench_step was not built (cmake -S . -B build -DQV_BENCH=ON)' "$dir/out.log"
 expect 'replicas: failed: exit code 3, 0 of 6 sizes; .*out of memory' "$dir/out.log"
 expect 'train: skipped: no corpus.*' "$dir/out.log"
 expect 'kernels: failed: time limit, 1 cases' "$dir/out.log"
@@ -153,7 +153,7 @@ PATH=$path QV_BUILD=$dir/sick sh "$check" --python /nonexistent --seconds 60 --p
     >"$dir/ill.log" 2>&1
 [ $? -eq 1 ] || { echo "a doctor that fails is no failure"; bad=1; }
 expect 'doctor: failed: exit code 4; doctor.log ends: no driver' "$dir/ill.log"
-expect 'sweep: passed: 19 of 19 sizes' "$dir/ill.log"
+expect 'sweep: passed: 21 of 21 sizes' "$dir/ill.log"
 expect '.*"name": "sweep", .*"before": {"sm_mhz": 1980, "power_w": 98.55, "temperature_c": null}, "after": {.*' "$dir/ill/gpu.json"
 expect 'kernels: failed: exit code 1, 0 cases; kernels.log ends: .* none there, --seconds 0[.]0[0-9]*' "$dir/ill.log"
 expect 'fused: failed: exit code 1, 0 comparisons, 0 not supported; fused.log ends: .* none there' "$dir/ill.log"

@@ -89,7 +89,9 @@ done:
 void qv_handles_leave(qv_handles *h, qv_dnn *d)
 {
     if (!d) return;
+    qv_cuda_lock(true); /* a library may wait for the device where it is given the default stream */
     qv_dnn_rest(d);
+    qv_cuda_unlock();
     pthread_mutex_lock(&h->lock);
     for (qv_lent *l = h->first; l; l = l->next)
         if (l->dnn == d) l->lent = false;
