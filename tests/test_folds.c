@@ -291,6 +291,23 @@ static void fold_files(void **state)
     qv_fold_options o = {0};
     assert_int_equal(qv_folds_make(f->ctx, &folds, m, "speakers", &o), QV_ERR_USAGE);
     qv_manifest_free(m);
+    static const struct {
+        const char *manifest, *folds, *want;
+    } columns[] = {
+        {"file,speaker,emotion\na.wav,01,anger\nb.wav,02,anger\n", "split", "nothing in its column 'split'"},
+        {"file,speaker,emotion,corpus\na.wav,01,anger,x\nb.wav,02,anger,x\n", "corpus",
+         "all recordings are of one corpus, 'x'"},
+        {"file,speaker,emotion,session\na.wav,01,anger,1\nb.wav,02,anger,\n", "session", "or take --folds speaker"},
+        {"file,speaker,emotion\na.wav,,anger\nb.wav,,anger\n", "2", "since no speaker is known"},
+    };
+    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
+        qv_assert_ok(f->ctx, qv_write_file(f->ctx, f->path, columns[i].manifest, strlen(columns[i].manifest)));
+        qv_assert_ok(f->ctx, qv_manifest_read(f->ctx, &m, f->path,
+                                              &(qv_manifest_options){.need_emotion = true, .allow_missing = true}));
+        assert_true(qv_folds_make(f->ctx, &folds, m, columns[i].folds, &o) != QV_OK);
+        qv_test_says(qv_ctx_message(f->ctx), columns[i].want);
+        qv_manifest_free(m);
+    }
 }
 
 static void names_with_blanks_stand_in_quotes(void **state)

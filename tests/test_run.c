@@ -534,6 +534,48 @@ static void a_recording_that_is_gone_is_missed(void **state)
     free(text), free(sound), free(manifest), free(first);
 }
 
+/* Where no validation recording can be read the last epoch would count, and the summary would say that the best does.
+ */
+static void a_choice_needs_something_to_judge_by(void **state)
+{
+    static const char *const emotions[] = {"anger", "happiness", "neutral", "sadness"};
+    static const char *const parts[] = {"train", "train", "test"};
+    fixture *x = *state;
+    char *manifest = below(x->dir, "split.csv"), *gone = below(x->dir, "gone.wav");
+    qv_buf b = {0};
+    qv_buf_puts(&b, "file,speaker,emotion,split\n");
+    for (int s = 0; s < 3; s++)
+        for (int e = 0; e < 4; e++)
+            qv_buf_printf(&b, "%s/wav/s0%d_%s_01.wav,s0%d,%s,%s\n", corpus, s + 1, emotions[e], s + 1, emotions[e],
+                          parts[s]);
+    qv_buf_printf(&b, "%s,s04,anger,val\n", gone);
+    qv_assert_ok(x->ctx, qv_write_file(x->ctx, manifest, b.data, b.len));
+    qv_assert_ok(x->ctx, qv_write_file(x->ctx, gone, "gone", 4));
+    qv_assert_ok(x->ctx, qv_settings_set(x->ctx, &x->settings, "corpus.manifest", manifest));
+    qv_assert_ok(x->ctx, qv_settings_set(x->ctx, &x->settings, "split.folds", "split"));
+    x->settings.epoch_rule = QV_EPOCH_BEST;
+    assert_int_equal(run(x, x->out), QV_ERR_DATA);
+    assert_message(x, "nothing to judge by in fold split: of its 1 validation recordings none can be read");
+    x->settings.epoch_rule = QV_EPOCH_LAST;
+    qv_assert_ok(x->ctx, run(x, x->out));
+    qv_buf_free(&b);
+    free(manifest), free(gone);
+}
+
+/* A run that is finished and whose weights were removed is none that all is well with. */
+static void lost_weights_are_missed(void **state)
+{
+    fixture *x = *state;
+    qv_assert_ok(x->ctx, run(x, x->out));
+    char *best = below(x->out, "fold-2/best.safetensors");
+    assert_int_equal(remove(best), 0);
+    x->options.resume = true;
+    qv_assert_ok(x->ctx, run(x, x->out));
+    qv_test_says(x->log.data, "fold-2/best.safetensors, which fold 2 had when it was finished, is gone");
+    assert_null(strstr(x->log.data, "which fold 1 had"));
+    free(best);
+}
+
 /* The largest settings there are: what is to be removed is counted back without an overflow. */
 static void nothing_is_kept_for_ever(void **state)
 {
@@ -989,6 +1031,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_row_has_the_rate_of_its_last_step, setup, teardown),
         cmocka_unit_test_setup_teardown(pieces_make_the_whole, setup, teardown),
         cmocka_unit_test_setup_teardown(the_best_checkpoint_is_of_one_step, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_choice_needs_something_to_judge_by, setup, teardown),
+        cmocka_unit_test_setup_teardown(lost_weights_are_missed, setup, teardown),
         cmocka_unit_test_setup_teardown(the_best_epoch_survives, setup, teardown),
         cmocka_unit_test_setup_teardown(patience_ends_a_training, setup, teardown),
         cmocka_unit_test_setup_teardown(an_older_checkpoint_is_gone_on_with, setup, teardown),

@@ -476,6 +476,9 @@ qv_status qv_folds_make(qv_ctx *ctx, qv_folds **out, const qv_manifest *m, const
         return qv_fail(ctx, QV_ERR_USAGE,
                        "folds 'random': the same speakers would train and test; whoever wants that for comparison says "
                        "so with --split random");
+    if (split && !has_split(m))
+        return qv_fail(ctx, QV_ERR_DATA,
+                       "the manifest has nothing in its column 'split'; --folds speaker needs no column");
     if (random || (one && options->random)) {
         QV_TRY(split_at_random(ctx, &folds, m, options));
     } else if (split || (one && has_split(m))) {

@@ -73,7 +73,8 @@ qv_status qv_group_by_column(qv_ctx *ctx, qv_grouping *g, const qv_manifest *m, 
         char place[512];
         if (value) values[n++] = value;
         if (value || may_be_empty) continue;
-        status = qv_fail(ctx, QV_ERR_DATA, "%s: no %s, which these folds are cut by",
+        status = qv_fail(ctx, QV_ERR_DATA,
+                         "%s: no %s, which these folds are cut by; fill the column, or take --folds speaker",
                          qv_item_place(m, &m->items[i], place, sizeof place), qv_manifest_columns[column]);
         goto done;
     }
@@ -84,6 +85,13 @@ qv_status qv_group_by_column(qv_ctx *ctx, qv_grouping *g, const qv_manifest *m, 
     qsort(values, n, sizeof *values, by_natural_order);
     for (size_t i = 0; i < n; i++) {
         if (i == 0 || strcmp(values[i], values[i - 1]) != 0) QV_TRY(qv_group_add(ctx, g, values[i]));
+    }
+    if (g->n == 1 && n == m->n) {
+        status =
+            qv_fail(ctx, QV_ERR_DATA,
+                    "all recordings are of one %s, '%s', and folds need two or more; --folds speaker cuts by voices",
+                    qv_manifest_columns[column], values[0]);
+        goto done;
     }
     for (size_t i = 0; i < m->n; i++) {
         const char *value = value_of(&m->items[i], column);
@@ -158,6 +166,12 @@ qv_status qv_group_evenly(qv_ctx *ctx, qv_grouping *g, const qv_manifest *m, int
     size_t *size = NULL;
     int *gender = NULL, *same = NULL, *of_speaker = NULL, genders;
     int most = m->n_speakers < QV_MOST_FOLDS ? m->n_speakers : QV_MOST_FOLDS;
+    if (m->n_speakers == 1 && strcmp(m->speakers[0], QV_NO_SPEAKER) == 0)
+        return qv_fail(
+            ctx, QV_ERR_USAGE,
+            "%d folds cannot be made, since no speaker is known; fill the column 'speaker', or ask for a random "
+            "split in so many words",
+            k);
     if (k < 2 || k > most)
         return qv_fail(ctx, QV_ERR_USAGE, "%d folds cannot be made of %d speakers; ask for 2 to %d", k, m->n_speakers, most);
     QV_TRY(add_numbers(ctx, g, k));

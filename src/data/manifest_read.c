@@ -24,6 +24,8 @@ typedef struct reader {
     size_t n_cells;
     int column[QV_CSV_MAX_CELLS]; /* meaning of each cell, -1: an extra one */
     int cell_of[QV_COLUMNS];      /* cell of each meaning, -1: absent */
+    size_t missing;               /* files that are not there */
+    qv_buf first;                 /* of them */
 } reader;
 
 static qv_status fail_at(qv_ctx *ctx, const reader *r, const char *what, const char *text)
@@ -161,14 +163,15 @@ static qv_status read_channel(qv_ctx *ctx, const reader *r, qv_item *item)
     return fail_at(ctx, r, "channel must be a number from 1, or empty for the average of all, not", text);
 }
 
-/* Opens nothing, but the file must be there, unless the options take it as it is. */
+/* Opens nothing, but the file must be there, unless the options take it as it is: who has many to look for is told at
+ * once how many. */
 static qv_status find_recording(qv_ctx *ctx, reader *r, qv_item *item)
 {
     struct stat st;
     if (stat(item->file, &st) != 0) {
-        if (r->options->allow_missing) return QV_OK;
-        return qv_fail(ctx, QV_ERR_DATA, "%s:%d: cannot find %s: %s", r->path, r->csv.row_line, item->file,
-                       strerror(errno));
+        if (r->options->allow_missing || r->missing++ > 0) return QV_OK;
+        qv_buf_printf(&r->first, "%s:%d: cannot find %s: %s", r->path, r->csv.row_line, item->file, strerror(errno));
+        return QV_OK;
     }
     if (S_ISDIR(st.st_mode)) return fail_at(ctx, r, "a folder, a recording was expected:", item->file);
     item->device = (uint64_t)st.st_dev;
@@ -225,7 +228,13 @@ static qv_status read_rows(qv_ctx *ctx, reader *r, qv_manifest *m)
         QV_TRY(fill_item(ctx, r, m, item));
     }
     if (m->n == 0) status = qv_fail(ctx, QV_ERR_DATA, "%s: a header and no recordings", r->path);
+    if (r->missing == 0) goto done;
+    QV_TRY(qv_buf_check(ctx, &r->first));
+    status = r->missing == 1
+                 ? qv_fail(ctx, QV_ERR_DATA, "%s", r->first.data)
+                 : qv_fail(ctx, QV_ERR_DATA, "%s; nor %zu of the other files", r->first.data, r->missing - 1);
 done:
+    qv_buf_free(&r->first);
     return status;
 }
 

@@ -15,7 +15,8 @@ qv_status qv_comparison_read(qv_ctx *ctx, qv_comparison *c, char *const *runs, s
     qv_status status = qv_alloc(ctx, &c->summaries, n, sizeof *c->summaries);
     c->runs = runs;
     for (size_t i = 0; status == QV_OK && i < n; i++) {
-        status = qv_summary_read(ctx, &c->summaries[i], runs[i]);
+        status = qv_run_is_folder(ctx, runs[i]);
+        if (status == QV_OK) status = qv_summary_read(ctx, &c->summaries[i], runs[i]);
         c->n = i + 1;
     }
     return status;

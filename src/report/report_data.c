@@ -301,12 +301,17 @@ done:
     return status;
 }
 
+qv_status qv_run_is_folder(qv_ctx *ctx, const char *run)
+{
+    if (qv_is_dir(run)) return QV_OK;
+    return qv_fail(ctx, QV_ERR_USAGE, "%s is not a folder; give the --out folder of a training", run);
+}
+
 qv_status qv_run_data_read(qv_ctx *ctx, qv_run_data *d, const char *run)
 {
     qv_status status = QV_OK;
     d->run = run;
-    if (!qv_is_dir(run))
-        return qv_fail(ctx, QV_ERR_USAGE, "%s is not a folder; give the --out folder of a training", run);
+    QV_TRY(qv_run_is_folder(ctx, run));
     QV_TRY(qv_summary_read(ctx, &d->summary, run));
     QV_TRY(read_results(ctx, d));
     QV_TRY(read_predictions(ctx, d));

@@ -43,6 +43,9 @@ typedef struct qv_run_data {
     char *config;   /* text of config.ini, or NULL */
 } qv_run_data;
 
+/* QV_ERR_USAGE: it is no folder. */
+qv_status qv_run_is_folder(qv_ctx *ctx, const char *run);
+
 /* Into a zeroed struct; release with qv_run_data_free, after a failure too. */
 qv_status qv_run_data_read(qv_ctx *ctx, qv_run_data *d, const char *run);
 void qv_run_data_free(qv_run_data *d);

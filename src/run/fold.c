@@ -83,6 +83,16 @@ static qv_status check_patience(qv_ctx *ctx, const qv_settings *s, const qv_fold
         s->patience, fold->name, val);
 }
 
+/* Where other folds have something to judge by, this one would take its last epoch in silence. */
+static qv_status check_choice(qv_ctx *ctx, const qv_settings *s, const qv_folds *folds, const qv_fold *fold, size_t val)
+{
+    if (s->epoch_rule == QV_EPOCH_LAST || val > 0 || !qv_folds_validated(folds)) return QV_OK;
+    return qv_fail(
+        ctx, QV_ERR_DATA,
+        "eval.epoch = best has nothing to judge by in fold %s: of its %zu validation recordings none can be read",
+        fold->name, fold->items[QV_PART_VAL]);
+}
+
 /* Recordings of a part that can be read; f NULL: all of it. */
 static size_t part_size(const qv_manifest *m, const qv_features *f, const qv_fold *fold, qv_part part)
 {
@@ -110,9 +120,10 @@ qv_status qv_fold_check_plan(qv_ctx *ctx, const qv_settings *s, const qv_manifes
     size_t least = SIZE_MAX;
     for (size_t i = 0; i < folds->n; i++) {
         const qv_fold *fold = &folds->folds[i];
-        const size_t n = part_size(m, f, fold, QV_PART_TRAIN);
+        const size_t n = part_size(m, f, fold, QV_PART_TRAIN), val = part_size(m, f, fold, QV_PART_VAL);
         QV_TRY(check_voices(ctx, s, m, fold));
-        QV_TRY(check_patience(ctx, s, fold, part_size(m, f, fold, QV_PART_VAL)));
+        QV_TRY(check_patience(ctx, s, fold, val));
+        QV_TRY(check_choice(ctx, s, folds, fold, val));
         if (n < least) least = n;
     }
     QV_TRY(qv_checkpoint_check_size(ctx, s));

@@ -286,3 +286,17 @@ qv_status qv_run_folder_begun(qv_ctx *ctx, const char *out, const qv_folds *fold
     free(folder);
     return status;
 }
+
+qv_status qv_run_folder_warn_of_lost(qv_ctx *ctx, const char *out, const qv_folds *folds, const qv_fold *fold)
+{
+    char *folder = NULL;
+    bool there = true;
+    qv_status status = folder_of(ctx, out, folds, fold, &folder);
+    if (status == QV_OK) status = qv_run_folder_has(ctx, folder, "best.safetensors", &there);
+    if (!there)
+        qv_warn(ctx,
+                "%s/best.safetensors, which fold %s had when it was finished, is gone; only --force trains it again",
+                folder, fold->name);
+    free(folder);
+    return status;
+}

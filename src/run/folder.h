@@ -28,5 +28,7 @@ qv_status qv_run_folder_of(qv_ctx *ctx, const char *out, const qv_folds *folds, 
                            char **path);
 /* *begun: it holds a checkpoint to go on from. Makes nothing. */
 qv_status qv_run_folder_begun(qv_ctx *ctx, const char *out, const qv_folds *folds, const qv_fold *fold, bool *begun);
+/* Of a fold that is finished: warns where the weights that count are gone. Makes nothing. */
+qv_status qv_run_folder_warn_of_lost(qv_ctx *ctx, const char *out, const qv_folds *folds, const qv_fold *fold);
 
 #endif

@@ -533,7 +533,7 @@ static qv_status train_fold(qv_ctx *ctx, run_state *r, size_t index)
     qv_fold_summary result = {0}, *slot;
     if (is_finished(r->summary, fold->name)) {
         qv_info(ctx, "fold %s is finished already", fold->name);
-        return QV_OK;
+        return qv_run_folder_warn_of_lost(ctx, r->o->out, r->folds, fold);
     }
     if (r->start_known) QV_TRY(note_start(ctx, r, fold)); /* a fold before may have taken days */
     QV_TRY(qv_run_folder_of(ctx, r->o->out, r->folds, fold, r->lock.file != 0, &folder));

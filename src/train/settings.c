@@ -468,14 +468,22 @@ static bool same_value(const qv_settings *a, const qv_settings *b, const setting
     return *(const int *)x == *(const int *)y;
 }
 
+/* In a sentence, where an empty text would be a gap. */
+static void tell_value(const qv_settings *s, const setting *t, qv_buf *out)
+{
+    const size_t before = out->len;
+    print_value(s, t, out);
+    if (out->len == before) qv_buf_puts(out, "none");
+}
+
 const char *qv_settings_differ(const qv_settings *a, const qv_settings *b, const char *section, qv_buf *values)
 {
     for (int i = 0; i < SETTINGS; i++) {
         const setting *t = &table[i];
         if (t->harmless || strncmp(t->name, section, strlen(section)) != 0 || same_value(a, b, t)) continue;
-        print_value(a, t, values);
+        tell_value(a, t, values);
         qv_buf_puts(values, " then, ");
-        print_value(b, t, values);
+        tell_value(b, t, values);
         qv_buf_puts(values, " now");
         return t->name;
     }
