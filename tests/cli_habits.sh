@@ -75,7 +75,7 @@ expect 2 'two run folders' -- compare "$T/run"
 for file in summary.json fold-1/best.safetensors; do
     expect 2 'is a file of the run' -- compare "$T/run" "$T/other" --out "$T/other/$file"
 done
-expect 1 'nowhere' -- compare "$T/run" "$T/nowhere"
+expect 2 'nowhere' -- compare "$T/run" "$T/nowhere"
 
 # --force gives up all of the earlier run
 expect 0 '' -- train --quiet --force --manifest "$manifest" --out "$T/run" --folds 2 --epochs 2 $tiny

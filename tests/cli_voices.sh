@@ -16,6 +16,8 @@ for words in '--normalize speaker' --augment.voices=0.5; do
     expect 2 'is about voices, but|nobody.csv does not say who speaks everywhere' -- \
         train --quiet --manifest "$T/synth/nobody.csv" --split random --out "$T/nobody" $words $tiny
 done
+expect 0 '' -- train --quiet --manifest "$T/synth/nobody.csv" --split random --out "$T/nobody" $tiny
+check 'a summary that counts nobody as a speaker' grep -q 'Who speaks is not known of 48 recordings' "$T/nobody/summary.json"
 # Who is in no fold need not be known.
 awk -F, -v OFS=, '$2 == "s04" { $2 = "" } 1' "$manifest" >"$T/synth/guest.csv"
 printf 'one: s01\ntwo: s02 s03\n' >"$T/three.folds"
@@ -125,7 +127,7 @@ wait $pid
 exec 3>&-
 expect 2 '--channels 1.5: a whole number' -- predict --checkpoint "$plain" --stream --channels 1.5
 expect 2 'expected s16' -- predict --checkpoint "$plain" --stream --encoding mp3
-expect 2 'go with' -- predict --checkpoint "$plain" --span 2 "$one"
+expect 2 'goes with --timeline' -- predict --checkpoint "$plain" --span 2 "$one"
 expect 2 'standard input' -- predict --checkpoint "$plain" --stream "$one"
 expect 2 'one recording' -- predict --checkpoint "$plain" --timeline --svg x.svg "$one" "$one"
 expect 2 '0.01 <= step' -- predict --checkpoint "$plain" --timeline --span 1 --step 2 "$one"

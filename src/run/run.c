@@ -207,6 +207,17 @@ done:
     return status;
 }
 
+/* Only a random split takes those of whom nobody knows who speaks. */
+static qv_status note_unknown_voices(qv_ctx *ctx, run_state *r)
+{
+    size_t n = 0;
+    char text[128];
+    for (size_t i = 0; i < r->manifest->n; i++) n += strcmp(r->manifest->items[i].speaker, QV_NO_SPEAKER) == 0;
+    if (n == 0 || !r->folds->random) return QV_OK;
+    snprintf(text, sizeof text, "Who speaks is not known of %zu recordings: they count as one speaker here.", n);
+    return note_once(ctx, r->summary, text);
+}
+
 /* What should be known of the split before its figures are believed. */
 static qv_status note_split(qv_ctx *ctx, run_state *r)
 {
@@ -215,6 +226,7 @@ static qv_status note_split(qv_ctx *ctx, run_state *r)
         QV_TRY(note_once(ctx, r->summary,
                          "The split is random: the same speakers train and test, so these figures say little about new "
                          "voices."));
+    QV_TRY(note_unknown_voices(ctx, r));
     if (r->left_out.len) QV_TRY(note_once(ctx, r->summary, r->left_out.data));
     if (r->s->normalize == QV_NORM_SPEAKER) QV_TRY(note_short_voices(ctx, r));
     if (r->heard) r->summary->heard = r->heard; /* a resume has it already */
