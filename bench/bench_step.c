@@ -1,5 +1,5 @@
 /* Training steps of a network as the trainer runs them (batch, forward, loss, backward, update), timed: the whole, and
- * (--profile) each kind of op.
+ * (--profile) each kind of op and each convolution.
  *
  * Times --rounds rounds of --steps steps each, after --warmup rounds, and prints one JSON line for each batch size of
  * --batch (64, or a list: 16,64,256): milliseconds a step (least and median round), samples a second, GFLOP/s of the
@@ -21,26 +21,47 @@ typedef struct arguments {
     const char *batches;
 } arguments;
 
+/* What a convolution, or one of its gradients, is of. */
+typedef struct convolution {
+    const qv_buffer *x, *w, *y;
+} convolution;
+
+static bool is_convolution(const qv_program *p, const qv_op *op, convolution *c)
+{
+    const qv_buffer *b = p->buffers;
+    switch (op->kind) {
+    case QV_OP_CONV: *c = (convolution){&b[op->in[0]], &b[op->in[1]], &b[op->out[0]]}; return true;
+    case QV_OP_CONV_GRAD_X: *c = (convolution){&b[op->out[0]], &b[op->in[1]], &b[op->in[0]]}; return true;
+    case QV_OP_CONV_GRAD_W: *c = (convolution){&b[op->in[0]], &b[op->out[0]], &b[op->in[1]]}; return true;
+    default: return false;
+    }
+}
+
+static double flops_of(const convolution *c) { return 2.0 * c->y->n * c->y->h * c->y->w * (double)qv_buffer_len(c->w); }
+
 /* Floating-point operations of the convolutions of one step, from the program's shapes. */
 static double count_flops(const qv_program *p)
 {
     double flops = 0;
     const qv_op_list *l = &p->lists[QV_LIST_TRAIN];
-    for (size_t i = 0; i < l->n; i++) {
-        const qv_op *op = &l->ops[i];
-        const qv_buffer *y, *w;
-        if (op->kind == QV_OP_CONV) {
-            y = &p->buffers[op->out[0]], w = &p->buffers[op->in[1]];
-        } else if (op->kind == QV_OP_CONV_GRAD_X) {
-            y = &p->buffers[op->in[0]], w = &p->buffers[op->in[1]];
-        } else if (op->kind == QV_OP_CONV_GRAD_W) {
-            y = &p->buffers[op->in[1]], w = &p->buffers[op->out[0]];
-        } else {
-            continue;
-        }
-        flops += 2.0 * y->n * y->h * y->w * (double)qv_buffer_len(w);
-    }
+    convolution c;
+    for (size_t i = 0; i < l->n; i++)
+        if (is_convolution(p, &l->ops[i], &c)) flops += flops_of(&c);
     return flops;
+}
+
+/* Each for itself: a library is good at some shapes and not at others. */
+static void print_convolutions(const qv_exec *e, const qv_program *p)
+{
+    const qv_op_list *l = &p->lists[QV_LIST_TRAIN];
+    for (size_t i = 0; i < l->n; i++) {
+        convolution c;
+        const double seconds = qv_exec_seconds(e, QV_LIST_TRAIN, i);
+        if (!is_convolution(p, &l->ops[i], &c) || seconds <= 0) continue;
+        fprintf(stderr, "  %-11s %4d x %4d x %4d to %4d x %4d x %4d, %d x %d, groups %d: %9.4f ms, %8.1f GFLOP/s (%s)\n",
+                qv_op_info_of(l->ops[i].kind).name, c.x->h, c.x->w, c.x->c, c.y->h, c.y->w, c.y->c, c.w->h, c.w->w,
+                c.x->c / c.w->c, 1e3 * seconds, 1e-9 * flops_of(&c) / seconds, c.w->name);
+    }
 }
 
 /* Nothing where no step was timed: the first one of a GPU is not. */
@@ -56,6 +77,7 @@ static void print_profile(const qv_exec *e, const qv_program *p)
         if (seconds[k] > 0)
             fprintf(stderr, "%-14s %9.3f ms  %5.1f %%\n", qv_op_info_of((qv_op_kind)k).name, 1e3 * seconds[k],
                     100 * seconds[k] / sum);
+    print_convolutions(e, p);
 }
 
 /* loss: of the last round. */
