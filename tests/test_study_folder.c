@@ -13,6 +13,11 @@ static void another_study_is_refused(void **state)
     assert_int_equal(qv_toy_study_run(x, "begun", "[compare late]\ndifference = preact even - preact shaken\n"),
                      QV_ERR_USAGE);
     qv_test_says(qv_ctx_message(x->ctx), "was begun with another study");
+    assert_int_equal(qv_toy_study_run(x, "begun", "[cells shaken]\ntrain.lr = 0.02\n"), QV_ERR_USAGE);
+    qv_test_says(qv_ctx_message(x->ctx), "cell preact shaken:");
+    assert_int_equal(qv_toy_study_run(x, "begun", "[cells shaken]\ntrain.epochs = 5\n"), QV_ERR_USAGE);
+    qv_test_says(qv_ctx_message(x->ctx),
+                 "study: cell preact shaken: \"train.epochs = 4\" then, \"train.epochs = 5\" now");
     qv_assert_ok(x->ctx, qv_toy_study_run(x, "begun", "; a remark is no change\n"));
     char *ini = qv_toy_study_file(x, "begun", "study.ini");
     const char *which = strstr(ini, "Which?");

@@ -434,18 +434,34 @@ qv_status qv_study_of_folder(qv_ctx *ctx, qv_study **s, const char *out)
     return status;
 }
 
-/* The first line in which two texts differ, cut to where they do. */
+/* Where the piece of two texts begins in which they differ first, pieces being what stands between these letters. */
+static size_t differing_piece(const char *a, const char *b, const char *between)
+{
+    size_t begin = 0;
+    for (size_t i = 0; a[i] && a[i] == b[i]; i++)
+        if (strchr(between, a[i])) begin = i + 1;
+    return begin;
+}
+
+/* The first line in which two texts differ; of a cell, "cell NAME:KEY = VALUE;KEY = VALUE;...", its name and the
+ * setting that is another, where both have it. */
 static qv_status refuse(qv_ctx *ctx, const char *out, const char *then, const char *now)
 {
-    const char *a = then, *b = now;
-    for (size_t i = 0; then[i] && then[i] == now[i]; i++)
-        if (then[i] == '\n') a = then + i + 1, b = now + i + 1;
-    int na = (int)strcspn(a, "\n"), nb = (int)strcspn(b, "\n");
+    enum { SHOWN = 300 };
+    size_t line = differing_piece(then, now, "\n"), piece = differing_piece(then + line, now + line, ":;");
+    const char *a = then + line, *b = now + line, *end = "\n";
+    size_t key = strcspn(a + piece, "=\n");
+    const bool setting = strncmp(a, "cell ", 5) == 0 && piece > 0 && a[piece + key] == '=' &&
+                         strncmp(a + piece, b + piece, key + 1) == 0;
+    const size_t name = setting ? strcspn(a, ":") + 1 : 0;
+    if (setting) a += piece, b += piece, end = ";\n";
+    int na = (int)strcspn(a, end), nb = (int)strcspn(b, end);
     return qv_fail(
         ctx, QV_ERR_USAGE,
-        "%s was begun with another study: \"%.*s\" then, \"%.*s\" now. What is compared stands before the first "
+        "%s was begun with another study: %.*s%s\"%.*s\" then, \"%.*s\" now. What is compared stands before the first "
         "run: another --out begins anew (with --reuse %s it takes over the runs that are the same)",
-        out, na < 300 ? na : 300, a, nb < 300 ? nb : 300, b, out);
+        out, (int)(name < SHOWN ? name : SHOWN), then + line, name ? " " : "", na < SHOWN ? na : SHOWN, a,
+        nb < SHOWN ? nb : SHOWN, b, out);
 }
 
 qv_status qv_study_same(qv_ctx *ctx, const char *out, const qv_study *then, const qv_study *now)
