@@ -281,6 +281,38 @@ static void each_corpus_has_its_own_normalization(void **state)
     qv_manifest_free(m);
 }
 
+/* Where one corpus is named, the recordings of none beside it are measured as all that trained, not as that one. */
+static void a_corpus_named_in_part(void **state)
+{
+    fixture *f = *state;
+    qv_manifest *m;
+    qv_dataset *d;
+    float *norms;
+    char *path, *corpora[] = {"x", "y"};
+    float all[2] = {3, 1}, of_each[4] = {1, 1, 2, 1};
+    qv_checkpoint c = {
+        .norm = all, .corpora = corpora, .n_corpora = 2, .corpus_norm = of_each, .settings = {.mels = 1}};
+    qv_manifest_options o = {.need_emotion = true};
+    put(f, "m.csv", "file,speaker,emotion,corpus\na1.wav,1,joy,\na2.wav,2,anger,y\na3.wav,1,joy,\n");
+    qv_assert_ok(f->ctx, qv_path_join(f->ctx, &path, f->dir, "m.csv"));
+    qv_assert_ok(f->ctx, qv_manifest_read(f->ctx, &m, path, &o));
+    static const float frames[3] = {0};
+    qv_feature_entry entries[3] = {{.frames = 1}, {.frames = 1, .first_frame = 1}, {.frames = 1, .first_frame = 2}};
+    qv_features features = {.config = {.mels = 1}, .data = frames, .frames = 3, .entries = entries, .n = 3};
+    qv_assert_ok(f->ctx, qv_checkpoint_norms(f->ctx, &c, m, &norms));
+    qv_assert_ok(f->ctx, qv_dataset_new(f->ctx, &d, m, &features, QV_NORM_CORPUS, NULL, norms));
+    static const float want[3] = {3, 2, 3};
+    for (int i = 0; i < 3; i++) assert_true(d->norm[2 * d->utterances[i].norm] == want[i]);
+    qv_dataset_free(d);
+    bool all_train[3] = {true, true, true}; /* a training over one corpus has one row, as its checkpoint has */
+    qv_assert_ok(f->ctx, qv_dataset_new(f->ctx, &d, m, &features, QV_NORM_CORPUS, all_train, NULL));
+    assert_int_equal(d->norms, 1);
+    qv_dataset_free(d);
+    free(norms);
+    qv_manifest_free(m);
+    free(path);
+}
+
 static int run(const fixture *f, const char *words)
 {
     char line[4096];
@@ -376,6 +408,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_name_in_two_spellings_is_warned_of, setup, teardown),
         cmocka_unit_test_setup_teardown(files_of_labels, setup, teardown),
         cmocka_unit_test_setup_teardown(each_corpus_has_its_own_normalization, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_corpus_named_in_part, setup, teardown),
         cmocka_unit_test_setup_teardown(a_training_over_two, setup, teardown),
         cmocka_unit_test_setup_teardown(every_allocation_may_fail, setup, teardown),
     };

@@ -362,7 +362,7 @@ static const float *norm_of(const qv_checkpoint *c, const char *corpus, size_t n
 
 qv_status qv_checkpoint_norms(qv_ctx *ctx, const qv_checkpoint *c, const qv_manifest *m, float **out)
 {
-    size_t row = 2 * (size_t)c->settings.mels, several = m->n_corpora > 1 ? (size_t)m->n_corpora : 0;
+    size_t row = 2 * (size_t)c->settings.mels, several = (size_t)qv_dataset_corpora(m, true);
     *out = NULL;
     if (!c->norm) return QV_OK;
     qv_status status = qv_alloc(ctx, out, (several + 1) * row, sizeof **out);

@@ -104,6 +104,13 @@ static void fill_utterances(qv_dataset *d, qv_normalization normalization)
     }
 }
 
+int qv_dataset_corpora(const qv_manifest *m, bool given)
+{
+    bool several = m->n_corpora > 1;
+    for (size_t i = 0; given && m->n_corpora == 1 && i < m->n && !several; i++) several = m->items[i].corpus_id < 0;
+    return several ? m->n_corpora : 0;
+}
+
 qv_status qv_dataset_new(qv_ctx *ctx, qv_dataset **out, const qv_manifest *m, const qv_features *f,
                          qv_normalization normalization, const bool *in_training, const float *corpus_norm)
 {
@@ -118,7 +125,7 @@ qv_status qv_dataset_new(qv_ctx *ctx, qv_dataset **out, const qv_manifest *m, co
     d->norms = 1;
     if (normalization == QV_NORM_SPEAKER) d->norms = m->n_speakers;
     if (normalization == QV_NORM_UTTERANCE) d->norms = (int)m->n;
-    if (normalization == QV_NORM_CORPUS && m->n_corpora > 1) d->norms = m->n_corpora + 1;
+    if (normalization == QV_NORM_CORPUS) d->norms = qv_dataset_corpora(m, corpus_norm != NULL) + 1;
     QV_TRY(qv_alloc(ctx, &d->utterances, d->n, sizeof *d->utterances));
     QV_TRY(qv_alloc(ctx, &d->norm, (size_t)d->norms * 2 * mels, sizeof *d->norm));
     fill_utterances(d, normalization);

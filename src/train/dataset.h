@@ -27,6 +27,10 @@ qv_status qv_dataset_new(qv_ctx *ctx, qv_dataset **out, const qv_manifest *m, co
 qv_status qv_dataset_new_training(qv_ctx *ctx, qv_dataset **out, const qv_manifest *m, const qv_features *f,
                                   const qv_settings *s, const bool *in_training);
 
+/* How many rows of single corpora stand before that of all: none in a training over one. A trained model's rows
+ * (given) are also looked up where a manifest names one corpus and has recordings of none beside it. */
+int qv_dataset_corpora(const qv_manifest *m, bool given);
+
 void qv_dataset_free(qv_dataset *d);
 
 /* Of rows [rows][2][mels] from the tensor `name` of a file: QV_ERR_DATA names the first number that is no finite mean,
