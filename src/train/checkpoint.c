@@ -351,30 +351,66 @@ done:
     return status;
 }
 
-/* The row of a corpus of that name, else that of all. */
-static const float *norm_of(const qv_checkpoint *c, const char *corpus, size_t n)
+enum { SHOWN = 10 }; /* names in a message */
+
+static void list_name(qv_buf *out, int *n, const char *before, const char *name, size_t length)
+{
+    if (++*n <= SHOWN) qv_buf_printf(out, "%s%s%.*s%s", *n > 1 ? ", " : "", before, (int)length, name, before);
+    if (*n == SHOWN + 1) qv_buf_puts(out, ", ...");
+}
+
+/* Corpora that a checkpoint was asked for and does not have. */
+typedef struct strangers {
+    qv_buf names;
+    int n;
+} strangers;
+
+/* The row of a corpus of that name, else that of all, which the name is noted for. */
+static const float *norm_of(const qv_checkpoint *c, const char *corpus, size_t n, strangers *s)
 {
     for (int k = 0; k < c->n_corpora; k++)
         if (strlen(c->corpora[k]) == n && memcmp(c->corpora[k], corpus, n) == 0)
             return c->corpus_norm + (size_t)k * 2 * (size_t)c->settings.mels;
+    if (n) list_name(&s->names, &s->n, "'", corpus, n);
     return c->norm;
+}
+
+/* Another name of a list changes its figures, which nobody would guess. */
+static qv_status warn_of_strangers(qv_ctx *ctx, const qv_checkpoint *c, strangers *s)
+{
+    qv_buf known = {0};
+    int n = 0;
+    qv_status status = QV_OK;
+    if (c->n_corpora == 0 || s->n == 0) return QV_OK;
+    for (int k = 0; k < c->n_corpora; k++) list_name(&known, &n, "", c->corpora[k], strlen(c->corpora[k]));
+    QV_TRY(qv_buf_check(ctx, &known));
+    QV_TRY(qv_buf_check(ctx, &s->names));
+    qv_warn(ctx,
+            "no corpus %s among those of %s (%s): %s recordings are normalized by all that trained; a column corpus "
+            "names it",
+            s->names.data, c->path, known.data, s->n > 1 ? "their" : "its");
+done:
+    qv_buf_free(&known);
+    return status;
 }
 
 qv_status qv_checkpoint_norms(qv_ctx *ctx, const qv_checkpoint *c, const qv_manifest *m, float **out)
 {
-    size_t row = 2 * (size_t)c->settings.mels, several = (size_t)qv_dataset_corpora(m, true);
+    size_t row = 2 * (size_t)c->settings.mels, several = (size_t)qv_dataset_corpora(m, true), length;
+    const char *name = qv_corpus_name(m->path ? m->path : "", &length);
+    strangers s = {0};
     *out = NULL;
     if (!c->norm) return QV_OK;
     qv_status status = qv_alloc(ctx, out, (several + 1) * row, sizeof **out);
     if (status != QV_OK) return status;
-    size_t length;
-    const char *name = qv_corpus_name(m->path ? m->path : "", &length);
     if (m->n_corpora == 1) name = m->corpora[0], length = strlen(name);
-    const float *last = several ? c->norm : norm_of(c, name, length);
+    const float *last = several ? c->norm : norm_of(c, name, length, &s);
     for (size_t k = 0; k < several; k++)
-        memcpy(*out + k * row, norm_of(c, m->corpora[k], strlen(m->corpora[k])), row * sizeof **out);
+        memcpy(*out + k * row, norm_of(c, m->corpora[k], strlen(m->corpora[k]), &s), row * sizeof **out);
     memcpy(*out + several * row, last, row * sizeof **out);
-    return QV_OK;
+    status = warn_of_strangers(ctx, c, &s);
+    qv_buf_free(&s.names);
+    return status;
 }
 
 static qv_status read_info(qv_ctx *ctx, qv_checkpoint *c)

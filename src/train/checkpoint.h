@@ -59,8 +59,9 @@ qv_status qv_checkpoint_open(qv_ctx *ctx, qv_checkpoint **out, const char *path)
 void qv_checkpoint_close(qv_checkpoint *c);
 
 /* Normalization rows for the recordings of a manifest, as qv_dataset_new takes them: those of its corpora where the
- * checkpoint knows them by the column `corpus`, or by the file's name where there is none, else those of all. *out is
- * NULL where the normalization is not over the corpus; release it with free(). */
+ * checkpoint knows them by the column `corpus`, or by the file's name where there is none, else those of all. A name
+ * that a checkpoint of several does not know is warned of. *out is NULL where the normalization is not over the corpus;
+ * release it with free(). */
 qv_status qv_checkpoint_norms(qv_ctx *ctx, const qv_checkpoint *c, const qv_manifest *m, float **out);
 
 /* What a value of the program's buffer `name` must be and x is not: a finite float, and no negative variance. NULL: it
