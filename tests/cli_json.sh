@@ -35,7 +35,14 @@ json "d['folds'][0]['train'] == {'n': 24, 'speakers': 2} and d['folds'][0]['test
 json "d['settings']['train.lr'] == 0.25 and d['settings']['net.order'] == 'preact-bn' and d['settings']['train.seed'] == 1"
 check 'a dry run writes' test ! -e "$T/none"
 expect 0 '' -- eval --json --checkpoint "$best" --manifest "$manifest" --no-cache
-json "d['n'] == 36"
+json "d['n'] == 36 and d['skipped'] == 0 and d['transductive'] is True"
+{ cat "$manifest"; echo 'none.wav,s01,anger,,,'; } >"$T/synth/damaged.csv"
+head -c 3000 "$T/classes/a/one.wav" >"$T/synth/none.wav"
+expect 0 '1 of 37 recordings were left out' -- eval --json --checkpoint "$best" --manifest "$T/synth/damaged.csv" --no-cache
+json "d['n'] == 36 and d['skipped'] == 1 and abs(d['ua'] - sum(k['recall'] for k in d['classes']) / 4) < 1e-15"
+expect 0 '' -- eval --checkpoint "$best" --manifest "$T/synth/damaged.csv" --no-cache
+out_has '1 of 37 recordings left out'
+out_has 'transductive: '
 expect 0 '' -- stats --json --checkpoint "$best" --speaker s01 --out "$T/s01.stats" --manifest "$manifest"
 json "d['file'] == '$T/s01.stats' and d['speaker'] == 's01' and d['recordings'] == 12 and d['seconds'] > 10"
 expect 0 '' -- predict --json --checkpoint "$best" --speaker-stats "$T/s01.stats" "$T/classes/a/one.wav"

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/io.h"
+#include "base/json.h"
 #include "base/nearest.h"
 #include "cli/cli.h"
 #include "data/labels.h"
@@ -17,15 +18,18 @@ static const char help_text[] =
     "Usage: quaver eval --checkpoint CKPT --manifest FILE [options]\n\n"
     "  quaver eval --checkpoint runs/emodb/fold-1/best.safetensors --manifest other.csv\n\n"
     "Scores a checkpoint on recordings with known emotions: UA (mean recall), WA (accuracy), macro F1, each\n"
-    "class, the confusion matrix, chance, and an interval over speakers.\n\n"
+    "class, the confusion matrix, chance, and an interval over speakers. Recordings that cannot be read are told,\n"
+    "counted and left out; the exit code is 0 as long as any is left to score.\n\n"
     "  -k, --checkpoint CKPT  best.safetensors or last.safetensors of a run\n"
     "  -m, --manifest FILE    CSV with file, speaker, emotion; several: give it again\n"
     "      --labels LIST      select and merge classes; again for each of several manifests; default: those of the\n"
     "                         training\n"
     "      --speakers LIST    only these speakers, separated by commas\n"
-    "      --embeddings FILE  CSV with file, speaker, true, predicted, e1 ... of each recording: what the embedding layer\n"
+    "      --embeddings FILE  CSV with file, speaker, true, predicted, e1 ... of each recording: what the embedding "
+    "layer\n"
     "                         (--net.embed) says, or without one the pooled features before the last ReLU\n"
-    "      --json             the scores as one JSON object\n"
+    "      --json             the scores as one JSON object: of \"pooled\" of a run's summary.json, and skipped,\n"
+    "                         how many were left out, and transductive\n"
     "  -d, --device NAME      cpu, cuda (cuda:1, cuda:GPU-UUID), ref, ref32\n"
     "  -j, --threads N        of the CPU\n"
     "      --cache DIR        where features are kept; --no-cache: nowhere\n";
@@ -240,15 +244,39 @@ static void print_scores(const qv_checkpoint *c, const qv_metrics *m, const qv_b
     putchar('\n');
 }
 
-/* The same object as "pooled" of a run's summary.json. */
-static qv_status print_json(qv_ctx *ctx, const qv_checkpoint *c, const qv_metrics *m, const qv_bootstrap *b)
+/* The same object as "pooled" of a run's summary.json, and what stands elsewhere there. */
+static qv_status print_json(qv_ctx *ctx, const qv_checkpoint *c, const qv_features *f, const qv_metrics *m,
+                            const qv_bootstrap *b)
 {
-    qv_buf text = {0};
+    qv_buf pooled = {0};
     qv_summary s = {.classes = c->classes, .n_classes = c->n_classes, .pooled = *m, .interval = *b}; /* borrowed */
-    qv_status status = qv_pooled_json(ctx, &s, &text);
-    if (status == QV_OK) fputs(text.data, stdout);
-    qv_buf_free(&text);
+    json_t *root = NULL;
+    char *text = NULL;
+    int failed;
+    qv_status status = QV_OK;
+    QV_TRY(qv_pooled_json(ctx, &s, &pooled));
+    root = json_loads(pooled.data, 0, NULL);
+    failed = json_object_set_new(root, "skipped", json_integer((json_int_t)f->skipped));
+    failed |= json_object_set_new(root, "transductive", json_boolean(c->settings.normalize == QV_NORM_SPEAKER));
+    text = failed ? NULL : qv_json_text(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
+    if (text)
+        puts(text);
+    else
+        status = qv_fail(ctx, QV_ERR_MEMORY, "no memory for the figures as JSON");
+done:
+    free(text);
+    json_decref(root);
+    qv_buf_free(&pooled);
     return status;
+}
+
+/* With what the figures must not be read without. */
+static void print_text(const qv_checkpoint *c, const qv_features *f, const qv_metrics *m, const qv_bootstrap *b)
+{
+    if (c->settings.normalize == QV_NORM_SPEAKER)
+        printf("transductive: each speaker's own unlabelled recordings set the normalization\n");
+    if (f->skipped) printf("%zu of %zu recordings left out\n", f->skipped, f->n);
+    print_scores(c, m, b);
 }
 
 /* What another corpus calls by the name of a class that the training merged others into is of that class. */
@@ -319,13 +347,10 @@ static qv_status evaluate(qv_ctx *ctx, const arguments *a)
     qv_answers scores = {s.truth, s.predicted, s.speaker, s.n, c->n_classes, m->n_speakers};
     QV_TRY(qv_metrics_compute(ctx, &metrics, &scores));
     QV_TRY(qv_bootstrap_speakers(ctx, &interval, &scores, c->settings.seed));
-    if (a->json) {
-        status = print_json(ctx, c, &metrics, &interval);
-        goto done;
-    }
-    if (c->settings.normalize == QV_NORM_SPEAKER)
-        printf("transductive: each speaker's own unlabelled recordings set the normalization\n");
-    print_scores(c, &metrics, &interval);
+    if (a->json)
+        status = print_json(ctx, c, f, &metrics, &interval);
+    else
+        print_text(c, f, &metrics, &interval);
 done:
     qv_metrics_free(&metrics);
     free(s.truth);
