@@ -44,7 +44,11 @@ expect 0 '' -- eval --checkpoint "$best" --manifest "$T/synth/damaged.csv" --no-
 out_has '1 of 37 recordings left out'
 out_has 'transductive: '
 expect 0 '' -- stats --json --checkpoint "$best" --speaker s01 --out "$T/s01.stats" --manifest "$manifest"
-json "d['file'] == '$T/s01.stats' and d['speaker'] == 's01' and d['recordings'] == 12 and d['seconds'] > 10"
+json "d['file'] == '$T/s01.stats' and d['speaker'] == 's01' and d['recordings'] == 12 and d['skipped'] == 0 and d['seconds'] > 10"
+expect 0 '' -- stats --json --checkpoint "$best" --speaker s01 --out "$T/some.stats" --manifest "$T/synth/damaged.csv"
+json "d['recordings'] == 12 and d['skipped'] == 1"
+expect 0 '' -- stats --checkpoint "$best" --speaker s01 --out "$T/some.stats" --manifest "$T/synth/damaged.csv"
+out_has 's in 12 recordings, 1 left out'
 expect 0 '' -- predict --json --checkpoint "$best" --speaker-stats "$T/s01.stats" "$T/classes/a/one.wav"
 json "len(d['probabilities']) == 4"
 expect 0 '' -- export --json --checkpoint "$best" --out "$T/m.onnx"

@@ -22,7 +22,8 @@ static const char help_text[] =
     "  -o, --out FILE         what to write\n"
     "  -j, --threads N        of the CPU\n"
     "      --cache DIR        keep features there; default: nowhere\n"
-    "      --json             the result as one JSON object: file, speaker, seconds, recordings\n"
+    "      --json             the result as one JSON object: file, speaker, seconds, recordings,\n"
+    "                         skipped: how many could not be read\n"
     "  -h, --help             this text\n";
 
 static const struct option options[] = {
@@ -74,6 +75,18 @@ done:
     return status;
 }
 
+static qv_status print_result(qv_ctx *ctx, const arguments *a, const qv_speaker *s)
+{
+    if (a->json)
+        return qv_cli_print_json(ctx, json_pack("{s:s, s:s, s:f, s:I, s:I}", "file", a->out, "speaker", s->name,
+                                                "seconds", s->seconds, "recordings", (json_int_t)s->recordings,
+                                                "skipped", (json_int_t)s->skipped));
+    printf("%s: speaker %s, %.1f s in %zu recordings", a->out, s->name, s->seconds, s->recordings);
+    if (s->skipped) printf(", %zu left out", s->skipped);
+    putchar('\n');
+    return QV_OK;
+}
+
 qv_status qv_cmd_stats(qv_ctx *ctx, int argc, char **argv)
 {
     arguments a = {0};
@@ -100,11 +113,7 @@ qv_status qv_cmd_stats(qv_ctx *ctx, int argc, char **argv)
     if (a.manifests) QV_TRY(qv_cli_only_voice(ctx, m, a.speaker));
     QV_TRY(qv_speaker_compute(ctx, &s, a.speaker, &c->settings, m, &a.model));
     QV_TRY(qv_speaker_write(ctx, &s, &c->settings, a.out));
-    if (a.json)
-        status = qv_cli_print_json(ctx, json_pack("{s:s, s:s, s:f, s:I}", "file", a.out, "speaker", s.name, "seconds",
-                                                  s.seconds, "recordings", (json_int_t)m->n));
-    else
-        printf("%s: speaker %s, %.1f s in %zu recordings\n", a.out, s.name, s.seconds, m->n);
+    status = print_result(ctx, &a, &s);
 done:
     qv_speaker_free(&s);
     qv_manifest_free(m);

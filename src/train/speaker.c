@@ -48,6 +48,8 @@ qv_status qv_speaker_compute(qv_ctx *ctx, qv_speaker *out, const char *name, con
     *out = (qv_speaker){0};
     QV_TRY(qv_features_open(ctx, &f, m, &config, &fo));
     out->seconds = (double)f->frames * config.hop;
+    out->recordings = f->n - f->skipped;
+    out->skipped = f->skipped;
     if (out->seconds < QV_MIN_SPEAKER_SECONDS) {
         status = qv_fail(ctx, QV_ERR_USAGE,
                          "only %.1f s of speaker %s: at least %.0f s are needed, of any recordings of the voice, best in "

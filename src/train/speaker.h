@@ -11,6 +11,7 @@
 typedef struct qv_speaker {
     char *name;
     double seconds; /* of speech behind the statistics */
+    size_t recordings, skipped; /* of qv_speaker_compute: those they are of, those that could not be read */
     float *norm;    /* [2][mels] */
 } qv_speaker;
 
