@@ -115,6 +115,8 @@ qv_status qv_cli_listen(qv_ctx *ctx, const qv_listen_words *w);
 
 /* QV_ERR_USAGE where an output (NULL: none) is this input or other output (NULL: none), and would be the end of it. */
 qv_status qv_cli_not_input(qv_ctx *ctx, const char *option, const char *out, const char *input);
+/* The same of --labels as it was given, which may name files. */
+qv_status qv_cli_not_labels(qv_ctx *ctx, const char *option, const char *out, const char *labels);
 /* The same of a manifest, the files that it was read from, and its recordings. */
 qv_status qv_cli_not_recording(qv_ctx *ctx, const char *option, const char *out, const struct qv_manifest *m);
 

@@ -293,7 +293,7 @@ static qv_status find_recordings(qv_ctx *ctx, const arguments *a, qv_manifest **
 /* labels: as they were given, since they may name a file. */
 static qv_status check_output(qv_ctx *ctx, const arguments *a, const char *labels, const qv_manifest *m)
 {
-    qv_status status = qv_cli_not_input(ctx, "--out", a->out, labels);
+    qv_status status = qv_cli_not_labels(ctx, "--out", a->out, labels);
     return status == QV_OK ? qv_cli_not_recording(ctx, "--out", a->out, m) : status;
 }
 

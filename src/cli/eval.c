@@ -317,6 +317,7 @@ static qv_status list_recordings(qv_ctx *ctx, const arguments *a, const qv_check
     qv_manifest_options o = {.labels = *labels ? labels : NULL, .need_emotion = true, .allow_absent = !a->labels};
     QV_TRY(qv_manifest_read_list(ctx, m, a->manifests, &o));
     QV_TRY(qv_cli_not_input(ctx, "--embeddings", a->embeddings, a->checkpoint));
+    QV_TRY(qv_cli_not_labels(ctx, "--embeddings", a->embeddings, a->labels));
     QV_TRY(qv_cli_not_recording(ctx, "--embeddings", a->embeddings, *m));
     if (a->embeddings) QV_TRY(qv_out_try(ctx, a->embeddings));
     if (a->speakers) QV_TRY(only_speakers(ctx, a->speakers, *m));

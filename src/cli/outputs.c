@@ -5,6 +5,7 @@
 
 #include "base/io.h"
 #include "cli/cli.h"
+#include "data/labels.h"
 
 /* One file, or two names of one that is not there yet. */
 static qv_status is_same(qv_ctx *ctx, const char *a, const char *b, bool *same)
@@ -35,6 +36,22 @@ qv_status qv_cli_not_input(qv_ctx *ctx, const char *option, const char *out, con
     if (status != QV_OK || !same) return status;
     return qv_fail(ctx, QV_ERR_USAGE, "%s %s would take the place of %s, which is needed here; give another name", option,
                    out, input);
+}
+
+qv_status qv_cli_not_labels(qv_ctx *ctx, const char *option, const char *out, const char *labels)
+{
+    qv_status status = QV_OK;
+    for (const char *s = out ? labels : NULL, *part; s && status == QV_OK;) {
+        size_t n;
+        char *file;
+        s = qv_labels_part(s, &part, &n);
+        status = qv_alloc(ctx, &file, n + 1, 1);
+        if (status != QV_OK) return status;
+        memcpy(file, part, n);
+        status = qv_cli_not_input(ctx, option, out, file);
+        free(file);
+    }
+    return status;
 }
 
 qv_status qv_cli_not_recording(qv_ctx *ctx, const char *option, const char *out, const qv_manifest *m)

@@ -177,34 +177,42 @@ done:
     return status;
 }
 
+const char *qv_labels_part(const char *labels, const char **part, size_t *n)
+{
+    size_t end = strcspn(labels, "|"), from = strspn(labels, " "), to = end;
+    while (to > from && labels[to - 1] == ' ') to--;
+    if (from > end) from = end;
+    *part = labels + from;
+    *n = to > from ? to - from : 0;
+    return labels[end] ? labels + end + 1 : NULL;
+}
+
 qv_status qv_labels_expand(qv_ctx *ctx, char **out, const char *labels)
 {
     static const char ending[] = ".labels";
+    const size_t end = sizeof ending - 1;
     qv_status status = QV_OK;
     qv_buf b = {0};
-    char *part = NULL;
+    char *file = NULL;
     *out = NULL;
-    for (const char *s = labels;;) {
-        size_t n = strcspn(s, "|"), from = strspn(s, " "), to = n;
-        while (to > from && s[to - 1] == ' ') to--;
-        if (from > n) from = n;
-        if (to >= from + sizeof ending && memcmp(s + to - (sizeof ending - 1), ending, sizeof ending - 1) == 0) {
-            QV_TRY(qv_alloc(ctx, &part, to - from + 1, 1));
-            memcpy(part, s + from, to - from);
-            QV_TRY(add_file(ctx, &b, part));
-            free(part);
-            part = NULL;
+    for (const char *s = labels, *part; s;) {
+        size_t n;
+        s = qv_labels_part(s, &part, &n);
+        if (n > end && memcmp(part + n - end, ending, end) == 0) {
+            QV_TRY(qv_alloc(ctx, &file, n + 1, 1));
+            memcpy(file, part, n);
+            QV_TRY(add_file(ctx, &b, file));
+            free(file);
+            file = NULL;
         } else {
-            qv_buf_add(&b, s + from, to - from);
+            qv_buf_add(&b, part, n);
         }
-        if (!s[n]) break;
-        qv_buf_puts(&b, "|");
-        s += n + 1;
+        if (s) qv_buf_puts(&b, "|");
     }
     QV_TRY(qv_buf_check(ctx, &b));
     QV_TRY(qv_strdup(ctx, out, b.data ? b.data : ""));
 done:
-    free(part);
+    free(file);
     qv_buf_free(&b);
     return status;
 }

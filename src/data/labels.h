@@ -20,6 +20,9 @@ qv_status qv_label_map_parse(qv_ctx *ctx, qv_label_map *map, const char *labels)
 /* Each name a class of its own, in this order, whatever it is made of; none must be there. */
 qv_status qv_label_map_of(qv_ctx *ctx, qv_label_map *map, char *const *names, int n);
 void qv_label_map_free(qv_label_map *map);
+/* The first of the parts between '|', [*n] without the blanks around it; returns what stands behind it, NULL: nothing.
+ */
+const char *qv_labels_part(const char *labels, const char **part, size_t *n);
 /* The same text with each part (they stand between '|', one a manifest) that is the name of a .labels file replaced by
  * what the file says: lines such as `joy = happiness`, `#` begins a comment, every name optional. Free *out. */
 qv_status qv_labels_expand(qv_ctx *ctx, char **out, const char *labels);

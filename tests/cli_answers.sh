@@ -1,0 +1,24 @@
+#!/bin/sh
+# What eval and predict say of recordings, folders and lists that are not quite what was meant.
+# usage: cli_answers.sh path/to/quaver path/to/make_audio
+. "$(dirname "$0")/support/cli.sh"
+
+tiny="--features.mels=8 --patch.seconds=0.16 --width 2 --batch 4 --epochs 1 --folds 2 --no-cache -j 1"
+expect 0 '' -- corpus synth "$T/synth" --speakers 4 --sentences 1
+manifest=$T/synth/manifest.csv
+expect 0 '' -- train --quiet --manifest "$manifest" --out "$T/run" $tiny
+best=$T/run/fold-1/best.safetensors
+
+# ---- a list of labels is no output ----
+printf 'anger\nhappiness\nneutral\nsadness\n' >"$T/four.labels"
+cp "$T/four.labels" "$T/kept"
+grep -e ^file -e ',s0[12],' "$manifest" >"$T/synth/low.csv"
+grep -e ^file -e ',s0[34],' "$manifest" >"$T/synth/high.csv"
+expect 2 'would take the place of' -- eval -k "$best" -m "$T/synth/low.csv" -m "$T/synth/high.csv" \
+    --labels anger,sadness --labels " $T/four.labels" --embeddings "$T/four.labels"
+expect 2 'would take the place of' -- eval -k "$best" -m "$manifest" --labels "$T/four.labels" --embeddings "$T/four.labels"
+expect 2 'would take the place of' -- corpus import nkululeko "$manifest" --labels "$T/four.labels" --out "$T/four.labels"
+check 'a list of labels was overwritten' cmp "$T/four.labels" "$T/kept"
+expect 0 '' -- eval -k "$best" -m "$manifest" --labels "$T/four.labels" --embeddings "$T/e.csv" --no-cache
+
+finish
