@@ -135,4 +135,24 @@ expect 1 'statistics' -- predict --checkpoint "$voice" --timeline "$one"
 expect 0 '' -- predict --checkpoint "$voice" --speaker-stats "$T/s01.stats" --timeline "$one"
 expect 1 'nowhere.wav' -- predict --checkpoint "$plain" --timeline "$T/nowhere.wav"
 expect 1 'nowhere.wav' -- predict --checkpoint "$plain" --timeline --out "$T/lines.csv" "$one" "$T/nowhere.wav"
+
+# ---- a recording that is damaged further on: what was decided until then stays, and the exit code tells ----
+head -c 3000 "$one" >"$T/cut.wav"
+if "$make_audio" "$T/whole.flac" 16000 1 60; then
+    head -c "$(($(wc -c <"$T/whole.flac") / 2))" "$T/whole.flac" >"$T/damaged.flac"
+    expect 1 'stopped in|damaged.flac' -- predict --checkpoint "$plain" --timeline "$T/damaged.flac"
+    cp "$T/out" "$T/until"
+    check 'nothing was decided of a damaged recording' test "$(rows "$T/until")" -gt 9
+    expect 1 'stopped in|damaged.flac|1 of 1 recordings could not be read to their end' -- \
+        predict --checkpoint "$plain" --timeline "$T/damaged.flac" -o "$T/until.csv" --svg "$T/until.svg"
+    check 'a file holds other decisions than standard output' cmp "$T/until" "$T/until.csv"
+    check 'no picture of what was decided' test -s "$T/until.svg"
+    expect 1 'stopped in|left out|cut.wav|2 of 3 recordings' -- \
+        predict --checkpoint "$plain" --timeline "$T/damaged.flac" "$T/cut.wav" "$one" -o "$T/three.csv"
+    check 'the file of three begins otherwise' cmp -n "$(wc -c <"$T/until")" "$T/until" "$T/three.csv"
+else
+    echo 'SKIPPED: this libsndfile does not write FLAC' >&2
+fi
+expect 1 'cut.wav' -- predict --checkpoint "$plain" --timeline "$T/cut.wav" -o "$T/none.csv"
+check 'a file without decisions' test ! -e "$T/none.csv"
 finish

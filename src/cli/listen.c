@@ -33,6 +33,7 @@ typedef struct listening {
     char **classes;
     int n_classes;
     const char *file; /* in every line; NULL: no such column */
+    size_t lines;     /* written of it */
     FILE *out;
 } listening;
 
@@ -89,6 +90,7 @@ static qv_status on_decision(qv_ctx *ctx, void *user, const qv_decision *d)
     if (status == QV_OK) status = qv_buf_check(ctx, &b);
     if (status == QV_OK && (fwrite(b.data, 1, b.len, l->out) != b.len || fflush(l->out) != 0))
         status = qv_fail_errno(ctx, "cannot write the decisions");
+    l->lines += status == QV_OK;
     if (l->timeline) qv_timeline_add(l->timeline, d->end, d->probs);
     qv_buf_free(&b);
     return status;
@@ -237,6 +239,7 @@ static qv_status one_timeline(qv_ctx *ctx, listening *l, const char *path)
     qv_status status = QV_OK;
     qv_listener *listener = NULL;
     l->file = path;
+    l->lines = 0;
     if (l->words->json && !qv_is_utf8(path))
         return qv_fail(ctx, QV_ERR_DATA, "%s: its name is not UTF-8 and cannot stand in JSON; rename it", path);
     QV_TRY(new_listener(ctx, l, &listener));
@@ -270,7 +273,8 @@ static qv_status check_outputs(qv_ctx *ctx, const qv_listen_words *w)
     return status;
 }
 
-/* All recordings; one that cannot be read is told, and counted in the exit code. */
+/* All recordings; one that cannot be read to its end is told, and counted in the exit code. Lines that are there are
+ * kept; where one recording alone gives none, nothing is written. */
 static qv_status timelines(qv_ctx *ctx, listening *l)
 {
     qv_status status = QV_OK;
@@ -288,8 +292,9 @@ static qv_status timelines(qv_ctx *ctx, listening *l)
     for (int i = 0; i < w->n_inputs; i++) {
         status = one_timeline(ctx, l, w->inputs[i]);
         bool of_file = status == QV_ERR_DATA || status == QV_ERR_UNSUPPORTED;
-        if (status != QV_OK && (!of_file || w->n_inputs == 1)) goto done;
-        if (status != QV_OK) qv_warn(ctx, "left out %s", qv_ctx_message(ctx));
+        bool alone = w->n_inputs == 1 && l->lines == 0;
+        if (status != QV_OK && (!of_file || alone)) goto done;
+        if (status != QV_OK) qv_warn(ctx, "%s %s", l->lines ? "stopped in" : "left out", qv_ctx_message(ctx));
         failed += status != QV_OK;
     }
     status = QV_OK;
