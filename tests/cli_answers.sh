@@ -21,4 +21,15 @@ expect 2 'would take the place of' -- corpus import nkululeko "$manifest" --labe
 check 'a list of labels was overwritten' cmp "$T/four.labels" "$T/kept"
 expect 0 '' -- eval -k "$best" -m "$manifest" --labels "$T/four.labels" --embeddings "$T/e.csv" --no-cache
 
+# ---- a device that cannot be used is told before the recordings are read ----
+for words in "eval -k $best -m $manifest" "predict -k $best $T/synth/wav"; do
+    checks=$((checks + 1))
+    # shellcheck disable=SC2086 # words
+    if "$quaver" $words --device cuda >"$T/out" 2>"$T/err"; then
+        echo 'SKIPPED: this machine has a GPU that can be used' >&2
+    else
+        grep -q features "$T/err" && fail 'recordings were read for a device that cannot be used'
+    fi
+done
+
 finish

@@ -33,18 +33,17 @@ void qv_model_answers_free(qv_model_answers *a)
     *a = (qv_model_answers){0};
 }
 
-static qv_status classify(qv_ctx *ctx, const qv_checkpoint *c, const qv_dataset *d, const qv_settings *s, bool embeddings,
-                          qv_pool *pool, qv_model_answers *answers)
+static qv_status classify(qv_ctx *ctx, const qv_checkpoint *c, const qv_dataset *d, const qv_settings *s,
+                          const qv_trainer_options *o, qv_model_answers *answers)
 {
     qv_status status = QV_OK;
     qv_trainer *t = NULL;
     size_t *items = NULL;
-    qv_trainer_options o = {.pool = pool, .embeddings = embeddings};
-    QV_TRY(qv_trainer_new(ctx, &t, s, d, &o, c->n_classes));
+    QV_TRY(qv_trainer_new(ctx, &t, s, d, o, c->n_classes));
     QV_TRY(qv_checkpoint_load(ctx, c, t, false));
     QV_TRY(qv_alloc(ctx, &items, d->n, sizeof *items));
     QV_TRY(qv_alloc(ctx, &answers->probs, d->n * (size_t)c->n_classes, sizeof *answers->probs));
-    if (embeddings) {
+    if (o->embeddings) {
         answers->dims = qv_trainer_net(t)->embedding_size;
         QV_TRY(qv_alloc(ctx, &answers->embeddings, d->n * (size_t)answers->dims, sizeof *answers->embeddings));
     }
@@ -62,7 +61,7 @@ qv_status qv_model_classify(qv_ctx *ctx, const qv_checkpoint *c, qv_manifest *m,
 {
     qv_status status = QV_OK;
     qv_dataset *d = NULL;
-    qv_pool *pool = NULL;
+    qv_trainer_options to = {.embeddings = o->embeddings};
     float *norms = NULL;
     int threads = o->threads ? o->threads : qv_cpu_count();
     qv_settings s = c->settings; /* borrowed texts */
@@ -74,7 +73,8 @@ qv_status qv_model_classify(qv_ctx *ctx, const qv_checkpoint *c, qv_manifest *m,
     s.batch = qv_checkpoint_batch(c);
     if (s.device == QV_DEVICE_CPU) qv_cpu_conv_limit(qv_settings_isa(&s));
     if (o->one_speaker) merge_speakers(m);
-    QV_TRY(qv_pool_new(ctx, &pool, threads));
+    if (s.device == QV_DEVICE_CUDA) QV_TRY(qv_gpu_open(ctx, &to.gpu, s.gpu)); /* before the recordings are read */
+    QV_TRY(qv_pool_new(ctx, &to.pool, threads));
     QV_TRY(qv_features_open(ctx, features, m, &fc, &fo));
     if (!o->norm) QV_TRY(qv_checkpoint_norms(ctx, c, m, &norms));
     /* Statistics from elsewhere are one row for all. */
@@ -82,10 +82,11 @@ qv_status qv_model_classify(qv_ctx *ctx, const qv_checkpoint *c, qv_manifest *m,
                           o->norm ? o->norm : norms));
     for (size_t i = 0; i < d->n; i++) d->utterances[i].label = -1; /* the manifest numbers its classes in its own way */
     if (s.normalize == QV_NORM_SPEAKER && !o->norm) QV_TRY(check_speakers(ctx, d, o->one_speaker));
-    QV_TRY(classify(ctx, c, d, &s, o->embeddings, pool, answers));
+    QV_TRY(classify(ctx, c, d, &s, &to, answers));
 done:
     free(norms);
     qv_dataset_free(d);
-    qv_pool_free(pool);
+    qv_pool_free(to.pool);
+    qv_gpu_close(to.gpu);
     return status;
 }
