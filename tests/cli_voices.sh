@@ -58,6 +58,14 @@ check 'a recording alone is judged otherwise' test "$(tail -n 1 "$T/out")" = "$(
 # Of a list that says who speaks, only the voice; the recordings of others are not its own.
 expect 0 '' -- predict --checkpoint "$voice" --speaker s01 --manifest "$manifest"
 check 'the voice of a list is judged otherwise' test "$(cut -d, -f2- "$T/out")" = "$(cut -d, -f2- "$T/together")"
+# Statistics are of one voice, whoever a list says speaks.
+expect 0 '36 of 48 recordings are, by|manifest.csv, of other speakers than s01, whose statistics these are;|--speaker s01' -- \
+    predict --checkpoint "$voice" --speaker-stats "$T/s01.stats" --manifest "$manifest"
+for words in "--manifest $manifest --speaker s01" "--manifest $T/synth/nobody.csv" "--manifest $T/both.csv"; do
+    # shellcheck disable=SC2086 # words
+    expect 0 '' -- predict --checkpoint "$voice" --speaker-stats "$T/s01.stats" $words
+    grep -q 'other speakers' "$T/err" && fail "a warning of other speakers: $words"
+done
 expect 2 'no recording of a speaker nobody' -- predict --checkpoint "$voice" --speaker nobody --manifest "$manifest"
 expect 2 'does not normalize by speaker: --speaker has no place' -- predict --checkpoint "$plain" --speaker s01 "$one"
 sed '/s01_.*_0[23]/d' "$manifest" >"$T/synth/short.csv"

@@ -232,6 +232,27 @@ static qv_status open_speaker(qv_ctx *ctx, const arguments *a, const qv_checkpoi
     return status;
 }
 
+/* Of several corpora, whose speakers are named CORPUS/SPEAKER, statistics may know the name alone. */
+static bool is_voice(const char *speaker, const char *voice)
+{
+    const char *slash = strchr(speaker, '/');
+    return strcmp(speaker, voice) == 0 || (slash && strcmp(slash + 1, voice) == 0);
+}
+
+/* Statistics of one voice are applied to all recordings, also to those that a manifest says are of somebody else. */
+static void warn_of_others(qv_ctx *ctx, const arguments *a, const qv_speaker *s, const qv_manifest *m)
+{
+    size_t others = 0;
+    if (!s->name || !a->manifests) return;
+    for (size_t i = 0; i < m->n; i++)
+        others += strcmp(m->items[i].speaker, QV_NO_SPEAKER) != 0 && !is_voice(m->items[i].speaker, s->name);
+    if (others)
+        qv_warn(ctx,
+                "%zu of %zu recordings are, by %s, of other speakers than %s, whose statistics these are; --speaker %s "
+                "takes only its own",
+                others, m->n, m->path, s->name, s->name);
+}
+
 static qv_status check_outputs(qv_ctx *ctx, const arguments *a, const qv_manifest *m)
 {
     const char *const outs[][2] = {{"--out", a->out}, {"--embeddings", a->embeddings}};
@@ -265,6 +286,7 @@ static qv_status predict(qv_ctx *ctx, const arguments *a)
     QV_TRY(qv_cli_inputs(ctx, &m, c->settings.kind, a->manifests, a->inputs, a->n_inputs));
     QV_TRY(check_outputs(ctx, a, m));
     if (a->manifests && a->speaker) QV_TRY(qv_cli_only_voice(ctx, m, a->speaker));
+    warn_of_others(ctx, a, &speaker, m);
     QV_TRY(qv_model_classify(ctx, c, m, &model, &f, &answers));
     QV_TRY(a->json ? print_json(ctx, c, m, f, answers.probs, &text, &unnamed)
                    : print_csv(ctx, c, m, f, answers.probs, &text));
