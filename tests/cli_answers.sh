@@ -21,6 +21,23 @@ expect 2 'would take the place of' -- corpus import nkululeko "$manifest" --labe
 check 'a list of labels was overwritten' cmp "$T/four.labels" "$T/kept"
 expect 0 '' -- eval -k "$best" -m "$manifest" --labels "$T/four.labels" --embeddings "$T/e.csv" --no-cache
 
+# ---- what a folder holds beside recordings, and a folder without any, is told ----
+mkdir -p "$T/mixed/sub" "$T/empty" "$T/plain"
+cp "$T/synth/wav/s01_anger_01.wav" "$T/mixed/a.wav"
+cp "$T/synth/wav/s01_anger_01.wav" "$T/plain/b.wav"
+for name in .hidden sub/x.m4a note.txt; do : >"$T/mixed/$name"; done
+expect 0 "$T/mixed: 2 files of other kinds were passed over (note.txt, sub/x.m4a)" -- predict -k "$best" "$T/mixed"
+: >"$T/mixed/y.m4a"
+: >"$T/mixed/z.m4a"
+expect 0 "4 files of other kinds were passed over (note.txt, sub/x.m4a, y.m4a, ...)|no audio file below $T/empty" -- \
+    predict -k "$best" "$T/empty" "$T/mixed/"
+check 'the folder beside an empty one is not classified' test "$(rows "$T/out")" -eq 2
+expect 1 "no audio file below $T/empty" -- predict -k "$best" "$T/empty"
+grep -q warning "$T/err" && fail 'an empty folder is told twice'
+expect 1 'no audio file below any of them' -- predict -k "$best" "$T/empty" "$T/empty"
+expect 0 '' -- predict -k "$best" "$T/plain"
+grep -q -e passed -e 'no audio' "$T/err" && fail 'a folder of recordings alone is remarked on'
+
 # ---- a device that cannot be used is told before the recordings are read ----
 for words in "eval -k $best -m $manifest" "predict -k $best $T/synth/wav"; do
     checks=$((checks + 1))

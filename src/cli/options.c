@@ -110,14 +110,42 @@ static qv_status add_file(qv_ctx *ctx, void *user, const char *path)
     return qv_manifest_add(ctx, user, path, path, NULL, NULL, NULL);
 }
 
-static qv_status add_sound(qv_ctx *ctx, void *user, const char *path)
+/* One folder among the inputs. */
+typedef struct folder {
+    const char *path;
+    qv_manifest *m;
+    bool sound; /* or .npy files */
+    size_t passed;
+    qv_buf names; /* of the first of those passed over */
+} folder;
+
+static qv_status add_suited(qv_ctx *ctx, void *user, const char *path)
 {
-    return qv_is_audio(path) ? add_file(ctx, user, path) : QV_OK;
+    enum { SHOWN = 3 };
+    folder *f = user;
+    if (f->sound ? qv_is_audio(path) : qv_is_npy(path)) return add_file(ctx, f->m, path);
+    if (++f->passed <= SHOWN)
+        qv_buf_printf(&f->names, "%s%s", f->passed > 1 ? ", " : "", path + qv_walk_root(f->path));
+    else if (f->passed == SHOWN + 1)
+        qv_buf_puts(&f->names, ", ...");
+    return qv_buf_check(ctx, &f->names);
 }
 
-static qv_status add_frames(qv_ctx *ctx, void *user, const char *path)
+static const char *kind_name(int kind) { return kind == QV_KIND_MEL ? "audio" : ".npy"; }
+
+/* What is passed over is told: recordings in a format that is not read would be missed by nobody. alone: who calls
+ * refuses a folder without anything. */
+static qv_status add_folder(qv_ctx *ctx, qv_manifest *m, int kind, const char *path, bool alone)
 {
-    return qv_is_npy(path) ? add_file(ctx, user, path) : QV_OK;
+    folder f = {.path = path, .m = m, .sound = kind == QV_KIND_MEL};
+    size_t before = m->n;
+    qv_status status = qv_walk(ctx, path, add_suited, &f);
+    if (status == QV_OK && f.passed)
+        qv_info(ctx, "%s: %zu file%s of other kinds %s passed over (%s)", path, f.passed, f.passed > 1 ? "s" : "",
+                f.passed > 1 ? "were" : "was", f.names.data);
+    if (status == QV_OK && m->n == before && !alone) qv_warn(ctx, "no %s file below %s", kind_name(kind), path);
+    qv_buf_free(&f.names);
+    return status;
 }
 
 qv_status qv_cli_inputs(qv_ctx *ctx, qv_manifest **m, int kind, const char *manifests, char **inputs, int n)
@@ -132,11 +160,12 @@ qv_status qv_cli_inputs(qv_ctx *ctx, qv_manifest **m, int kind, const char *mani
     QV_TRY(qv_manifest_new(ctx, m));
     for (int i = 0; i < n; i++) {
         if (qv_is_dir(inputs[i]))
-            QV_TRY(qv_walk(ctx, inputs[i], kind == QV_KIND_MEL ? add_sound : add_frames, *m));
+            QV_TRY(add_folder(ctx, *m, kind, inputs[i], n == 1));
         else
             QV_TRY(add_file(ctx, *m, inputs[i]));
     }
-    if ((*m)->n == 0) status = qv_fail(ctx, QV_ERR_DATA, "no %s file below %s", kind == QV_KIND_MEL ? "audio" : ".npy", inputs[0]);
+    if ((*m)->n == 0)
+        status = qv_fail(ctx, QV_ERR_DATA, "no %s file below %s", kind_name(kind), n == 1 ? inputs[0] : "any of them");
     if (status == QV_OK) status = qv_manifest_finish(ctx, *m, NULL);
 done:
     return status;
