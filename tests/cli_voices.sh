@@ -139,7 +139,11 @@ expect 2 'goes with --timeline' -- predict --checkpoint "$plain" --span 2 "$one"
 expect 2 'standard input' -- predict --checkpoint "$plain" --stream "$one"
 expect 2 'one recording' -- predict --checkpoint "$plain" --timeline --svg x.svg "$one" "$one"
 expect 2 '0.01 <= step' -- predict --checkpoint "$plain" --timeline --span 1 --step 2 "$one"
-expect 1 'statistics' -- predict --checkpoint "$voice" --timeline "$one"
+for words in "--timeline $one" --stream; do
+    # shellcheck disable=SC2086 # words
+    expect 2 'normalizes by speaker|--speaker-stats FILE' -- predict --checkpoint "$voice" $words
+done
+expect 2 "$T/synth is a folder; --timeline takes recordings" -- predict --checkpoint "$plain" --timeline "$one" "$T/synth"
 expect 0 '' -- predict --checkpoint "$voice" --speaker-stats "$T/s01.stats" --timeline "$one"
 expect 1 'nowhere.wav' -- predict --checkpoint "$plain" --timeline "$T/nowhere.wav"
 expect 1 'nowhere.wav' -- predict --checkpoint "$plain" --timeline --out "$T/lines.csv" "$one" "$T/nowhere.wav"

@@ -317,11 +317,31 @@ done:
     return status;
 }
 
+/* Before anything is written about sound that this checkpoint cannot judge. */
+static qv_status check_checkpoint(qv_ctx *ctx, const qv_listen_words *w)
+{
+    qv_checkpoint *c = NULL;
+    qv_status status = qv_checkpoint_open(ctx, &c, w->checkpoint);
+    if (status != QV_OK) return status;
+    if (c->settings.kind != QV_KIND_MEL)
+        status = qv_fail(ctx, QV_ERR_USAGE, "%s judges %s; --timeline and --stream need sound", w->checkpoint,
+                         c->settings.kind == QV_KIND_IMAGE ? "images" : "frames");
+    else if (c->settings.normalize == QV_NORM_SPEAKER && !w->stats)
+        status =
+            qv_fail(ctx, QV_ERR_USAGE,
+                    "%s normalizes by speaker: --timeline and --stream need the voice's statistics, --speaker-stats "
+                    "FILE (quaver stats)",
+                    w->checkpoint);
+    qv_checkpoint_close(c);
+    return status;
+}
+
 qv_status qv_cli_listen(qv_ctx *ctx, const qv_listen_words *w)
 {
     qv_status status = QV_OK;
     listening l = {.words = w, .out = stdout};
     qv_listener *listener = NULL;
+    QV_TRY(check_checkpoint(ctx, w));
     QV_TRY(qv_predictor_open_speaker(ctx, &l.predictor, w->checkpoint, w->stats, w->threads));
     QV_TRY(copy_classes(ctx, &l));
     if (!w->stream) {

@@ -89,6 +89,9 @@ static qv_status check_listening(qv_ctx *ctx, arguments *a)
     if (!w->stream && (w->encoding || w->rate > 0 || w->channels > 0))
         return qv_fail(ctx, QV_ERR_USAGE, "--encoding, --rate and --channels describe the samples of --stream");
     if (!w->stream && w->n_inputs == 0) return qv_fail(ctx, QV_ERR_USAGE, "--timeline of which recording?");
+    for (int i = 0; i < w->n_inputs; i++)
+        if (qv_is_dir(w->inputs[i]))
+            return qv_fail(ctx, QV_ERR_USAGE, "%s is a folder; --timeline takes recordings", w->inputs[i]);
     if (w->svg && w->n_inputs != 1) return qv_fail(ctx, QV_ERR_USAGE, "--svg is a picture of one recording; %d are given", w->n_inputs);
     return QV_OK;
 }

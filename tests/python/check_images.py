@@ -65,7 +65,7 @@ with tempfile.TemporaryDirectory() as name:
             row = next(r for r in table if r["file"] == f"{path.name}[{i}]")
             np.testing.assert_allclose(found[i], [float(row["p_dark"]), float(row["p_light"])], atol=1e-5)
     assert "whole folder" in run("predict", "--checkpoint", checkpoint, home / "images/test_batch.bin", code=2)[1]
-    assert "judges images" in run("predict", "--checkpoint", checkpoint, "--timeline", "x.wav", code=1)[1]
+    assert "judges images" in run("predict", "--checkpoint", checkpoint, "--timeline", "x.wav", code=2)[1]
     assert "augment.warp" in run("train", "--manifest", home / "images", "--out", home / "no", "--augment.warp=0.1", *tiny, code=2)[1]
     run("corpus", "synth", home / "sound", "--speakers", "2", "--sentences", "1")
     sound = home / "sound/manifest.csv"

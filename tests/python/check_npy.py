@@ -139,7 +139,7 @@ def check_refusals(folder, checkpoint, manifest, rows):
     sound = folder / "sound/manifest.csv"
     wav = next((folder / "sound").glob("**/*.wav"))
     assert "no NPY file" in run("predict", "--checkpoint", checkpoint, wav, code=1)
-    assert "from .npy files, not sound" in run("predict", "--checkpoint", checkpoint, "--timeline", wav, code=1)
+    assert "judges frames" in run("predict", "--checkpoint", checkpoint, "--timeline", wav, code=2)
     run("train", "--manifest", sound, "--out", folder / "sound-run", "--features.mels=8", "--patch.seconds=0.16", *TINY)
     on_sound = next((folder / "sound-run").glob("last.safetensors"))
     assert "holds frames (NPY), not sound" in run("predict", "--checkpoint", on_sound, first, code=1)
