@@ -56,6 +56,13 @@ for words in "--timeline $T/a.npy --out $T/frames.csv" --stream; do
 done
 check 'a file for the decisions about frames' test ! -e "$T/frames.csv" -a ! -s "$T/out"
 
+# ---- who speaks, where nobody says ----
+expect 0 '' -- predict -k "$best" "$T/plain" --embeddings "$T/e.csv"
+check 'a speaker whom nobody named' test "$(sed -n 2p "$T/e.csv" | cut -d, -f1-3)" = "$T/plain/b.wav,,"
+awk -F, -v OFS=, '$2 == "s02" { $2 = "" } 1' "$manifest" >"$T/synth/some.csv"
+expect 0 '' -- eval -k "$best" -m "$T/synth/some.csv" --embeddings "$T/e.csv" --no-cache
+check 'the speakers of embeddings' test "$(cut -d, -f2 "$T/e.csv" | sort -u | paste -sd, -)" = ,s01,s03,s04,speaker
+
 # ---- a device that cannot be used is told before the recordings are read ----
 for words in "eval -k $best -m $manifest" "predict -k $best $T/synth/wav"; do
     checks=$((checks + 1))

@@ -99,7 +99,7 @@ typedef struct qv_cli_judged {
     const qv_model_answers *answers; /* with embeddings */
     const bool *left_out;            /* [recordings of the manifest] not to be written; NULL: none */
 } qv_cli_judged;
-/* CSV: file, speaker, true (empty where nobody says), predicted, e1 ... */
+/* CSV: file, speaker and true (both empty where nobody says), predicted, e1 ... */
 qv_status qv_cli_embeddings(qv_ctx *ctx, const char *path, const qv_cli_judged *j);
 
 /* What `quaver predict --stream` and --timeline are told; zeros are the defaults. */

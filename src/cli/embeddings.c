@@ -1,6 +1,7 @@
 /* The file of --embeddings. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/csv.h"
 #include "base/io.h"
@@ -43,7 +44,7 @@ qv_status qv_cli_embeddings(qv_ctx *ctx, const char *path, const qv_cli_judged *
         const qv_item *item = &j->manifest->items[i];
         if (j->features->entries[i].frames == 0 || (j->left_out && j->left_out[i])) continue;
         cells[0] = item->name;
-        cells[1] = item->speaker;
+        cells[1] = strcmp(item->speaker, QV_NO_SPEAKER) != 0 ? item->speaker : NULL; /* empty, as in a manifest */
         cells[2] = item->emotion;
         cells[3] =
             j->checkpoint
