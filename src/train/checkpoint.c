@@ -254,15 +254,24 @@ done:
     return status;
 }
 
-/* The text of settings as it was printed: one "key = value" a line under its [section]. */
+/* The text of settings as it was printed: one "key = value" a line under its [section]. What this program does not know
+ * another one has written, so messages name that one's version. */
 static qv_status read_settings(qv_ctx *ctx, qv_checkpoint *c)
 {
-    const char *text;
-    qv_status status = need_meta(ctx, c, "settings", &text);
-    if (status != QV_OK) return status;
-    status = qv_settings_parse(ctx, &c->settings, c->path, text);
+    const char *text, *version = qv_st_meta(c->file, "quaver");
+    qv_buf name = {0};
+    qv_status status = QV_OK;
+    QV_TRY(need_meta(ctx, c, "settings", &text));
+    qv_buf_puts(&name, c->path);
+    if (version) qv_buf_printf(&name, " (written by quaver %.40s)", version);
+    qv_buf_puts(&name, ": metadata \"settings\"");
+    QV_TRY(qv_buf_check(ctx, &name));
+    status = qv_settings_parse(ctx, &c->settings, name.data, text);
     qv_settings_idle_features(&c->settings);
-    return status == QV_ERR_USAGE ? QV_ERR_DATA : status; /* what a file says is nobody's wrong word */
+    if (status == QV_ERR_USAGE) status = QV_ERR_DATA; /* what a file says is nobody's wrong word */
+done:
+    qv_buf_free(&name);
+    return status;
 }
 
 static bool is_name(const char *s) { return *s && !qv_has_control(s) && qv_is_utf8(s); }
