@@ -63,6 +63,36 @@ awk -F, -v OFS=, '$2 == "s02" { $2 = "" } 1' "$manifest" >"$T/synth/some.csv"
 expect 0 '' -- eval -k "$best" -m "$T/synth/some.csv" --embeddings "$T/e.csv" --no-cache
 check 'the speakers of embeddings' test "$(cut -d, -f2 "$T/e.csv" | sort -u | paste -sd, -)" = ,s01,s03,s04,speaker
 
+# ---- parts of one file, channels, and equal names of several lists are told apart; else nothing is added ----
+head_is() { check "the columns of $1" test "$(head -n 1 "$1" | cut -d, -f"1-$2")" = "$3"; }
+"$make_audio" "$T/two.wav" 16000 2 4
+mkdir -p "$T/p" "$T/q"
+cp "$T/plain/b.wav" "$T/p/b.wav"
+cp "$T/two.wav" "$T/q/b.wav"
+printf 'file,start,end,channel\ntwo.wav,,1.5,\ntwo.wav,1.5,,\ntwo.wav,,,2\n' >"$T/parts.csv"
+printf 'file\nb.wav\n' | tee "$T/p/p.csv" >"$T/q/q.csv"
+expect 0 '' -- predict -k "$best" -m "$T/parts.csv" --embeddings "$T/e.csv"
+cut -d, -f1-4 "$T/out" >"$T/names"
+printf 'file,start,end,channel\ntwo.wav,,1.5,\ntwo.wav,1.5,,\ntwo.wav,,,2\n' | cmp - "$T/names" || fail 'the parts of a file'
+head_is "$T/out" 6 file,start,end,channel,predicted,p_anger
+head_is "$T/e.csv" 8 file,start,end,channel,speaker,true,predicted,e1
+cut -d, -f1-4 "$T/e.csv" | cmp - "$T/names" || fail 'the parts of a file in embeddings'
+expect 0 '' -- predict --json -k "$best" -m "$T/parts.csv"
+cut -d, -f1-5 "$T/out" | sed 's/"predicted.*/"predicted"/' >"$T/names"
+printf '{"file":"two.wav","start":%s,"end":%s,"channel":%s,"predicted"\n' 0.0 1.5 null 1.5 null null 0.0 null 2 |
+    cmp - "$T/names" || fail 'the parts of a file in JSON'
+expect 0 '' -- predict -k "$best" -m "$T/p/p.csv" -m "$T/q/q.csv" --embeddings "$T/e.csv"
+cut -d, -f1-2 "$T/out" >"$T/names"
+printf 'file,corpus\nb.wav,p\nb.wav,q\n' | cmp - "$T/names" || fail 'equal names of two lists'
+head_is "$T/out" 4 file,corpus,predicted,p_anger
+head_is "$T/e.csv" 6 file,corpus,speaker,true,predicted,e1
+expect 0 '' -- predict --json -k "$best" -m "$T/p/p.csv" -m "$T/q/q.csv"
+out_has '{"file":"b.wav","corpus":"q","predicted":'
+expect 0 '' -- predict -k "$best" -m "$T/p/p.csv"
+head_is "$T/out" 3 file,predicted,p_anger
+expect 0 '' -- predict --json -k "$best" -m "$T/p/p.csv"
+out_has '{"file":"b.wav","predicted":'
+
 # ---- a device that cannot be used is told before the recordings are read ----
 for words in "eval -k $best -m $manifest" "predict -k $best $T/synth/wav"; do
     checks=$((checks + 1))

@@ -91,6 +91,19 @@ int qv_cli_largest(const double *p, int n);
  * where there are none. */
 qv_status qv_cli_only_voice(qv_ctx *ctx, qv_manifest *m, const char *speaker);
 
+/* What names the rows of answers: "file", of several manifests "corpus", and where any is a part or a channel of its
+ * file "start", "end" and "channel". */
+typedef struct qv_cli_rows {
+    bool corpus, parts;
+} qv_cli_rows;
+enum { QV_CLI_ROW_CELLS = 2 + QV_PART_CELLS }; /* at most */
+qv_cli_rows qv_cli_rows_of(const struct qv_manifest *m);
+/* Each fills cells [QV_CLI_ROW_CELLS] and returns how many; those of an item may lie in `numbers`. */
+size_t qv_cli_row_names(qv_cli_rows r, const char **cells);
+size_t qv_cli_row_cells(qv_cli_rows r, const qv_item *item, char numbers[QV_PART_CELLS][32], const char **cells);
+/* The same as the beginning of an object, with null for what is empty; NULL: no memory. */
+struct json_t *qv_cli_row_json(qv_cli_rows r, const qv_item *item);
+
 /* Recordings of a manifest and what a checkpoint said of them. */
 typedef struct qv_cli_judged {
     const qv_checkpoint *checkpoint;
@@ -99,7 +112,7 @@ typedef struct qv_cli_judged {
     const qv_model_answers *answers; /* with embeddings */
     const bool *left_out;            /* [recordings of the manifest] not to be written; NULL: none */
 } qv_cli_judged;
-/* CSV: file, speaker and true (both empty where nobody says), predicted, e1 ... */
+/* CSV: what names a row, speaker and true (both empty where nobody says), predicted, e1 ... */
 qv_status qv_cli_embeddings(qv_ctx *ctx, const char *path, const qv_cli_judged *j);
 
 /* What `quaver predict --stream` and --timeline are told; zeros are the defaults. */

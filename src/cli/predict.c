@@ -19,7 +19,8 @@ static const char help_text[] =
     "  arecord -q -t raw -f S16_LE -r 16000 | quaver predict --checkpoint best.safetensors --stream\n\n"
     "Classifies recordings: files, folders (every audio or .npy file below them; others are counted on standard\n"
     "error), or those of a manifest. A line a recording with the probabilities of all classes; what cannot be read\n"
-    "is listed, and the exit code is 1.\n"
+    "is listed, and the exit code is 1. Where a manifest has parts or channels of files, they are named by columns\n"
+    "start, end, channel; where there are several manifests, by a column corpus.\n"
     "With --timeline a line every second of each recording, however long; with --stream the same for samples\n"
     "from standard input, as they come; both on the CPU.\n"
     "After a training over several corpora, a manifest with the name of one of them, or its column corpus, says whose\n"
@@ -165,21 +166,23 @@ static qv_status print_csv(qv_ctx *ctx, const qv_checkpoint *c, const qv_manifes
                            const double *probs, qv_buf *out)
 {
     size_t classes = (size_t)c->n_classes;
-    static const char *const first[] = {"file", "predicted"};
+    const qv_cli_rows rows = qv_cli_rows_of(m);
     qv_status status = QV_OK;
     const char **cells = NULL;
-    char(*text)[32] = NULL;
-    QV_TRY(qv_alloc(ctx, &cells, classes + 2, sizeof *cells));
+    char(*text)[32] = NULL, numbers[QV_PART_CELLS][32];
+    QV_TRY(qv_alloc(ctx, &cells, QV_CLI_ROW_CELLS + 1 + classes, sizeof *cells));
     QV_TRY(qv_alloc(ctx, &text, classes, sizeof *text));
-    qv_csv_header(out, first, 2, "p_", c->classes, classes);
-    for (size_t k = 0; k < classes; k++) cells[k + 2] = text[k];
+    size_t named = qv_cli_row_names(rows, cells);
+    cells[named++] = "predicted";
+    qv_csv_header(out, cells, named, "p_", c->classes, classes);
+    for (size_t k = 0; k < classes; k++) cells[named + k] = text[k];
     for (size_t i = 0; i < m->n; i++) {
         const double *p = probs + i * classes;
         if (f->entries[i].frames == 0) continue;
-        cells[0] = m->items[i].name;
-        cells[1] = c->classes[qv_cli_largest(p, c->n_classes)];
+        size_t n = qv_cli_row_cells(rows, &m->items[i], numbers, cells);
+        cells[n] = c->classes[qv_cli_largest(p, c->n_classes)];
         for (size_t k = 0; k < classes; k++) snprintf(text[k], sizeof text[k], "%.6f", p[k]);
-        qv_csv_write(out, cells, classes + 2);
+        qv_csv_write(out, cells, named + classes);
     }
 done:
     free(text);
@@ -191,6 +194,7 @@ done:
 static qv_status print_json(qv_ctx *ctx, const qv_checkpoint *c, const qv_manifest *m, const qv_features *f,
                             const double *probs, qv_buf *out, size_t *unnamed)
 {
+    const qv_cli_rows rows = qv_cli_rows_of(m);
     for (size_t i = 0; i < m->n; i++) {
         const double *p = probs + i * (size_t)c->n_classes;
         if (f->entries[i].frames == 0) continue;
@@ -201,11 +205,11 @@ static qv_status print_json(qv_ctx *ctx, const qv_checkpoint *c, const qv_manife
             ++*unnamed;
             continue;
         }
-        json_t *all = json_object();
+        json_t *all = json_object(), *row = qv_cli_row_json(rows, &m->items[i]);
         int lost = 0;
         for (int k = 0; k < c->n_classes; k++) lost |= json_object_set_new(all, c->classes[k], json_real(p[k]));
-        json_t *row = json_pack("{s:s, s:s, s:o}", "file", name, "predicted",
-                                c->classes[qv_cli_largest(p, c->n_classes)], "probabilities", all);
+        lost |= json_object_set_new(row, "predicted", json_string(c->classes[qv_cli_largest(p, c->n_classes)]));
+        lost |= json_object_set_new(row, "probabilities", all);
         char *text = lost ? NULL : qv_json_text(row, JSON_COMPACT | JSON_REAL_PRECISION(7));
         if (text) qv_buf_printf(out, "%s\n", text);
         bool failed = !text;

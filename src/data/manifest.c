@@ -517,6 +517,14 @@ static void format_time(char out[32], double seconds)
     if (n > 0 && out[n - 1] == '.') out[n - 1] = '\0';
 }
 
+void qv_item_part(const qv_item *item, char cells[QV_PART_CELLS][32])
+{
+    for (int k = 0; k < QV_PART_CELLS; k++) cells[k][0] = '\0';
+    if (item->start > 0) format_time(cells[0], item->start);
+    if (item->end >= 0) format_time(cells[1], item->end);
+    if (item->channel > 0) snprintf(cells[2], sizeof cells[2], "%d", item->channel);
+}
+
 static bool column_used(const qv_manifest *m, int column)
 {
     if (column <= QV_COLUMN_EMOTION) return true;
@@ -558,16 +566,14 @@ static qv_status write_row(qv_ctx *ctx, qv_buf *b, const qv_manifest *m, qv_item
                            const bool *used)
 {
     const char *cells[QV_CSV_MAX_CELLS + QV_COLUMNS];
-    char numbers[QV_COLUMN_CHANNEL - QV_COLUMN_START + 1][32] = {"", "", ""};
+    char numbers[QV_PART_CELLS][32];
     char *absolute = NULL, *relative = NULL;
     size_t n = 0;
     qv_status status = QV_OK;
     QV_TRY(absolute_path(ctx, &absolute, item->file));
     if (base) QV_TRY(relative_path(ctx, &relative, base, absolute));
     QV_TRY(check_row(ctx, m, item, base ? relative : absolute));
-    if (item->start > 0) format_time(numbers[0], item->start);
-    if (item->end >= 0) format_time(numbers[1], item->end);
-    if (item->channel > 0) snprintf(numbers[2], sizeof numbers[2], "%d", item->channel);
+    qv_item_part(item, numbers);
     for (int c = 0; c < QV_COLUMNS; c++) {
         if (!used[c]) continue;
         char **text = qv_item_text(item, c);

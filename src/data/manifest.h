@@ -28,6 +28,11 @@ typedef struct qv_item {
 /* More than these are no emotions and no corpora, but another column; reports show as many. */
 enum { QV_MOST_CLASSES = 1000, QV_MOST_CORPORA = 1000 };
 
+/* Start, end and channel as a manifest writes them; empty where a recording is taken from its beginning, to its end,
+ * with the average of its channels. */
+enum { QV_PART_CELLS = 3 };
+void qv_item_part(const qv_item *item, char cells[QV_PART_CELLS][32]);
+
 typedef struct qv_manifest {
     char *path;
     qv_item *items;
