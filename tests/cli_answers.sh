@@ -16,8 +16,10 @@ grep -e ^file -e ',s0[12],' "$manifest" >"$T/synth/low.csv"
 grep -e ^file -e ',s0[34],' "$manifest" >"$T/synth/high.csv"
 expect 2 'would take the place of' -- eval -k "$best" -m "$T/synth/low.csv" -m "$T/synth/high.csv" \
     --labels anger,sadness --labels " $T/four.labels" --embeddings "$T/four.labels"
-expect 2 'would take the place of' -- eval -k "$best" -m "$manifest" --labels "$T/four.labels" --embeddings "$T/four.labels"
-expect 2 'would take the place of' -- corpus import nkululeko "$manifest" --labels "$T/four.labels" --out "$T/four.labels"
+expect 2 'would take the place of' -- \
+    eval -k "$best" -m "$manifest" --labels "$T/four.labels" --embeddings "$T/four.labels"
+expect 2 'would take the place of' -- \
+    corpus import nkululeko "$manifest" --labels "$T/four.labels" --out "$T/four.labels"
 check 'a list of labels was overwritten' cmp "$T/four.labels" "$T/kept"
 expect 0 '' -- eval -k "$best" -m "$manifest" --labels "$T/four.labels" --embeddings "$T/e.csv" --no-cache
 
@@ -46,8 +48,8 @@ for name in a b c d; do
     } >"$T/$name.npy"
 done
 printf 'file,speaker,emotion\na.npy,1,joy\nb.npy,1,anger\nc.npy,2,joy\nd.npy,2,anger\n' >"$T/npy.csv"
-expect 0 '' -- train --quiet --manifest "$T/npy.csv" --out "$T/npy" --patch.seconds=0.16 --width 2 --batch 2 --epochs 1 \
-    --folds 2 --no-cache -j 1
+expect 0 '' -- train --quiet --manifest "$T/npy.csv" --out "$T/npy" --patch.seconds=0.16 --width 2 --batch 2 \
+    --epochs 1 --folds 2 --no-cache -j 1
 frames=$T/npy/fold-1/best.safetensors
 expect 0 '' -- predict -k "$frames" "$T/a.npy"
 for words in "--timeline $T/a.npy --out $T/frames.csv" --stream; do
@@ -73,7 +75,8 @@ printf 'file,start,end,channel\ntwo.wav,,1.5,\ntwo.wav,1.5,,\ntwo.wav,,,2\n' >"$
 printf 'file\nb.wav\n' | tee "$T/p/p.csv" >"$T/q/q.csv"
 expect 0 '' -- predict -k "$best" -m "$T/parts.csv" --embeddings "$T/e.csv"
 cut -d, -f1-4 "$T/out" >"$T/names"
-printf 'file,start,end,channel\ntwo.wav,,1.5,\ntwo.wav,1.5,,\ntwo.wav,,,2\n' | cmp - "$T/names" || fail 'the parts of a file'
+printf 'file,start,end,channel\ntwo.wav,,1.5,\ntwo.wav,1.5,,\ntwo.wav,,,2\n' | cmp - "$T/names" ||
+    fail 'the parts of a file'
 head_is "$T/out" 6 file,start,end,channel,predicted,p_anger
 head_is "$T/e.csv" 8 file,start,end,channel,speaker,true,predicted,e1
 cut -d, -f1-4 "$T/e.csv" | cmp - "$T/names" || fail 'the parts of a file in embeddings'

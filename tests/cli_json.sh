@@ -38,13 +38,15 @@ expect 0 '' -- eval --json --checkpoint "$best" --manifest "$manifest" --no-cach
 json "d['n'] == 36 and d['skipped'] == 0 and d['transductive'] is True"
 { cat "$manifest"; echo 'none.wav,s01,anger,,,'; } >"$T/synth/damaged.csv"
 head -c 3000 "$T/classes/a/one.wav" >"$T/synth/none.wav"
-expect 0 '1 of 37 recordings were left out' -- eval --json --checkpoint "$best" --manifest "$T/synth/damaged.csv" --no-cache
+expect 0 '1 of 37 recordings were left out' -- \
+    eval --json --checkpoint "$best" --manifest "$T/synth/damaged.csv" --no-cache
 json "d['n'] == 36 and d['skipped'] == 1 and abs(d['ua'] - sum(k['recall'] for k in d['classes']) / 4) < 1e-15"
 expect 0 '' -- eval --checkpoint "$best" --manifest "$T/synth/damaged.csv" --no-cache
 out_has '1 of 37 recordings left out'
 out_has 'transductive: '
 expect 0 '' -- stats --json --checkpoint "$best" --speaker s01 --out "$T/s01.stats" --manifest "$manifest"
-json "d['file'] == '$T/s01.stats' and d['speaker'] == 's01' and d['recordings'] == 12 and d['skipped'] == 0 and d['seconds'] > 10"
+json "d['file'] == '$T/s01.stats' and d['speaker'] == 's01' and d['seconds'] > 10"
+json "d['recordings'] == 12 and d['skipped'] == 0"
 expect 0 '' -- stats --json --checkpoint "$best" --speaker s01 --out "$T/some.stats" --manifest "$T/synth/damaged.csv"
 json "d['recordings'] == 12 and d['skipped'] == 1"
 expect 0 '' -- stats --checkpoint "$best" --speaker s01 --out "$T/some.stats" --manifest "$T/synth/damaged.csv"
