@@ -109,6 +109,9 @@ grep -q "<title>caf$(printf '\357\277\275').wav</title>" "$T/bytes.svg" || fail 
 expect 1 'left out|its name is not UTF-8|1 of 2 recordings' -- \
     predict --json --checkpoint "$plain" --timeline "$bytes" "$one"
 check 'a name that is no text takes another timeline along' test -s "$T/out"
+expect 1 'left out|nowhere.wav|1 of 2 recordings' -- \
+    predict --checkpoint "$plain" --timeline "$T/nowhere.wav" "$one" -o "$T/here.csv"
+check 'a recording that is not there takes another timeline along' test "$(rows "$T/here.csv")" -gt 0
 checks=$((checks + 1))
 tail -c +45 "$T/two.wav" | "$quaver" predict --checkpoint "$plain" --stream --rate 44100 --channels 2 --span 2 --step 0.5 \
     --format jsonl >"$T/stream" 2>"$T/err" || fail 'a stream of two channels'

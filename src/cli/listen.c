@@ -291,7 +291,8 @@ static qv_status timelines(qv_ctx *ctx, listening *l)
     if (w->svg) QV_TRY(qv_timeline_new(ctx, &l->timeline, l->classes, l->n_classes));
     for (int i = 0; i < w->n_inputs; i++) {
         status = one_timeline(ctx, l, w->inputs[i]);
-        bool of_file = status == QV_ERR_DATA || status == QV_ERR_UNSUPPORTED;
+        bool of_file = status == QV_ERR_DATA || status == QV_ERR_UNSUPPORTED ||
+                       (status == QV_ERR_IO && access(w->inputs[i], R_OK) != 0);
         bool alone = w->n_inputs == 1 && l->lines == 0;
         if (status != QV_OK && (!of_file || alone)) goto done;
         if (status != QV_OK) qv_warn(ctx, "%s %s", l->lines ? "stopped in" : "left out", qv_ctx_message(ctx));
