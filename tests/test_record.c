@@ -242,9 +242,42 @@ static void damage_is_refused_with_its_line(void **state)
     }
 }
 
+/* Parts of one file are told apart. What an older program wrote of them, or a record without any, is read as it is. */
+static void parts_of_files_survive(void **state)
+{
+    static const char *const want[] = {"fold,part,file,start,end,channel,speaker,truth,predicted,p_anger,",
+                                       "a,test,long.wav,1.25,2.5,,07,anger,anger,1.000000,0.000000,0.000000\n",
+                                       "a,test,long.wav,2.5,,2,07,anger,anger,1.000000,0.000000,0.000000\n"};
+    fixture *x = *state;
+    qv_item items[] = {{.start = 1.25, .end = 2.5}, {.start = 2.5, .end = -1, .channel = 2}};
+    x->a.parts = x->b.parts = true;
+    for (int i = 0; i < 2; i++) {
+        qv_prediction p = {
+            .fold = "a", .part = "test", .file = "long.wav", .speaker = "07", .probs = (double[]){1, 0, 0}};
+        qv_item_part(&items[i], p.place);
+        qv_assert_ok(x->ctx, qv_records_add_prediction(x->ctx, &x->a, &p));
+    }
+    qv_assert_ok(x->ctx, qv_records_write(x->ctx, &x->a, x->dir));
+    char *text = read_text(x, "predictions.csv");
+    for (int i = 0; i < 3; i++) qv_test_says(text, want[i]);
+    free(text);
+    qv_assert_ok(x->ctx, qv_records_read(x->ctx, &x->b, x->dir));
+    assert_int_equal(x->b.n_predictions, 2);
+    for (int i = 0; i < 2; i++)
+        for (int k = 0; k < QV_PART_CELLS; k++)
+            assert_string_equal(x->a.predictions[i].place[k], x->b.predictions[i].place[k]);
+    x->a.parts = false;
+    qv_assert_ok(x->ctx, qv_records_write(x->ctx, &x->a, x->dir));
+    qv_assert_ok(x->ctx, qv_records_read(x->ctx, &x->b, x->dir));
+    assert_int_equal(x->b.n_predictions, 4);
+    assert_string_equal(x->b.predictions[3].place[0], "");
+    assert_string_equal(x->b.predictions[3].speaker, "07");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(parts_of_files_survive, setup, teardown),
         cmocka_unit_test_setup_teardown(records_read_back, setup, teardown),
         cmocka_unit_test_setup_teardown(columns_have_their_names, setup, teardown),
         cmocka_unit_test_setup_teardown(long_names_of_classes_read_back, setup, teardown),

@@ -7,10 +7,7 @@
 
 qv_cli_rows qv_cli_rows_of(const qv_manifest *m)
 {
-    qv_cli_rows r = {.corpus = m->n_sources > 1};
-    for (size_t i = 0; i < m->n && !r.parts; i++)
-        r.parts = m->items[i].start > 0 || m->items[i].end >= 0 || m->items[i].channel > 0;
-    return r;
+    return (qv_cli_rows){.corpus = m->n_sources > 1, .parts = qv_manifest_has_parts(m)};
 }
 
 size_t qv_cli_row_names(qv_cli_rows r, const char **cells)

@@ -525,6 +525,13 @@ void qv_item_part(const qv_item *item, char cells[QV_PART_CELLS][32])
     if (item->channel > 0) snprintf(cells[2], sizeof cells[2], "%d", item->channel);
 }
 
+bool qv_manifest_has_parts(const qv_manifest *m)
+{
+    for (size_t i = 0; i < m->n; i++)
+        if (m->items[i].start > 0 || m->items[i].end >= 0 || m->items[i].channel > 0) return true;
+    return false;
+}
+
 static bool column_used(const qv_manifest *m, int column)
 {
     if (column <= QV_COLUMN_EMOTION) return true;

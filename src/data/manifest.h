@@ -52,6 +52,9 @@ typedef struct qv_manifest {
     bool images;   /* of a folder of images (data/images.h), not of recordings */
 } qv_manifest;
 
+/* Whether any recording is a part or a channel of its file, so that the file alone does not name it. */
+bool qv_manifest_has_parts(const qv_manifest *m);
+
 typedef struct qv_manifest_options {
     const char *labels;  /* "anger,joy=happiness,...", or NULL: every emotion is a class */
     bool need_emotion;   /* training and evaluation; else the column may be absent */

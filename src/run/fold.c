@@ -534,6 +534,7 @@ static qv_status record_predictions(qv_ctx *ctx, fold_state *s, int k, qv_record
                              .truth = item->label,
                              .predicted = largest(probs, s->classes),
                              .probs = probs};
+        qv_item_part(item, row.place);
         snprintf(row.fold, sizeof row.fold, "%s", s->job->fold->name);
         snprintf(row.part, sizeof row.part, "%s", parts[k] == QV_PART_VAL ? "val" : "test");
         qv_status status = qv_records_add_prediction(ctx, records, &row);

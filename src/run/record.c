@@ -113,25 +113,39 @@ static void print_rows_json(const qv_records *r, qv_buf *b)
     }
 }
 
-enum { PREDICTION_CELLS = 6 };
+/* Before the probabilities: of them FILE_CELLS before a place in the file, where there is one. */
+enum { PREDICTION_CELLS = 6, FILE_CELLS = 3 };
+
+/* The cells before the probabilities; returns how many. */
+static size_t put_cells(const char **cells, const char *const head[PREDICTION_CELLS], bool parts,
+                        const char *const place[QV_PART_CELLS])
+{
+    size_t n = 0;
+    for (int k = 0; k < FILE_CELLS; k++) cells[n++] = head[k];
+    for (int k = 0; parts && k < QV_PART_CELLS; k++) cells[n++] = place[k];
+    for (int k = FILE_CELLS; k < PREDICTION_CELLS; k++) cells[n++] = head[k];
+    return n;
+}
 
 static qv_status print_predictions(qv_ctx *ctx, const qv_records *r, qv_buf *b)
 {
     static const char *const names[PREDICTION_CELLS] = {"fold", "part", "file", "speaker", "truth", "predicted"};
-    size_t n = PREDICTION_CELLS + (size_t)r->n_classes;
+    static const char *const places[QV_PART_CELLS] = {"start", "end", "channel"};
+    size_t classes = (size_t)r->n_classes;
     const char **cells = NULL;
     char(*text)[32] = NULL;
     qv_status status = QV_OK;
-    QV_TRY(qv_alloc(ctx, &cells, n, sizeof *cells));
-    QV_TRY(qv_alloc(ctx, &text, (size_t)r->n_classes, sizeof *text));
-    qv_csv_header(b, names, PREDICTION_CELLS, "p_", r->classes, (size_t)r->n_classes);
-    for (int k = 0; k < r->n_classes; k++) cells[PREDICTION_CELLS + k] = text[k];
+    QV_TRY(qv_alloc(ctx, &cells, PREDICTION_CELLS + QV_PART_CELLS + classes, sizeof *cells));
+    QV_TRY(qv_alloc(ctx, &text, classes, sizeof *text));
+    const size_t n = put_cells(cells, names, r->parts, places);
+    qv_csv_header(b, cells, n, "p_", r->classes, classes);
+    for (size_t k = 0; k < classes; k++) cells[n + k] = text[k];
     for (size_t i = 0; i < r->n_predictions; i++) {
         const qv_prediction *p = &r->predictions[i];
-        const char *head[PREDICTION_CELLS] = {p->fold, p->part, p->file, p->speaker, r->classes[p->truth], r->classes[p->predicted]};
-        memcpy(cells, head, sizeof head);
-        for (int k = 0; k < r->n_classes; k++) qv_format(text[k], sizeof text[k], "%.6f", p->probs[k]);
-        qv_csv_write(b, cells, n);
+        const char *head[] = {p->fold, p->part, p->file, p->speaker, r->classes[p->truth], r->classes[p->predicted]};
+        put_cells(cells, head, r->parts, (const char *[]){p->place[0], p->place[1], p->place[2]});
+        for (size_t k = 0; k < classes; k++) qv_format(text[k], sizeof text[k], "%.6f", p->probs[k]);
+        qv_csv_write(b, cells, n + classes);
     }
     status = qv_buf_check(ctx, b);
 done:
@@ -242,20 +256,25 @@ static int class_index(const qv_records *r, const char *name)
     return -1;
 }
 
-static bool parse_prediction(const qv_records *r, const qv_csv *csv, qv_prediction *p)
+static bool parse_prediction(const qv_records *r, const qv_csv *csv, bool parts, qv_prediction *p)
 {
     char **cell = csv->cells;
-    if (csv->n != PREDICTION_CELLS + (size_t)r->n_classes) return false;
+    if (csv->n != PREDICTION_CELLS + (parts ? (size_t)QV_PART_CELLS : 0) + (size_t)r->n_classes) return false;
     if (!is_fold_name(cell[0], sizeof p->fold) || strlen(cell[1]) >= sizeof p->part) return false;
     strcpy(p->fold, cell[0]);
     strcpy(p->part, cell[1]);
     p->file = cell[2];
-    p->speaker = cell[3];
-    p->truth = class_index(r, cell[4]);
-    p->predicted = class_index(r, cell[5]);
+    cell += FILE_CELLS;
+    for (int k = 0; parts && k < QV_PART_CELLS; k++, cell++) {
+        if (strlen(*cell) >= sizeof p->place[k]) return false;
+        strcpy(p->place[k], *cell);
+    }
+    p->speaker = cell[0];
+    p->truth = class_index(r, cell[1]);
+    p->predicted = class_index(r, cell[2]);
+    cell += PREDICTION_CELLS - FILE_CELLS;
     for (int k = 0; k < r->n_classes; k++)
-        if (!parse_number(cell[PREDICTION_CELLS + k], &p->probs[k]) || !(p->probs[k] >= 0 && p->probs[k] <= 1))
-            return false;
+        if (!parse_number(cell[k], &p->probs[k]) || !(p->probs[k] >= 0 && p->probs[k] <= 1)) return false;
     return p->truth >= 0 && p->predicted >= 0;
 }
 
@@ -264,13 +283,14 @@ static qv_status read_predictions(qv_ctx *ctx, qv_records *r, const char *run)
     qv_status status = QV_OK;
     qv_csv csv = {0};
     qv_prediction p = {0};
-    bool more, head = true;
+    bool more, head = true, parts = false;
     QV_TRY(qv_alloc(ctx, &p.probs, (size_t)r->n_classes, sizeof *p.probs));
     QV_TRY(open_csv(ctx, &csv, run, "predictions.csv", &more));
     while (more) {
         QV_TRY(qv_csv_next(ctx, &csv, &more));
         if (!more) break;
-        if (!head && !parse_prediction(r, &csv, &p)) {
+        if (head) parts = r->parts && csv.n > PREDICTION_CELLS + (size_t)r->n_classes; /* not of an older program */
+        if (!head && !parse_prediction(r, &csv, parts, &p)) {
             status = bad_row(ctx, run, "predictions.csv", csv.row_line);
             goto done;
         }

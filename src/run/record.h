@@ -4,6 +4,7 @@
 #define QV_RUN_RECORD_H
 
 #include "base/buf.h"
+#include "data/manifest.h"
 
 typedef struct qv_epoch_row {
     char fold[64];
@@ -18,6 +19,7 @@ typedef struct qv_prediction {
     char fold[64];
     char part[8]; /* "test" or "val" */
     char *file, *speaker;
+    char place[QV_PART_CELLS][32]; /* in the file, as qv_item_part says */
     int truth, predicted;
     double *probs; /* [classes] */
 } qv_prediction;
@@ -29,6 +31,7 @@ typedef struct qv_records {
     size_t n_predictions, cap_predictions;
     char *const *classes; /* borrowed */
     int n_classes;
+    bool parts; /* predictions.csv says which part of its file a recording is */
 } qv_records;
 
 void qv_records_free(qv_records *r);
@@ -41,7 +44,7 @@ void qv_records_drop(qv_records *r, const char *fold, int epoch);
 
 /* RUN/results.csv, RUN/results.jsonl, RUN/predictions.csv. Numbers of the rows read back to the same bits. */
 qv_status qv_records_write(qv_ctx *ctx, const qv_records *r, const char *run);
-/* Reads what is there into a record whose classes are set; missing files are empty ones. */
+/* Reads what is there into a record whose classes and `parts` are set; missing files are empty ones. */
 qv_status qv_records_read(qv_ctx *ctx, qv_records *r, const char *run);
 
 #endif

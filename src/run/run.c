@@ -479,6 +479,7 @@ static qv_status load_progress(qv_ctx *ctx, run_state *r)
     bool there;
     r->records.classes = r->manifest->classes;
     r->records.n_classes = r->manifest->n_classes;
+    r->records.parts = qv_manifest_has_parts(r->manifest);
     QV_TRY(qv_run_folder_has(ctx, r->o->out, "summary.json", &there));
     if (there) {
         QV_TRY(qv_summary_read(ctx, r->summary, r->o->out));
