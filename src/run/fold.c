@@ -83,10 +83,10 @@ static qv_status check_patience(qv_ctx *ctx, const qv_settings *s, const qv_fold
         s->patience, fold->name, val);
 }
 
-/* Where other folds have something to judge by, this one would take its last epoch in silence. */
-static qv_status check_choice(qv_ctx *ctx, const qv_settings *s, const qv_folds *folds, const qv_fold *fold, size_t val)
+/* Who holds recordings out to choose an epoch by is not given the last one in silence. */
+static qv_status check_choice(qv_ctx *ctx, const qv_settings *s, const qv_fold *fold, size_t val)
 {
-    if (s->epoch_rule == QV_EPOCH_LAST || val > 0 || !qv_folds_validated(folds)) return QV_OK;
+    if (s->epoch_rule == QV_EPOCH_LAST || val > 0 || fold->items[QV_PART_VAL] == 0) return QV_OK;
     return qv_fail(
         ctx, QV_ERR_DATA,
         "eval.epoch = best has nothing to judge by in fold %s: of its %zu validation recordings none can be read",
@@ -123,7 +123,7 @@ qv_status qv_fold_check_plan(qv_ctx *ctx, const qv_settings *s, const qv_manifes
         const size_t n = part_size(m, f, fold, QV_PART_TRAIN), val = part_size(m, f, fold, QV_PART_VAL);
         QV_TRY(check_voices(ctx, s, m, fold));
         QV_TRY(check_patience(ctx, s, fold, val));
-        QV_TRY(check_choice(ctx, s, folds, fold, val));
+        QV_TRY(check_choice(ctx, s, fold, val));
         if (n < least) least = n;
     }
     QV_TRY(qv_checkpoint_check_size(ctx, s));
