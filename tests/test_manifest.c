@@ -102,7 +102,7 @@ static void refuses_by_line(void **state)
         {"file,speaker,emotion\na.wav,1,x\n\"b.wav,1,x\n", "m.csv:3: a quote is opened and never closed"},
         {"file,speaker,emotion\na.wav,1,\xE9\n", "m.csv:2: byte 0xe9 is not UTF-8"},
         {"file,speaker,emotion\nnone.wav,1,x\n", "m.csv:2: cannot find"},
-        {"file,speaker,emotion\nnone.wav,1,x\na.wav,1,x\nno.wav,1,x\nnor.wav,1,x\n", "; nor 2 of the other files"},
+        {"file,speaker,emotion\nnone.wav,1,x\na.wav,1,x\nno.wav,1,x\nnor.wav,1,x\n", "; nor the files of 2 other rows"},
         {"file,speaker,emotion\nsub,1,x\n", "m.csv:2: a folder"},
         {"file,speaker,emotion\n,1,x\n", "m.csv:2: the file cell is empty"},
         {"file,speaker,emotion\na.wav,1,\n", "m.csv:2: the emotion cell is empty"},

@@ -57,7 +57,7 @@ typedef struct worker {
 
 /* Where the frames go: the cache file or memory. */
 typedef struct store {
-    const bool *readable; /* [m->n] files that could be opened when the cache's id was made; NULL: there is no id */
+    const bool *readable; /* [m->n] files that could be opened when the cache's id was made; NULL: nothing is cached */
     bool to_file;
     qv_cache_writer writer;
     qv_samples memory;
@@ -434,7 +434,7 @@ qv_status qv_features_open(qv_ctx *ctx, qv_features **out, const qv_manifest *m,
         if (path && !f->from_cache) QV_TRY(lock_cache(ctx, &lock, path, &id, &waited));
         if (waited) QV_TRY(qv_cache_map(ctx, f, path, &id, &f->from_cache));
     }
-    if (!f->from_cache) QV_TRY(make(ctx, f, m, o, path, &id, readable));
+    if (!f->from_cache) QV_TRY(make(ctx, f, m, o, path, &id, path ? readable : NULL));
     tell(ctx, f, m);
     *out = f;
     f = NULL;

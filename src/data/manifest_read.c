@@ -232,7 +232,7 @@ static qv_status read_rows(qv_ctx *ctx, reader *r, qv_manifest *m)
     QV_TRY(qv_buf_check(ctx, &r->first));
     status = r->missing == 1
                  ? qv_fail(ctx, QV_ERR_DATA, "%s", r->first.data)
-                 : qv_fail(ctx, QV_ERR_DATA, "%s; nor %zu of the other files", r->first.data, r->missing - 1);
+                 : qv_fail(ctx, QV_ERR_DATA, "%s; nor the files of %zu other rows", r->first.data, r->missing - 1);
 done:
     qv_buf_free(&r->first);
     return status;

@@ -185,11 +185,11 @@ static qv_status check_length(qv_ctx *ctx, const qv_npy *npy, int64_t size)
 /* The header's text, NUL-terminated; its length stands in 2 bytes (version 1.0) or 4. */
 static qv_status read_text(qv_ctx *ctx, qv_npy *npy, char **text)
 {
-    unsigned char head[PREFIX + 4] = {0};
+    unsigned char head[PREFIX + 4];
     qv_status status = QV_OK;
-    if (fread(head, 1, PREFIX, npy->f) != PREFIX && ferror(npy->f))
-        return qv_fail_errno(ctx, "cannot read %s", npy->path);
-    if (memcmp(head, "\x93NUMPY", 6) != 0)
+    const size_t n = fread(head, 1, PREFIX, npy->f);
+    if (n != PREFIX && ferror(npy->f)) return qv_fail_errno(ctx, "cannot read %s", npy->path);
+    if (n != PREFIX || memcmp(head, "\x93NUMPY", 6) != 0)
         return qv_fail(ctx, QV_ERR_DATA, "%s is no NPY file (numpy.save writes them)", npy->path);
     if (head[6] < 1 || head[6] > 3 || head[7] != 0)
         return qv_fail(ctx, QV_ERR_DATA, "%s: version %d.%d of the NPY format; 1.0 to 3.0 are known", npy->path,

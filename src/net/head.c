@@ -20,6 +20,13 @@ double qv_widest_angle(int directions, int dims)
     return directions <= dims + 1 ? acos(-1.0 / fmax(directions - 1, 1)) : pi / 2;
 }
 
+/* To four digits, so that what a message leaves can be had. */
+static double rounded_down(double x)
+{
+    const double digit = pow(10, floor(log10(x)) - 3);
+    return floor(x / digit) * digit;
+}
+
 /* Even a row that lies on its own direction must have room for the margin. */
 qv_status qv_head_check(qv_ctx *ctx, const qv_net_config *c)
 {
@@ -45,7 +52,7 @@ qv_status qv_head_check(qv_ctx *ctx, const qv_net_config *c)
         "%s = %g is more than %d classes in %d dimensions can have: their directions are at most %.4g degrees "
         "apart, which leaves %g%s; a smaller margin, or a larger net.embed",
         cosface ? "head.cosface_margin" : "head.arcface_margin", m, c->classes, dims, angle * 180 / pi,
-        floor(most * 1e4) / 1e4, cosface ? " (1 - cos of that)" : " radians");
+        rounded_down(most), cosface ? " (1 - cos of that)" : " radians");
 }
 
 static void make_linear(qv_lowering *l, qv_linear *n, const char *name, int from, int to, bool bias)

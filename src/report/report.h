@@ -3,7 +3,7 @@
  * What a report reads (everything else in the folder is ignored):
  *   RUN/results.csv      fold,epoch,step,seconds,lr,loss,train_ua,val_ua,test_ua,gap_val,gap_test,samples_per_second
  *                        one row an epoch and fold; UA in 0..1, gaps in points; cells that were not evaluated are empty
- *   RUN/predictions.csv  fold,part,file,speaker,truth,predicted,p_<class>...
+ *   RUN/predictions.csv  fold,part,file,[start,end,channel,]speaker,truth,predicted,p_<class>...
  *                        part is test or val; one row a recording, over full windows
  *   RUN/config.ini       the effective configuration; shown as it is
  *   RUN/summary.json     as below
@@ -15,24 +15,20 @@
  *     "quaver": "0.1.0",                program's version
  *     "program": "9f..",                XXH3, of 128 bits, of the program file
  *     "command": "quaver train ...",    what repeats the run
- *     "manifest": {"path": "..", "hash": "..", "recordings_hash": "..", "recordings": 339, "skipped": 0, "speakers": 10},
- *     "classes": ["anger", ..],
- *     "seed": "1", "device": "cpu", "threads": 2, "isa": "avx2", "libraries": "oneDNN 2.6.3, libsndfile-1.2.0, ..",
- *     "network": "preact-bn, width 16, 1 block a stage", "parameters": 171234,
- *     "started": "2031-01-02T03:04:05Z", "finished": "..." or null while folds are missing,
- *     "protocol": {"split": "speaker-disjoint" or "random", "folds": "data/folds/emodb.txt", "folds_planned": 5,
- *                  "folds_hash": "..", "start_hash": "..", of the file that train.init_from names
- *                  "overlap": 0, "labels": "..", "normalization": "corpus", "loudness": "none",
- *                  "heard": 0, "transductive": false, "bn_eval": "running", "validation": "..", "epoch_rule": ".."},
- *     "notes": ["..", ..],              further lines for the reader, in the words of the program
- *     "folds": [{"name": "1", "epoch": 60, "overlap": 0, "seconds": 41.5, "gap_test": 17.1, "gap_val": null,
- *                "train": {"n": 271, "speakers": 8, "ua": 0.98, "wa": 0.98}, "val": {..}, "test": {..}}, ..],
- *     "mean": {"train_ua": {"mean": 0.98, "sd": 0.01}, "val_ua": .., "test_ua": .., "test_wa": .., "gap_test": ..,
- *              "gap_val": ..},          over the folds where the number exists; sd has n - 1 below the line
- *     "pooled": {"n": 339, "speakers": 10, "ua": 0.82, "wa": 0.83, "macro_f1": 0.81, "chance_ua": 0.25,
- *                "chance_wa": 0.37, "ua_interval": [0.77, 0.86] or null, "wa_interval": [..],
- *                "classes": [{"name": "anger", "n": 127, "predicted": 130, "recall": .., "precision": .., "f1": ..}],
- *                "confusion": [[..], ..]}   rows are the truth; test recordings of all folds together;
+ *     "manifest": {"path": "..", "hash": "..", "recordings_hash": "..", "recordings": 339, "skipped": 0, "speakers":
+ * 10}, "classes": ["anger", ..], "seed": "1", "device": "cpu", "threads": 2, "isa": "avx2", "libraries": "oneDNN 2.6.3,
+ * libsndfile-1.2.0, ..", "network": "preact-bn, width 16, 1 block a stage", "parameters": 171234, "started":
+ * "2031-01-02T03:04:05Z", "finished": "..." or null while folds are missing, "protocol": {"split": "speaker-disjoint"
+ * or "random", "folds": "data/folds/emodb.txt", "folds_planned": 5, "folds_hash": "..", "start_hash": "..", of the file
+ * that train.init_from names "overlap": 0, "labels": "..", "normalization": "corpus", "loudness": "none", "heard": 0,
+ * "transductive": false, "bn_eval": "running", "validation": "..", "epoch_rule": ".."}, "notes": ["..", ..], further
+ * lines for the reader, in the words of the program "folds": [{"name": "1", "epoch": 60, "overlap": 0, "seconds": 41.5,
+ * "gap_test": 17.1, "gap_val": null, "train": {"n": 271, "speakers": 8, "ua": 0.98, "wa": 0.98}, "val": {..}, "test":
+ * {..}}, ..], "mean": {"train_ua": {"mean": 0.98, "sd": 0.01}, "val_ua": .., "test_ua": .., "test_wa": .., "gap_test":
+ * .., "gap_val": ..},          over the folds where the number exists; sd has n - 1 below the line "pooled": {"n": 339,
+ * "speakers": 10, "ua": 0.82, "wa": 0.83, "macro_f1": 0.81, "chance_ua": 0.25, "chance_wa": 0.37, "ua_interval": [0.77,
+ * 0.86] or null, "wa_interval": [..], "classes": [{"name": "anger", "n": 127, "predicted": 130, "recall": ..,
+ * "precision": .., "f1": ..}], "confusion": [[..], ..]}   rows are the truth; test recordings of all folds together;
  *                                         null while there are none
  *   } */
 #ifndef QV_REPORT_REPORT_H

@@ -83,7 +83,7 @@ static qv_status check_patience(qv_ctx *ctx, const qv_settings *s, const qv_fold
         s->patience, fold->name, val);
 }
 
-/* Who holds recordings out to choose an epoch by is not given the last one in silence. */
+/* Recordings that were held out to choose an epoch by, and are all lost, do not make it the last one in silence. */
 static qv_status check_choice(qv_ctx *ctx, const qv_settings *s, const qv_fold *fold, size_t val)
 {
     if (s->epoch_rule == QV_EPOCH_LAST || val > 0 || fold->items[QV_PART_VAL] == 0) return QV_OK;
@@ -138,11 +138,17 @@ done:
 
 void qv_fold_warn_of_choice(qv_ctx *ctx, const char *who, const qv_settings *s, const qv_folds *folds)
 {
-    if (s->epoch_rule == QV_EPOCH_BEST && !qv_folds_validated(folds))
+    const bool any = qv_folds_validated(folds);
+    if (s->epoch_rule != QV_EPOCH_BEST) return;
+    if (!any)
         qv_warn(ctx,
                 "%seval.epoch = best has no validation recordings to judge by, so the last epoch counts; "
                 "split.val_speakers = N holds speakers out for it",
                 who);
+    for (size_t i = 0; i < folds->n && any; i++) /* a random split of few recordings may leave one without */
+        if (folds->folds[i].items[QV_PART_VAL] == 0)
+            qv_warn(ctx, "%sfold %s has no validation recordings to judge by, so its last epoch counts", who,
+                    folds->folds[i].name);
 }
 
 /* Whom these weights know, whoever else is trained on now. */
