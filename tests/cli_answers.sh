@@ -41,13 +41,7 @@ expect 0 '' -- predict -k "$best" "$T/plain"
 grep -q -e passed -e 'no audio' "$T/err" && fail 'a folder of recordings alone is remarked on'
 
 # ---- frames are no sound ----
-for name in a b c d; do
-    {
-        printf '\223NUMPY\001\000v\000%-117s\n' "{'descr': '<f4', 'fortran_order': False, 'shape': (20, 5), }"
-        awk 'BEGIN { for (i = 0; i < 100; i++) printf "abc?" }'
-    } >"$T/$name.npy"
-done
-printf 'file,speaker,emotion\na.npy,1,joy\nb.npy,1,anger\nc.npy,2,joy\nd.npy,2,anger\n' >"$T/npy.csv"
+make_frames
 expect 0 '' -- train --quiet --manifest "$T/npy.csv" --out "$T/npy" --patch.seconds=0.16 --width 2 --batch 2 \
     --epochs 1 --folds 2 --no-cache -j 1
 frames=$T/npy/fold-1/best.safetensors

@@ -21,13 +21,7 @@ check 'the printed settings are others when read' cmp "$T/out" "$T/dry.ini"
 expect 2 'train.batch = 99' -- train -n --manifest "$manifest" --out "$T/dry" --folds 2 --batch 99
 
 # What the files decide stands in it, too: four arrays of 5 values a frame.
-for name in a b c d; do
-    {
-        printf '\223NUMPY\001\000v\000%-117s\n' "{'descr': '<f4', 'fortran_order': False, 'shape': (20, 5), }"
-        awk 'BEGIN { for (i = 0; i < 100; i++) printf "abc?" }'
-    } >"$T/$name.npy"
-done
-printf 'file,speaker,emotion\na.npy,1,joy\nb.npy,1,anger\nc.npy,2,joy\nd.npy,2,anger\n' >"$T/npy.csv"
+make_frames
 expect 0 '' -- train -n --manifest "$T/npy.csv" --out "$T/dry" --folds 2 --patch.frames=8 --width 2 --batch 2
 out_has 'kind = npy'
 out_has 'mels = 5'

@@ -48,6 +48,16 @@ check() { # check WHAT COMMAND...
     shift
     "$@" || fail "$what"
 }
+# Four arrays of 20 frames with 5 values each, of two speakers, and their list $T/npy.csv.
+make_frames() {
+    for name in a b c d; do
+        {
+            printf '\223NUMPY\001\000v\000%-117s\n' "{'descr': '<f4', 'fortran_order': False, 'shape': (20, 5), }"
+            awk 'BEGIN { for (i = 0; i < 100; i++) printf "abc?" }'
+        } >"$T/$name.npy"
+    done
+    printf 'file,speaker,emotion\na.npy,1,joy\nb.npy,1,anger\nc.npy,2,joy\nd.npy,2,anger\n' >"$T/npy.csv"
+}
 rows() { wc -l <"$1" | tr -d ' '; }
 # The last line of a test.
 finish() {
