@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/io.h"
-#include "base/json.h"
 #include "base/nearest.h"
 #include "cli/cli.h"
 #include "data/labels.h"
@@ -244,29 +243,19 @@ static void print_scores(const qv_checkpoint *c, const qv_metrics *m, const qv_b
     putchar('\n');
 }
 
-/* The same object as "pooled" of a run's summary.json, and what stands elsewhere there. */
 static qv_status print_json(qv_ctx *ctx, const qv_checkpoint *c, const qv_features *f, const qv_metrics *m,
                             const qv_bootstrap *b)
 {
-    qv_buf pooled = {0};
-    qv_summary s = {.classes = c->classes, .n_classes = c->n_classes, .pooled = *m, .interval = *b}; /* borrowed */
-    json_t *root = NULL;
-    char *text = NULL;
-    int failed;
-    qv_status status = QV_OK;
-    QV_TRY(qv_pooled_json(ctx, &s, &pooled));
-    root = json_loads(pooled.data, 0, NULL);
-    failed = json_object_set_new(root, "skipped", json_integer((json_int_t)f->skipped));
-    failed |= json_object_set_new(root, "transductive", json_boolean(c->settings.normalize == QV_NORM_SPEAKER));
-    text = failed ? NULL : qv_json_text(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
-    if (text)
-        puts(text);
-    else
-        status = qv_fail(ctx, QV_ERR_MEMORY, "no memory for the figures as JSON");
-done:
-    free(text);
-    json_decref(root);
-    qv_buf_free(&pooled);
+    const qv_summary s = {.classes = c->classes,
+                          .n_classes = c->n_classes,
+                          .skipped = f->skipped,
+                          .transductive = c->settings.normalize == QV_NORM_SPEAKER,
+                          .pooled = *m,
+                          .interval = *b}; /* borrowed */
+    qv_buf text = {0};
+    qv_status status = qv_scores_json(ctx, &s, &text);
+    if (status == QV_OK) fputs(text.data, stdout);
+    qv_buf_free(&text);
     return status;
 }
 

@@ -106,9 +106,11 @@ void qv_summary_finish(qv_summary *s);
 
 /* RUN/summary.json, whole or not at all. */
 qv_status qv_summary_write(qv_ctx *ctx, const qv_summary *s, const char *run);
-/* What it writes, and its part "pooled" alone, as text. */
+/* What it writes, as text. */
 qv_status qv_summary_json(qv_ctx *ctx, const qv_summary *s, qv_buf *out);
-qv_status qv_pooled_json(qv_ctx *ctx, const qv_summary *s, qv_buf *out);
+/* The figures of one evaluation: the keys of its part "pooled", with "skipped" and "transductive" from elsewhere in it.
+ * Reads skipped, transductive, classes, n_classes, pooled and interval of s; pooled.n must not be 0. */
+qv_status qv_scores_json(qv_ctx *ctx, const qv_summary *s, qv_buf *out);
 /* Into a zeroed struct; whatever the file holds, a returned summary is consistent (counts, labels, ranges),
  * else QV_ERR_DATA with file and key. */
 qv_status qv_summary_read(qv_ctx *ctx, qv_summary *out, const char *run);

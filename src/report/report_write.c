@@ -170,7 +170,15 @@ static qv_status print_json(qv_ctx *ctx, json_t *root, qv_buf *out)
 
 qv_status qv_summary_json(qv_ctx *ctx, const qv_summary *s, qv_buf *out) { return print_json(ctx, summary_json(s), out); }
 
-qv_status qv_pooled_json(qv_ctx *ctx, const qv_summary *s, qv_buf *out) { return print_json(ctx, pooled_json(s), out); }
+qv_status qv_scores_json(qv_ctx *ctx, const qv_summary *s, qv_buf *out)
+{
+    json_t *root = pooled_json(s);
+    int failed = json_object_set_new(root, "skipped", count_json(s->skipped));
+    failed |= json_object_set_new(root, "transductive", json_boolean(s->transductive));
+    if (!failed) return print_json(ctx, root, out);
+    json_decref(root);
+    return print_json(ctx, NULL, out);
+}
 
 qv_status qv_summary_write(qv_ctx *ctx, const qv_summary *s, const char *run)
 {

@@ -645,16 +645,16 @@ done:
 static qv_status tell_plan(qv_ctx *ctx, run_state *r, bool anew)
 {
     const qv_fold *first = &r->folds->folds[0];
-    const size_t samples = (size_t)r->s->epochs * first->items[QV_PART_TRAIN];
+    const uint64_t steps = qv_steps(r->s->epochs, first->items[QV_PART_TRAIN], (size_t)r->s->batch);
     const qv_feature_config features = qv_settings_features(r->s);
     qv_status status = qv_precision_check(ctx, (qv_device)r->s->device, (qv_precision)r->s->precision);
     if (status == QV_OK) status = qv_feature_check(ctx, &features);
     if (status == QV_OK) status = check_plan(ctx, r);
     if (status == QV_OK) status = check_start(ctx, r, anew);
     if (status != QV_OK) return status;
-    qv_info(
-        ctx, "a network with %zu parameters; %d epochs, %zu steps in all, in fold %s. Nothing was trained or written",
-        r->summary->parameters, r->s->epochs, (samples + (size_t)r->s->batch - 1) / (size_t)r->s->batch, first->name);
+    qv_info(ctx,
+            "a network with %zu parameters; %d epochs, %llu steps in all, in fold %s. Nothing was trained or written",
+            r->summary->parameters, r->s->epochs, (unsigned long long)steps, first->name);
     return plan_summary(ctx, r);
 }
 

@@ -305,7 +305,7 @@ qv_run_size qv_study_run_size(const qv_settings *s, const qv_study_data *d, cons
         recordings++;
         windows += qv_window_count(frames, patch, true) * (fold->part[i] == QV_PART_TRAIN ? 3 : 2);
     }
-    return (qv_run_size){.steps = ceil((double)fold->items[QV_PART_TRAIN] * s->epochs / batch),
+    return (qv_run_size){.steps = (double)qv_steps(s->epochs, fold->items[QV_PART_TRAIN], (size_t)s->batch),
                          .batches = (evaluations * recordings + windows) / batch};
 }
 

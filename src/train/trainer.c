@@ -207,9 +207,14 @@ const size_t *qv_trainer_items(const qv_trainer *t, size_t *n)
     return t->items;
 }
 
+uint64_t qv_steps(double epochs, size_t recordings, size_t batch)
+{
+    return (uint64_t)ceil(epochs * (double)recordings / (double)batch);
+}
+
 uint64_t qv_trainer_steps(const qv_trainer *t, double epochs)
 {
-    return (uint64_t)ceil(epochs * (double)t->state.set_size / (double)t->state.batch);
+    return qv_steps(epochs, (size_t)t->state.set_size, (size_t)t->state.batch);
 }
 
 /* How often step_epochs passes have ended when the step begins. Exact where step_epochs is a whole number: fewer than

@@ -52,7 +52,8 @@ qv_status qv_trainer_embed(qv_ctx *ctx, qv_trainer *t, const size_t *items, size
 
 /* Steps done. */
 uint64_t qv_trainer_step(const qv_trainer *t);
-/* Steps of so many passes: those whose batch begins before the passes end. */
+/* Steps of so many passes over so many recordings: those whose batch begins before the passes end. */
+uint64_t qv_steps(double epochs, size_t recordings, size_t batch);
 uint64_t qv_trainer_steps(const qv_trainer *t, double epochs);
 /* Learning rate of a step, counted from 0. */
 double qv_trainer_rate(const qv_trainer *t, uint64_t step);
