@@ -32,6 +32,8 @@ expect 2 'there is no option -C;' -- eval -C
 for words in 'train --json=1' 'train --dry-run=yes' 'eval --json=1' 'study --json=1' 'corpus --json='; do
     expect 2 'takes no value' -- $words
 done
+expect 2 'no option --weight_decay; did you mean --train.weight_decay?' -- train --out "$T/r" --weight_decay=0
+expect 2 'no option --mels; see quaver eval --help' -- eval --mels 3
 expect 2 'did you mean net.width?' -- train --out "$T/r" --net.widht=3
 expect 2 'net.width = many' -- train --out "$T/r" --width many
 expect 2 'run folder' -- train --manifest "$manifest"

@@ -194,6 +194,8 @@ static qv_status unknown_option(qv_ctx *ctx, const char *command, const struct o
     snprintf(name, sizeof name, "%.*s", (int)strcspn(word, "="), word);
     for (; options[n].name && n < MOST; n++) names[n] = options[n].name;
     const char *near = qv_nearest(name + 2, names, n);
+    /* A command that takes settings reads them from a file, too. */
+    if (!near && find_option(options, "config", strlen("config"))) near = qv_settings_near(name + 2);
     if (near) return qv_fail(ctx, QV_ERR_USAGE, "there is no option %s; did you mean --%s?", name, near);
     return qv_fail(ctx, QV_ERR_USAGE, "there is no option %s; see quaver %s --help", name, command);
 }

@@ -234,8 +234,7 @@ static qv_status set_value(qv_ctx *ctx, qv_settings *s, const setting *t, const 
     return QV_OK;
 }
 
-/* A name without its section also counts: "widht" should lead to net.width. NULL: nothing is near. */
-static const char *nearest(const char *name)
+const char *qv_settings_near(const char *name)
 {
     const char *names[2 * SETTINGS];
     for (int i = 0; i < SETTINGS; i++) {
@@ -269,7 +268,7 @@ qv_status qv_settings_set(qv_ctx *ctx, qv_settings *s, const char *name, const c
     const setting *t = find(name);
     if (t && t->at == offsetof(qv_settings, device)) return set_device(ctx, s, t, value);
     if (t) return set_value(ctx, s, t, value);
-    const char *near = nearest(name);
+    const char *near = qv_settings_near(name);
     if (near) return qv_fail(ctx, QV_ERR_USAGE, "there is no setting %s; did you mean %s?", name, near);
     return qv_fail(ctx, QV_ERR_USAGE, "there is no setting %s; `quaver help settings` lists them", name);
 }

@@ -115,6 +115,8 @@ const char *qv_settings_isa(const qv_settings *s);
 
 /* Name of setting i in the order of the printed file; NULL past the last. */
 const char *qv_settings_name(size_t i);
+/* The setting that was meant by a name, with its section or without: "widht" leads to net.width. NULL: none is near. */
+const char *qv_settings_near(const char *name);
 const char *qv_normalization_name(int n);
 const char *qv_device_name(int d);
 
