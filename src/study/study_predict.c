@@ -186,6 +186,10 @@ static void print_duration(qv_buf *b, double seconds)
         qv_buf_printf(b, "%.1f h", seconds / 3600);
 }
 
+/* What computes at once. Runs on a GPU share it: how much they gain side by side is not measured, and at worst they
+ * take as long as one after the other. */
+static int lanes_of(const predictor *p) { return p->data.gpu ? 1 : qv_study_threads(&p->data, p->o); }
+
 /* Runs that take `total` seconds, the longest of them `longest`, `at_once` at a time. */
 static double makespan(double total, double longest, size_t open, int at_once)
 {
@@ -193,9 +197,10 @@ static double makespan(double total, double longest, size_t open, int at_once)
     return lanes > 0 ? fmax(total / lanes, longest) : 0;
 }
 
-static qv_status print_prediction(qv_ctx *ctx, predictor *p, int threads, qv_buf *b)
+static qv_status print_prediction(qv_ctx *ctx, predictor *p, qv_buf *b)
 {
     qv_status status = QV_OK;
+    const int at_once = lanes_of(p);
     double total = 0, longest = 0;
     size_t all = 0, open = 0;
     qv_buf_puts(b, "corpus      cell                                      step ms  run         runs  to do\n");
@@ -220,13 +225,14 @@ static qv_status print_prediction(qv_ctx *ctx, predictor *p, int threads, qv_buf
         all += runs;
         open += c->open;
     }
-    qv_buf_printf(b, "\n%zu cell%s, %zu runs, %zu to do, %d at a time: about ", p->s->n_cells,
-                  p->s->n_cells == 1 ? "" : "s", all, open, threads);
-    print_duration(b, makespan(total, longest, open, threads));
+    qv_buf_printf(b, "\n%zu cell%s, %zu runs, %zu to do, %d at a time: %sabout ", p->s->n_cells,
+                  p->s->n_cells == 1 ? "" : "s", all, open, qv_study_threads(&p->data, p->o),
+                  p->data.gpu ? "at most " : "");
+    print_duration(b, makespan(total, longest, open, at_once));
     if (p->o->shards > 1) {
         const size_t shards = (size_t)p->o->shards, share = (open + shards - 1) / shards;
         qv_buf_printf(b, "; a shard of %zu: about ", shards);
-        print_duration(b, makespan(total / (double)shards, longest, share, threads));
+        print_duration(b, makespan(total / (double)shards, longest, share, at_once));
     }
     qv_buf_puts(b, "\n");
     status = qv_buf_check(ctx, b);
@@ -245,11 +251,10 @@ qv_status qv_study_predict(qv_ctx *ctx, qv_study *s, const qv_study_options *o, 
     QV_TRY(qv_plan_make(ctx, &p.plan, s, &p.data, o->command));
     QV_TRY(qv_plan_settle(ctx, &p.plan, s, o->out, o->seeds, true));
     qv_plan_warn(ctx, s, &p.plan);
-    const int threads = qv_study_threads(&p.data, o);
     p.n = s->n_corpora * s->n_cells;
     QV_TRY(qv_alloc(ctx, &p.costs, p.n, sizeof *p.costs));
-    QV_TRY(qv_crew_run(ctx, &(qv_crew){threads, work, watch, &p, &p.stop}));
-    QV_TRY(print_prediction(ctx, &p, threads, text));
+    QV_TRY(qv_crew_run(ctx, &(qv_crew){lanes_of(&p), work, watch, &p, &p.stop}));
+    QV_TRY(print_prediction(ctx, &p, text));
 done:
     qv_study_unload(&p.data, s);
     qv_plan_free(&p.plan);
