@@ -301,7 +301,7 @@ static void what_is_no_recording_is_refused_by_name(void **state)
     int lowest = dup(STDERR_FILENO); /* descriptor that is free; none is to stay open */
     assert_true(lowest > 0 && close(lowest) == 0);
     expect_refusal(ctx, "missing.wav", "No such file");
-    expect_refusal(ctx, "", "not a regular file");
+    expect_refusal(ctx, "", "it is a folder, a file was expected");
     put("empty.wav", "", 0);
     expect_refusal(ctx, "empty.wav", "empty (0 bytes)");
     put("text.wav", "I am not a recording.\n", 22);

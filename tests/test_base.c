@@ -20,6 +20,26 @@ static void buf_grows_and_keeps_text(void **state)
     qv_buf_free(&b);
 }
 
+static void a_buf_gives_its_text_away(void **state)
+{
+    (void)state;
+    qv_ctx *ctx = qv_ctx_new();
+    qv_buf b = {0};
+    char *text;
+    qv_buf_puts(&b, "text");
+    const char *data = b.data;
+    qv_assert_ok(ctx, qv_buf_take(ctx, &b, &text));
+    assert_true(text == data && b.data == NULL && b.len == 0);
+    free(text);
+    qv_assert_ok(ctx, qv_buf_take(ctx, &b, &text)); /* of an empty one */
+    assert_string_equal(text, "");
+    free(text);
+    b.failed = true;
+    assert_int_equal(qv_buf_take(ctx, &b, &text), QV_ERR_MEMORY);
+    assert_true(text == NULL && !b.failed);
+    qv_ctx_free(ctx);
+}
+
 static void reals_are_read_whole(void **state)
 {
     (void)state;
@@ -442,6 +462,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(buf_grows_and_keeps_text),
+        cmocka_unit_test(a_buf_gives_its_text_away),
         cmocka_unit_test(reals_are_read_whole),
         cmocka_unit_test(message_may_quote_itself),
         cmocka_unit_test(a_lack_of_resources_is_no_fault_of_a_file),

@@ -241,6 +241,19 @@ static void operands_are_as_ops_def_says(void **state)
     }
 }
 
+/* The table of the CPU has a version of its own where the row says so, and there alone. */
+static void the_cpu_has_what_ops_def_says(void **state)
+{
+    (void)state;
+    qv_op_fn table[QV_OP_COUNT];
+    const char *isa;
+    qv_cpu_ops(table, NULL, &isa);
+    for (int kind = 0; kind < QV_OP_COUNT; kind++) {
+        const qv_op_info info = qv_op_info_of((qv_op_kind)kind);
+        if (info.cpu_own != (table[kind] != qv_ref32_ops[kind])) fail_msg("%s", info.name);
+    }
+}
+
 /* A case's number is read digit by digit, and the first that leaves something over ends the list: a digit that is not
  * always there would leave cases behind that end. */
 static void no_case_is_behind_the_last(void **state)
@@ -259,12 +272,10 @@ static void no_case_is_behind_the_last(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(no_case_is_behind_the_last),
-        cmocka_unit_test(guards_and_garbage_are_seen),
-        cmocka_unit_test(lost_digits_and_terms_are_seen),
-        cmocka_unit_test(winograd_hides_no_lost_term),
-        cmocka_unit_test(every_so_many_cases_are_run),
-        cmocka_unit_test(operands_are_as_ops_def_says),
+        cmocka_unit_test(no_case_is_behind_the_last),     cmocka_unit_test(guards_and_garbage_are_seen),
+        cmocka_unit_test(lost_digits_and_terms_are_seen), cmocka_unit_test(winograd_hides_no_lost_term),
+        cmocka_unit_test(every_so_many_cases_are_run),    cmocka_unit_test(operands_are_as_ops_def_says),
+        cmocka_unit_test(the_cpu_has_what_ops_def_says),
     };
     return cmocka_run_group_tests_name("op_check", tests, NULL, NULL);
 }

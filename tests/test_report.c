@@ -605,6 +605,8 @@ static void damaged_files_are_named(void **state)
         {"summary.json", "\"folds_planned\": 5", "\"folds_planned\": -5", "folds_planned"},
         {"summary.json", "\"folds_planned\": 5", "\"folds_planned\": 5e300", "folds_planned"},
         {"summary.json", "\"transductive\": false", "\"transductive\": \"no\"", "transductive"},
+        {"summary.json", "\"seed\": \"", "\"seed\": \"-", "seed"},
+        {"summary.json", "\"seed\": \"", "\"seed\": \"99999999999999999999", "seed"},
         {"summary.json", "\"seconds\": 41.5", "\"seconds\": \"x\"", "seconds"},
         {"summary.json", "\"epoch\": 60", "\"epoch\": 99999999999999999999", "summary.json"},
         {"summary.json", "\"ua\": 0.", "\"ua\": 7.", "ua"},

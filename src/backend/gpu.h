@@ -16,7 +16,8 @@ enum { QV_MAX_GPUS = 64 };
  * found. *driver is the CUDA version that the driver speaks (12040 is 12.4), 0 without a driver. */
 int qv_gpu_list(qv_gpu *gpus, int *driver, qv_buf *why);
 
-/* What is needed, as the driver counts CUDA versions (12040 is 12.4) and cuDNN its own (90800 is 9.8.0). */
+/* What is needed, as the driver counts CUDA versions (12040 is 12.4) and cuDNN its own (90800 is 9.8.0, the first that
+ * plans for a device that is only described: what the tests do). */
 enum { QV_GPU_MAJOR = 8, QV_GPU_MINOR = 0, QV_GPU_CUDA = 12040, QV_GPU_CUDNN = 90800 };
 
 /* A GPU opened for use, and what execs on it share: one copy of the features that they train on. Execs of several

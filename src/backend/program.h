@@ -43,6 +43,12 @@ typedef struct qv_buffer {
     size_t offset;      /* in bytes, in the region of its role; set by the plan */
 } qv_buffer;
 
+/* What a training leaves and an evaluation needs: parameters and running statistics. */
+static inline bool qv_buffer_is_learned(const qv_buffer *b)
+{
+    return (b->role == QV_ROLE_PARAM || b->role == QV_ROLE_RUNNING) && b->alias < 0;
+}
+
 /* TRAIN is one whole step: batch, forward, loss, backward, update. EVAL computes probabilities of
  * given windows with the running statistics and even coefficients. MEASURE, where it is wanted, leaves in place of the
  * running statistics those of the given windows, with even coefficients (train/recalibrate.h). */

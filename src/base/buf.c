@@ -70,6 +70,15 @@ qv_status qv_buf_check(qv_ctx *ctx, const qv_buf *b)
     return b->failed ? qv_fail(ctx, QV_ERR_MEMORY, "no memory for a text of more than %zu bytes", b->len) : QV_OK;
 }
 
+qv_status qv_buf_take(qv_ctx *ctx, qv_buf *b, char **out)
+{
+    qv_status status = b->data || b->failed ? qv_buf_check(ctx, b) : qv_strdup(ctx, &b->data, "");
+    *out = status == QV_OK ? b->data : NULL;
+    if (status != QV_OK) free(b->data);
+    *b = (qv_buf){0};
+    return status;
+}
+
 void qv_buf_free(qv_buf *b)
 {
     free(b->data);

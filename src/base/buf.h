@@ -20,6 +20,8 @@ void qv_buf_printf(qv_buf *b, const char *fmt, ...) QV_PRINTF(2, 3);
 /* The shortest decimal (of 6 digits or more) that reads back as x, which is finite. */
 void qv_buf_real(qv_buf *b, double x);
 qv_status qv_buf_check(qv_ctx *ctx, const qv_buf *b);
+/* The text to *out, to be released with free(); *b is empty then, also where there was no memory. */
+qv_status qv_buf_take(qv_ctx *ctx, qv_buf *b, char **out);
 void qv_buf_free(qv_buf *b);
 
 #endif

@@ -127,6 +127,8 @@ void qv_csv_write(qv_buf *b, const char *const *cells, size_t n)
     qv_buf_puts(b, "\n");
 }
 
+void qv_csv_cell(qv_buf *b, const char *cell) { write_cell(b, cell, false); }
+
 void qv_csv_header(qv_buf *b, const char *const *first, size_t n, const char *prefix, char *const *names, size_t n_names)
 {
     for (size_t i = 0; i < n; i++) {

@@ -32,6 +32,8 @@ qv_status qv_csv_next(qv_ctx *ctx, qv_csv *r, bool *more);
 
 /* Adds one record and a line feed; cells are quoted where they must be. NULL is an empty cell. */
 void qv_csv_write(qv_buf *b, const char *const *cells, size_t n);
+/* One cell of a line of several. */
+void qv_csv_cell(qv_buf *b, const char *cell);
 /* A first record: `first`, which is not empty, and behind it the names, each with the prefix. */
 void qv_csv_header(qv_buf *b, const char *const *first, size_t n, const char *prefix, char *const *names, size_t n_names);
 

@@ -15,25 +15,32 @@
 #include "base/text.h"
 
 /* Without waiting: a named pipe that nobody writes to is empty, and not a reason to hang. */
-qv_status qv_open_read(qv_ctx *ctx, const char *path, FILE **out, struct stat *st)
+static qv_status open_file(qv_ctx *ctx, const char *path, const char *as, bool regular, FILE **out, struct stat *st)
 {
     qv_status status = QV_OK;
     int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     *out = NULL;
-    if (fd < 0) return qv_fail_errno(ctx, "cannot open %s", path);
-    if (fstat(fd, st) != 0) {
-        status = qv_fail_errno(ctx, "cannot examine %s", path);
-        goto done;
-    }
-    if (S_ISDIR(st->st_mode)) {
-        status = qv_fail(ctx, QV_ERR_DATA, "%s is a folder, a file was expected", path);
-        goto done;
-    }
-    *out = fcntl(fd, F_SETFL, 0) == 0 ? fdopen(fd, "rb") : NULL;
-    if (!*out) status = qv_fail_errno(ctx, "cannot open %s", path);
-done:
+    if (fd < 0) return qv_fail_errno(ctx, "cannot open %s", as);
+    if (fstat(fd, st) != 0)
+        status = qv_fail_errno(ctx, "cannot examine %s", as);
+    else if (S_ISDIR(st->st_mode))
+        status = qv_fail(ctx, QV_ERR_DATA, "%s is a folder, a file was expected", as);
+    else if (regular && !S_ISREG(st->st_mode))
+        status = qv_fail(ctx, QV_ERR_DATA, "%s is not a regular file", as);
+    else if (fcntl(fd, F_SETFL, 0) != 0 || !(*out = fdopen(fd, "rb")))
+        status = qv_fail_errno(ctx, "cannot open %s", as);
     if (status != QV_OK) close(fd);
     return status;
+}
+
+qv_status qv_open_read(qv_ctx *ctx, const char *path, FILE **out, struct stat *st)
+{
+    return open_file(ctx, path, path, false, out, st);
+}
+
+qv_status qv_open_regular(qv_ctx *ctx, const char *path, const char *as, FILE **out, struct stat *st)
+{
+    return open_file(ctx, path, as, true, out, st);
 }
 
 static qv_status too_large(qv_ctx *ctx, const char *path, size_t limit)
@@ -335,13 +342,7 @@ qv_status qv_path_join(qv_ctx *ctx, char **out, const char *dir, const char *nam
     qv_buf b = {0};
     bool slash = dir[strlen(dir) - 1] == '/';
     qv_buf_printf(&b, "%s%s%s", dir, slash ? "" : "/", name);
-    qv_status status = qv_buf_check(ctx, &b);
-    if (status != QV_OK) {
-        qv_buf_free(&b);
-        return status;
-    }
-    *out = b.data;
-    return QV_OK;
+    return qv_buf_take(ctx, &b, out);
 }
 
 qv_status qv_write_in(qv_ctx *ctx, const char *dir, const char *name, const void *data, size_t size)

@@ -9,6 +9,8 @@
 
 /* Opens a file, not a folder, to be read; *st: what it is. */
 qv_status qv_open_read(qv_ctx *ctx, const char *path, FILE **out, struct stat *st);
+/* The same, and no pipe or device either: where its size is relied on. Messages call it `as`: the path, or "it". */
+qv_status qv_open_regular(qv_ctx *ctx, const char *path, const char *as, FILE **out, struct stat *st);
 /* Reads a whole file of at most `limit` bytes; appends a NUL that `size` does not count. */
 qv_status qv_read_file(qv_ctx *ctx, const char *path, size_t limit, char **data, size_t *size);
 /* QV_ERR_DATA "NAME:LINE: ..." where the text, which ends with a NUL of its own, is not UTF-8 or holds a NUL. */

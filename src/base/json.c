@@ -43,7 +43,7 @@ qv_status qv_json_take_count(qv_ctx *ctx, const json_t *from, const char *key, s
 {
     const json_t *v = json_object_get(from, key);
     json_int_t n = json_integer_value(v);
-    if (!json_is_integer(v) || n < 0 || n > 1000000000)
+    if (!json_is_integer(v) || n < 0 || n > QV_JSON_COUNT_MAX)
         return qv_json_wrong(ctx, key, "a whole number from 0 to 1000000000");
     *out = (size_t)n;
     return QV_OK;

@@ -474,14 +474,10 @@ qv_status qv_st_open(qv_ctx *ctx, qv_st_file **out, const char *path)
     struct stat st;
     FILE *in;
     *out = NULL;
-    status = qv_open_read(ctx, path, &in, &st);
+    status = qv_open_regular(ctx, path, path, &in, &st);
     if (status != QV_OK) return status;
     QV_TRY(qv_alloc(ctx, &f, 1, sizeof *f));
     QV_TRY(qv_strdup(ctx, &f->path, path));
-    if (!S_ISREG(st.st_mode)) {
-        status = qv_fail(ctx, QV_ERR_DATA, "%s is not a regular file", path);
-        goto done;
-    }
     QV_TRY(read_header(ctx, f, in, (uint64_t)st.st_size, &text, &n));
     QV_TRY(parse_header(ctx, f, text, n));
     QV_TRY(qv_alloc(ctx, &f->data, f->data_size, 1));

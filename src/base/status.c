@@ -220,10 +220,17 @@ qv_status qv_grow(qv_ctx *ctx, void *array, size_t *cap, size_t n, size_t size)
     return QV_OK;
 }
 
-qv_status qv_strdup(qv_ctx *ctx, char **out, const char *s)
+qv_status qv_strdup(qv_ctx *ctx, char **out, const char *s) { return qv_strndup(ctx, out, s, strlen(s)); }
+
+qv_status qv_strndup(qv_ctx *ctx, char **out, const char *s, size_t n)
 {
-    size_t n = strlen(s) + 1;
-    qv_status status = qv_alloc(ctx, out, n, 1);
+    qv_status status = qv_alloc(ctx, out, n + 1, 1);
     if (status == QV_OK) memcpy(*out, s, n);
     return status;
+}
+
+void qv_free_texts(char **texts, size_t n)
+{
+    for (size_t i = 0; texts && i < n; i++) free(texts[i]);
+    free(texts);
 }

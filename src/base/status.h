@@ -51,8 +51,11 @@ qv_status qv_alloc(qv_ctx *ctx, void *out, size_t n, size_t size);
 /* Grows *array (capacity *cap elements of `size` bytes) to hold at least n; doubles. */
 qv_status qv_grow(qv_ctx *ctx, void *array, size_t *cap, size_t n, size_t size);
 
-/* A copy of the string. */
+/* A copy of the string, and of n bytes of one that holds as many. */
 qv_status qv_strdup(qv_ctx *ctx, char **out, const char *s);
+qv_status qv_strndup(qv_ctx *ctx, char **out, const char *s, size_t n);
+/* A list of n texts, with them; texts may be NULL. */
+void qv_free_texts(char **texts, size_t n);
 
 /* The caller hands a test's wish to the context: the nth allocation from now fails. 0: none. */
 void qv_ctx_fail_alloc(qv_ctx *ctx, size_t nth);

@@ -85,8 +85,6 @@ qv_status qv_cli_whole(qv_ctx *ctx, const char *name, const char *text, double l
 struct qv_manifest;
 qv_status qv_cli_inputs(qv_ctx *ctx, struct qv_manifest **m, int kind, const char *manifests, char **inputs, int n);
 
-/* The place of the largest of n numbers, the first of equal ones. */
-int qv_cli_largest(const double *p, int n);
 /* Leaves the recordings of one speaker in what --manifest gave, unless it does not say who speaks at all; QV_ERR_USAGE
  * where there are none. */
 qv_status qv_cli_only_voice(qv_ctx *ctx, qv_manifest *m, const char *speaker);

@@ -6,14 +6,7 @@
 #include "base/csv.h"
 #include "base/io.h"
 #include "cli/cli.h"
-
-int qv_cli_largest(const double *p, int n)
-{
-    int best = 0;
-    for (int k = 1; k < n; k++)
-        if (p[k] > p[best]) best = k;
-    return best;
-}
+#include "train/metrics.h"
 
 enum { NAMED = QV_CLI_ROW_CELLS + 3 }; /* columns before the numbers, at most */
 
@@ -51,7 +44,7 @@ qv_status qv_cli_embeddings(qv_ctx *ctx, const char *path, const qv_cli_judged *
         size_t n = qv_cli_row_cells(rows, item, numbers, cells);
         cells[n++] = strcmp(item->speaker, QV_NO_SPEAKER) != 0 ? item->speaker : NULL; /* empty, as in a manifest */
         cells[n++] = item->emotion;
-        cells[n] = j->checkpoint->classes[qv_cli_largest(a->probs + i * classes, j->checkpoint->n_classes)];
+        cells[n] = j->checkpoint->classes[qv_largest(a->probs + i * classes, j->checkpoint->n_classes)];
         for (size_t k = 0; k < dims; k++) snprintf(text[k], sizeof text[k], "%.9g", a->embeddings[i * dims + k]);
         qv_csv_write(&out, cells, named + dims);
     }

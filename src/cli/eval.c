@@ -159,7 +159,7 @@ static qv_status collect(qv_ctx *ctx, const qv_checkpoint *c, const qv_manifest 
         if (s->left_out[i]) continue;
         const double *p = probs + i * (size_t)c->n_classes;
         QV_TRY(class_of(ctx, c, m, item->label, &s->truth[s->n]));
-        s->predicted[s->n] = qv_cli_largest(p, c->n_classes);
+        s->predicted[s->n] = qv_largest(p, c->n_classes);
         s->speaker[s->n++] = item->speaker_id;
     }
     if (s->n == 0) status = qv_fail(ctx, QV_ERR_DATA, "no recording of %s is left to score", m->path);

@@ -66,10 +66,8 @@ static qv_status split_classes(qv_ctx *ctx, const char *list, char ***classes, i
     QV_TRY(qv_alloc(ctx, classes, strlen(list) + 1, sizeof **classes));
     for (const char *p = list;; p++) {
         size_t len = strcspn(p, ",");
-        char *name;
-        QV_TRY(qv_alloc(ctx, &name, len + 1, 1));
-        memcpy(name, p, len);
-        (*classes)[(*n)++] = name;
+        QV_TRY(qv_strndup(ctx, &(*classes)[*n], p, len));
+        ++*n;
         p += len;
         if (!*p) break;
     }
@@ -111,8 +109,7 @@ qv_status qv_cmd_import(qv_ctx *ctx, int argc, char **argv)
     QV_TRY(qv_import_write(ctx, &a.import, a.out));
     status = qv_cli_print_path(ctx, a.json, a.out);
 done:
-    for (int i = 0; i < a.import.n_classes; i++) free(a.import.classes[i]);
-    free(a.import.classes);
+    qv_free_texts(a.import.classes, (size_t)a.import.n_classes);
     free(words);
     qv_settings_free(&settings);
     qv_settings_free(&unused);

@@ -15,8 +15,9 @@
 #include "data/resample.h"
 #include "report/timeline.h"
 #include "train/listener.h"
+#include "train/metrics.h"
 
-enum { BLOCK = 16384, MAX_BYTES = 4 };
+enum { BLOCK = 16384 };
 
 /* How raw samples are written down; little-endian. */
 typedef struct encoding {
@@ -37,25 +38,21 @@ typedef struct listening {
     FILE *out;
 } listening;
 
-static qv_status print_csv(const listening *l, const qv_decision *d, int best, qv_buf *b)
+static void print_csv(const listening *l, const qv_decision *d, int best, qv_buf *b)
 {
     if (l->file) {
-        qv_csv_write(b, &l->file, 1);
-        b->len--; /* the line goes on */
+        qv_csv_cell(b, l->file);
         qv_buf_puts(b, ",");
     }
     qv_buf_printf(b, "%.2f,%.2f,", d->start, d->end);
     if (d->probs) {
-        const char *name = l->classes[best];
         qv_buf_printf(b, "%.1f,", d->level);
-        qv_csv_write(b, &name, 1);
-        b->len--;
+        qv_csv_cell(b, l->classes[best]);
     } else {
         qv_buf_puts(b, ",");
     }
     for (int k = 0; k < l->n_classes; k++) d->probs ? qv_buf_printf(b, ",%.6f", d->probs[k]) : qv_buf_puts(b, ",");
     qv_buf_puts(b, "\n");
-    return QV_OK;
 }
 
 static qv_status print_json(qv_ctx *ctx, const listening *l, const qv_decision *d, int best, qv_buf *b)
@@ -83,10 +80,12 @@ static qv_status on_decision(qv_ctx *ctx, void *user, const qv_decision *d)
 {
     listening *l = user;
     qv_buf b = {0};
-    int best = 0;
-    for (int k = 1; d->probs && k < l->n_classes; k++)
-        if (d->probs[k] > d->probs[best]) best = k;
-    qv_status status = l->words->json ? print_json(ctx, l, d, best, &b) : print_csv(l, d, best, &b);
+    const int best = d->probs ? qv_largest(d->probs, l->n_classes) : 0;
+    qv_status status = QV_OK;
+    if (l->words->json)
+        status = print_json(ctx, l, d, best, &b);
+    else
+        print_csv(l, d, best, &b);
     if (status == QV_OK) status = qv_buf_check(ctx, &b);
     if (status == QV_OK && (fwrite(b.data, 1, b.len, l->out) != b.len || fflush(l->out) != 0))
         status = qv_fail_errno(ctx, "cannot write the decisions");
@@ -355,8 +354,7 @@ qv_status qv_cli_listen(qv_ctx *ctx, const qv_listen_words *w)
 done:
     qv_listener_free(listener);
     qv_timeline_free(l.timeline);
-    for (int k = 0; k < l.n_classes; k++) free(l.classes[k]);
-    free(l.classes);
+    qv_free_texts(l.classes, (size_t)l.n_classes);
     qv_predictor_close(l.predictor);
     return status;
 }

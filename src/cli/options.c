@@ -53,13 +53,11 @@ qv_status qv_cli_append(qv_ctx *ctx, char **list, char separator, const char *va
     qv_buf b = {0};
     if (*list) qv_buf_printf(&b, "%s%c", *list, separator);
     qv_buf_puts(&b, value);
-    qv_status status = qv_buf_check(ctx, &b);
-    if (status != QV_OK) {
-        qv_buf_free(&b);
-        return status;
-    }
+    char *longer;
+    qv_status status = qv_buf_take(ctx, &b, &longer);
+    if (status != QV_OK) return status;
     free(*list);
-    *list = b.data;
+    *list = longer;
     return QV_OK;
 }
 

@@ -45,9 +45,8 @@ qv_status qv_cli_not_labels(qv_ctx *ctx, const char *option, const char *out, co
         size_t n;
         char *file;
         s = qv_labels_part(s, &part, &n);
-        status = qv_alloc(ctx, &file, n + 1, 1);
+        status = qv_strndup(ctx, &file, part, n);
         if (status != QV_OK) return status;
-        memcpy(file, part, n);
         status = qv_cli_not_input(ctx, option, out, file);
         free(file);
     }

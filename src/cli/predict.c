@@ -8,6 +8,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "cli/cli.h"
+#include "train/metrics.h"
 #include "train/speaker.h"
 
 static const char help_text[] =
@@ -180,7 +181,7 @@ static qv_status print_csv(qv_ctx *ctx, const qv_checkpoint *c, const qv_manifes
         const double *p = probs + i * classes;
         if (f->entries[i].frames == 0) continue;
         size_t n = qv_cli_row_cells(rows, &m->items[i], numbers, cells);
-        cells[n] = c->classes[qv_cli_largest(p, c->n_classes)];
+        cells[n] = c->classes[qv_largest(p, c->n_classes)];
         for (size_t k = 0; k < classes; k++) snprintf(text[k], sizeof text[k], "%.6f", p[k]);
         qv_csv_write(out, cells, named + classes);
     }
@@ -208,7 +209,7 @@ static qv_status print_json(qv_ctx *ctx, const qv_checkpoint *c, const qv_manife
         json_t *all = json_object(), *row = qv_cli_row_json(rows, &m->items[i]);
         int lost = 0;
         for (int k = 0; k < c->n_classes; k++) lost |= json_object_set_new(all, c->classes[k], json_real(p[k]));
-        lost |= json_object_set_new(row, "predicted", json_string(c->classes[qv_cli_largest(p, c->n_classes)]));
+        lost |= json_object_set_new(row, "predicted", json_string(c->classes[qv_largest(p, c->n_classes)]));
         lost |= json_object_set_new(row, "probabilities", all);
         char *text = lost ? NULL : qv_json_text(row, JSON_COMPACT | JSON_REAL_PRECISION(7));
         if (text) qv_buf_printf(out, "%s\n", text);

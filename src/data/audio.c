@@ -74,14 +74,13 @@ static bool is_mpeg(const reader *r) { return (r->info.format & SF_FORMAT_TYPEMA
 static qv_status open_stream(qv_ctx *ctx, reader *r, const char *path, unsigned char *head, size_t *n)
 {
     struct stat st;
-    if (stat(path, &st) != 0) return qv_fail_errno(ctx, "cannot open it");
-    if (!S_ISREG(st.st_mode)) return qv_fail(ctx, QV_ERR_DATA, "not a regular file");
+    qv_status status = qv_open_regular(ctx, path, "it", &r->stream, &st);
+    if (status != QV_OK) return status;
     if (st.st_size == 0) return qv_fail(ctx, QV_ERR_DATA, "the file is empty (0 bytes)");
-    r->stream = fopen(path, "rb");
-    if (!r->stream) return qv_fail_errno(ctx, "cannot open it");
     r->size = st.st_size;
     *n = fread(head, 1, HEAD, r->stream);
-    if (*n == 0) return qv_fail_errno(ctx, "cannot read it");
+    if (ferror(r->stream)) return qv_fail_errno(ctx, "cannot read it");
+    if (*n == 0) return qv_fail(ctx, QV_ERR_IO, "the file was emptied while it was opened");
     return qv_whole_check(ctx, r->stream, (uint64_t)st.st_size, &r->mpeg);
 }
 

@@ -451,8 +451,7 @@ static qv_status grouped_folds(qv_ctx *ctx, qv_folds **out, const qv_manifest *m
     QV_TRY(make_groups(ctx, &g, m, spec, o));
     QV_TRY(folds_of_groups(ctx, out, m, &g, o->random));
 done:
-    for (size_t i = 0; i < g.n; i++) free(g.names[i]);
-    free(g.names);
+    qv_free_texts(g.names, g.n);
     free(g.group);
     return status;
 }

@@ -30,12 +30,10 @@ static int64_t big_endian(const unsigned char *p)
 /* Opens a regular file; *size: its bytes. */
 static qv_status open_file(qv_ctx *ctx, FILE **f, const char *path, int64_t *size)
 {
-    struct stat st;
-    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) return qv_fail(ctx, QV_ERR_DATA, "%s is no regular file", path);
-    *f = fopen(path, "rb");
-    if (!*f || fstat(fileno(*f), &st) != 0) return qv_fail_errno(ctx, "cannot open %s", path);
+    struct stat st = {0};
+    qv_status status = qv_open_regular(ctx, path, path, f, &st);
     *size = (int64_t)st.st_size;
-    return QV_OK;
+    return status;
 }
 
 /* The header of an IDX file of unsigned bytes with `dims` lengths; the rest must be what they promise, to the byte. */

@@ -31,9 +31,7 @@ static qv_status replaced(qv_ctx *ctx, char **out, const char *path, const char 
     qv_buf_add(&b, path, (size_t)(at - path));
     qv_buf_puts(&b, to);
     qv_buf_puts(&b, at + strlen(from));
-    qv_status status = qv_buf_check(ctx, &b);
-    if (status == QV_OK) *out = b.data;
-    return status;
+    return qv_buf_take(ctx, &b, out);
 }
 
 static qv_status note_file(qv_ctx *ctx, void *user, const char *path)

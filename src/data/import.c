@@ -119,8 +119,7 @@ static qv_status fill_from_name(qv_ctx *ctx, const qv_import *in, qv_item *item)
             char **text = qv_item_text(item, c);
             if (!text || *text || strcmp(qv_pattern_group_name(in->pattern, g), qv_manifest_columns[c]) != 0) continue;
             if (!qv_pattern_range(in->pattern, g, &begin, &end) || begin == end) continue;
-            status = qv_alloc(ctx, text, end - begin + 1, 1);
-            if (status == QV_OK) memcpy(*text, subject + begin, end - begin);
+            status = qv_strndup(ctx, text, subject + begin, end - begin);
         }
     }
     return status;

@@ -17,9 +17,8 @@ static qv_status copy_trimmed(qv_ctx *ctx, char **out, const char *s, size_t n, 
     if (n == 0) {
         return qv_fail(ctx, QV_ERR_USAGE, "labels '%s': an empty name; write anger,joy=happiness,...", labels);
     }
-    qv_status status = qv_alloc(ctx, out, n + 1, 1);
+    qv_status status = qv_strndup(ctx, out, s, n);
     if (status != QV_OK) return status;
-    memcpy(*out, s, n);
     if (!qv_has_control(*out)) return QV_OK;
     free(*out);
     *out = NULL;
@@ -117,12 +116,10 @@ done:
 
 void qv_label_map_free(qv_label_map *map)
 {
-    for (size_t i = 0; map->from && i < map->n; i++) free(map->from[i]);
-    for (int i = 0; map->classes && i < map->n_classes; i++) free(map->classes[i]);
-    free(map->from);
+    qv_free_texts(map->from, map->n);
+    qv_free_texts(map->classes, (size_t)map->n_classes);
     free(map->to);
     free(map->optional);
-    free(map->classes);
     *map = (qv_label_map){0};
 }
 
@@ -199,8 +196,7 @@ qv_status qv_labels_expand(qv_ctx *ctx, char **out, const char *labels)
         size_t n;
         s = qv_labels_part(s, &part, &n);
         if (n > end && memcmp(part + n - end, ending, end) == 0) {
-            QV_TRY(qv_alloc(ctx, &file, n + 1, 1));
-            memcpy(file, part, n);
+            QV_TRY(qv_strndup(ctx, &file, part, n));
             QV_TRY(add_file(ctx, &b, file));
             free(file);
             file = NULL;
@@ -209,8 +205,7 @@ qv_status qv_labels_expand(qv_ctx *ctx, char **out, const char *labels)
         }
         if (s) qv_buf_puts(&b, "|");
     }
-    QV_TRY(qv_buf_check(ctx, &b));
-    QV_TRY(qv_strdup(ctx, out, b.data ? b.data : ""));
+    QV_TRY(qv_buf_take(ctx, &b, out));
 done:
     free(file);
     qv_buf_free(&b);

@@ -102,11 +102,11 @@ done:
     return status;
 }
 
-static qv_status copy_range(qv_ctx *ctx, char **out, const char *s, size_t n)
+/* In the place of what the path may have said. */
+static qv_status set_value(qv_ctx *ctx, char **value, const char *s, size_t n)
 {
-    qv_status status = qv_alloc(ctx, out, n + 1, 1);
-    if (status == QV_OK) memcpy(*out, s, n);
-    return status;
+    free(*value);
+    return qv_strndup(ctx, value, s, n);
 }
 
 /* What the groups of a match say; an empty group says nothing. */
@@ -115,8 +115,7 @@ static qv_status take_groups(qv_ctx *ctx, const qv_pattern *p, const int *index,
     for (int g = 0; g < qv_pattern_groups(p); g++) {
         size_t begin, end;
         if (!qv_pattern_range(p, g, &begin, &end) || begin == end) continue;
-        free(values[index[g]]);
-        qv_status status = copy_range(ctx, &values[index[g]], subject + begin, end - begin);
+        qv_status status = set_value(ctx, &values[index[g]], subject + begin, end - begin);
         if (status != QV_OK) return status;
     }
     return QV_OK;
@@ -157,14 +156,10 @@ static qv_status close_row(qv_ctx *ctx, loader *l, qv_lookup_row *row)
     qv_buf key = {0};
     row_values v = {l->t, row};
     bool whole = qv_expand(&key, l->t->rule->key, value_of_row, &v);
-    qv_status status = qv_buf_check(ctx, &key);
+    qv_status status = qv_buf_take(ctx, &key, &row->key);
     if (status == QV_OK && !whole)
         status = qv_fail(ctx, QV_ERR_DATA, "%s:%d: the line does not say which recording it is about (%s)", l->path,
                          row->line, l->t->rule->key);
-    if (status == QV_OK)
-        row->key = key.data;
-    else
-        qv_buf_free(&key);
     return status;
 }
 
@@ -189,7 +184,7 @@ done:
     return status;
 }
 
-/* Which value each cell of the header is; every name of the map must be there. */
+/* Which value each cell of the header is; every name of the map must be there, once. */
 static qv_status read_header(qv_ctx *ctx, loader *l, const qv_csv *csv, int *cell)
 {
     const char *map = l->t->rule->cells, *value;
@@ -200,6 +195,10 @@ static qv_status read_header(qv_ctx *ctx, loader *l, const qv_csv *csv, int *cel
         if (!qv_map_find(map, csv->cells[i], strlen(csv->cells[i]), &value, &n)) continue;
         snprintf(name, sizeof name, "%.*s", (int)n, value);
         cell[i] = qv_lookup_name(l->t, name);
+        for (size_t j = 0; j < i; j++)
+            if (cell[j] == cell[i])
+                return qv_fail(ctx, QV_ERR_DATA, "%s:%d: columns %zu and %zu both stand for '%s'", l->path,
+                               csv->row_line, j + 1, i + 1, name);
         found++;
     }
     if (found >= map_size(map)) return QV_OK;
@@ -231,7 +230,8 @@ static qv_status read_cells(qv_ctx *ctx, loader *l, char *text, size_t size)
         }
         QV_TRY(open_row(ctx, l, csv.row_line, &row));
         for (size_t i = 0; i < cells; i++) {
-            if (cell[i] >= 0 && csv.cells[i][0]) QV_TRY(qv_strdup(ctx, &row->values[cell[i]], csv.cells[i]));
+            const char *said = csv.cells[i];
+            if (cell[i] >= 0 && *said) QV_TRY(set_value(ctx, &row->values[cell[i]], said, strlen(said)));
         }
         QV_TRY(close_row(ctx, l, row));
     }
@@ -355,12 +355,6 @@ static int by_key(const void *a, const void *b)
     return order ? order : x->line - y->line;
 }
 
-static void free_values(char **values, int n)
-{
-    for (int i = 0; values && i < n; i++) free(values[i]);
-    free(values);
-}
-
 qv_status qv_lookup_read(qv_ctx *ctx, qv_lookup **out, const qv_lookup_rule *rule, const char *const *dirs,
                          size_t n_dirs)
 {
@@ -381,8 +375,8 @@ qv_status qv_lookup_read(qv_ctx *ctx, qv_lookup **out, const qv_lookup_rule *rul
     *out = l.t;
     l.t = NULL;
 done:
-    if (l.t) free_values(l.given, l.t->n_names);
-    if (*out) free_values(l.given, (*out)->n_names);
+    if (l.t) qv_free_texts(l.given, (size_t)l.t->n_names);
+    if (*out) qv_free_texts(l.given, (size_t)(*out)->n_names);
     free(l.file_value);
     free(l.line_value);
     for (size_t i = 0; i < l.n_seen; i++) free(l.seen[i].name);
@@ -398,10 +392,10 @@ void qv_lookup_free(qv_lookup *t)
     if (!t) return;
     for (size_t i = 0; i < t->n; i++) {
         free(t->rows[i].key);
-        free_values(t->rows[i].values, t->n_names);
+        qv_free_texts(t->rows[i].values, (size_t)t->n_names);
     }
     free(t->rows);
-    free_values(t->names, t->n_names);
+    qv_free_texts(t->names, (size_t)t->n_names);
     for (size_t i = 0; i < t->n_files; i++) free(t->files[i].path);
     free(t->files);
     free(t);

@@ -67,12 +67,6 @@ qv_status qv_check_name(qv_ctx *ctx, int column, const char *text)
                    text, blank);
 }
 
-static void free_list(char **list, size_t n)
-{
-    for (size_t i = 0; list && i < n; i++) free(list[i]);
-    free(list);
-}
-
 static void free_item(qv_item *item, int n_extra)
 {
     free(item->file);
@@ -80,13 +74,13 @@ static void free_item(qv_item *item, int n_extra)
         char **text = qv_item_text(item, c);
         if (text) free(*text);
     }
-    free_list(item->extra, (size_t)n_extra);
+    qv_free_texts(item->extra, (size_t)n_extra);
 }
 
 static void forget_numbers(qv_manifest *m)
 {
-    free_list(m->classes, (size_t)m->n_classes);
-    free_list(m->speakers, (size_t)m->n_speakers);
+    qv_free_texts(m->classes, (size_t)m->n_classes);
+    qv_free_texts(m->speakers, (size_t)m->n_speakers);
     m->classes = m->speakers = NULL;
     m->n_classes = m->n_speakers = 0;
 }
@@ -96,9 +90,9 @@ void qv_manifest_free(qv_manifest *m)
     if (!m) return;
     for (size_t i = 0; i < m->n; i++) free_item(&m->items[i], m->n_extra);
     forget_numbers(m);
-    free_list(m->extra, (size_t)m->n_extra);
-    free_list(m->corpora, (size_t)m->n_corpora);
-    free_list(m->sources, (size_t)m->n_sources);
+    qv_free_texts(m->extra, (size_t)m->n_extra);
+    qv_free_texts(m->corpora, (size_t)m->n_corpora);
+    qv_free_texts(m->sources, (size_t)m->n_sources);
     free(m->items);
     free(m->path);
     free(m);
@@ -192,7 +186,7 @@ static qv_status distinct(qv_ctx *ctx, const qv_manifest *m, int column, char **
     *n_out = (int)n_names;
     names = NULL;
 done:
-    free_list(names, n_names);
+    qv_free_texts(names, n_names);
     free(texts);
     return status;
 }
@@ -305,7 +299,7 @@ static qv_status number_by_map(qv_ctx *ctx, qv_manifest *m, const qv_manifest_op
     map->classes = NULL;
     if (!options->allow_absent) QV_TRY(drop_absent(ctx, m));
 done:
-    free_list(emotions, (size_t)n);
+    qv_free_texts(emotions, (size_t)n);
     return status;
 }
 
@@ -502,10 +496,7 @@ static qv_status relative_path(qv_ctx *ctx, char **out, const char *from, const 
         if (*rest == '/') qv_buf_puts(&b, "../");
     }
     qv_buf_puts(&b, to + common);
-    qv_status status = qv_buf_check(ctx, &b);
-    if (status != QV_OK) qv_buf_free(&b);
-    *out = b.data;
-    return status;
+    return qv_buf_take(ctx, &b, out);
 }
 
 /* Seconds to the nanosecond, as any locale reads them. */

@@ -361,17 +361,11 @@ static qv_status split_text(qv_ctx *ctx, char ***out, int *n, const char *text, 
         end = strchr(s, separator);
         size_t from = strspn(s, " "), to = end ? (size_t)(end - s) : strlen(s);
         while (to > from && s[to - 1] == ' ') to--;
-        QV_TRY(qv_alloc(ctx, &(*out)[*n], to - (from < to ? from : to) + 1, 1));
-        memcpy((*out)[(*n)++], s + from, from < to ? to - from : 0);
+        QV_TRY(qv_strndup(ctx, &(*out)[*n], s + from, from < to ? to - from : 0));
+        ++*n;
     }
 done:
     return status;
-}
-
-static void free_texts(char **list, int n)
-{
-    for (int i = 0; list && i < n; i++) free(list[i]);
-    free(list);
 }
 
 /* Several manifests on their way into one. */
@@ -419,8 +413,7 @@ static qv_status fill_corpus(qv_ctx *ctx, const gathering *g, qv_manifest *m)
         if (m->items[i].corpus) continue;
         if (!checked) QV_TRY(check_corpus_name(ctx, g, m, name, n));
         checked = true;
-        QV_TRY(qv_alloc(ctx, &m->items[i].corpus, n + 1, 1));
-        memcpy(m->items[i].corpus, name, n);
+        QV_TRY(qv_strndup(ctx, &m->items[i].corpus, name, n));
     }
 done:
     return status;
@@ -430,10 +423,10 @@ done:
 static void drop_extra(qv_manifest *m)
 {
     for (size_t i = 0; i < m->n; i++) {
-        free_texts(m->items[i].extra, m->n_extra);
+        qv_free_texts(m->items[i].extra, (size_t)m->n_extra);
         m->items[i].extra = NULL;
     }
-    free_texts(m->extra, m->n_extra);
+    qv_free_texts(m->extra, (size_t)m->n_extra);
     m->extra = NULL;
     m->n_extra = 0;
 }
@@ -551,10 +544,10 @@ qv_status qv_manifest_read_list(qv_ctx *ctx, qv_manifest **out, const char *path
     *out = g.all;
     g.all = NULL;
 done:
-    free_texts(g.paths, g.n);
-    free_texts(g.labels, g.n_labels);
+    qv_free_texts(g.paths, (size_t)g.n);
+    qv_free_texts(g.labels, (size_t)g.n_labels);
     free(g.hashes);
-    free_texts(g.classes, g.n_classes);
+    qv_free_texts(g.classes, (size_t)g.n_classes);
     qv_manifest_free(g.all);
     return status;
 }

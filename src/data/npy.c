@@ -220,12 +220,7 @@ qv_status qv_npy_open(qv_ctx *ctx, qv_npy *npy, const char *path)
     char *text = NULL;
     header h = {.dims = 0};
     *npy = (qv_npy){.path = path};
-    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) return qv_fail(ctx, QV_ERR_DATA, "%s is no regular file", path);
-    npy->f = fopen(path, "rb");
-    if (!npy->f || fstat(fileno(npy->f), &st) != 0) {
-        status = qv_fail_errno(ctx, "cannot open %s", path);
-        goto done;
-    }
+    QV_TRY(qv_open_regular(ctx, path, path, &npy->f, &st));
     QV_TRY(read_text(ctx, npy, &text));
     cursor c = {.ctx = ctx, .path = path, .begin = text, .at = text};
     QV_TRY(parse(&c, &h));

@@ -117,9 +117,8 @@ static qv_status set_value(qv_ctx *ctx, const scan *s, field *f, const char *tex
 {
     free(f->value);
     f->value = NULL;
-    qv_status status = qv_alloc(ctx, &f->value, n + 1, 1);
+    qv_status status = qv_strndup(ctx, &f->value, text, n);
     if (status != QV_OK) return status;
-    memcpy(f->value, text, n);
     return rename_value(ctx, s, f);
 }
 

@@ -329,8 +329,7 @@ void qv_run_data_free(qv_run_data *d)
     free(d->truth);
     free(d->predicted);
     free(d->speaker);
-    for (int i = 0; i < d->n_speakers; i++) free(d->speakers[i]);
-    free(d->speakers);
+    qv_free_texts(d->speakers, (size_t)d->n_speakers);
     free(d->config);
     *d = (qv_run_data){0};
 }

@@ -1,4 +1,5 @@
 /* summary.json, read. It may be anybody's: each key is checked as it is taken. */
+#include <errno.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
@@ -7,7 +8,7 @@
 #include "base/json.h"
 #include "report/report_data.h"
 
-enum { LARGEST_FILE = 16 << 20, MOST_CLASSES = 1000, LARGEST_COUNT = 1000000000 };
+enum { LARGEST_FILE = 16 << 20, MOST_CLASSES = 1000 };
 
 static bool is_there(const json_t *from, const char *key)
 {
@@ -61,6 +62,19 @@ static qv_status get_bool(qv_ctx *ctx, const json_t *from, const char *key, bool
     const json_t *v = json_object_get(from, key);
     *out = json_is_true(v);
     return !v || json_is_boolean(v) ? QV_OK : qv_json_wrong(ctx, key, "true or false");
+}
+
+/* A text, since JSON's numbers need not hold 64 bits. */
+static qv_status get_seed(qv_ctx *ctx, const json_t *root, uint64_t *out)
+{
+    const json_t *v = json_object_get(root, "seed");
+    const char *text = json_string_value(v);
+    char *end = NULL;
+    *out = 0;
+    if (!is_there(root, "seed")) return QV_OK;
+    errno = 0;
+    if (text && *text >= '0' && *text <= '9') *out = strtoull(text, &end, 10);
+    return end && !*end && !errno ? QV_OK : qv_json_wrong(ctx, "seed", "a whole number as a text");
 }
 
 static qv_status get_texts(qv_ctx *ctx, const json_t *root, qv_summary *s)
@@ -150,7 +164,7 @@ static qv_status get_confusion(qv_ctx *ctx, const json_t *pooled, qv_summary *s)
     for (size_t i = 0; i < k * k; i++) {
         const json_t *cell = json_array_get(json_array_get(rows, i / k), i % k);
         json_int_t n = json_integer_value(cell);
-        if (!json_is_integer(cell) || n < 0 || n > LARGEST_COUNT) {
+        if (!json_is_integer(cell) || n < 0 || n > QV_JSON_COUNT_MAX) {
             status = qv_json_wrong(ctx, "confusion", "a row a class, each with a count a class");
             goto done;
         }
@@ -198,8 +212,7 @@ static qv_status get_numbers(qv_ctx *ctx, const json_t *root, qv_summary *s)
     QV_TRY(get_bool(ctx, protocol, "transductive", &s->transductive));
     QV_TRY(get_int(ctx, root, "threads", &s->threads));
     QV_TRY(get_count(ctx, root, "parameters", &s->parameters));
-    const char *seed = json_string_value(json_object_get(root, "seed"));
-    if (seed) s->seed = strtoull(seed, NULL, 10);
+    QV_TRY(get_seed(ctx, root, &s->seed));
 done:
     return status;
 }

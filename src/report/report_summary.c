@@ -7,12 +7,6 @@
 
 #include "report/report_data.h"
 
-static void free_texts(char **texts, size_t n)
-{
-    for (size_t i = 0; i < n; i++) free(texts[i]);
-    free(texts);
-}
-
 const qv_text_row qv_summary_texts[QV_SUMMARY_TEXTS] = {
     {"", "quaver", offsetof(qv_summary, version)},
     {"", "program", offsetof(qv_summary, program)},
@@ -45,8 +39,8 @@ char **qv_summary_text(const qv_summary *s, size_t row)
 void qv_summary_free(qv_summary *s)
 {
     for (size_t i = 0; i < QV_SUMMARY_TEXTS; i++) free(*qv_summary_text(s, i));
-    free_texts(s->classes, (size_t)s->n_classes);
-    free_texts(s->notes, s->n_notes);
+    qv_free_texts(s->classes, (size_t)s->n_classes);
+    qv_free_texts(s->notes, s->n_notes);
     for (size_t i = 0; i < s->n_folds; i++) free(s->folds[i].name);
     free(s->folds);
     qv_metrics_free(&s->pooled);
@@ -84,12 +78,12 @@ qv_status qv_summary_classes(qv_ctx *ctx, qv_summary *s, char *const *names, int
     char **copies = NULL;
     QV_TRY(qv_alloc(ctx, &copies, (size_t)n, sizeof *copies));
     for (int i = 0; i < n; i++) QV_TRY(qv_strdup(ctx, &copies[i], names[i]));
-    free_texts(s->classes, (size_t)s->n_classes);
+    qv_free_texts(s->classes, (size_t)s->n_classes);
     s->classes = copies;
     s->n_classes = n;
     copies = NULL;
 done:
-    if (copies) free_texts(copies, (size_t)n);
+    qv_free_texts(copies, (size_t)n);
     return status;
 }
 

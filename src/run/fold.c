@@ -10,6 +10,7 @@
 #include "base/io.h"
 #include "run/events.h"
 #include "train/checkpoint.h"
+#include "train/metrics.h"
 #include "train/recalibrate.h"
 #include "train/snapshot.h"
 
@@ -205,11 +206,11 @@ static qv_status open_fold(qv_ctx *ctx, fold_state *s)
     s->info.best_ua = -1;
     QV_TRY(qv_alloc(ctx, &s->confusion, (size_t)s->classes * (size_t)s->classes, sizeof *s->confusion));
     for (int k = 0; k < QV_FOLD_PARTS; k++) QV_TRY(collect_part(ctx, s, k));
-    QV_TRY(check_patience(ctx, job->settings, job->fold, s->part[1].n));
+    QV_TRY(check_patience(ctx, job->settings, job->fold, s->part[QV_FOLD_VAL].n));
     QV_TRY(make_dataset(ctx, s));
     snprintf(s->task, sizeof s->task, "training fold %d/%d", job->index + 1, job->count);
-    qv_trainer_options o = {.items = s->part[0].items,
-                            .n_items = s->part[0].n,
+    qv_trainer_options o = {.items = s->part[QV_FOLD_TRAIN].items,
+                            .n_items = s->part[QV_FOLD_TRAIN].n,
                             .fold = (uint64_t)job->index,
                             .task = s->task,
                             .pool = job->pool,
@@ -235,8 +236,7 @@ static void close_fold(fold_state *s)
     qv_trainer_free(s->trainer);
     qv_dataset_free(s->data);
     qv_snapshot_free(&s->best_weights);
-    for (int i = 0; i < s->n_heard; i++) free(s->heard[i]);
-    free(s->heard);
+    qv_free_texts(s->heard, (size_t)s->n_heard);
     free(s->confusion);
     qv_events_close(s->events);
     free(s->last);
@@ -305,14 +305,6 @@ done:
     return status;
 }
 
-static int largest(const double *probs, int n)
-{
-    int best = 0;
-    for (int k = 1; k < n; k++)
-        if (probs[k] > probs[best]) best = k;
-    return best;
-}
-
 /* UA and WA of one part; NaN where it is empty. embeddings: its own, to be filled; NULL: nobody looks at them. */
 static qv_status score_part(qv_ctx *ctx, fold_state *s, int k, bool full, double *embeddings, double *ua, double *wa)
 {
@@ -324,7 +316,7 @@ static qv_status score_part(qv_ctx *ctx, fold_state *s, int k, bool full, double
     memset(s->confusion, 0, (size_t)s->classes * (size_t)s->classes * sizeof *s->confusion);
     for (size_t i = 0; i < p->n; i++) {
         int truth = s->job->manifest->items[p->items[i]].label;
-        s->confusion[truth * s->classes + largest(p->probs + i * (size_t)s->classes, s->classes)]++;
+        s->confusion[truth * s->classes + qv_largest(p->probs + i * (size_t)s->classes, s->classes)]++;
     }
     *ua = qv_confusion_ua(s->confusion, s->classes);
     *wa = qv_confusion_wa(s->confusion, s->classes);
@@ -538,7 +530,7 @@ static qv_status record_predictions(qv_ctx *ctx, fold_state *s, int k, qv_record
         qv_prediction row = {.file = item->name,
                              .speaker = item->speaker,
                              .truth = item->label,
-                             .predicted = largest(probs, s->classes),
+                             .predicted = qv_largest(probs, s->classes),
                              .probs = probs};
         qv_item_part(item, row.place);
         snprintf(row.fold, sizeof row.fold, "%s", s->job->fold->name);

@@ -27,7 +27,7 @@ enum { BATCH_VALUES = 1 << 24, WINDOW_VALUES = 1 << 26 };
 
 static bool is_saved(const qv_buffer *b)
 {
-    return b->alias < 0 && (b->role == QV_ROLE_PARAM || b->role == QV_ROLE_RUNNING || qv_role_is_memory(b->role));
+    return qv_buffer_is_learned(b) || (b->alias < 0 && qv_role_is_memory(b->role));
 }
 
 /* Four dimensions, or one where the first three are 1: vectors. */
@@ -535,14 +535,11 @@ void qv_checkpoint_close(qv_checkpoint *c)
 {
     if (!c) return;
     qv_settings_free(&c->settings);
-    for (int i = 0; i < c->n_classes; i++) free(c->classes[i]);
-    free(c->classes);
-    for (int i = 0; i < c->n_speakers; i++) free(c->speakers[i]);
-    free(c->speakers);
+    qv_free_texts(c->classes, (size_t)c->n_classes);
+    qv_free_texts(c->speakers, (size_t)c->n_speakers);
     free(c->fold);
     free(c->norm);
-    for (int i = 0; i < c->n_corpora; i++) free(c->corpora[i]);
-    free(c->corpora);
+    qv_free_texts(c->corpora, (size_t)c->n_corpora);
     free(c->corpus_norm);
     qv_st_close(c->file);
     free(c->path);

@@ -144,7 +144,7 @@ static qv_status load_all(qv_ctx *ctx, importer *x)
     qv_status status = QV_OK;
     for (size_t i = 0; i < p->n_buffers; i++) {
         const qv_buffer *b = &p->buffers[i];
-        if (b->alias >= 0 || (b->role != QV_ROLE_PARAM && b->role != QV_ROLE_RUNNING)) continue;
+        if (!qv_buffer_is_learned(b)) continue;
         QV_TRY(qv_alloc(ctx, &values, qv_buffer_len(b), sizeof *values));
         QV_TRY(take_tensor(ctx, x, b, values));
         qv_exec_write(qv_trainer_exec(x->trainer), (int)i, 0, qv_buffer_len(b), values);

@@ -93,6 +93,14 @@ static qv_status check_answers(qv_ctx *ctx, const qv_answers *a, bool speakers)
     return QV_OK;
 }
 
+int qv_largest(const double *probs, int classes)
+{
+    int best = 0;
+    for (int k = 1; k < classes; k++)
+        if (probs[k] > probs[best]) best = k;
+    return best;
+}
+
 qv_status qv_metrics_compute(qv_ctx *ctx, qv_metrics *out, const qv_answers *a)
 {
     qv_status status = QV_OK;

@@ -35,6 +35,9 @@ typedef struct qv_metrics {
     double chance_wa;      /* always the largest class: its share */
 } qv_metrics;
 
+/* The class of the largest probability, the first of equals. */
+int qv_largest(const double *probs, int classes);
+
 /* Fails with QV_ERR_INTERNAL on a label outside 0..classes-1. Release with qv_metrics_free. */
 qv_status qv_metrics_compute(qv_ctx *ctx, qv_metrics *out, const qv_answers *a);
 /* The same from a confusion matrix alone, [classes][classes]. */

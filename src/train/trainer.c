@@ -84,7 +84,7 @@ static qv_status start_parameters(qv_ctx *ctx, qv_trainer *t)
     double *values = NULL;
     for (size_t i = 0; i < p->n_buffers; i++) {
         const qv_buffer *b = &p->buffers[i];
-        if ((b->role != QV_ROLE_PARAM && b->role != QV_ROLE_RUNNING) || b->alias >= 0) continue;
+        if (!qv_buffer_is_learned(b)) continue;
         size_t n = qv_buffer_len(b);
         QV_TRY(qv_alloc(ctx, &values, n, sizeof *values));
         qv_init_values(p, (int)i, t->state.key, values);
@@ -174,9 +174,9 @@ qv_status qv_trainer_use(qv_ctx *ctx, qv_trainer *t, const qv_dataset *d)
     size_t mels = (size_t)qv_net_values(&t->net->config);
     size_t norm_bytes = (size_t)d->rows * 2 * mels * sizeof *d->norm;
     size_t frames = (size_t)d->features->frames;
-    t->data = d;
     qv_status status = qv_exec_bind(ctx, t->exec, t->net->feats, d->features->data, frames * mels * sizeof(float));
     if (status != QV_OK) return status;
+    t->data = d;
     qv_exec_write_bytes(t->exec, t->net->utts, 0, d->n * sizeof *d->utterances, d->utterances);
     qv_exec_write_bytes(t->exec, t->net->norm, 0, norm_bytes, d->norm);
     return QV_OK;

@@ -116,7 +116,7 @@ static qv_status fill_ones(qv_ctx *ctx, cuda_exec *e)
         void *room;
         QV_TRY(qv_stage_room(ctx, &e->stage, e->stream, &bytes, &room));
         for (size_t i = 0; i < bytes / sizeof(float); i++) ((float *)room)[i] = 1;
-        QV_TRY(qv_stage_send(ctx, &e->stage, e->stream, e->ones + at, room, bytes));
+        QV_TRY(qv_stage_send(ctx, e->stream, e->ones + at, room, bytes));
         at += bytes / sizeof(float);
     }
 done:

@@ -56,9 +56,8 @@ qv_status qv_stage_room(qv_ctx *ctx, qv_stage *s, cudaStream_t stream, size_t *b
     return QV_OK;
 }
 
-qv_status qv_stage_send(qv_ctx *ctx, qv_stage *s, cudaStream_t stream, void *to, const void *room, size_t bytes)
+qv_status qv_stage_send(qv_ctx *ctx, cudaStream_t stream, void *to, const void *room, size_t bytes)
 {
-    (void)s;
     return qv_cuda_check(ctx, cudaMemcpyAsync(to, room, bytes, cudaMemcpyHostToDevice, stream),
                          "cudaMemcpyAsync of %zu bytes to the device", bytes);
 }
@@ -71,7 +70,7 @@ qv_status qv_stage_write(qv_ctx *ctx, qv_stage *s, cudaStream_t stream, void *to
         void *room;
         QV_TRY(qv_stage_room(ctx, s, stream, &n, &room));
         memcpy(room, (const char *)from + at, n);
-        QV_TRY(qv_stage_send(ctx, s, stream, (char *)to + at, room, n));
+        QV_TRY(qv_stage_send(ctx, stream, (char *)to + at, room, n));
         at += n;
     }
 done:

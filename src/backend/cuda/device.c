@@ -31,8 +31,9 @@ static qv_status refuse(qv_ctx *ctx, const char *which, const char *found)
     return qv_fail(
         ctx, QV_ERR_DEVICE,
         "--device cuda%s%s cannot be used: %s; needed are an NVIDIA GPU of compute capability %d.%d or later, a "
-        "driver for CUDA %d.%d or later, and cuDNN 9.8 or later; --device cpu works without",
-        *which ? ":" : "", which, found, QV_GPU_MAJOR, QV_GPU_MINOR, least_driver() / 1000, least_driver() / 10 % 100);
+        "driver for CUDA %d.%d or later, and cuDNN %d.%d or later; --device cpu works without",
+        *which ? ":" : "", which, found, QV_GPU_MAJOR, QV_GPU_MINOR, least_driver() / 1000, least_driver() / 10 % 100,
+        QV_GPU_CUDNN / 10000, QV_GPU_CUDNN / 100 % 100);
 }
 
 /* "GPU-1b2c..." as the driver's own tools print it. */

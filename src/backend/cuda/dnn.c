@@ -9,10 +9,9 @@
 #include "backend/cuda/dnn_plan.h"
 
 enum {
-    NEEDED_CUDNN = 90800, /* 9.8, the first that plans for a device that is only described: what the tests do */
-    CANDIDATES = 12,      /* plans of one key that tuning compares */
-    ALIGNMENT = 16,       /* of every operand, as the graphs say */
-    GRANULE = 256         /* of a workspace: pointer and size */
+    CANDIDATES = 12, /* plans of one key that tuning compares */
+    ALIGNMENT = 16,  /* of every operand, as the graphs say */
+    GRANULE = 256    /* of a workspace: pointer and size */
 };
 
 struct qv_dnn_plan {
@@ -49,9 +48,9 @@ static qv_status check_versions(qv_ctx *ctx, qv_dnn *d)
     int cublas[3];
     size_t found = cudnnGetVersion(), scale = found < 90000 ? 10 : 100; /* 8907 is 8.9.7, 90800 is 9.8.0 */
     const size_t cudnn[3] = {found / scale / 100, found / 100 % scale, found % 100};
-    if (found < NEEDED_CUDNN)
-        return qv_fail(ctx, QV_ERR_DEVICE, "cuDNN %zu.%zu.%zu was found; 9.8 or newer is needed", cudnn[0], cudnn[1],
-                       cudnn[2]);
+    if (found < QV_GPU_CUDNN)
+        return qv_fail(ctx, QV_ERR_DEVICE, "cuDNN %zu.%zu.%zu was found; %d.%d or newer is needed", cudnn[0], cudnn[1],
+                       cudnn[2], QV_GPU_CUDNN / 10000, QV_GPU_CUDNN / 100 % 100);
     QV_TRY(cublas_version(ctx, cublas));
     if (cublas[0] < 12 || (cublas[0] == 12 && cublas[1] < 4))
         return qv_fail(ctx, QV_ERR_DEVICE, "cuBLAS %d.%d.%d was found; 12.4 or newer is needed", cublas[0], cublas[1],

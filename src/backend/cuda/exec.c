@@ -80,7 +80,7 @@ static qv_status write_from(cuda_exec *e, char *to, size_t n, size_t size, const
             else
                 ((qv_bf16 *)room)[i] = qv_bf16_of(value);
         }
-        QV_TRY(qv_stage_send(e->own_ctx, &e->stage, e->stream, to + at * size, room, count * size));
+        QV_TRY(qv_stage_send(e->own_ctx, e->stream, to + at * size, room, count * size));
         at += count;
     }
 done:

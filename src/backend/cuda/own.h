@@ -45,8 +45,8 @@ int qv_gpu_ordinal(const qv_gpu_device *g);
 void qv_gpu_count(qv_gpu_device *g, int change);
 
 struct cuda_exec;
-/* The copy of host memory on the device, made by the first who asks. limit: see qv_exec_options.resident_limit.
- * *out is NULL where it does not fit; release what is not. */
+/* The copy of host memory on the device, made by the first who asks. *out is NULL where it does not fit, or is more
+ * than the exec's options allow (resident_limit); release what is not. */
 qv_status qv_resident_take(qv_ctx *ctx, struct cuda_exec *e, const void *host, size_t bytes, void **out);
 void qv_resident_release(qv_gpu_device *g, const void *device);
 /* Of all that is there. */
@@ -96,7 +96,7 @@ qv_status qv_stage_new(qv_ctx *ctx, qv_stage *s);
 void qv_stage_free(qv_stage *s);
 /* Room for up to *bytes (then what there is, at most half a stage), to be filled and sent. */
 qv_status qv_stage_room(qv_ctx *ctx, qv_stage *s, cudaStream_t stream, size_t *bytes, void **room);
-qv_status qv_stage_send(qv_ctx *ctx, qv_stage *s, cudaStream_t stream, void *to, const void *room, size_t bytes);
+qv_status qv_stage_send(qv_ctx *ctx, cudaStream_t stream, void *to, const void *room, size_t bytes);
 /* Both at once, for memory that needs no conversion. */
 qv_status qv_stage_write(qv_ctx *ctx, qv_stage *s, cudaStream_t stream, void *to, const void *from, size_t bytes);
 /* Up to QV_STAGE_BACK bytes into s->back; waits. */

@@ -37,7 +37,7 @@ static qv_status put_rates(qv_ctx *ctx, cuda_exec *e, uint64_t first, size_t n)
     n = bytes / sizeof(float);
     for (size_t i = 0; i < n; i++) ((float *)room)[i] = loop->rate(loop->user, first + i);
     e->steps.rates_end = first + n;
-    return qv_stage_send(ctx, &e->stage, e->stream, e->rates + first % QV_RATES, room, bytes);
+    return qv_stage_send(ctx, e->stream, e->rates + first % QV_RATES, room, bytes);
 }
 
 /* The step's end reads the rate of the next: blocks go to their place in the table before it is reached, after the
