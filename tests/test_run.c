@@ -528,8 +528,13 @@ static void a_recording_that_is_gone_is_missed(void **state)
     assert_message(x, "0 of the recordings of");
     assert_message(x, "1 cannot be read now; bring them back");
     qv_assert_ok(x->ctx, qv_write_file(x->ctx, first, sound, length));
+    assert_int_equal(run(x, x->out), QV_ERR_INTERRUPTED);
+    assert_null(strstr(x->log.data, "are others than when"));
+    sound[length - 1] ^= 1; /* as long as it was */
+    qv_assert_ok(x->ctx, qv_write_file(x->ctx, first, sound, length));
     x->steps_allowed = 0;
     qv_assert_ok(x->ctx, run(x, x->out));
+    qv_test_says(x->log.data, "are others than when");
     qv_buf_free(&b);
     free(text), free(sound), free(manifest), free(first);
 }

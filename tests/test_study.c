@@ -88,6 +88,12 @@ static void mistakes_are_named(void **state)
          "sets shake.gamma0, which the axis p sets too: one of them would do nothing"},
         {"[cells shaken]\nnet.order = relu\n",
          "study.ini:25: [cells shaken] sets net.order, which the axis order sets"},
+        {"[cells shaken]\nrun.isa = base\n", "study.ini:25: [cells shaken] sets run.isa, which is of all trainings"},
+        {"[axis p]\na = run.isa=base\nb = train.lr=0.3\n", "study.ini:24: the axis p sets run.isa, which is of all"},
+        {"[cells shaken]\ntrain.lr = 0.1\n[cells preact]\ntrain.lr = 0.3\n",
+         "study.ini:27: [cells preact] sets train.lr to 0.3, and [cells shaken] (line 25) to 0.1: some cells are in "
+         "both"},
+        {"[cells shaken preact]\ntrain.lr = 0.1\n[cells shaken]\ntrain.lr = 0.3\n", "(line 25) to 0.1: some cells"},
         {"[study]\nclaim = ,\n[compare x]\ndifference = preact even - preact shaken\n",
          "study.ini:25: claim = ,: expected names of comparisons"},
         {"; Gr\xf6\xdf"
@@ -108,6 +114,16 @@ static void mistakes_are_named(void **state)
         assert_null(s);
         qv_buf_free(&text);
     }
+}
+
+static void special_cells_are_set_anew(void **state)
+{
+    qv_ctx *ctx = *state;
+    qv_study *s = qv_toy_study_parse(ctx, qv_toy_study_head, qv_toy_study_axes,
+                                     "[cells shaken]\ntrain.epochs = 8\n[cells preact shaken]\ntrain.epochs = 16\n");
+    static const int want[] = {4, 16, 4, 4, 8, 8};
+    for (size_t i = 0; i < 6; i++) assert_int_equal(s->cells[i].settings.epochs, want[i]);
+    qv_study_free(s);
 }
 
 /* Levels that train the same are one cell, whose name is still its own. */
@@ -251,6 +267,7 @@ int main(void)
         cmocka_unit_test(settings_without_effect_are_one_cell),
         cmocka_unit_test(differences_of_differences_have_weights),
         cmocka_unit_test(mistakes_are_named),
+        cmocka_unit_test(special_cells_are_set_anew),
         cmocka_unit_test(equal_levels_are_one_cell),
         cmocka_unit_test(settings_of_other_heads_and_optimizers_are_idle),
         cmocka_unit_test(long_words_are_whole_or_refused),

@@ -269,7 +269,7 @@ static void what_is_written_is_read(void **state)
     r.curve[QV_RUN_LOSS][0] = 3.3e13;
     r.curve[QV_RUN_LOSS][1] = 1e300;
     r.profiles[QV_PROFILE_MOVED].mean[0] = 3e38;
-    r.shape[0].symmetry.spread = -1e31;
+    r.shape[0].symmetry.spread = 100.0 / 3;
     r.shape[1].points[0] = 1e308;
     r.shape[1].points[1] = -1e308;
     free(r.shape[0].points), free(r.shape[0].labels);
@@ -281,7 +281,7 @@ static void what_is_written_is_read(void **state)
     assert_true(stat(path, &st) == 0 && st.st_size > 9 << 20);
     qv_assert_ok(x->ctx, qv_study_record_read(x->ctx, &again, path));
     assert_true(again.curve[QV_RUN_LOSS][0] == 3.3e13 && again.curve[QV_RUN_LOSS][1] == 1e300);
-    assert_true(again.profiles[QV_PROFILE_MOVED].mean[0] == 3e38 && again.shape[0].symmetry.spread == -1e31);
+    assert_true(again.profiles[QV_PROFILE_MOVED].mean[0] == 3e38 && again.shape[0].symmetry.spread == 100.0 / 3);
     assert_true(again.shape[1].points[0] == 1e308 && again.shape[0].n_points == POINTS);
     qv_study_record_free(&again);
     free(r.shape[0].points), free(r.shape[0].labels);
@@ -290,6 +290,10 @@ static void what_is_written_is_read(void **state)
     qv_assert_ok(x->ctx, qv_toy_study_run(x, "wild", "[settings]\nnet.embed = 2\n")); /* it goes on, and has a page */
     char *page = qv_toy_study_file(x, "wild", "report.html");
     assert_null(strstr(page, "\"nan\""));
+    r.shape[0].symmetry.spread = -1; /* nor is what cannot be */
+    qv_assert_ok(x->ctx, qv_study_record_write(x->ctx, &r, path));
+    assert_int_equal(qv_study_record_read(x->ctx, &again, path), QV_ERR_DATA);
+    qv_test_says(qv_ctx_message(x->ctx), "spread");
     qv_study_record_free(&r);
     free(page);
     free(path);

@@ -75,6 +75,61 @@ static void an_unfinished_study_has_no_verdict(void **state)
     free(csv);
 }
 
+/* What a cell has less than the baseline is of the speakers who have figures of both, also before all are in. */
+static void speakers_are_less_than_themselves(void **state)
+{
+    qv_toy_study *x = *state;
+    qv_findings f;
+    size_t differ = 0;
+    qv_assert_ok(x->ctx, qv_toy_study_run(x, "less", ""));
+    char *path = qv_toy_study_path(x, "less", "records/made/preact_shaken/fold-1.seed-1.jsonl");
+    assert_int_equal(remove(path), 0);
+    memcpy(strstr(path, "seed-1"), "seed-2", 6);
+    assert_int_equal(remove(path), 0);
+    qv_toy_study_findings(x, &f, "less");
+    const qv_results *r = &f.results;
+    const qv_cell_result *base = qv_result_baseline(r, 0), *c = qv_result_cell(r, 0, 1);
+    const qv_less_baseline less = qv_result_less_baseline(r, 0, 1);
+    double ua = 0, gap = 0;
+    for (size_t k = 0; k < r->n_speakers[0]; k++) {
+        if (isnan(c->ua[k])) continue;
+        ua += (c->ua[k] - base->ua[k]) / 4;
+        gap += (c->gap[k] - base->gap[k]) / 4;
+        differ++;
+    }
+    assert_int_equal(differ, 4);
+    assert_true(fabs(less.ua - ua) < 1e-12 && fabs(less.gap - gap) < 1e-9);
+    qv_findings_free(&f);
+    free(path);
+}
+
+/* A program that made the runs of one cell alone is part of the difference. */
+static void other_makers_are_told_of(void **state)
+{
+    qv_toy_study *x = *state;
+    static const char told[] = "Not all settings of a comparison were made by the same ones in: own.";
+    qv_assert_ok(x->ctx, qv_toy_study_run(x, "makers", ""));
+    for (int others = 0; others < 3; others++) {
+        const char *cell = others == 1 ? "preact-bn_even_gamma0=1" : "preact-bn_shaken_gamma0=1";
+        for (int run = 0; others && run < 4; run++) {
+            char name[100];
+            qv_study_record r = {0};
+            snprintf(name, sizeof name, "records/made/%s/fold-%d.seed-%d.jsonl", cell, run / 2 + 1, run % 2 + 1);
+            char *path = qv_toy_study_path(x, "makers", name);
+            qv_assert_ok(x->ctx, qv_study_record_read(x->ctx, &r, path));
+            r.program[0] = r.program[0] == '0' ? '1' : '0';
+            qv_assert_ok(x->ctx, qv_study_record_write(x->ctx, &r, path));
+            qv_study_record_free(&r);
+            free(path);
+        }
+        qv_assert_ok(x->ctx, qv_study_report(x->ctx, qv_toy_study_folder(x, "makers"), NULL, NULL));
+        char *page = qv_toy_study_file(x, "makers", "report.html");
+        assert_int_equal(strstr(page, "Made by several programs") != NULL, others > 0);
+        assert_int_equal(strstr(page, told) != NULL, others == 1); /* both of them: their difference is their own */
+        free(page);
+    }
+}
+
 /* Of many speakers the tests take minutes: none are made for nothing, and a wish to stop is heard. */
 static void early_looks_test_nothing(void **state)
 {
@@ -124,6 +179,7 @@ static void gamma0_is_drawn(void **state)
     } cases[] = {
         {"[axis start]\nlow = shake.gamma0=0.1\nhigh = shake.gamma0=1\n", true},
         {"[axis start]\nlow = shake.gamma0=0.1\nhigh = shake.gamma0=1, bn.eps=0.1\n", false},
+        {"[axis start]\nlow = shake.gamma0=0.1\nhigh = shake.gamma0=1\n[cells high]\ntrain.epochs = 2\n", true},
         {"[axis start]\nlow = shake.gamma0=0.1\nhigh = shake.gamma0=1\n[settings]\nnet.order = relu\n", false}};
     qv_toy_study *x = *state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -230,6 +286,37 @@ static void a_fold_without_a_class_empties_no_symmetry(void **state)
     qv_findings_free(&f);
     free(page);
     free(csv);
+}
+
+/* One fold of a seed is no seed: the others alone have an interval. */
+static void a_part_of_a_seed_is_not_averaged(void **state)
+{
+    qv_toy_study *x = *state;
+    double seeds[2] = {0};
+    qv_findings f;
+    qv_assert_ok(x->ctx, qv_toy_study_run(x, "part", "[settings]\nnet.embed = 2\n"));
+    for (int whole = 1; whole >= 0; whole--) {
+        qv_toy_study_findings(x, &f, "part");
+        const qv_seed_mean *m = &qv_result_cell(&f.results, 0, 0)->symmetry[1][0];
+        seeds[whole] = m->mean;
+        assert_int_equal(isnan(m->low), !whole);
+        qv_findings_free(&f);
+        char *path = qv_toy_study_path(x, "part", "records/made/preact_even/fold-1.seed-2.jsonl");
+        assert_int_equal(remove(path), whole ? 0 : -1);
+        free(path);
+    }
+    double first = 0;
+    for (int fold = 1; fold <= 2; fold++) {
+        char name[64];
+        qv_study_record r = {0};
+        snprintf(name, sizeof name, "records/made/preact_even/fold-%d.seed-1.jsonl", fold);
+        char *path = qv_toy_study_path(x, "part", name);
+        qv_assert_ok(x->ctx, qv_study_record_read(x->ctx, &r, path));
+        first += r.shape[1].symmetry.centre / 2;
+        qv_study_record_free(&r);
+        free(path);
+    }
+    assert_true(fabs(seeds[0] - first) < 1e-12 && seeds[1] != seeds[0]);
 }
 
 /* Of 100 recordings of each class, named rightly by each of two cells: of the speaker of each of eight folds. */
@@ -457,6 +544,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(no_memory_is_an_error, qv_toy_study_setup, qv_toy_study_teardown),
         cmocka_unit_test_setup_teardown(an_unfinished_study_has_no_verdict, qv_toy_study_setup, qv_toy_study_teardown),
         cmocka_unit_test_setup_teardown(early_looks_test_nothing, qv_toy_study_setup, qv_toy_study_teardown),
+        cmocka_unit_test_setup_teardown(speakers_are_less_than_themselves, qv_toy_study_setup, qv_toy_study_teardown),
+        cmocka_unit_test_setup_teardown(other_makers_are_told_of, qv_toy_study_setup, qv_toy_study_teardown),
+        cmocka_unit_test_setup_teardown(a_part_of_a_seed_is_not_averaged, qv_toy_study_setup, qv_toy_study_teardown),
         cmocka_unit_test_setup_teardown(a_study_without_runs_has_a_page, qv_toy_study_setup, qv_toy_study_teardown),
         cmocka_unit_test_setup_teardown(gamma0_is_drawn, qv_toy_study_setup, qv_toy_study_teardown),
         cmocka_unit_test_setup_teardown(embeddings_are_measured_and_drawn, qv_toy_study_setup, qv_toy_study_teardown),

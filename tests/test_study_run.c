@@ -202,6 +202,12 @@ static void other_unread_recordings_are_refused(void **state)
     qv_test_says(qv_ctx_message(x->ctx), "corpus made: 0 of its recordings could not be read for ");
     qv_test_says(qv_ctx_message(x->ctx), "1 for this command");
     assert_true(qv_toy_study_digest(x, "unread", 24) == digest);
+    wav[size - 1] ^= 1; /* another sound in a file of the same name and length */
+    qv_assert_ok(x->ctx, qv_write_file(x->ctx, found.gl_pathv[0], wav, size));
+    assert_int_equal(qv_toy_study_run(x, "unread", ""), QV_ERR_DATA);
+    qv_test_says(qv_ctx_message(x->ctx), "corpus made: the files of its recordings have the hash ");
+    assert_true(qv_toy_study_digest(x, "unread", 24) == digest);
+    wav[size - 1] ^= 1;
     qv_assert_ok(x->ctx, qv_write_file(x->ctx, found.gl_pathv[0], wav, size));
     qv_assert_ok(x->ctx, qv_toy_study_run(x, "unread", ""));
     globfree(&found);

@@ -9,7 +9,7 @@
 #include <xxhash.h>
 
 /* The frames begin on a page of their own, so that the map serves vector loads and read-ahead. */
-enum { DATA_AT = 4096, CACHE_VERSION = 1 };
+enum { DATA_AT = 4096, CACHE_VERSION = 2 };
 
 typedef struct header {
     char magic[8];
@@ -25,7 +25,7 @@ typedef struct record {
     int64_t first_frame;
     int32_t frames, source_rate, channels;
     float seconds;
-    uint64_t reason;
+    uint64_t content, reason;
 } record;
 
 static const char magic[8] = "QVFEAT\r\n";
@@ -68,7 +68,13 @@ static void build_table(const qv_features *f, qv_buf *records, qv_buf *text)
 {
     for (size_t i = 0; i < f->n; i++) {
         const qv_feature_entry *e = &f->entries[i];
-        record r = {e->first_frame, e->frames, e->source_rate, e->channels, e->seconds, e->skipped ? text->len + 1 : 0};
+        record r = {e->first_frame,
+                    e->frames,
+                    e->source_rate,
+                    e->channels,
+                    e->seconds,
+                    e->content,
+                    e->skipped ? text->len + 1 : 0};
         qv_buf_add(records, &r, sizeof r);
         if (e->skipped) qv_buf_add(text, e->skipped, strlen(e->skipped) + 1);
     }
@@ -152,7 +158,7 @@ static qv_status take_records(qv_ctx *ctx, qv_features *f, const unsigned char *
                  (r.reason != 0) == (r.frames == 0);
         if (!*sound) break;
         next += r.frames;
-        *e = (qv_feature_entry){r.first_frame, r.frames, r.source_rate, r.channels, r.seconds, NULL};
+        *e = (qv_feature_entry){r.first_frame, r.frames, r.source_rate, r.channels, r.seconds, r.content, NULL};
         if (!r.reason) continue;
         f->skipped++;
         qv_status status = qv_strdup(ctx, &e->skipped, text + r.reason - 1);

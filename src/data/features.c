@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "base/hash.h"
 #include "base/io.h"
 #include "data/cache.h"
 #include "data/resample.h"
@@ -51,6 +52,8 @@ typedef struct worker {
     job *job;
     qv_ctx *ctx;
     qv_extractor *extractor;
+    const char *hashed; /* the last file, and its hash: several parts of one follow each other */
+    uint64_t content;
     pthread_t thread;
     bool started;
 } worker;
@@ -92,6 +95,22 @@ done:
     return status;
 }
 
+/* Once more through the file, which the system has at hand by now. */
+static qv_status hash_file(worker *w, const char *file, uint64_t *content)
+{
+    qv_status status = QV_OK;
+    XXH128_hash_t hash;
+    if (!w->hashed || strcmp(w->hashed, file) != 0) {
+        w->hashed = NULL;
+        QV_TRY(qv_hash_file(w->ctx, file, &hash));
+        w->content = hash.low64;
+        w->hashed = file;
+    }
+    *content = w->content;
+done:
+    return status;
+}
+
 /* The next item to work on, once there is a slot for it; false when there is none left. */
 static bool take_item(job *j, size_t *i)
 {
@@ -112,6 +131,7 @@ static void *work(void *arg)
     while (take_item(j, &i)) {
         result r = {.ready = true};
         r.status = extract(w, &j->m->items[i], &r);
+        if (r.status == QV_OK) r.status = hash_file(w, j->m->items[i].file, &r.entry.content);
         if (r.status != QV_OK) r.message = strdup(qv_ctx_message(w->ctx));
         pthread_mutex_lock(&j->lock);
         j->ring[i % j->slots] = r;
@@ -360,7 +380,7 @@ done:
 }
 
 /* Waits for who is making the same features. */
-static qv_status lock_cache(qv_ctx *ctx, qv_lock *lock, const char *path, const qv_cache_id *id, bool *waited)
+static qv_status lock_cache(qv_ctx *ctx, qv_lock *lock, const char *path, const qv_cache_id *id)
 {
     static const struct timespec pause = {.tv_nsec = 100 * 1000 * 1000};
     qv_status status = QV_OK;
@@ -368,7 +388,6 @@ static qv_status lock_cache(qv_ctx *ctx, qv_lock *lock, const char *path, const 
     bool taken = false;
     QV_TRY(qv_path_dir(ctx, &dir, path));
     QV_TRY(qv_lock_take(ctx, lock, dir, id->settings, &taken));
-    *waited = !taken;
     if (!taken) qv_info(ctx, "another process is making these features (%s); waiting for it", path);
     while (!taken) {
         QV_TRY(qv_poll(ctx));
@@ -412,7 +431,7 @@ qv_status qv_features_open(qv_ctx *ctx, qv_features **out, const qv_manifest *m,
     char *path = NULL;
     qv_cache_id id = {0};
     qv_lock lock = {0};
-    bool waited = false, *readable = NULL;
+    bool *readable = NULL;
     *out = NULL;
     QV_TRY(qv_feature_check(ctx, c));
     if (m->images != (c->kind == QV_KIND_IMAGE))
@@ -431,8 +450,10 @@ qv_status qv_features_open(qv_ctx *ctx, qv_features **out, const qv_manifest *m,
         if (status != QV_OK && (status != QV_ERR_IO || o->cache_dir)) goto done;
         status = QV_OK;
         if (path) QV_TRY(qv_cache_map(ctx, f, path, &id, &f->from_cache));
-        if (path && !f->from_cache) QV_TRY(lock_cache(ctx, &lock, path, &id, &waited));
-        if (waited) QV_TRY(qv_cache_map(ctx, f, path, &id, &f->from_cache));
+        if (path && !f->from_cache) {
+            QV_TRY(lock_cache(ctx, &lock, path, &id));
+            QV_TRY(qv_cache_map(ctx, f, path, &id, &f->from_cache)); /* who had the lock may have made them */
+        }
     }
     if (!f->from_cache) QV_TRY(make(ctx, f, m, o, path, &id, path ? readable : NULL));
     tell(ctx, f, m);
@@ -444,6 +465,13 @@ done:
     free(readable);
     qv_features_close(f);
     return status;
+}
+
+uint64_t qv_features_content(const qv_features *f)
+{
+    uint64_t hash = 0;
+    for (size_t i = 0; i < f->n; i++) hash = XXH3_64bits_withSeed(&f->entries[i].content, sizeof(uint64_t), hash);
+    return hash;
 }
 
 void qv_features_close(qv_features *f)

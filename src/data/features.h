@@ -42,6 +42,7 @@ typedef struct qv_feature_entry {
     int32_t source_rate; /* Hz of the file; 0 where it is not sound, as the channels */
     int32_t channels;
     float seconds; /* before trimming */
+    uint64_t content; /* hash of the bytes of its file; 0 where it was skipped */
     char *skipped; /* NULL, or the reason in words, which begins with the file's path */
 } qv_feature_entry;
 
@@ -71,6 +72,8 @@ typedef struct qv_feature_options {
  */
 qv_status qv_features_open(qv_ctx *ctx, qv_features **out, const qv_manifest *m, const qv_feature_config *c,
                            const qv_feature_options *o);
+/* Of the bytes of all files, in the manifest's order. */
+uint64_t qv_features_content(const qv_features *f);
 void qv_features_close(qv_features *f);
 
 /* Samples of a file (or its part from start to end seconds, end < 0 or past its end: to the end)

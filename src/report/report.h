@@ -15,7 +15,7 @@
  *     "quaver": "0.1.0",                program's version
  *     "program": "9f..",                XXH3, of 128 bits, of the program file
  *     "command": "quaver train ...",    what repeats the run
- *     "manifest": {"path": "..", "hash": "..", "recordings_hash": "..", "recordings": 339, "skipped": 0, "speakers":
+ *     "manifest": {"path": "..", "hash": "..", "recordings_hash": "..", "content_hash": "..", "recordings": 339, "skipped": 0, "speakers":
  * 10}, "classes": ["anger", ..], "seed": "1", "device": "cpu", "threads": 2, "isa": "avx2", "libraries": "oneDNN 2.6.3,
  * libsndfile-1.2.0, ..", "network": "preact-bn, width 16, 1 block a stage", "parameters": 171234, "started":
  * "2031-01-02T03:04:05Z", "finished": "..." or null while folds are missing, "protocol": {"split": "speaker-disjoint"
@@ -64,6 +64,7 @@ typedef struct qv_spread {
 typedef struct qv_summary {
     char *version, *program, *command;
     char *manifest, *manifest_hash, *recordings_hash; /* of each recording: rate, channels, length, whether it can be read */
+    char *content_hash;                               /* of the bytes of their files */
     size_t recordings, skipped;
     int speakers;
     char **classes;

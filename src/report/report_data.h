@@ -4,7 +4,7 @@
 
 #include "report/report.h"
 
-enum { QV_SUMMARY_FORMAT = 1, QV_SUMMARY_TEXTS = 22 };
+enum { QV_SUMMARY_FORMAT = 1, QV_SUMMARY_TEXTS = 23 };
 
 /* The plain texts of a summary, each with the object of summary.json that holds it ("": the outermost). */
 typedef struct qv_text_row {

@@ -14,6 +14,7 @@ const qv_text_row qv_summary_texts[QV_SUMMARY_TEXTS] = {
     {"manifest", "path", offsetof(qv_summary, manifest)},
     {"manifest", "hash", offsetof(qv_summary, manifest_hash)},
     {"manifest", "recordings_hash", offsetof(qv_summary, recordings_hash)},
+    {"manifest", "content_hash", offsetof(qv_summary, content_hash)},
     {"", "device", offsetof(qv_summary, device)},
     {"", "isa", offsetof(qv_summary, isa)},
     {"", "libraries", offsetof(qv_summary, libraries)},

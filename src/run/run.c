@@ -408,23 +408,26 @@ static qv_status note_recordings(qv_ctx *ctx, const run_state *r)
     const qv_features *f = r->features;
     for (size_t i = 0; i < f->n; i++) {
         const qv_feature_entry *e = &f->entries[i];
-        const int32_t facts[] = {e->frames > 0, e->source_rate, e->channels};
-        hash = XXH64(facts, sizeof facts, hash);
+        const int32_t known[] = {e->frames > 0, e->source_rate, e->channels};
+        hash = XXH64(known, sizeof known, hash);
         hash = XXH64(&e->seconds, sizeof e->seconds, hash);
     }
-    char text[32];
-    snprintf(text, sizeof text, "%016llx", (unsigned long long)hash);
-    const char *before = r->summary->recordings_hash;
-    bool changed = before && strcmp(text, before) != 0;
-    if (changed && f->skipped != r->summary->skipped)
+    qv_summary *m = r->summary;
+    char facts[32], bytes[32];
+    snprintf(facts, sizeof facts, "%016llx", (unsigned long long)hash);
+    snprintf(bytes, sizeof bytes, "%016llx", (unsigned long long)qv_features_content(f));
+    const bool other_facts = m->recordings_hash && strcmp(facts, m->recordings_hash) != 0;
+    const bool other_bytes = m->content_hash && strcmp(bytes, m->content_hash) != 0;
+    if (other_facts && f->skipped != m->skipped)
         return qv_fail(ctx, QV_ERR_USAGE,
                        "%zu of the recordings of %s could not be read when %s was begun, %zu cannot be read now; bring them "
                        "back, or --force starts anew",
-                       r->summary->skipped, r->s->manifest, r->o->out, f->skipped);
-    if (changed)
+                       m->skipped, r->s->manifest, r->o->out, f->skipped);
+    if (other_facts || other_bytes)
         qv_warn(ctx, "recordings of %s are others than when %s was begun: the rest is another training than the beginning",
                 r->s->manifest, r->o->out);
-    return qv_summary_set(ctx, &r->summary->recordings_hash, "%s", text);
+    qv_status status = qv_summary_set(ctx, &m->recordings_hash, "%s", facts);
+    return status == QV_OK ? qv_summary_set(ctx, &m->content_hash, "%s", bytes) : status;
 }
 
 static bool resumes(const run_state *r) { return r->o->resume && !r->o->force; }

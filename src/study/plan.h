@@ -97,6 +97,9 @@ qv_status qv_study_read(qv_ctx *ctx, qv_study **out, const char *path, const qv_
 qv_status qv_study_parse(qv_ctx *ctx, qv_study **out, const char *path, const char *text);
 void qv_study_free(qv_study *s);
 
+/* Whether the level sets that key and nothing else. */
+bool qv_study_sets_only(const qv_study_level *level, const char *key);
+
 /* What may not change once a study is begun, a line each: question, corpora, cells with their settings, comparisons,
  * claim, alpha and first seed, but not the number of seeds. */
 void qv_study_identity(const qv_study *s, qv_buf *out);

@@ -290,6 +290,14 @@ static int times_set(const qv_study_level *level, const char *key)
     return times;
 }
 
+bool qv_study_sets_only(const qv_study_level *level, const char *key)
+{
+    char word[QV_STUDY_WORD];
+    size_t words = 0;
+    for (const char *at = level->assignments; qv_study_word(&at, word);) words++;
+    return words == 1 && times_set(level, key) == 1;
+}
+
 /* The first axis that sets the key, but for one; NULL: none. */
 static const qv_study_axis *axis_that_sets(const qv_study *s, const char *key, const qv_study_axis *but)
 {
@@ -317,9 +325,25 @@ static qv_status check_level_keys(qv_ctx *ctx, const qv_study *s, const qv_study
     return QV_OK;
 }
 
+/* A record says once which instructions made it, so all are made with the same. */
+static qv_status check_machine(qv_ctx *ctx, const qv_study *s)
+{
+    static const char key[] = "run.isa";
+    const qv_study_axis *axis = axis_that_sets(s, key, NULL);
+    if (axis)
+        return qv_fail(ctx, QV_ERR_DATA, "%s:%d: the axis %s sets %s, which is of all trainings: [settings] has it",
+                       s->path, axis->line, axis->name, key);
+    for (size_t i = 0; i < s->n_assignments; i++)
+        if (s->assignments[i].cells && strcmp(s->assignments[i].key, key) == 0)
+            return qv_fail(ctx, QV_ERR_DATA, "%s:%d: [cells %s] sets %s, which is of all trainings: [settings] has it",
+                           s->path, s->assignments[i].line, s->assignments[i].cells, key);
+    return QV_OK;
+}
+
 static qv_status check_keys(qv_ctx *ctx, const qv_study *s)
 {
     qv_status status = QV_OK;
+    QV_TRY(check_machine(ctx, s));
     for (size_t a = 0; a < s->n_axes; a++)
         for (size_t k = 0; k < s->axes[a].n; k++) QV_TRY(check_level_keys(ctx, s, &s->axes[a], &s->axes[a].levels[k]));
     for (size_t i = 0; i < s->n_assignments; i++) {
@@ -331,6 +355,35 @@ static qv_status check_keys(qv_ctx *ctx, const qv_study *s)
                            "leave it to the axis",
                            s->path, x->line, x->cells, x->key, axis->name);
     }
+done:
+    return status;
+}
+
+/* Of two [cells] that set one key for the same cell the later one counts, which may only be more special. */
+static qv_status check_overlap(qv_ctx *ctx, const qv_study *s, const qv_study_assignment *early, const bool *of_early,
+                               const qv_study_assignment *late, const bool *of_late)
+{
+    size_t both = 0, more = 0;
+    if (strcmp(early->key, late->key) != 0 || strcmp(early->value, late->value) == 0) return QV_OK;
+    for (size_t i = 0; i < s->n_combinations; i++) {
+        both += of_early[i] && of_late[i];
+        more += of_late[i] && !of_early[i];
+    }
+    if (both == 0 || more == 0) return QV_OK;
+    return qv_fail(
+        ctx, QV_ERR_DATA,
+        "%s:%d: [cells %s] sets %s to %s, and [cells %s] (line %d) to %s: some cells are in both; only cells that "
+        "are all in the earlier one may be set anew",
+        s->path, late->line, late->cells, late->key, late->value, early->cells, early->line, early->value);
+}
+
+static qv_status check_overlaps(qv_ctx *ctx, const qv_study *s, bool *const *matches)
+{
+    qv_status status = QV_OK;
+    for (size_t i = 0; i < s->n_assignments; i++)
+        for (size_t k = 0; k < i && matches[i]; k++)
+            if (matches[k])
+                QV_TRY(check_overlap(ctx, s, &s->assignments[k], matches[k], &s->assignments[i], matches[i]));
 done:
     return status;
 }
@@ -363,6 +416,7 @@ qv_status qv_study_cells(qv_ctx *ctx, qv_study *s)
         QV_TRY(qv_alloc(ctx, &matches[i], s->n_combinations, sizeof **matches));
         QV_TRY(qv_study_match(ctx, s, a->line, a->cells, matches[i]));
     }
+    QV_TRY(check_overlaps(ctx, s, matches));
     for (size_t i = 0; i < s->n_combinations; i++) QV_TRY(add_combination(ctx, s, i, matches));
     for (size_t c = 0; c < s->n_cells; c++) {
         drop_idle_levels(s, &s->cells[c]);

@@ -10,29 +10,21 @@
 
 /* ---- sign flips ---- */
 
-/* Sums of the groups; those of zero flip to themselves, so they change no p and are left out. */
-static size_t group_sums(const double *d, const int *group, size_t n, double *sums, double tie)
+/* Sums of the groups, of which there are *groups; those of zero flip to themselves, so they change no p and are left
+ * out. */
+static size_t group_sums(const double *d, const int *group, size_t n, double *sums, double tie, size_t *groups)
 {
     size_t units = 0;
+    *groups = 0;
     for (size_t i = 0; i < n; i++) {
         size_t first = 0;
         while (group && first < i && group[first] != group[i]) first++;
         if (group && first < i) continue; /* counted with the first of its group */
+        ++*groups;
         double sum = d[i];
         for (size_t j = i + 1; group && j < n; j++)
             if (group[j] == group[i]) sum += d[j];
         if (fabs(sum) > tie) sums[units++] = sum;
-    }
-    return units;
-}
-
-static size_t count_groups(const int *group, size_t n)
-{
-    size_t units = 0;
-    for (size_t i = 0; i < n; i++) {
-        size_t first = 0;
-        while (group && first < i && group[first] != group[i]) first++;
-        units += !group || first == i;
     }
     return units;
 }
@@ -116,8 +108,7 @@ static qv_status flip(qv_ctx *ctx, qv_flip_test *out, const double *d, const int
     *out = (qv_flip_test){.p = NAN, .smallest = NAN};
     QV_TRY(qv_alloc(ctx, &x, n, sizeof *x));
     if (n == 0) goto done;
-    size_t units = group_sums(d, group, n, x, tie);
-    out->units = count_groups(group, n);
+    const size_t units = group_sums(d, group, n, x, tie, &out->units);
     out->exact = draws == 0 && out->units <= QV_FLIP_EXACT;
     if (draws == 0) draws = QV_FLIP_DRAWS;
     out->smallest = smallest_of(out->units, out->exact ? 0 : draws);

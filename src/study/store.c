@@ -8,7 +8,7 @@
 #include "base/io.h"
 #include "base/json.h"
 
-enum { FORMAT = 1, MOST_CLASSES = 1000, LARGEST_COUNT = 1000000000 };
+enum { FORMAT = 1, MOST_CLASSES = 1000 };
 
 static const char *const column_names[QV_RUN_COLUMNS] = {"epoch", "loss", "train_ua", "val_ua", "test_ua"};
 
@@ -28,8 +28,7 @@ void qv_study_record_free(qv_study_record *r)
     char *texts[] = {r->corpus,  r->cell,   r->fold, r->manifest,  r->settings, r->failed, r->version,
                      r->program, r->device, r->isa,  r->libraries, r->finished, r->check,  r->reused};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) free(texts[i]);
-    for (int i = 0; i < r->n_classes; i++) free(r->classes[i]);
-    free(r->classes);
+    qv_free_texts(r->classes, (size_t)r->n_classes);
     free_scores(&r->running);
     free_scores(&r->even);
     for (int k = 0; k < 2; k++) {
@@ -38,8 +37,7 @@ void qv_study_record_free(qv_study_record *r)
     }
     for (size_t i = 0; i < QV_RUN_COLUMNS; i++) free(r->curve[i]);
     for (int k = 0; k < QV_PROFILES; k++) {
-        for (size_t i = 0; i < r->profiles[k].n; i++) free(r->profiles[k].layers[i]);
-        free(r->profiles[k].layers);
+        qv_free_texts(r->profiles[k].layers, r->profiles[k].n);
         free(r->profiles[k].mean);
     }
     *r = (qv_study_record){0};
@@ -283,7 +281,7 @@ static qv_status take_confusion(qv_ctx *ctx, const json_t *rows, int classes, si
     for (size_t i = 0; i < k * k; i++) {
         const json_t *cell = json_array_get(json_array_get(rows, i / k), i % k);
         json_int_t n = json_integer_value(cell);
-        if (!json_is_integer(cell) || n < 0 || n > LARGEST_COUNT)
+        if (!json_is_integer(cell) || n < 0 || n > QV_JSON_COUNT_MAX)
             return qv_json_wrong(ctx, "confusion", "a row of counts a class");
         out[i] = (size_t)n;
     }
@@ -331,7 +329,7 @@ done:
 static bool is_of_column(const json_t *v, int column, double *out)
 {
     if (column == QV_RUN_LOSS) return is_number(v, true, out);
-    return is_real(v, column == QV_RUN_EPOCH ? LARGEST_COUNT : 1, column != QV_RUN_EPOCH, out);
+    return is_real(v, column == QV_RUN_EPOCH ? QV_JSON_COUNT_MAX : 1, column != QV_RUN_EPOCH, out);
 }
 
 static qv_status take_curve(qv_ctx *ctx, const json_t *root, qv_study_record *r)
@@ -356,6 +354,7 @@ static qv_status take_profile(qv_ctx *ctx, const json_t *root, const char *key, 
     const json_t *list = json_object_get(root, key);
     size_t n = json_array_size(list);
     qv_status status = QV_OK;
+    if (n > QV_MOST_LAYERS) return qv_json_wrong(ctx, key, "at most 256 layers");
     QV_TRY(qv_alloc(ctx, &p->layers, n, sizeof *p->layers));
     QV_TRY(qv_alloc(ctx, &p->mean, n, sizeof *p->mean));
     for (size_t i = 0; i < n; i++) {
@@ -392,9 +391,13 @@ done:
 
 static qv_status take_shape(qv_ctx *ctx, const json_t *from, int classes, qv_record_shape *s)
 {
+    const double rounding = 1e-6;
     for (int k = 0; k < QV_SYMMETRY_MEASURES; k++) {
-        if (!is_number(json_object_get(from, qv_symmetry_keys[k]), true, qv_symmetry_at(&s->symmetry, k)))
-            return qv_json_wrong(ctx, qv_symmetry_keys[k], "a number or null");
+        const qv_symmetry_range *range = &qv_symmetry_ranges[k];
+        double *x = qv_symmetry_at(&s->symmetry, k);
+        if (!is_number(json_object_get(from, qv_symmetry_keys[k]), true, x) || *x < range->low - rounding ||
+            *x > range->high + rounding)
+            return qv_json_wrong(ctx, qv_symmetry_keys[k], "null, or what the measure can be");
     }
     return take_points(ctx, json_object_get(from, "points"), classes, s);
 }

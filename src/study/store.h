@@ -41,6 +41,7 @@ typedef struct qv_record_shape {
 /* A number a layer, of what qv_profile_keys names. */
 typedef enum qv_profile_kind { QV_PROFILE_SCALES, QV_PROFILE_MOVED, QV_PROFILE_APART, QV_PROFILES } qv_profile_kind;
 extern const char *const qv_profile_keys[QV_PROFILES];
+enum { QV_MOST_LAYERS = 256 }; /* of a profile: three stages of at most 64 blocks */
 
 typedef struct qv_record_profile {
     char **layers;

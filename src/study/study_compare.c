@@ -74,11 +74,10 @@ static qv_status measure(qv_ctx *ctx, qv_measure_result *m, double *d, const int
 {
     qv_status status = QV_OK;
     QV_TRY(qv_poll(ctx)); /* a million flips of many speakers take their time */
-    m->t = qv_t_paired(d, n, noise);
-    m->mean = m->t.mean;
     QV_TRY(qv_interval_mean(ctx, &m->interval, d, n, noise, 1, QV_INTERVAL_DRAWS));
     for (size_t k = 0; gap && k < n; k++) d[k] = -d[k];
     m->t = qv_t_paired(d, n, noise);
+    m->mean = gap ? 0 - m->t.mean : m->t.mean; /* no difference has no sign */
     if (!tested) { /* looking early is a way of choosing */
         m->t.p = m->flip.p = m->alone.p = m->corrected = NAN;
         goto done;

@@ -107,8 +107,7 @@ static void close_shared(shared *s)
 {
     pthread_cond_destroy(&s->ended);
     pthread_mutex_destroy(&s->lock);
-    for (size_t i = 0; i < s->n_warnings; i++) free(s->warnings[i]);
-    free(s->warnings);
+    qv_free_texts(s->warnings, s->n_warnings);
 }
 
 static qv_status start(qv_ctx *ctx, const qv_crew *c, shared *s, hand *hands, int *started)

@@ -51,6 +51,7 @@ typedef struct qv_plan_fold {
 
 typedef struct qv_plan_corpus {
     char *name, *manifest, *hash;
+    char *content;              /* hash of the bytes of its files; NULL: an older program's plan does not say */
     size_t recordings, skipped; /* skipped: the most of any cell */
     char **classes;
     size_t n_classes;
@@ -89,6 +90,7 @@ qv_status qv_plan_same_defaults(qv_ctx *ctx, const qv_plan *a, const qv_plan *b,
 qv_status qv_plan_same(qv_ctx *ctx, const qv_plan *a, const qv_plan *b, const char *name_a, const char *name_b);
 /* Whether two folds of one manifest train on and test the same. */
 bool qv_plan_same_fold(const qv_plan_fold *a, const qv_plan_fold *b);
+bool qv_plan_same_content(const qv_plan_corpus *a, const qv_plan_corpus *b);
 /* OUT/plan.json, checked against the study. */
 qv_status qv_plan_read(qv_ctx *ctx, qv_plan *p, const qv_study *s, const char *out);
 void qv_plan_free(qv_plan *p);

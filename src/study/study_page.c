@@ -166,6 +166,28 @@ static void start_caution(qv_buf *b, const qv_plan_start *start)
     qv_buf_free(&text);
 }
 
+static void makers_caution(qv_buf *b, const qv_results *r)
+{
+    qv_buf mixed = {0};
+    for (size_t i = 0; i < r->n_comparisons; i++) {
+        const qv_comparison_result *c = &r->comparisons[i];
+        if (!qv_results_mixed(r, c)) continue;
+        qv_buf_puts(&mixed, mixed.len ? ", " : " Not all settings of a comparison were made by the same ones in: ");
+        if (r->plan->n_corpora > 1) qv_buf_printf(&mixed, "%s ", r->plan->corpora[c->corpus].name);
+        qv_buf_puts(&mixed, r->study->comparisons[c->comparison].name);
+    }
+    if (mixed.len) qv_buf_puts(&mixed, ".");
+    qv_buf text = {0};
+    qv_buf_printf(&text,
+                  "What they compute may differ, in rounding at least, and with it the weights that a seed leads to; "
+                  "which made how many is said at the end.%s",
+                  mixed.failed || !mixed.data ? "" : mixed.data);
+    qv_page_note(b, "Made by several programs or machines.", text.failed ? "" : text.data);
+    b->failed = b->failed || text.failed || mixed.failed;
+    qv_buf_free(&mixed);
+    qv_buf_free(&text);
+}
+
 static void cautions(qv_buf *b, const qv_results *r)
 {
     char text[256];
@@ -184,11 +206,7 @@ static void cautions(qv_buf *b, const qv_results *r)
     }
     for (size_t i = 0; i < r->plan->n_corpora; i++) corpus_cautions(b, r, i);
     for (size_t i = 0; i < r->plan->n_starts; i++) start_caution(b, &r->plan->starts[i]);
-    if (r->n_makers > 1)
-        qv_page_note(
-            b, "Made by several programs or machines.",
-            "What they compute may differ, in rounding at least, and with it the weights that a seed leads to; "
-            "which made how many is said at the end.");
+    if (r->n_makers > 1) makers_caution(b, r);
     if (r->reused) {
         snprintf(
             text, sizeof text,
@@ -414,7 +432,8 @@ static void other_table(qv_buf *b, const qv_results *r, size_t corpus)
         b, "</tbody></table></div>\n<p class=\"under\">One-sided <i>p</i>, uncorrected. <i>d<sub>z</sub></i>: mean "
            "improvement (a higher UA, a smaller gap) over its standard deviation among the speakers. The paired t-test "
            "assumes normal differences; "
-           "flips of speakers take the speakers of a fold for independent; the corrected resampled t-test is a "
+           "it, <i>d<sub>z</sub></i> and flips of speakers take the speakers of a fold for independent; the corrected "
+           "resampled t-test is a "
            "heuristic under cross-validation.</p>\n");
 }
 
@@ -456,7 +475,8 @@ static void symmetry_table(qv_buf *b, const qv_results *r, size_t corpus)
         "the smallest angle of two classes less their spreads. Means over folds and seeds, below them the 95 % "
         "interval of "
         "Student's t over seeds, cut to what the measure can be. A fold whose recordings lack a class has only the "
-        "first; the other means are over the rest of the folds, and the row says of how many runs.</p>\n");
+        "first; the other means are over the rest of the folds, and the row says of how many runs. A seed that has "
+        "fewer folds than another is left out.</p>\n");
 }
 
 /* ---- pictures ---- */
@@ -556,6 +576,7 @@ static void repetition(qv_buf *b, const qv_results *r)
         qv_buf_puts(b, "<code>");
         qv_markup_text(b, r->plan->corpora[i].hash);
         qv_buf_puts(b, "</code></dd>\n");
+        if (r->plan->corpora[i].content) qv_page_code(b, "Hash of its recordings", r->plan->corpora[i].content);
     }
     snprintf(text, sizeof text, "%016llx", (unsigned long long)r->digest);
     qv_page_code(b, "Hash of all results", text);

@@ -72,6 +72,8 @@ static qv_status plan_corpus(qv_ctx *ctx, qv_plan_corpus *out, const qv_study *s
     qv_calm(out->manifest);
     names = (qv_buf){0};
     QV_TRY(qv_strdup(ctx, &out->hash, hash));
+    snprintf(hash, sizeof hash, "%016llx", (unsigned long long)qv_features_content(d->features));
+    QV_TRY(qv_strdup(ctx, &out->content, hash));
     out->recordings = m->n;
     QV_TRY(qv_alloc(ctx, &unread, m->n, sizeof *unread));
     for (size_t k = 0; k < s->n_cells; k++)
@@ -114,17 +116,16 @@ void qv_plan_free(qv_plan *p)
     for (size_t i = 0; i < p->n_corpora; i++) {
         qv_plan_corpus *c = &p->corpora[i];
         for (size_t k = 0; k < c->n_folds; k++) {
-            for (size_t j = 0; j < c->folds[k].n_speakers; j++) free(c->folds[k].speakers[j]);
-            free(c->folds[k].speakers);
+            qv_free_texts(c->folds[k].speakers, c->folds[k].n_speakers);
             free(c->folds[k].name);
             free(c->folds[k].parts);
         }
-        for (size_t k = 0; k < c->n_classes; k++) free(c->classes[k]);
-        free(c->classes);
+        qv_free_texts(c->classes, c->n_classes);
         free(c->folds);
         free(c->name);
         free(c->manifest);
         free(c->hash);
+        free(c->content);
     }
     free(p->corpora);
     qv_plan_free_starts(p);
@@ -146,9 +147,10 @@ static json_t *corpus_json(const qv_plan_corpus *c)
                                                          (json_int_t)f->test, "parts", f->parts, "speakers",
                                                          qv_json_names(f->speakers, f->n_speakers)));
     }
-    json_t *corpus = json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:o}", "name", c->name, "manifest", c->manifest, "hash",
-                               c->hash, "recordings", (json_int_t)c->recordings, "skipped", (json_int_t)c->skipped,
-                               "classes", qv_json_names(c->classes, c->n_classes), "folds", folds);
+    json_t *corpus =
+        json_pack("{s:s, s:s, s:s, s:s*, s:I, s:I, s:o, s:o}", "name", c->name, "manifest", c->manifest, "hash",
+                  c->hash, "content", c->content, "recordings", (json_int_t)c->recordings, "skipped",
+                  (json_int_t)c->skipped, "classes", qv_json_names(c->classes, c->n_classes), "folds", folds);
     if (!failed) return corpus;
     json_decref(corpus);
     return NULL;
@@ -184,6 +186,7 @@ static qv_status take_corpus(qv_ctx *ctx, const json_t *from, qv_plan_corpus *c)
     QV_TRY(qv_json_take_text(ctx, from, "name", &c->name));
     QV_TRY(qv_json_take_text(ctx, from, "manifest", &c->manifest));
     QV_TRY(qv_json_take_text(ctx, from, "hash", &c->hash));
+    if (json_object_get(from, "content")) QV_TRY(qv_json_take_text(ctx, from, "content", &c->content));
     QV_TRY(qv_json_take_count(ctx, from, "recordings", &c->recordings));
     QV_TRY(qv_json_take_count(ctx, from, "skipped", &c->skipped));
     QV_TRY(qv_json_take_names(ctx, from, "classes", MOST, &c->classes, &c->n_classes));
@@ -276,6 +279,12 @@ static bool same_folds(const qv_plan_corpus *a, const qv_plan_corpus *b)
     return true;
 }
 
+/* Where one of the two does not say, there is nothing to hold against the other. */
+bool qv_plan_same_content(const qv_plan_corpus *a, const qv_plan_corpus *b)
+{
+    return !a->content || !b->content || strcmp(a->content, b->content) == 0;
+}
+
 /* The line of `lines` with the name that `line` has up to its " = "; NULL: none. */
 static const char *line_of(const char *lines, const char *line)
 {
@@ -318,6 +327,12 @@ qv_status qv_plan_same(qv_ctx *ctx, const qv_plan *a, const qv_plan *b, const ch
                            "corpus %s: %zu of its recordings could not be read for %s, %zu for %s; trainings on other "
                            "recordings are not one study: give the same files, or another --out",
                            x->name, x->skipped, name_a, y->skipped, name_b);
+        if (!qv_plan_same_content(x, y))
+            return qv_fail(
+                ctx, QV_ERR_DATA,
+                "corpus %s: the files of its recordings have the hash %s for %s, %s for %s: what some of them hold "
+                "is another; give the same files, or another --out",
+                x->name, x->content, name_a, y->content, name_b);
         if (x->n_folds != y->n_folds || !same_folds(x, y))
             return qv_fail(
                 ctx, QV_ERR_DATA,

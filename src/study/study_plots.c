@@ -283,11 +283,33 @@ static bool same_but_gamma(const char *a, const char *b)
     }
 }
 
-/* Cells that differ in gamma0 alone, where that has an effect. */
+/* Whether two cells have other levels on axes of gamma0 alone; what [cells] set for them may differ, too. */
+static bool other_gamma_level(const qv_study *s, size_t a, size_t b)
+{
+    for (size_t x = 0; x < s->n_axes; x++) {
+        const int la = s->cells[a].level[x], lb = s->cells[b].level[x];
+        if (la == lb) continue;
+        if (la < 0 || lb < 0 || !qv_study_sets_only(&s->axes[x].levels[la], "shake.gamma0") ||
+            !qv_study_sets_only(&s->axes[x].levels[lb], "shake.gamma0"))
+            return false;
+    }
+    return true;
+}
+
+/* Cells that differ in gamma0, where that has an effect. */
 static bool same_group(const qv_study *s, size_t a, size_t b)
 {
     return qv_order_norm_before_shake((qv_block_order)s->cells[a].settings.order) &&
-           same_but_gamma(s->cells[a].identity, s->cells[b].identity);
+           (same_but_gamma(s->cells[a].identity, s->cells[b].identity) || other_gamma_level(s, a, b));
+}
+
+/* Whether a line joins cells that differ in more than gamma0. */
+static bool differ_in_more(const qv_study *s)
+{
+    for (size_t a = 0; a < s->n_cells; a++)
+        for (size_t b = 0; b < a; b++)
+            if (same_group(s, a, b) && !same_but_gamma(s->cells[a].identity, s->cells[b].identity)) return true;
+    return false;
 }
 
 /* The first of a group of at least two. */
@@ -375,7 +397,7 @@ static void gamma_figure(qv_buf *b, const qv_results *r, size_t corpus, bool gap
     snprintf(id, sizeof id, "gamma%zu%s", corpus, gap ? "gap" : "ua");
     qv_page_figure(b, "chart", gap ? "Start of the scale against gap" : "Start of the scale against accuracy");
     qv_svg_begin(b, id, WIDTH, HEIGHT - 40, gap ? "gamma0 against gap" : "gamma0 against UA",
-                 "The same figures as in the table of settings; lines join settings that differ in gamma0 alone.");
+                 "The same figures as in the table of settings; lines join settings that differ in gamma0.");
     qv_plot_frame(b, &p, "gamma0", gap ? "gap, points" : "UA of test speakers");
     for (size_t k = 0; k < r->study->n_cells; k++) {
         if (!first_of_group(r->study, k)) continue;
@@ -385,7 +407,8 @@ static void gamma_figure(qv_buf *b, const qv_results *r, size_t corpus, bool gap
         gamma_group(b, r, corpus, k, gap, &beside);
     }
     qv_svg_end(b);
-    qv_buf_puts(b, "<p class=\"under\">Lines join settings that differ in gamma0 alone.</p></figure>\n");
+    qv_buf_printf(b, "<p class=\"under\">Lines join settings that differ in gamma0 %s.</p></figure>\n",
+                  differ_in_more(r->study) ? "and in what the study file sets for each, such as the epochs" : "alone");
 }
 
 void qv_study_gamma(qv_buf *b, const qv_results *r, size_t corpus)
@@ -399,16 +422,13 @@ void qv_study_gamma(qv_buf *b, const qv_results *r, size_t corpus)
 
 /* ---- layer by layer ---- */
 
-enum { MOST_BLOCKS = 256 };
-
 static void profile_line(qv_buf *b, const qv_profile *from, size_t k, const qv_plot *p)
 {
-    double x[MOST_BLOCKS];
-    size_t n = from->n < MOST_BLOCKS ? from->n : MOST_BLOCKS;
-    for (size_t i = 0; i < n; i++) x[i] = (double)i + 1;
+    double x[QV_MOST_LAYERS];
+    for (size_t i = 0; i < from->n; i++) x[i] = (double)i + 1;
     open_colour(b, k);
-    qv_plot_band(b, p, "spread", x, from->low, from->high, n);
-    qv_plot_line(b, p, "trace", x, from->mean, n);
+    qv_plot_band(b, p, "spread", x, from->low, from->high, from->n);
+    qv_plot_line(b, p, "trace", x, from->mean, from->n);
     qv_buf_puts(b, "</g>\n");
 }
 

@@ -127,6 +127,7 @@ qv_status qv_records_each(qv_ctx *ctx, const qv_study *s, const qv_plan *p, cons
             for (size_t fold = 0; fold < p->corpora[corpus].n_folds; fold++)
                 for (size_t cell = 0; cell < s->n_cells; cell++) {
                     const qv_run_id run = {corpus, fold, cell, s->first_seed + (uint64_t)seed};
+                    QV_TRY(qv_poll(ctx)); /* thousands of records take their time */
                     QV_TRY(give_record(ctx, s, p, out, &run, fn, user));
                 }
 done:

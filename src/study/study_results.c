@@ -31,7 +31,7 @@ static size_t speaker_index(const qv_results *r, size_t corpus, size_t fold, con
     return i;
 }
 
-static qv_status count_maker(qv_ctx *ctx, qv_results *r, const qv_study_record *record)
+static qv_status count_maker(qv_ctx *ctx, qv_results *r, const qv_study_record *record, size_t at)
 {
     qv_status status = QV_OK;
     qv_buf b = {0};
@@ -44,8 +44,10 @@ static qv_status count_maker(qv_ctx *ctx, qv_results *r, const qv_study_record *
         QV_TRY(qv_grow(ctx, &r->makers, &r->cap_makers, r->n_makers + 1, sizeof *r->makers));
         r->makers[r->n_makers++] = (qv_maker_count){0};
         QV_TRY(qv_strdup(ctx, &r->makers[i].text, b.data));
+        QV_TRY(qv_alloc(ctx, &r->makers[i].made, r->plan->n_corpora * r->study->n_cells, sizeof(bool)));
     }
     r->makers[i].records++;
+    r->makers[i].made[at] = true;
 done:
     qv_buf_free(&b);
     return status;
@@ -140,6 +142,11 @@ done:
     return status;
 }
 
+static size_t shape_at(size_t of_seed, size_t part, size_t measure)
+{
+    return (of_seed * 2 + part) * QV_SYMMETRY_MEASURES + measure;
+}
+
 static qv_status add_shape(qv_ctx *ctx, gathering *g, const qv_study_record *r, size_t at, size_t of_seed)
 {
     qv_cell_result *c = &g->r->cells[at];
@@ -148,7 +155,7 @@ static qv_status add_shape(qv_ctx *ctx, gathering *g, const qv_study_record *r, 
     for (int part = 0; part < 2; part++) {
         qv_symmetry s = r->shape[part].symmetry;
         for (int k = 0; k < QV_SYMMETRY_MEASURES; k++) {
-            const size_t to = (of_seed * 2 + (size_t)part) * QV_SYMMETRY_MEASURES + (size_t)k;
+            const size_t to = shape_at(of_seed, (size_t)part, (size_t)k);
             const double x = *qv_symmetry_at(&s, k);
             if (!isfinite(x)) continue;
             g->shape_sum[to] += x;
@@ -171,7 +178,7 @@ static qv_status add_record(qv_ctx *ctx, void *user, const qv_study_record *r, c
     qv_status status = QV_OK;
     g->r->planned++;
     if (!r) return QV_OK;
-    QV_TRY(count_maker(ctx, g->r, r));
+    QV_TRY(count_maker(ctx, g->r, r, at));
     XXH3_64bits_update(g->digest, r->check, strlen(r->check));
     g->r->runs++;
     g->r->reused += r->reused != NULL;
@@ -205,13 +212,16 @@ static double deviation_of_seeds(const gathering *g, size_t corpus, size_t at, d
     return n < 2 ? NAN : qv_t_paired(x, n, 0).sd;
 }
 
-/* Cut to what the measure can be: lengths and angles are not negative, and `centre` is a share. */
+/* Over the seeds that have the measure in as many folds as any has: few folds of a seed differ from all of another not
+ * by the seed alone. Cut to what the measure can be: lengths and angles are not negative, and `centre` is a share. */
 static qv_seed_mean over_seeds(const gathering *g, size_t at, size_t part, size_t measure, double *x)
 {
-    size_t seeds = (size_t)g->r->plan->seeds, n = 0;
+    size_t seeds = (size_t)g->r->plan->seeds, n = 0, most = 1;
+    for (size_t of = at * seeds; of < (at + 1) * seeds; of++)
+        if (g->shape_n[shape_at(of, part, measure)] > most) most = g->shape_n[shape_at(of, part, measure)];
     for (size_t of = at * seeds; of < (at + 1) * seeds; of++) {
-        const size_t from = (of * 2 + part) * QV_SYMMETRY_MEASURES + measure;
-        if (g->shape_n[from] > 0) x[n++] = g->shape_sum[from] / (double)g->shape_n[from];
+        const size_t from = shape_at(of, part, measure);
+        if (g->shape_n[from] == most) x[n++] = g->shape_sum[from] / (double)most;
     }
     qv_t_test t = qv_t_paired(x, n, 0);
     qv_seed_mean m = {t.mean, NAN, NAN};
@@ -378,7 +388,30 @@ qv_less_baseline qv_result_less_baseline(const qv_results *r, size_t corpus, siz
 {
     const qv_cell_result *c = qv_result_cell(r, corpus, cell), *base = qv_result_baseline(r, corpus);
     if (!base || base == c || base->failed || c->failed) return (qv_less_baseline){NAN, NAN};
-    return (qv_less_baseline){c->mean_ua - base->mean_ua, c->mean_gap - base->mean_gap};
+    double ua = 0, gap = 0, n = 0;
+    for (size_t k = 0; k < r->n_speakers[corpus]; k++) {
+        if (isnan(c->ua[k]) || isnan(base->ua[k])) continue;
+        ua += c->ua[k] - base->ua[k];
+        gap += c->gap[k] - base->gap[k];
+        n++;
+    }
+    return n > 0 ? (qv_less_baseline){ua / n, gap / n} : (qv_less_baseline){NAN, NAN};
+}
+
+bool qv_results_mixed(const qv_results *r, const qv_comparison_result *c)
+{
+    const double *weight = r->study->comparisons[c->comparison].weight;
+    for (size_t i = 0; i < r->n_makers; i++) {
+        const bool *made = r->makers[i].made + c->corpus * r->study->n_cells;
+        bool some = false, all = true;
+        for (size_t k = 0; k < r->study->n_cells; k++) {
+            if (weight[k] == 0 || qv_result_cell(r, c->corpus, k)->runs == 0) continue;
+            some = some || made[k];
+            all = all && made[k];
+        }
+        if (some && !all) return true;
+    }
+    return false;
 }
 
 /* Whoever is in no record is not heard where others of the fold are: its runs know whom they could read. */
@@ -452,7 +485,10 @@ void qv_results_free(qv_results *r)
     for (size_t i = 0; r->fold_of && i < corpora; i++) free(r->fold_of[i]);
     for (size_t i = 0; r->classes_of && i < corpora; i++) free(r->classes_of[i]);
     for (size_t i = 0; r->speakers && i < corpora; i++) free(r->speakers[i]);
-    for (size_t i = 0; i < r->n_makers; i++) free(r->makers[i].text);
+    for (size_t i = 0; i < r->n_makers; i++) {
+        free(r->makers[i].text);
+        free(r->makers[i].made);
+    }
     free(r->makers);
     free(r->n_speakers);
     free(r->speakers);

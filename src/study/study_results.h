@@ -74,6 +74,7 @@ typedef enum qv_verdict {
 typedef struct qv_maker_count {
     char *text; /* program, instruction set, library */
     size_t records;
+    bool *made; /* [corpora][cells] a run of */
 } qv_maker_count;
 
 typedef struct qv_results {
@@ -114,12 +115,16 @@ static inline const qv_cell_result *qv_result_baseline(const qv_results *r, size
 /* Of the measures of symmetry that any run has (part: 0 training, 1 test), the runs that have the rarest. */
 size_t qv_cell_measured(const qv_cell_result *c, int part);
 
-/* UA (0..1) and gap (points) of a cell less the baseline's; NaN where the study names none, the cell is it, or runs of
- * either failed. */
+/* UA (0..1) and gap (points) of a cell less the baseline's, over the speakers who have figures of both; NaN where there
+ * are none, the study names no baseline, the cell is it, or runs of either failed. */
 typedef struct qv_less_baseline {
     double ua, gap;
 } qv_less_baseline;
 qv_less_baseline qv_result_less_baseline(const qv_results *r, size_t corpus, size_t cell);
+
+/* Whether some of the compared cells have runs by programs or machines by which others have none: their difference may
+ * be that of these, too. */
+bool qv_results_mixed(const qv_results *r, const qv_comparison_result *c);
 
 /* Test speakers of the corpus that have figures, or will have: not those none of whose recordings could be read, nor,
  * once all runs are in, those whose runs all failed. */

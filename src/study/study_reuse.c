@@ -28,8 +28,8 @@ void qv_reuse_close(qv_reuse *x)
 /* Also in the fold's place, from which a training's draws follow. */
 static bool same_fold(const qv_plan_corpus *a, const qv_plan_corpus *b, size_t fold)
 {
-    return strcmp(a->hash, b->hash) == 0 && a->skipped == b->skipped && fold < a->n_folds &&
-           qv_plan_same_fold(&a->folds[fold], &b->folds[fold]);
+    return strcmp(a->hash, b->hash) == 0 && a->skipped == b->skipped && qv_plan_same_content(a, b) &&
+           fold < a->n_folds && qv_plan_same_fold(&a->folds[fold], &b->folds[fold]);
 }
 
 /* The same run as the other study numbers it; false where it has none. */

@@ -256,12 +256,17 @@ static void tex_number(qv_buf *b, int digits, double x, double low, double high,
 
 static void tex_plain(qv_buf *b, int digits, double x, bool sign) { tex_number(b, digits, x, NAN, NAN, sign); }
 
-static void tex_p(qv_buf *b, double p)
+static void tex_p(qv_buf *b, double p, double alpha)
 {
     if (isnan(p))
         qv_buf_puts(b, " & --");
-    else
-        qv_buf_printf(b, p < 0.0001 ? " & $<0.0001$" : " & $%.4f$", p);
+    else if (p < 0.0001)
+        qv_buf_puts(b, " & $<0.0001$");
+    else {
+        qv_buf_puts(b, " & $");
+        qv_study_p(b, p, 4, true, alpha);
+        qv_buf_puts(b, "$");
+    }
 }
 
 static void tex_begin(qv_buf *b, const char *columns, const char *head)
@@ -321,10 +326,10 @@ static void tex_comparisons(qv_buf *b, const qv_results *r, size_t corpus)
         tex_text(b, r->study->comparisons[c->comparison].name);
         tex_number(b, 1, 100 * c->ua.mean, 100 * c->ua.interval.bca_low, 100 * c->ua.interval.bca_high, true);
         tex_number(b, 1, c->gap.mean, c->gap.interval.bca_low, c->gap.interval.bca_high, true);
-        tex_p(b, c->ua.flip.p);
-        tex_p(b, c->gap.flip.p);
-        tex_p(b, c->p);
-        tex_p(b, c->adjusted);
+        tex_p(b, c->ua.flip.p, r->study->alpha);
+        tex_p(b, c->gap.flip.p, r->study->alpha);
+        tex_p(b, c->p, r->study->alpha);
+        tex_p(b, c->adjusted, r->study->alpha);
         qv_buf_printf(b, " & %s \\\\\n", qv_comparison_verdict(r, c));
     }
     tex_end(b);
@@ -342,7 +347,7 @@ static void tex_others(qv_buf *b, const qv_results *r, size_t corpus)
         tex_plain(b, 2, c->ua.t.dz, true);
         tex_plain(b, 2, c->gap.t.dz, true);
         const double p[] = {c->ua.t.p, c->gap.t.p, c->ua.alone.p, c->gap.alone.p, c->ua.corrected, c->gap.corrected};
-        for (size_t k = 0; k < sizeof p / sizeof *p; k++) tex_p(b, p[k]);
+        for (size_t k = 0; k < sizeof p / sizeof *p; k++) tex_p(b, p[k], r->study->alpha);
         qv_buf_puts(b, " \\\\\n");
     }
     tex_end(b);
@@ -360,6 +365,8 @@ static void tex_symmetry(qv_buf *b, const qv_results *r, size_t corpus)
             if (c->dims == 0) continue;
             tex_text(b, r->study->cells[k].name);
             qv_buf_puts(b, part ? " & test" : " & training");
+            const size_t measured = qv_cell_measured(c, part);
+            if (measured < c->runs) qv_buf_printf(b, " (%zu of %zu runs)", measured, c->runs);
             for (size_t m = 0; m < QV_SYMMETRY_MEASURES; m++)
                 tex_number(b, m == 0 ? 3 : 1, c->symmetry[part][m].mean, c->symmetry[part][m].low,
                            c->symmetry[part][m].high, false);
@@ -373,7 +380,7 @@ static void tex_remarks(qv_buf *b, const qv_results *r)
 {
     qv_buf_printf(b,
                   "%% UA from 0 to 1; gaps, differences and sd of seeds in points; intervals: 95 %%, BCa bootstrap "
-                  "over speakers\n"
+                  "over speakers; of symmetry Student's t over seeds\n"
                   "%% p one-sided, of folds' sign flips; d_z of the improvement; Holm's correction is over %zu "
                   "comparisons, significant at %g\n",
                   r->n_comparisons, r->study->alpha);
