@@ -684,7 +684,7 @@ static void a_pipe_is_no_cache(void **state)
     qv_feature_config c = qv_feature_defaults();
     qv_feature_options o = {.cache_dir = k.cache, .threads = 1};
     assert_int_equal(qv_features_open(ctx, &f, &k.m, &c, &o), QV_ERR_IO);
-    qv_test_says(qv_ctx_message(ctx), "is not a regular file");
+    qv_test_says(qv_ctx_message(ctx), "is no regular file");
     free_corpus(&k);
     qv_ctx_free(ctx);
 }

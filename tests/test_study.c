@@ -98,7 +98,7 @@ static void mistakes_are_named(void **state)
          "study.ini:25: claim = ,: expected names of comparisons"},
         {"; Gr\xf6\xdf"
          "e\n",
-         "study.ini:24: this line is not UTF-8"},
+         "study.ini:24: byte 0xf6 is not UTF-8; save the file as UTF-8"},
     };
     qv_ctx *ctx = *state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

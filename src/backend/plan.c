@@ -3,10 +3,9 @@
 #include <string.h>
 
 #include "backend/program.h"
+#include "base/round.h"
 
 enum { ALIGN = 64 }; /* a cache line, and the widest vector */
-
-static size_t round_up(size_t n) { return (n + ALIGN - 1) / ALIGN * ALIGN; }
 
 /* Counts the op at `index` as a use of the buffers in ids. */
 static void touch(const qv_program *p, const int32_t *ids, int n, int32_t index, int32_t *first, int32_t *last)
@@ -96,7 +95,7 @@ static qv_status place_list(qv_ctx *ctx, qv_program *p, qv_list list, size_t *to
     QV_TRY(qv_alloc(ctx, &done, p->n_buffers, sizeof *done));
     for (size_t i = 0; i < p->n_buffers; i++)
         if (first[i] <= last[i])
-            order[n++] = (candidate){round_up(qv_buffer_bytes(&p->buffers[i], p->sizes)), (int32_t)i};
+            order[n++] = (candidate){qv_round_up(qv_buffer_bytes(&p->buffers[i], p->sizes), ALIGN), (int32_t)i};
     qsort(order, n, sizeof *order, by_size);
     for (size_t i = 0; i < n; i++) {
         int32_t id = order[i].id;
@@ -123,7 +122,7 @@ static size_t place_in_line(qv_program *p, qv_role role)
             qv_buffer *b = &p->buffers[i];
             if (b->role != role || b->alias >= 0 || b->decayed != (bool)decayed) continue;
             b->offset = at;
-            at += round_up(qv_buffer_bytes(b, p->sizes));
+            at += qv_round_up(qv_buffer_bytes(b, p->sizes), ALIGN);
         }
     }
     p->region_bytes[role] = at;

@@ -498,3 +498,9 @@ bool qv_has_ending(const char *path, const char *words)
     }
     return false;
 }
+
+bool qv_is_lfs_pointer(const void *head, size_t n)
+{
+    static const char first[] = "version https://git-lfs";
+    return n >= sizeof first - 1 && memcmp(head, first, sizeof first - 1) == 0;
+}

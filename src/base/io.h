@@ -80,5 +80,7 @@ size_t qv_walk_root(const char *dir);
 
 /* Whether the name ends with a point and one of the words, such as "wav flac", in any case. */
 bool qv_has_ending(const char *path, const char *words);
+/* Whether a file begins so (n bytes of it) that it is what git-lfs leaves in the place of another one. */
+bool qv_is_lfs_pointer(const void *head, size_t n);
 
 #endif

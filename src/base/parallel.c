@@ -140,6 +140,8 @@ int qv_cpu_count(void)
     return n > 0 ? n : 1;
 }
 
+int qv_threads(int wanted) { return wanted ? wanted : qv_cpu_count(); }
+
 void qv_parallel(qv_pool *p, size_t n, size_t grain, qv_range_fn fn, void *user)
 {
     job j = {n, grain ? grain : 1, fn, user};

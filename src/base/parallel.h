@@ -16,6 +16,8 @@ void qv_pool_free(qv_pool *pool);
 int qv_pool_threads(const qv_pool *pool);
 /* Processors this process may run on. */
 int qv_cpu_count(void);
+/* As many threads as are wanted; 0: one a processor. */
+int qv_threads(int wanted);
 
 /* Calls fn(user, i, begin, end) for i in [0, threads): [0, n) cut into that many ranges of
  * nearly equal length, each border but the last a multiple of `grain`; empty ranges are

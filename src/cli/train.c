@@ -69,21 +69,20 @@ static const struct option others[OTHERS + 1] = {
     {"dry-run", no_argument, NULL, OPT_DRY_RUN},     {"json", no_argument, NULL, OPT_JSON},
 };
 
-/* One letter each for what is typed most. */
-static int long_code(int c)
+/* Of what is typed most. */
+static const struct {
+    char letter;
+    const char *option;
+} letters[] = {{'m', "manifest"}, {'f', "folds"}, {'d', "device"}, {'j', "threads"}, {'c', "config"},
+               {'p', "preset"},   {'o', "out"},   {'h', "help"},   {'n', "dry-run"}};
+
+/* c: a letter, or already the code of an option. */
+static int long_code(const struct option *options, int c)
 {
-    switch (c) {
-    case 'm': return 0;
-    case 'f': return 2;
-    case 'd': return SHORTHANDS - 2;
-    case 'j': return SHORTHANDS - 1;
-    case 'c': return OPT_CONFIG;
-    case 'p': return OPT_PRESET;
-    case 'o': return OPT_OUT;
-    case 'h': return OPT_HELP;
-    case 'n': return OPT_DRY_RUN;
-    default: return c;
-    }
+    for (size_t i = 0; i < sizeof letters / sizeof *letters; i++)
+        for (const struct option *o = options; letters[i].letter == c && o->name; o++)
+            if (strcmp(o->name, letters[i].option) == 0) return o->val;
+    return c;
 }
 
 typedef struct arguments {
@@ -137,16 +136,16 @@ static qv_status take_option(qv_ctx *ctx, arguments *a, int code)
 
 static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
 {
-    static const char letters[] = "m:o:c:p:f:d:j:nh";
+    static const char short_options[] = "m:o:c:p:f:d:j:nh";
     struct option options[SHORTHANDS + OTHERS + 1] = {0};
     for (int i = 0; i < SHORTHANDS; i++) options[i] = (struct option){shorthands[i].option, required_argument, NULL, i};
     memcpy(options + SHORTHANDS, others, sizeof others);
     optind = 0; /* start over: argv is parsed twice */
     opterr = 0;
     int c;
-    while ((c = getopt_long(argc, argv, letters, options, NULL)) != -1) {
-        if (c == '?') return qv_cli_bad_option(ctx, argc, argv, letters, options);
-        qv_status status = take_option(ctx, a, long_code(c));
+    while ((c = getopt_long(argc, argv, short_options, options, NULL)) != -1) {
+        if (c == '?') return qv_cli_bad_option(ctx, argc, argv, short_options, options);
+        qv_status status = take_option(ctx, a, long_code(options, c));
         if (status != QV_OK) return status;
     }
     if (optind < argc)

@@ -26,8 +26,7 @@ const char *qv_decoder_name(void) { return sf_version_string(); }
 /* What the file seems to be, for a message about one that is no audio. */
 static const char *describe_head(const unsigned char *head, size_t n)
 {
-    static const char lfs[] = "version https://git-lfs";
-    if (n >= sizeof lfs - 1 && memcmp(head, lfs, sizeof lfs - 1) == 0)
+    if (qv_is_lfs_pointer(head, n))
         return "it is a git-lfs pointer, not the recording: run \"git lfs pull\" where it came from";
     if (n >= 6 && memcmp(head, "\x93NUMPY", 6) == 0)
         return "it holds frames (NPY), not sound; a training is on the one or the other, and so are its checkpoints";

@@ -208,13 +208,12 @@ done:
 
 static bool is_lfs_pointer(const char *path, off_t size)
 {
-    static const char first[] = "version https://git-lfs";
-    char text[sizeof first] = "";
+    char head[64];
     FILE *f = size > QV_LFS_MAX ? NULL : fopen(path, "rb");
     if (!f) return false;
-    size_t n = fread(text, 1, sizeof first - 1, f);
+    size_t n = fread(head, 1, sizeof head, f);
     fclose(f);
-    return n == sizeof first - 1 && memcmp(text, first, n) == 0;
+    return qv_is_lfs_pointer(head, n);
 }
 
 static void say_broken(qv_corpus_report *r, const qv_manifest *m, const content *c)

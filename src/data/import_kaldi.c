@@ -37,17 +37,11 @@ static void close_table(table *t)
     free(t->by_key);
 }
 
+static int to_key(const void *key, const void *e) { return strcmp(key, ((const entry *)e)->key); }
+
 static const entry *find_entry(const table *t, const char *key)
 {
-    size_t low = 0, high = t->n;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (strcmp(t->by_key[middle].key, key) < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < t->n && strcmp(t->by_key[low].key, key) == 0 ? &t->by_key[low] : NULL;
+    return t->n ? bsearch(key, t->by_key, t->n, sizeof *t->by_key, to_key) : NULL;
 }
 
 static qv_status read_line(qv_ctx *ctx, table *t, char *line, int number)

@@ -12,8 +12,6 @@
 
 enum { QV_LOOKUP_FILE_MAX = 1 << 28, QV_LOOKUP_NAME_MAX = 64 };
 
-static const char lfs_head[] = "version https://git-lfs";
-
 /* What reading needs beside the result. */
 typedef struct loader {
     qv_lookup *t;
@@ -267,7 +265,7 @@ static qv_status read_text(qv_ctx *ctx, loader *l, const char *path, char **text
 {
     qv_status status = QV_OK;
     QV_TRY(qv_read_file(ctx, path, QV_LOOKUP_FILE_MAX, text, size));
-    if (strncmp(*text, lfs_head, sizeof lfs_head - 1) == 0) {
+    if (qv_is_lfs_pointer(*text, *size)) {
         status = qv_fail(ctx, QV_ERR_DATA,
                          "%s: a git-lfs pointer, not the table; run `git lfs pull` where it came from", path);
         goto done;

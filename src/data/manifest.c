@@ -605,7 +605,7 @@ done:
     return status;
 }
 
-qv_status qv_manifest_write(qv_ctx *ctx, const qv_manifest *m, const char *path, void *f)
+qv_status qv_manifest_write(qv_ctx *ctx, const qv_manifest *m, const char *path, FILE *f)
 {
     qv_status status = QV_OK;
     qv_buf b = {0};

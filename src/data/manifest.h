@@ -2,6 +2,8 @@
 #ifndef QV_DATA_MANIFEST_H
 #define QV_DATA_MANIFEST_H
 
+#include <stdio.h>
+
 #include "base/status.h"
 
 /* Stands where nobody says who speaks. */
@@ -79,7 +81,7 @@ qv_status qv_manifest_check_classes(qv_ctx *ctx, const qv_manifest *m);
 /* Takes out the items for which keep[i] is false; the others stay in their order, and all numbers what they are. */
 void qv_manifest_keep(qv_manifest *m, const bool *keep);
 /* Writes it as CSV; paths relative to the manifest's folder (path != NULL) or absolute (NULL: to `f`). */
-qv_status qv_manifest_write(qv_ctx *ctx, const qv_manifest *m, const char *path, void *f);
+qv_status qv_manifest_write(qv_ctx *ctx, const qv_manifest *m, const char *path, FILE *f);
 void qv_manifest_free(qv_manifest *m);
 
 /* For `predict` and recipes: an empty manifest that rows are added to. Speaker may be NULL ("?"). */

@@ -4,7 +4,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 
 #include "base/io.h"
@@ -288,8 +287,4 @@ void qv_npy_close(qv_npy *npy)
     npy->f = NULL;
 }
 
-bool qv_is_npy(const char *path)
-{
-    const char *dot = strrchr(qv_path_base(path), '.');
-    return dot && strcasecmp(dot, ".npy") == 0;
-}
+bool qv_is_npy(const char *path) { return qv_has_ending(path, "npy"); }

@@ -165,7 +165,7 @@ static qv_status load_features(qv_ctx *ctx, run_state *r)
 {
     const qv_settings *s = r->s;
     qv_status status = QV_OK;
-    int threads = s->threads ? s->threads : qv_cpu_count();
+    int threads = qv_threads(s->threads);
     QV_TRY(qv_pool_new(ctx, &r->pool, threads));
     qv_feature_config c = qv_settings_features(s);
     qv_feature_options fo = {.cache_dir = r->o->cache_dir, .no_cache = r->o->no_cache, .threads = threads};

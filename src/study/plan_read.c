@@ -9,7 +9,6 @@
 #include "base/io.h"
 #include "base/nearest.h"
 #include "base/real.h"
-#include "base/text.h"
 #include "study/plan_own.h"
 
 enum { LARGEST_FILE = 1 << 20, MOST_NAME = 40 };
@@ -367,21 +366,12 @@ done:
     return status;
 }
 
-/* What it says goes into a page. */
-static qv_status check_utf8(qv_ctx *ctx, const char *path, const char *text)
-{
-    size_t size = strlen(text), bad = qv_utf8_check(text, size);
-    int line = 1;
-    for (size_t i = 0; i < bad; i++) line += text[i] == '\n';
-    return bad == size ? QV_OK : qv_fail(ctx, QV_ERR_DATA, "%s:%d: this line is not UTF-8", path, line);
-}
-
 qv_status qv_study_parse(qv_ctx *ctx, qv_study **out, const char *path, const char *text)
 {
     qv_status status = QV_OK;
     qv_study *s = NULL;
     *out = NULL;
-    QV_TRY(check_utf8(ctx, path, text));
+    QV_TRY(qv_text_check(ctx, path, text, strlen(text))); /* what it says goes into a page */
     QV_TRY(qv_alloc(ctx, &s, 1, sizeof *s));
     s->seeds = 1;
     s->first_seed = 1;
@@ -404,13 +394,8 @@ qv_status qv_study_read(qv_ctx *ctx, qv_study **out, const char *path, const qv_
     qv_status status = QV_OK;
     char *text = NULL;
     qv_buf whole = {0};
-    size_t size;
     *out = NULL;
-    QV_TRY(qv_read_file(ctx, path, LARGEST_FILE, &text, &size));
-    if (strlen(text) != size) {
-        status = qv_fail(ctx, QV_ERR_DATA, "%s holds a NUL byte: not a study file", path);
-        goto done;
-    }
+    QV_TRY(qv_read_text(ctx, path, LARGEST_FILE, &text));
     QV_TRY(qv_study_override(ctx, &whole, path, text, given, n));
     QV_TRY(qv_study_parse(ctx, out, path, whole.data));
 done:

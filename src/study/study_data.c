@@ -131,7 +131,7 @@ static qv_status open_data(qv_ctx *ctx, qv_study_data *d, const qv_feature_confi
     qv_status status = QV_OK;
     qv_fold_options fo = {.val_speakers = d->made_for->val_speakers};
     qv_feature_options feature_options = {
-        .cache_dir = o->cache_dir, .no_cache = o->no_cache, .threads = o->threads ? o->threads : qv_cpu_count()};
+        .cache_dir = o->cache_dir, .no_cache = o->no_cache, .threads = qv_threads(o->threads)};
     status = qv_folds_make(ctx, &d->folds, d->manifest, c->folds, &fo);
     if (status == QV_ERR_USAGE) status = QV_ERR_DATA; /* it is the file that is wrong */
     if (status != QV_OK) {

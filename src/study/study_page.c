@@ -52,8 +52,7 @@ static void put_number(qv_buf *b, int digits, double x, bool sign)
     qv_buf_printf(b, "%.*f", digits, fabs(x));
 }
 
-/* A cell of a table: the value, below it its interval. */
-/* low: NaN where there is no interval. */
+/* A cell of a table: the value, below it its interval. low: NaN where there is none. */
 static void range_cell(qv_buf *b, int digits, double x, double low, double high, bool sign)
 {
     qv_buf_puts(b, "<td>");

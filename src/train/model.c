@@ -63,7 +63,7 @@ qv_status qv_model_classify(qv_ctx *ctx, const qv_checkpoint *c, qv_manifest *m,
     qv_dataset *d = NULL;
     qv_trainer_options to = {.embeddings = o->embeddings};
     float *norms = NULL;
-    int threads = o->threads ? o->threads : qv_cpu_count();
+    int threads = qv_threads(o->threads);
     qv_settings s = c->settings; /* borrowed texts */
     qv_feature_config fc = qv_settings_features(&s);
     qv_feature_options fo = {.cache_dir = o->cache_dir, .no_cache = o->no_cache, .threads = threads};

@@ -72,7 +72,7 @@ static qv_status build(qv_ctx *ctx, qv_predictor *p, int threads)
     p->manifest = (qv_manifest){.items = &p->item, .n = 1, .n_speakers = 1};
     p->item.label = -1;
     p->features = (qv_features){.config = qv_settings_features(&p->settings), .entries = &p->entry, .n = 1};
-    QV_TRY(qv_pool_new(ctx, &p->pool, threads ? threads : qv_cpu_count()));
+    QV_TRY(qv_pool_new(ctx, &p->pool, qv_threads(threads)));
     if (p->features.config.kind == QV_KIND_MEL) QV_TRY(qv_extractor_new(ctx, &p->extractor, &p->features.config));
     QV_TRY(describe(ctx, p, one_frame, 1, &p->data));
     qv_trainer_options o = {.pool = p->pool};

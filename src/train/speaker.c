@@ -43,8 +43,7 @@ qv_status qv_speaker_compute(qv_ctx *ctx, qv_speaker *out, const char *name, con
     bool *all = NULL;
     size_t bytes = 2 * (size_t)settings->mels * sizeof *out->norm;
     qv_feature_config config = qv_settings_features(settings);
-    qv_feature_options fo = {
-        .cache_dir = o->cache_dir, .no_cache = o->no_cache, .threads = o->threads ? o->threads : qv_cpu_count()};
+    qv_feature_options fo = {.cache_dir = o->cache_dir, .no_cache = o->no_cache, .threads = qv_threads(o->threads)};
     *out = (qv_speaker){0};
     QV_TRY(qv_features_open(ctx, &f, m, &config, &fo));
     out->seconds = (double)f->frames * config.hop;

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
+#include "base/round.h"
 
 /* The OpenMP runtime's own call: oneDNN takes its threads from there, and not every compiler
  * that can build this file brings omp.h. */
@@ -82,8 +83,6 @@ typedef struct plan {
     size_t packed_bytes, pad_bytes, reorder_bytes;
     slice *slices;
 } plan;
-
-static size_t padded(size_t bytes) { return (bytes + ALIGN - 1) / ALIGN * ALIGN; }
 
 static qv_status check(qv_ctx *ctx, dnnl_status_t s, const char *what)
 {
@@ -306,7 +305,8 @@ static size_t packed_copies(const plan *p) { return p->kind == QV_OP_CONV_GRAD_W
 
 static size_t scratch_bytes(const plan *p)
 {
-    return padded(p->packed_bytes) * packed_copies(p) + padded(p->pad_bytes) * p->n_slices + padded(p->reorder_bytes);
+    return qv_round_up(p->packed_bytes, ALIGN) * packed_copies(p) + qv_round_up(p->pad_bytes, ALIGN) * p->n_slices +
+           qv_round_up(p->reorder_bytes, ALIGN);
 }
 
 static qv_status make_plan(qv_ctx *ctx, const qv_op *op, const qv_tensor *in, const qv_tensor *out, const qv_cpu_options *o,
@@ -445,8 +445,8 @@ static void run_slices(void *user, int chunk, size_t begin, size_t end)
         const slice *s = &p->slices[i];
         const size_t copy = packed_copies(p) == 1 ? 0 : i;
         if (set_data(s->x, j->x + i * p->x_floats) || set_data(s->y, j->y + i * p->y_floats) ||
-            set_data(s->w, j->packed + copy * padded(p->packed_bytes)) ||
-            set_data(s->scratchpad, j->pads + i * padded(p->pad_bytes)) || run_slice(p, s))
+            set_data(s->w, j->packed + copy * qv_round_up(p->packed_bytes, ALIGN)) ||
+            set_data(s->scratchpad, j->pads + i * qv_round_up(p->pad_bytes, ALIGN)) || run_slice(p, s))
             atomic_store(&j->failed, 1);
     }
 }
@@ -458,7 +458,7 @@ static void sum_slices(void *user, int chunk, size_t begin, size_t end)
     float *restrict sum = (float *)j->packed;
     (void)chunk;
     for (size_t i = 1; i < j->p->n_slices; i++) {
-        const float *part = (const float *)(j->packed + i * padded(j->p->packed_bytes));
+        const float *part = (const float *)(j->packed + i * qv_round_up(j->p->packed_bytes, ALIGN));
         for (size_t k = begin; k < end; k++) sum[k] += part[k];
     }
 }
@@ -468,10 +468,10 @@ static int run(plan *p, const qv_call *call)
     const bool gradient = p->kind == QV_OP_CONV_GRAD_W;
     const qv_tensor *x, *y, *w;
     operands(p->kind, call->in, call->out, &x, &y, &w);
-    char *packed = call->scratch, *pads = packed + padded(p->packed_bytes) * packed_copies(p);
+    char *packed = call->scratch, *pads = packed + qv_round_up(p->packed_bytes, ALIGN) * packed_copies(p);
     job j = {.p = p, .x = x->data, .y = y->data, .packed = p->reorder || gradient ? packed : w->data, .pads = pads};
     int failed = set_data(p->w, w->data) | set_data(p->packed, packed) |
-                 set_data(p->reorder_pad, pads + padded(p->pad_bytes) * p->n_slices);
+                 set_data(p->reorder_pad, pads + qv_round_up(p->pad_bytes, ALIGN) * p->n_slices);
     if (p->reorder && !gradient) failed |= run_reorder(p, p->w, p->packed);
     qv_parallel(call->pool, p->n_slices, 1, run_slices, &j);
     if (gradient) {

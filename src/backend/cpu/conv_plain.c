@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
+#include "base/round.h"
 
 enum { TILE_FLOATS = 64 * 1024, TILE_ROWS_MIN = 48, TILE_ROWS_MAX = 192, ALIGN = 16 };
 
@@ -22,8 +23,6 @@ typedef struct plan {
     size_t tile_rows;
     size_t tile_floats, weight_floats; /* in the scratch: a tile a thread, then weights once or a thread */
 } plan;
-
-static size_t aligned(size_t floats) { return (floats + ALIGN - 1) / ALIGN * ALIGN; }
 
 static size_t scratch_bytes(const plan *p)
 {
@@ -49,8 +48,8 @@ qv_status qv_direct_plan(qv_ctx *ctx, const qv_op *op, const qv_tensor *in, cons
     p->tile_rows = TILE_FLOATS / p->depth;
     if (p->tile_rows < TILE_ROWS_MIN) p->tile_rows = TILE_ROWS_MIN;
     if (p->tile_rows > TILE_ROWS_MAX) p->tile_rows = TILE_ROWS_MAX;
-    p->tile_floats = aligned(p->tile_rows * p->depth);
-    p->weight_floats = aligned(groups * p->depth * p->to_c);
+    p->tile_floats = qv_round_up(p->tile_rows * p->depth, ALIGN);
+    p->weight_floats = qv_round_up(groups * p->depth * p->to_c, ALIGN);
     *need = scratch_bytes(p);
     *out_plan = p;
     return QV_OK;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "backend/cuda/own.h"
+#include "base/round.h"
 
 enum { ALIGN = 256 };
 
@@ -16,7 +17,7 @@ typedef struct layout {
 static size_t place(size_t *at, size_t bytes)
 {
     size_t here = *at;
-    *at += (bytes + ALIGN - 1) / ALIGN * ALIGN;
+    *at += qv_round_up(bytes, ALIGN);
     return here;
 }
 

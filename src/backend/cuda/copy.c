@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "backend/cuda/own.h"
+#include "base/round.h"
 
 qv_status qv_stage_new(qv_ctx *ctx, qv_stage *s)
 {
@@ -52,7 +53,7 @@ qv_status qv_stage_room(qv_ctx *ctx, qv_stage *s, cudaStream_t stream, size_t *b
     }
     if (*bytes > left) *bytes = left;
     *room = s->memory + (size_t)s->side * QV_STAGE_HALF + s->used;
-    s->used += (*bytes + ALIGN - 1) / ALIGN * ALIGN;
+    s->used += qv_round_up(*bytes, ALIGN);
     return QV_OK;
 }
 

@@ -7,6 +7,7 @@
 
 #include "backend/cuda/dnn_blas.h"
 #include "backend/cuda/dnn_plan.h"
+#include "base/round.h"
 
 enum {
     CANDIDATES = 12, /* plans of one key that tuning compares */
@@ -131,7 +132,7 @@ static qv_status plan_convolution(qv_ctx *ctx, const qv_dnn *d, qv_dnn_plan *p)
     QV_TRY(qv_dnn_find(ctx, &target, &p->key, &d->options, engines, d->options.autotune ? CANDIDATES : 1, &n, NULL));
     if (n > 1) QV_TRY(qv_dnn_tune(ctx, d->cudnn, &p->key, engines, n, &best));
     p->engine = engines[best];
-    p->workspace = (p->engine.workspace + GRANULE - 1) / GRANULE * GRANULE;
+    p->workspace = qv_round_up(p->engine.workspace, GRANULE);
     snprintf(p->name, sizeof p->name, "cuDNN engine %lld, workspace %zu", (long long)p->engine.index, p->workspace);
 done:
     for (int i = 0; i < n; i++)

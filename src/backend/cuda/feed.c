@@ -8,12 +8,11 @@
 #include <string.h>
 
 #include "backend/cuda/own.h"
+#include "base/round.h"
 #include "kernels/patch.h"
 
 enum { STATE = 0, FEATS = 1, UTTS = 2, NORM = 3, ORDER = 4, WINDOWS = 5 }; /* operands of a gather */
 enum { ALIGN = 256 };
-
-static size_t round_up(size_t n) { return (n + ALIGN - 1) / ALIGN * ALIGN; }
 
 static const qv_op *find_gather(const cuda_exec *e, qv_list list)
 {
@@ -50,9 +49,9 @@ qv_status qv_feed_new(qv_ctx *ctx, cuda_exec *e, const float *frames)
     const qv_buffer *x = &e->base.p->buffers[g->out[0]];
     f->batch = (size_t)x->n, f->patch = (size_t)x->h, f->mels = (size_t)x->w * (size_t)x->c;
     f->channels = x->c;
-    f->utts_at = round_up(f->batch * f->patch * f->mels * sizeof(float));
-    f->windows_at = f->utts_at + round_up(f->batch * sizeof(qv_utterance));
-    f->bytes = f->windows_at + round_up(f->batch * sizeof(qv_window));
+    f->utts_at = qv_round_up(f->batch * f->patch * f->mels * sizeof(float), ALIGN);
+    f->windows_at = f->utts_at + qv_round_up(f->batch * sizeof(qv_utterance), ALIGN);
+    f->bytes = f->windows_at + qv_round_up(f->batch * sizeof(qv_window), ALIGN);
     QV_TRY(qv_cuda_check(ctx, cudaHostAlloc(&pinned, 2 * f->bytes, cudaHostAllocDefault), "cudaHostAlloc of %zu bytes",
                          2 * f->bytes));
     f->pinned = pinned;

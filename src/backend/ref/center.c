@@ -1,10 +1,5 @@
 #include "backend/ref/entropy.h"
 
-static qv_ref_labels labels_of(const qv_call *call, size_t n)
-{
-    return qv_ref_labels_of(&call->in[1], &call->in[2], &call->in[4], &call->in[5], n);
-}
-
 /* Squared distances, weighted, and their gradient; the centers as they are. */
 static double pull(const qv_call *call, const qv_real *centers, double total)
 {
@@ -13,7 +8,7 @@ static double pull(const qv_call *call, const qv_real *centers, double total)
     size_t samples = (size_t)call->in[0].n, channels = (size_t)call->in[0].c;
     double weight = (double)call->op->a.center.weight, sum = 0;
     for (size_t n = 0; n < samples; n++) {
-        qv_ref_labels of = labels_of(call, n);
+        qv_ref_labels of = qv_ref_head_labels(call, n);
         for (size_t c = 0; c < channels; c++) {
             double d = 0;
             for (int i = 0; i < 2; i++) {
@@ -37,7 +32,7 @@ static void move(const qv_call *call, qv_real *centers)
             qv_real *center = &centers[k * channels + c];
             double sum = 0, rows = 0;
             for (size_t n = 0; n < samples; n++) {
-                qv_ref_labels of = labels_of(call, n);
+                qv_ref_labels of = qv_ref_head_labels(call, n);
                 for (int i = 0; i < 2; i++) {
                     if (of.label[i] != (int32_t)k) continue;
                     sum += of.share[i] * ((double)*center - (double)x[n * channels + c]);

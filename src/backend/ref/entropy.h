@@ -28,6 +28,12 @@ static inline qv_ref_labels qv_ref_labels_of(const qv_tensor *labels, const qv_t
     return r;
 }
 
+/* Of MARGIN and CENTER, whose operands stand in the same order. */
+static inline qv_ref_labels qv_ref_head_labels(const qv_call *call, size_t n)
+{
+    return qv_ref_labels_of(&call->in[1], &call->in[2], &call->in[4], &call->in[5], n);
+}
+
 /* Probability that the smoothed target of a label gives to class k. */
 static inline double qv_ref_target(double smoothing, size_t classes, int32_t label, size_t k)
 {

@@ -82,11 +82,6 @@ static void write_probabilities(const row *r, qv_real *logits, qv_real *probs)
     for (size_t k = 0; k < r->classes; k++) probs[k] = (qv_real)r->p[k];
 }
 
-static qv_ref_labels labels_of(const qv_call *call, size_t n)
-{
-    return qv_ref_labels_of(&call->in[1], &call->in[2], &call->in[4], &call->in[5], n);
-}
-
 int QV_REF(margin)(const qv_call *call, size_t *need)
 {
     size_t samples = (size_t)call->in[0].n, classes = (size_t)call->in[0].c;
@@ -97,13 +92,13 @@ int QV_REF(margin)(const qv_call *call, size_t *need)
     qv_real *logits = call->out[3].data, *probs = call->out[4].data;
     double *d = (double *)call->scratch + classes, total = 0, sum = 0;
     for (size_t n = 0; n < samples; n++) {
-        qv_ref_labels of = labels_of(call, n);
+        qv_ref_labels of = qv_ref_head_labels(call, n);
         total += of.weight[0] + of.weight[1];
     }
     for (size_t n = 0; n < samples; n++) {
         row r = {cosines + n * classes, norm ? (double)norm[n] : (double)a->scale, lambda_of(a, call->in[6].data),
                  call->scratch, classes};
-        qv_ref_labels of = labels_of(call, n);
+        qv_ref_labels of = qv_ref_head_labels(call, n);
         double outward = 0;
         write_probabilities(&r, logits + n * classes, probs + n * classes);
         for (size_t k = 0; k < classes; k++) d[k] = 0;
