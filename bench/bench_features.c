@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "data/features.h"
+#include "data/extractor.h"
 #include "figure.h"
 
 enum { RATE = 16000, SECONDS = 600, SAMPLES = RATE * SECONDS, ROUNDS = 15 };

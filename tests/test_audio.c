@@ -4,7 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "data/features.h"
+#include "data/audio.h"
 #include "data/resample.h"
 #include "support/support.h"
 

@@ -10,6 +10,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "data/extractor.h"
 #include "data/features.h"
 #include "data/fft.h"
 #include "support/support.h"

@@ -2,7 +2,7 @@
 #include <sndfile.h>
 #include <unistd.h>
 
-#include "data/features.h"
+#include "data/audio.h"
 #include "data/recipe.h"
 #include "support/support.h"
 

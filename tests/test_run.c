@@ -6,7 +6,7 @@
 
 #include "backend/backend.h"
 #include "base/safetensors.h"
-#include "data/features.h"
+#include "data/audio.h"
 #include "data/resample.h"
 #include "data/synth.h"
 #include "run/record.h"

@@ -13,7 +13,7 @@
 #include "backend/gpu.h"
 #include "base/parallel.h"
 #include "cli/cli.h"
-#include "data/features.h"
+#include "data/audio.h"
 #include "data/resample.h"
 #include "quaver_build.h"
 

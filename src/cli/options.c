@@ -8,6 +8,7 @@
 #include "base/nearest.h"
 #include "base/real.h"
 #include "cli/cli.h"
+#include "data/audio.h"
 #include "data/npy.h"
 
 /* "--section.key" with or without "=value". */

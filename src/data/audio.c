@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
-#include "data/features.h"
+#include "data/audio.h"
 #include "data/resample.h"
 #include "data/whole.h"
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "data/features.h"
+#include "data/extractor.h"
 #include "data/fft.h"
 #include "data/npy.h"
 

@@ -16,7 +16,9 @@
 
 #include "base/hash.h"
 #include "base/io.h"
+#include "data/audio.h"
 #include "data/cache.h"
+#include "data/extractor.h"
 #include "data/resample.h"
 
 /* Raised whenever the same recording would give other numbers than before. */

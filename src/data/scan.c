@@ -9,8 +9,8 @@
 #include "base/buf.h"
 #include "base/io.h"
 #include "base/text.h"
+#include "data/audio.h"
 #include "data/corpus_report.h"
-#include "data/features.h"
 #include "data/manifest_own.h"
 #include "data/pattern.h"
 

@@ -7,6 +7,7 @@
 
 #include "base/hash.h"
 #include "base/io.h"
+#include "data/audio.h"
 #include "data/folds.h"
 #include "data/resample.h"
 #include "quaver_build.h"

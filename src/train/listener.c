@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "data/features.h"
+#include "data/audio.h"
 
 static const double longest_span = 600;
 

@@ -1,5 +1,7 @@
 /* The public predictor: one recording at a time. */
 #include "quaver/predictor.h"
+#include "data/audio.h"
+#include "data/extractor.h"
 
 #include <stdlib.h>
 

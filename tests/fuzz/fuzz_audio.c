@@ -1,7 +1,7 @@
 /* Any bytes as a recording: read whole, and a part of it, at its own and at another rate. */
 #include <math.h>
 
-#include "data/features.h"
+#include "data/audio.h"
 #include "fuzz.h"
 
 static void read_part(qv_ctx *ctx, const char *path, double start, double end, int rate)
