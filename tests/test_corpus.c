@@ -4,7 +4,7 @@
 
 #include "data/folds.h"
 #include "data/pattern.h"
-#include "data/recipe.h"
+#include "data/scan.h"
 #include "support/support.h"
 
 typedef struct fixture {

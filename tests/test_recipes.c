@@ -3,7 +3,7 @@
 #include <unistd.h>
 
 #include "data/audio.h"
-#include "data/recipe.h"
+#include "data/scan.h"
 #include "support/support.h"
 
 enum { FILES_MAX = 16, WORDS_MAX = 6 };

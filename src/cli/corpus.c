@@ -10,7 +10,7 @@
 #include "cli/cli.h"
 #include "data/import.h"
 #include "data/labels.h"
-#include "data/recipe.h"
+#include "data/scan.h"
 #include "data/synth.h"
 
 static const char help_text[] =

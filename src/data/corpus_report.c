@@ -12,6 +12,14 @@
 
 enum { QV_LIST_MAX = 20, QV_TABLE_MAX = 100, QV_LFS_MAX = 1024 };
 
+void qv_corpus_report_free(qv_corpus_report *r)
+{
+    qv_free_texts(r->unknown, r->n_unknown);
+    free(r->unlabelled_name);
+    qv_buf_free(&r->text);
+    *r = (qv_corpus_report){0};
+}
+
 static size_t count_emotion(const qv_manifest *m, const char *name, size_t n)
 {
     size_t count = 0;

@@ -2,7 +2,7 @@
 #ifndef QV_DATA_IMPORT_H
 #define QV_DATA_IMPORT_H
 
-#include "data/recipe.h"
+#include "data/corpus_report.h"
 
 struct qv_import;
 

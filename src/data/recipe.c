@@ -1,7 +1,6 @@
 #include "data/recipe.h"
 
 #include <ctype.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/nearest.h"
@@ -48,13 +47,4 @@ bool qv_map_find(const char *map, const char *key, size_t n_key, const char **va
         s += total;
     }
     return false;
-}
-
-void qv_corpus_report_free(qv_corpus_report *r)
-{
-    for (size_t i = 0; i < r->n_unknown; i++) free(r->unknown[i]);
-    free(r->unknown);
-    free(r->unlabelled_name);
-    qv_buf_free(&r->text);
-    *r = (qv_corpus_report){0};
 }

@@ -1,4 +1,6 @@
-/* A recipe at work on a folder: every recording becomes a row of the manifest, or is accounted for. */
+/* Every recording becomes a row of the manifest, or is accounted for. */
+#include "data/scan.h"
+
 #include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,7 +12,6 @@
 #include "base/io.h"
 #include "base/text.h"
 #include "data/audio.h"
-#include "data/corpus_report.h"
 #include "data/manifest_own.h"
 #include "data/pattern.h"
 
