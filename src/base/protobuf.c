@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/bytes.h"
+
 enum { VARINT = 0, FIXED64 = 1, LENGTH = 2, FIXED32 = 5 };
 
 /* Seven bits a byte, the lowest first; the top bit says that more follow. */
@@ -24,7 +26,7 @@ static void tag(qv_buf *b, uint32_t field, uint32_t wire) { varint(b, (uint64_t)
 static void fixed(qv_buf *b, uint64_t x, size_t n)
 {
     unsigned char bytes[8];
-    for (size_t i = 0; i < n; i++) bytes[i] = (unsigned char)(x >> (8 * i));
+    qv_put_uint(bytes, x, n);
     qv_buf_add(b, bytes, n);
 }
 

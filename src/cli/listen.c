@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/csv.h"
 #include "base/io.h"
 #include "base/json.h"
@@ -114,8 +115,7 @@ static qv_status print_header(qv_ctx *ctx, const listening *l)
 /* One sample as a float of full scale 1. */
 static float decode(int kind, const unsigned char *p)
 {
-    uint32_t bits = 0;
-    for (size_t i = 0; i < encodings[kind].bytes; i++) bits |= (uint32_t)p[i] << (8 * i);
+    const uint32_t bits = (uint32_t)qv_get_uint(p, encodings[kind].bytes, false);
     float x;
     switch (kind) {
     case S16: return (float)(int16_t)bits / 32768.0f;

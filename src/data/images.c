@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/bytes.h"
 #include "base/io.h"
 
 enum { SIDE_MAX = 4096, IMAGES_MAX = 10000000, CIFAR_SIDE = 32, CIFAR_PIXELS = 3 * CIFAR_SIDE * CIFAR_SIDE };
@@ -20,11 +21,6 @@ bool qv_images_known(const char *base, qv_publication *of, bool *test)
     if (strcmp(base, "train.bin") == 0 || strcmp(base, "test.bin") == 0) return true;
     *of = QV_IDX;
     return strstr(base, "images") && strstr(base, "idx3");
-}
-
-static int64_t big_endian(const unsigned char *p)
-{
-    return (int64_t)p[0] << 24 | (int64_t)p[1] << 16 | (int64_t)p[2] << 8 | p[3];
 }
 
 /* Opens a regular file; *size: its bytes. */
@@ -54,7 +50,7 @@ static qv_status idx_header(qv_ctx *ctx, FILE *f, const char *path, int64_t size
     if (n < bytes) return qv_fail(ctx, QV_ERR_DATA, "%s: its header is cut short", path);
     for (int i = 0; i < dims; i++) {
         int64_t most = i ? SIDE_MAX : IMAGES_MAX;
-        lengths[i] = big_endian(head + 4 + 4 * i);
+        lengths[i] = (int64_t)qv_get_uint(head + 4 + 4 * i, 4, true);
         if (lengths[i] < 1 || lengths[i] > most)
             return qv_fail(ctx, QV_ERR_DATA, "%s: length %d is %lld; 1 to %lld were expected", path, i + 1,
                            (long long)lengths[i], (long long)most);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/bytes.h"
 #include "base/io.h"
 
 /* numpy writes some hundred bytes; version 2.0 could claim 4 GiB. */
@@ -194,9 +195,8 @@ static qv_status read_text(qv_ctx *ctx, qv_npy *npy, char **text)
         return qv_fail(ctx, QV_ERR_DATA, "%s: version %d.%d of the NPY format; 1.0 to 3.0 are known", npy->path,
                        head[6], head[7]);
     size_t bytes = head[6] == 1 ? 2 : 4;
-    uint32_t length = 0;
     bool cut = fread(head + PREFIX, 1, bytes, npy->f) != bytes;
-    for (size_t i = bytes; i-- > 0 && !cut;) length = length << 8 | head[PREFIX + i];
+    const uint32_t length = cut ? 0 : (uint32_t)qv_get_uint(head + PREFIX, bytes, false);
     if (length > HEADER_MAX)
         return qv_fail(ctx, QV_ERR_DATA, "%s: a header of %u bytes; at most %d are taken", npy->path, length,
                        HEADER_MAX);
@@ -242,8 +242,7 @@ float qv_npy_half(uint16_t bits)
 /* A number of `size` bytes, least significant first. */
 static double value_of(const unsigned char *p, int size)
 {
-    uint64_t bits = 0;
-    for (int i = size; i-- > 0;) bits = bits << 8 | p[i];
+    const uint64_t bits = qv_get_uint(p, (size_t)size, false);
     if (size == 2) return (double)qv_npy_half((uint16_t)bits);
     if (size == 8) {
         double x;

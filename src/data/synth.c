@@ -5,18 +5,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/io.h"
 #include "data/manifest_own.h"
 
 enum { WAV_HEADER = 44 };
 
 qv_synth_options qv_synth_defaults(void) { return (qv_synth_options){.speakers = 8, .sentences = 8, .seed = 1}; }
-
-static unsigned char *put(unsigned char *p, uint32_t value, int bytes)
-{
-    for (int i = 0; i < bytes; i++) *p++ = (unsigned char)(value >> (8 * i));
-    return p;
-}
 
 static unsigned char *put_tag(unsigned char *p, const char *tag)
 {
@@ -28,13 +23,13 @@ static unsigned char *put_tag(unsigned char *p, const char *tag)
 static void encode_wav(unsigned char *p, const int16_t *samples, size_t n)
 {
     uint32_t bytes = (uint32_t)n * 2;
-    p = put(put_tag(p, "RIFF"), bytes + WAV_HEADER - 8, 4);
-    p = put(put_tag(put_tag(p, "WAVE"), "fmt "), 16, 4);
-    p = put(put(p, 1, 2), 1, 2); /* PCM, mono */
-    p = put(put(p, QV_SYNTH_RATE, 4), QV_SYNTH_RATE * 2, 4);
-    p = put(put(p, 2, 2), 16, 2); /* bytes a frame, bits */
-    p = put(put_tag(p, "data"), bytes, 4);
-    for (size_t i = 0; i < n; i++) p = put(p, (uint16_t)samples[i], 2);
+    p = qv_put_uint(put_tag(p, "RIFF"), bytes + WAV_HEADER - 8, 4);
+    p = qv_put_uint(put_tag(put_tag(p, "WAVE"), "fmt "), 16, 4);
+    p = qv_put_uint(qv_put_uint(p, 1, 2), 1, 2); /* PCM, mono */
+    p = qv_put_uint(qv_put_uint(p, QV_SYNTH_RATE, 4), QV_SYNTH_RATE * 2, 4);
+    p = qv_put_uint(qv_put_uint(p, 2, 2), 16, 2); /* bytes a frame, bits */
+    p = qv_put_uint(put_tag(p, "data"), bytes, 4);
+    for (size_t i = 0; i < n; i++) p = qv_put_uint(p, (uint16_t)samples[i], 2);
 }
 
 /* Without the care of qv_write_file: the manifest, written last, says that all are there. What lies there goes first: it

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "data/whole_own.h"
 
 size_t qv_window_look(qv_window *w, uint64_t at, size_t want, const unsigned char **p)
@@ -32,13 +33,6 @@ size_t qv_window_zeros(qv_window *w, uint64_t at)
     size_t n = qv_window_look(w, at, 4096, &p), passed = 0;
     while (passed < n && p[passed] == 0) passed++;
     return passed ? passed : 1;
-}
-
-uint64_t qv_bytes_uint(const unsigned char *p, size_t n, bool big_endian)
-{
-    uint64_t value = 0;
-    for (size_t i = 0; i < n; i++) value = value << 8 | p[big_endian ? i : n - 1 - i];
-    return value;
 }
 
 static qv_status compare(qv_ctx *ctx, uint64_t there, uint64_t promised)
@@ -77,7 +71,7 @@ static qv_status check_chunks(qv_ctx *ctx, qv_window *w, const layout *l)
     uint64_t at = l->first, long_length = UINT64_MAX;
     size_t n;
     while ((n = qv_window_look(w, at, head + LONG, &p)) >= head) {
-        uint64_t length = qv_bytes_uint(p + l->name, l->length, l->big_endian), there = w->size - at - head;
+        uint64_t length = qv_get_uint(p + l->name, l->length, l->big_endian), there = w->size - at - head;
         if (l->own && length < head) break;
         if (l->own) length -= head;
         if (memcmp(p, l->samples, 4) == 0) {
@@ -85,7 +79,7 @@ static qv_status check_chunks(qv_ctx *ctx, qv_window *w, const layout *l)
                 return compare(ctx, there, long_length);
             return is_known(length, l->length) ? compare(ctx, there, length) : QV_OK;
         }
-        if (memcmp(p, "ds64", 4) == 0 && n == head + LONG) long_length = qv_bytes_uint(p + head + 8, 8, false);
+        if (memcmp(p, "ds64", 4) == 0 && n == head + LONG) long_length = qv_get_uint(p + head + 8, 8, false);
         if (length > there) break;
         at += head + length + (l->align - length % l->align) % l->align;
     }
@@ -96,7 +90,7 @@ static qv_status check_au(qv_ctx *ctx, qv_window *w, bool big_endian)
 {
     const unsigned char *p;
     if (qv_window_look(w, 0, 12, &p) < 12) return QV_OK;
-    uint64_t first = qv_bytes_uint(p + 4, 4, big_endian), length = qv_bytes_uint(p + 8, 4, big_endian);
+    uint64_t first = qv_get_uint(p + 4, 4, big_endian), length = qv_get_uint(p + 8, 4, big_endian);
     return is_known(length, 4) ? compare(ctx, first < w->size ? w->size - first : 0, length) : QV_OK;
 }
 
@@ -135,9 +129,9 @@ static qv_status check_voc(qv_ctx *ctx, qv_window *w)
     enum { ENDS = 0, HEAD = 4 };
     qv_status status = QV_OK;
     const unsigned char *p;
-    uint64_t at = qv_window_look(w, 20, 2, &p) == 2 ? qv_bytes_uint(p, 2, false) : w->size;
+    uint64_t at = qv_window_look(w, 20, 2, &p) == 2 ? qv_get_uint(p, 2, false) : w->size;
     while (status == QV_OK && qv_window_look(w, at, HEAD, &p) == HEAD && p[0] != ENDS) {
-        uint64_t length = qv_bytes_uint(p + 1, 3, false);
+        uint64_t length = qv_get_uint(p + 1, 3, false);
         status = compare(ctx, w->size - at - HEAD, length);
         at += HEAD + length;
     }

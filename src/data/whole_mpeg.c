@@ -3,6 +3,7 @@
  * counted. */
 #include <string.h>
 
+#include "base/bytes.h"
 #include "data/whole_own.h"
 
 enum {
@@ -108,7 +109,7 @@ static bool is_xing(const unsigned char *p, const frame *f, int64_t *promised)
     if (f->layer != 3 || f->bytes < at + 14) return false;
     if (summed && p[at] == 0 && p[at + 1] == 0) at += 2;
     if (memcmp(p + at, "Xing", 4) != 0 && memcmp(p + at, "Info", 4) != 0) return false;
-    uint64_t frames = p[at + 7] & 1 ? qv_bytes_uint(p + at + 8, 4, true) : 0;
+    uint64_t frames = p[at + 7] & 1 ? qv_get_uint(p + at + 8, 4, true) : 0;
     *promised = frames < 0x7fff0000u ? (int64_t)frames : 0; /* the largest are of who did not know */
     return true;
 }

@@ -25,9 +25,6 @@ size_t qv_window_look(qv_window *w, uint64_t at, size_t want, const unsigned cha
 /* How many of the bytes from `at` on to pass over in search of something that begins with none: zeros, or one. */
 size_t qv_window_zeros(qv_window *w, uint64_t at);
 
-/* An unsigned number of n <= 8 bytes. */
-uint64_t qv_bytes_uint(const unsigned char *p, size_t n, bool big_endian);
-
 /* As qv_whole_check, of MPEG audio; QV_OK for all else. */
 qv_status qv_whole_mpeg(qv_ctx *ctx, qv_window *w, qv_mpeg *out);
 

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/io.h"
 #include "base/protobuf.h"
 
@@ -38,20 +39,15 @@ static uint32_t masked(const void *data, size_t n)
     return (crc >> 15 | crc << 17) + 0xa282ead8u;
 }
 
-static void put_le(unsigned char *to, uint64_t x, size_t n)
-{
-    for (size_t i = 0; i < n; i++) to[i] = (unsigned char)(x >> (8 * i));
-}
-
 /* One framed record; frees the event. */
 static qv_status write_event(qv_ctx *ctx, qv_events *e, qv_buf *event)
 {
     unsigned char head[12], tail[4];
     qv_status status = qv_buf_check(ctx, event);
     if (status == QV_OK) {
-        put_le(head, event->len, 8);
-        put_le(head + 8, masked(head, 8), 4);
-        put_le(tail, masked(event->data, event->len), 4);
+        qv_put_uint(head, event->len, 8);
+        qv_put_uint(head + 8, masked(head, 8), 4);
+        qv_put_uint(tail, masked(event->data, event->len), 4);
         bool written = fwrite(head, 1, sizeof head, e->f) == sizeof head &&
                        fwrite(event->data, 1, event->len, e->f) == event->len &&
                        fwrite(tail, 1, sizeof tail, e->f) == sizeof tail && fflush(e->f) == 0;

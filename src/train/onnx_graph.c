@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/io.h"
 #include "base/protobuf.h"
 #include "quaver_build.h"
@@ -75,7 +76,7 @@ static void start_tensor(qv_buf *t, const char *name, int type, const int64_t *d
 static void add_raw(qv_buf *raw, uint64_t bits, size_t size)
 {
     unsigned char bytes[8];
-    for (size_t k = 0; k < size; k++) bytes[k] = (unsigned char)(bits >> (8 * k));
+    qv_put_uint(bytes, bits, size);
     qv_buf_add(raw, bytes, size);
 }
 
