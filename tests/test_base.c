@@ -7,6 +7,7 @@
 #include "base/parallel.h"
 #include "base/philox.h"
 #include "base/real.h"
+#include "base/text.h"
 #include "support/support.h"
 
 static void buf_grows_and_keeps_text(void **state)
@@ -38,6 +39,24 @@ static void a_buf_gives_its_text_away(void **state)
     assert_int_equal(qv_buf_take(ctx, &b, &text), QV_ERR_MEMORY);
     assert_true(text == NULL && !b.failed);
     qv_ctx_free(ctx);
+}
+
+static void lines_end_in_three_ways(void **state)
+{
+    static const char *const lines[] = {"a", "", "b", "c", "", "d"};
+    char text[] = "a\n\nb\r\nc\r\rd", ended[] = "e\n", none[] = "";
+    char *rest = text, *line;
+    size_t n = 0;
+    (void)state;
+    for (; (line = qv_next_line(&rest)) != NULL; n++) assert_string_equal(line, lines[n]);
+    assert_int_equal(n, sizeof lines / sizeof *lines);
+    rest = ended;
+    assert_string_equal(qv_next_line(&rest), "e");
+    assert_string_equal(qv_next_line(&rest), "");
+    assert_null(qv_next_line(&rest));
+    rest = none;
+    assert_string_equal(qv_next_line(&rest), "");
+    assert_null(qv_next_line(&rest));
 }
 
 static void reals_are_read_whole(void **state)
@@ -463,6 +482,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(buf_grows_and_keeps_text),
         cmocka_unit_test(a_buf_gives_its_text_away),
+        cmocka_unit_test(lines_end_in_three_ways),
         cmocka_unit_test(reals_are_read_whole),
         cmocka_unit_test(message_may_quote_itself),
         cmocka_unit_test(a_lack_of_resources_is_no_fault_of_a_file),

@@ -396,13 +396,13 @@ static void numbers_have_limits(void **state)
     qv_manifest_free(m);
 }
 
-static void fold_files_of_windows(void **state)
+static void fold_files_of_other_systems(void **state)
 {
     fixture *f = *state;
     qv_folds *folds;
     qv_manifest *m = manifest(f->ctx, 4);
-    qv_assert_ok(f->ctx, from_text(f, &folds, m, "\xEF\xBB\xBFone: 01 02\r\ntwo: 03 04\r\n"));
-    assert_string_equal(folds->folds[0].name, "one");
+    qv_assert_ok(f->ctx, from_text(f, &folds, m, "\xEF\xBB\xBFone: 01 02\rtwo: 03 04\r\n"));
+    assert_true(folds->n == 2 && strcmp(folds->folds[1].name, "two") == 0);
     qv_folds_free(folds);
     qv_manifest_free(m);
 }
@@ -514,7 +514,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(names_with_blanks_stand_in_quotes, setup, teardown),
         cmocka_unit_test_setup_teardown(class_left_out_and_unknown_speaker, setup, teardown),
         cmocka_unit_test_setup_teardown(numbers_have_limits, setup, teardown),
-        cmocka_unit_test_setup_teardown(fold_files_of_windows, setup, teardown),
+        cmocka_unit_test_setup_teardown(fold_files_of_other_systems, setup, teardown),
         cmocka_unit_test_setup_teardown(shipped_files, setup, teardown),
         cmocka_unit_test_setup_teardown(every_allocation_may_fail, setup, teardown),
     };

@@ -44,6 +44,16 @@ size_t qv_line_bytes(const char *s)
     return n + (s[n] != '\0');
 }
 
+char *qv_next_line(char **rest)
+{
+    char *line = *rest;
+    if (!line) return NULL;
+    const size_t all = qv_line_bytes(line), text = strcspn(line, "\r\n");
+    *rest = all > text ? line + all : NULL;
+    line[text < all ? text : all] = '\0';
+    return line;
+}
+
 size_t qv_control(const char *s)
 {
     const unsigned char *c = (const unsigned char *)s;

@@ -16,6 +16,9 @@ static inline bool qv_ends_line(const char *s, size_t i) { return s[i] == '\n' |
 
 /* Bytes of the line that s begins with, those that end it included; 0: s is empty. */
 size_t qv_line_bytes(const char *s);
+/* The line that *rest begins with, what ends it cut off in place, and *rest after it: a file's last line end is
+ * followed by an empty line. NULL, which *rest then is, after the last. */
+char *qv_next_line(char **rest);
 
 /* Bytes of the character that s begins with if it moves a terminal's cursor, or worse: C0, DEL and C1 controls, breaks
  * of lines and paragraphs, and what turns the direction of the text that follows it. 0: it begins with none. */

@@ -4,11 +4,12 @@
 
 #include "base/io.h"
 #include "base/nearest.h"
+#include "base/text.h"
 #include "data/folds_own.h"
 
 enum { QV_FOLD_FILE_MAX = 1 << 20 };
 
-static const char blanks[] = " \t\r\v\f";
+static const char blanks[] = " \t\r";
 
 typedef struct fold_file {
     const char *path;
@@ -19,14 +20,6 @@ typedef struct fold_file {
     size_t cap;
     int line;
 } fold_file;
-
-static char *trim(char *s)
-{
-    s += strspn(s, blanks);
-    size_t n = strlen(s);
-    while (n > 0 && strchr(blanks, s[n - 1])) s[--n] = '\0';
-    return s;
-}
 
 static int find_speaker(const qv_manifest *m, const char *name)
 {
@@ -117,11 +110,11 @@ static qv_status read_line(qv_ctx *ctx, fold_file *f, qv_grouping *g, char *text
     qv_status status = QV_OK;
     int group;
     cut_comment(text);
-    text = trim(text);
+    text = qv_trimmed(text);
     if (!*text) return QV_OK;
     char *colon = strchr(text, ':');
     if (colon) *colon = '\0';
-    char *name = trim(text);
+    char *name = qv_trimmed(text);
     if (!colon || !*name) {
         return qv_fail(ctx, QV_ERR_DATA, "%s:%d: a fold is a line such as `1: anna bert`", f->path, f->line);
     }
@@ -139,13 +132,10 @@ done:
 
 static qv_status read_lines(qv_ctx *ctx, fold_file *f, qv_grouping *g, char *text)
 {
-    for (char *line = text; line;) {
-        char *next = strchr(line, '\n');
-        if (next) *next++ = '\0';
+    for (char *rest = text, *line; (line = qv_next_line(&rest)) != NULL;) {
         f->line++;
         qv_status status = read_line(ctx, f, g, line);
         if (status != QV_OK) return status;
-        line = next;
     }
     if (g->n == 0) return qv_fail(ctx, QV_ERR_DATA, "%s: no fold in it; write lines such as `1: anna bert`", f->path);
     return QV_OK;

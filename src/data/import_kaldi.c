@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/io.h"
+#include "base/text.h"
 #include "data/import_own.h"
 
 enum { TABLE_MAX = 1 << 28 };
@@ -46,9 +47,7 @@ static const entry *find_entry(const table *t, const char *key)
 
 static qv_status read_line(qv_ctx *ctx, table *t, char *line, int number)
 {
-    size_t n = strlen(line);
-    while (n > 0 && strchr(blanks, line[n - 1])) line[--n] = '\0';
-    line += strspn(line, blanks);
+    line = qv_trimmed(line);
     if (!*line) return QV_OK;
     char *end = line + strcspn(line, blanks);
     if (!*end) return qv_fail(ctx, QV_ERR_DATA, "%s:%d: '%s' and nothing after it", t->path, number, line);
@@ -66,11 +65,7 @@ static qv_status open_table(qv_ctx *ctx, table *t, const char *dir, const char *
     QV_TRY(qv_path_join(ctx, &t->path, dir, name));
     if (!needed && !qv_path_exists(t->path)) goto done;
     QV_TRY(qv_read_text(ctx, t->path, TABLE_MAX, &t->text));
-    for (char *line = t->text, *next; line; line = next) {
-        next = strchr(line, '\n');
-        if (next) *next++ = '\0';
-        QV_TRY(read_line(ctx, t, line, ++number));
-    }
+    for (char *rest = t->text, *line; (line = qv_next_line(&rest)) != NULL;) QV_TRY(read_line(ctx, t, line, ++number));
     QV_TRY(qv_alloc(ctx, &t->by_key, t->n, sizeof *t->by_key));
     if (t->n) memcpy(t->by_key, t->rows, t->n * sizeof *t->rows);
     qsort(t->by_key, t->n, sizeof *t->by_key, by_key);

@@ -6,6 +6,7 @@
 #include "base/csv.h"
 #include "base/io.h"
 #include "base/nearest.h"
+#include "base/text.h"
 #include "data/import_own.h"
 
 enum { LIST_MAX = 1 << 28, NAME_MAX_BYTES = 256 };
@@ -148,12 +149,10 @@ qv_status qv_import_emobox(qv_ctx *ctx, qv_import *in, const char *path)
     bool seen[QV_COLUMNS] = {false};
     int number = 0;
     QV_TRY(qv_read_text(ctx, path, LIST_MAX, &text));
-    for (char *line = text, *next; line; line = next) {
+    for (char *rest = text, *line; (line = qv_next_line(&rest)) != NULL;) {
         json_error_t error;
-        next = strchr(line, '\n');
-        if (next) *next++ = '\0';
         number++;
-        if (line[strspn(line, " \t\r")] == '\0') continue;
+        if (!*qv_trimmed(line)) continue;
         json_t *object = json_loads(line, JSON_REJECT_DUPLICATES, &error);
         if (json_is_object(object))
             status = import_object(ctx, in, path, number, object, seen);

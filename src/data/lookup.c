@@ -7,6 +7,7 @@
 
 #include "base/csv.h"
 #include "base/io.h"
+#include "base/text.h"
 #include "data/pattern.h"
 #include "data/recipe.h"
 
@@ -165,12 +166,9 @@ static qv_status read_lines(qv_ctx *ctx, loader *l, char *text)
 {
     qv_status status = QV_OK;
     int number = 0;
-    for (char *line = text, *next; line; line = next) {
+    for (char *rest = text, *line; (line = qv_next_line(&rest)) != NULL;) {
         bool matched;
         qv_lookup_row *row;
-        next = strchr(line, '\n');
-        if (next) *next++ = '\0';
-        line[strcspn(line, "\r")] = '\0';
         number++;
         QV_TRY(qv_pattern_match(ctx, l->line, line, &matched));
         if (!matched) continue;

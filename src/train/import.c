@@ -56,7 +56,7 @@ static qv_status read_map(qv_ctx *ctx, importer *x)
     if (!x->in->map) return QV_OK;
     qv_status status = qv_read_text(ctx, x->in->map, (size_t)1 << 24, &x->text);
     char *rest = x->text, *line;
-    while (status == QV_OK && (line = strsep(&rest, "\n"))) status = add_row(ctx, x, line, ++number);
+    while (status == QV_OK && (line = qv_next_line(&rest)) != NULL) status = add_row(ctx, x, line, ++number);
     return status;
 }
 
