@@ -101,8 +101,8 @@ qv_status qv_cmd_stats(qv_ctx *ctx, int argc, char **argv)
     }
     QV_TRY(qv_checkpoint_open(ctx, &c, a.checkpoint));
     if (c->settings.normalize != QV_NORM_SPEAKER) {
-        status = qv_fail(ctx, QV_ERR_USAGE, "%s normalizes by %s, not by speaker: it needs no statistics of a voice", a.checkpoint,
-                         qv_normalization_name(c->settings.normalize));
+        status = qv_fail(ctx, QV_ERR_USAGE, "%s normalizes by %s, not by speaker: it needs no statistics of a voice",
+                         a.checkpoint, qv_settings_choice(&c->settings, "features.normalize"));
         goto done;
     }
     QV_TRY(qv_out_try(ctx, a.out));

@@ -270,9 +270,9 @@ static qv_status describe_protocol(qv_ctx *ctx, run_state *r)
     QV_TRY(qv_summary_set(ctx, &m->split, "%s", r->folds->random ? "random" : "speaker-disjoint"));
     QV_TRY(qv_summary_set(ctx, &m->fold_spec, "%s", *s->folds ? s->folds : "one split"));
     QV_TRY(qv_summary_set(ctx, &m->labels, "%s", s->labels));
-    QV_TRY(qv_summary_set(ctx, &m->normalization, "%s", qv_normalization_name(s->normalize)));
-    QV_TRY(qv_summary_set(ctx, &m->loudness, "%s", s->loudness == QV_LOUDNESS_RMS ? "rms" : "none"));
-    QV_TRY(qv_summary_set(ctx, &m->bn_eval, s->bn_eval == QV_BN_EVEN ? "even" : "running"));
+    QV_TRY(qv_summary_set(ctx, &m->normalization, "%s", qv_settings_choice(s, "features.normalize")));
+    QV_TRY(qv_summary_set(ctx, &m->loudness, "%s", qv_settings_choice(s, "features.loudness")));
+    QV_TRY(qv_summary_set(ctx, &m->bn_eval, qv_settings_choice(s, "eval.bn")));
     QV_TRY(describe_epoch_rule(ctx, r));
     m->transductive = s->normalize == QV_NORM_SPEAKER;
     m->folds_planned = (int)r->folds->n;

@@ -413,20 +413,25 @@ static qv_status add_metadata(exporter *x)
         const char *key;
         double value;
     } numbers[] = {
-        {"patch.frames", x->net->config.frames}, {"features.mels", s->mels}, {"features.hop", s->hop},
-        {"features.rate", s->rate},   {"features.window", s->window}, {"features.fft", s->fft},
-        {"features.low", s->low},     {"features.high", s->high},     {"features.floor", s->floor},
+        {"patch.frames", x->net->config.frames},
+        {"features.mels", s->mels},
+        {"features.hop", s->hop},
+        {"features.rate", s->rate},
+        {"features.window", s->window},
+        {"features.fft", s->fft},
+        {"features.low", s->low},
+        {"features.high", s->high},
+        {"features.floor", s->floor},
         {"features.trim", s->trim},
     };
-    static const char *const kinds[] = {"mel", "npy", "image"};
     bool sound = s->kind == QV_KIND_MEL;
     size_t n = sound ? sizeof numbers / sizeof *numbers : s->kind == QV_KIND_NPY ? 3 : 2;
     qv_onnx_metadata(&x->g, "quaver", QV_VERSION);
     qv_onnx_metadata(&x->g, "format_version", "1");
-    qv_onnx_metadata(&x->g, "features.kind", kinds[s->kind]);
+    qv_onnx_metadata(&x->g, "features.kind", qv_settings_choice(s, "features.kind"));
     for (size_t i = 0; i < n; i++) add_real(x, numbers[i].key, numbers[i].value);
-    if (sound) qv_onnx_metadata(&x->g, "features.loudness", s->loudness == QV_LOUDNESS_RMS ? "rms" : "none");
-    qv_onnx_metadata(&x->g, "features.normalize", qv_normalization_name(s->normalize));
+    if (sound) qv_onnx_metadata(&x->g, "features.loudness", qv_settings_choice(s, "features.loudness"));
+    qv_onnx_metadata(&x->g, "features.normalize", qv_settings_choice(s, "features.normalize"));
     qv_onnx_metadata(&x->g, "fold", x->c->fold);
     if (*s->licence) qv_onnx_metadata(&x->g, "training_data.licence", s->licence);
     return add_classes(x);

@@ -628,7 +628,11 @@ qv_exec_options qv_settings_exec(const qv_settings *s)
 
 const char *qv_settings_name(size_t i) { return i < SETTINGS ? table[i].name : NULL; }
 
-const char *qv_normalization_name(int n) { return find("features.normalize")->choices[n]; }
+const char *qv_settings_choice(const qv_settings *s, const char *name)
+{
+    const setting *t = find(name);
+    return t->choices[*(const int *)field(s, t)];
+}
 
 const char *qv_settings_isa(const qv_settings *s) { return s->isa ? find("run.isa")->choices[s->isa] : NULL; }
 

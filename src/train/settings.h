@@ -117,7 +117,8 @@ const char *qv_settings_isa(const qv_settings *s);
 const char *qv_settings_name(size_t i);
 /* The setting that was meant by a name, with its section or without: "widht" leads to net.width. NULL: none is near. */
 const char *qv_settings_near(const char *name);
-const char *qv_normalization_name(int n);
+/* The word that is chosen for the setting of that name, which must be one of words. */
+const char *qv_settings_choice(const qv_settings *s, const char *name);
 const char *qv_device_name(int d);
 
 #endif

@@ -61,10 +61,10 @@ size_t qv_dnn_bytes(const qv_dnn_key *key, qv_dnn_operand operand) { return (siz
 void qv_dnn_key_text(const qv_dnn_key *key, char text[QV_DNN_TEXT])
 {
     static const char *const kinds[] = {"conv", "conv_grad_x", "conv_grad_w", "product"};
-    static const char *const precisions[] = {"fp32", "tf32", "bf16"};
     bool known = key->kind >= 0 && key->kind <= QV_DNN_PRODUCT;
-    const char *precision =
-        key->precision >= 0 && key->precision <= QV_PRECISION_BF16 ? precisions[key->precision] : "unknown precision";
+    const char *precision = key->precision >= 0 && key->precision <= QV_PRECISION_BF16
+                                ? qv_precision_name(key->precision)
+                                : "unknown precision";
     if (!known) {
         snprintf(text, QV_DNN_TEXT, "operation of unknown kind %d", key->kind);
     } else if (is_product(key)) {
