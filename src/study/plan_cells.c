@@ -94,16 +94,17 @@ qv_status qv_study_match(qv_ctx *ctx, const qv_study *s, int line, const char *c
 
 qv_status qv_study_find(qv_ctx *ctx, const qv_study *s, int line, const char *cell, int *index)
 {
-    bool *matches;
+    bool *matches = NULL, *named = NULL;
     qv_buf names = {0};
     size_t n = 0;
-    qv_status status = qv_alloc(ctx, &matches, s->n_combinations, sizeof *matches);
-    if (status != QV_OK) return status;
+    qv_status status = QV_OK;
+    QV_TRY(qv_alloc(ctx, &matches, s->n_combinations, sizeof *matches));
+    QV_TRY(qv_alloc(ctx, &named, s->n_cells, sizeof *named));
     QV_TRY(qv_study_match(ctx, s, line, cell, matches));
+    for (size_t i = 0; i < s->n_combinations; i++)
+        if (matches[i]) named[s->cell_of[i]] = true;
     for (size_t c = 0; c < s->n_cells; c++) {
-        bool named = false;
-        for (size_t i = 0; i < s->n_combinations; i++) named = named || (matches[i] && s->cell_of[i] == (int)c);
-        if (!named) continue;
+        if (!named[c]) continue;
         *index = (int)c;
         if (n++ < 4) qv_buf_printf(&names, "%s\"%s\"", n > 1 ? ", " : "", s->cells[c].name);
     }
@@ -113,6 +114,7 @@ qv_status qv_study_find(qv_ctx *ctx, const qv_study *s, int line, const char *ce
 done:
     qv_buf_free(&names);
     free(matches);
+    free(named);
     return status;
 }
 
