@@ -11,7 +11,6 @@
 #include "base/nearest.h"
 #include "base/real.h"
 #include "base/text.h"
-#include "kernels/patch.h"
 
 typedef enum kind { INT, REAL, TEXT, CHOICE, BOOL, SEED } kind;
 
