@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "bench.h"
 #include "data/extractor.h"
 #include "figure.h"
 
@@ -50,7 +51,7 @@ int main(void)
     qv_extractor *e = NULL;
     float *samples = NULL, *mel = NULL;
     double run[ROUNDS], trim[ROUNDS];
-    qv_ctx *ctx = qv_ctx_new();
+    qv_ctx *ctx = qv_bench_ctx();
     if (!ctx || qv_extractor_new(ctx, &e, &c) != QV_OK) goto done;
     size_t frames = (size_t)qv_extractor_frames(e, SAMPLES), begin, end;
     if (qv_alloc(ctx, &samples, SAMPLES, sizeof *samples) != QV_OK) goto done;

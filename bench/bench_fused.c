@@ -21,9 +21,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench.h"
 #include "figure.h"
 #include "fused_line.h"
-#include "made_up.h"
 
 enum { MOST_CASES = 64 };
 /* A unit in the last place of a bf16 value of eight root mean squares. */
@@ -218,7 +218,7 @@ int main(int argc, char **argv)
         printf("bench_fused: skipped, no CUDA device: %s\n", gpu_lacks());
         return 0;
     }
-    b.f.ctx = qv_ctx_new();
+    b.f.ctx = qv_bench_ctx();
     if (!b.f.ctx) return 1;
     gpu_time_start(&b.f.t, b.small);
     const qv_status status = run_all(&b);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "backend/check/problem.h"
+#include "bench.h"
 #include "net/net.h"
 #include "op_case.h"
 
@@ -132,7 +133,7 @@ done:
 int main(void)
 {
     qv_status status = QV_OK;
-    qv_ctx *ctx = qv_ctx_new();
+    qv_ctx *ctx = qv_bench_ctx();
     if (!ctx) return 1;
     static const struct {
         const char *name;

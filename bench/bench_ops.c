@@ -17,8 +17,8 @@
 #include "backend/backend.h"
 #include "backend/check/problem.h"
 #include "base/parallel.h"
+#include "bench.h"
 #include "figure.h"
-#include "made_up.h"
 #include "op_case.h"
 
 #if QV_X86
@@ -342,7 +342,7 @@ int main(int argc, char **argv)
                         "[--direct] [--json]\n");
         return 2;
     }
-    b.ctx = qv_ctx_new();
+    b.ctx = qv_bench_ctx();
     if (!b.ctx || qv_pool_new(b.ctx, &b.pool, b.threads) != QV_OK) return 1;
     qv_cpu_conv_limit(b.isa);
     qv_cpu_ops(b.table, b.isa, &b.isa_found);

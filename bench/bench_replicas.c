@@ -1,18 +1,20 @@
 /* Several trainings side by side in one process: what they do together in a second, against one after the other.
  *
  *   bench_replicas [--device D] [--precision P] [--batch 8,16,64] [--replicas 1,2,4,8,16] [--rounds N] [--steps N]
- *                  [--width N] [--blocks N] [--frames N] [--mels N]
+ *                  [--seconds S] [--width N] [--blocks N] [--frames N] [--mels N]
  *
  * Each training has a thread, a trainer and a network of its own and the features in common; on the CPU it computes
  * with its own thread alone. For each batch size and number of replicas both ways take turns for --rounds rounds of
- * --steps steps a training; one JSON line with the medians: samples a second in all, side by side and one after the
- * other, and their ratio; and the mean loss of the last round. */
+ * --steps steps a training (on a GPU so many times --steps that each way takes --seconds, 1, in all, after a warm-up of
+ * half as long); one JSON line with the medians: samples a second in all, side by side and one after the other, and
+ * their ratio; and the mean loss of the last round. */
 #include <getopt.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench.h"
 #include "figure.h"
 #include "made_up.h"
 
@@ -22,15 +24,17 @@ enum { MOST = 64 };
 typedef struct replica {
     qv_ctx *ctx;
     qv_trainer *trainer;
-    uint64_t passes; /* of the training set so far: one a round */
-    double loss;     /* mean of the last of them */
+    uint64_t passes; /* of the training set so far */
+    int runs;        /* passes of a round */
+    double loss;     /* mean of the last round */
     qv_status status;
     pthread_t thread;
 } replica;
 
 typedef struct arguments {
     qv_settings s;
-    int frames, mels, rounds, steps;
+    int rounds, steps;
+    double seconds; /* of all rounds of one way, below 0: as the device wants it */
     const char *batches, *replicas;
 } arguments;
 
@@ -38,7 +42,8 @@ static void *run_round(void *user)
 {
     replica *r = user;
     qv_loss loss = {0};
-    r->status = qv_trainer_run(r->ctx, r->trainer, ++r->passes, &loss);
+    r->passes += (uint64_t)r->runs;
+    r->status = qv_trainer_run(r->ctx, r->trainer, r->passes, &loss);
     r->loss = loss.sum / (double)loss.steps;
     return NULL;
 }
@@ -52,12 +57,13 @@ static qv_status check(qv_ctx *ctx, const replica *all, int n)
     return QV_OK;
 }
 
-/* Seconds that a round of all of them takes. */
-static qv_status time_round(qv_ctx *ctx, replica *all, int n, bool together, double *seconds)
+/* Seconds that a round of all of them takes, so many passes of each. */
+static qv_status time_round(qv_ctx *ctx, replica *all, int n, int runs, bool together, double *seconds)
 {
     double begin = qv_now();
     int started = 0;
     for (int i = 0; i < n; i++) {
+        all[i].runs = runs;
         if (!together)
             run_round(&all[i]);
         else if (pthread_create(&all[i].thread, NULL, run_round, &all[i]) == 0)
@@ -78,15 +84,28 @@ static qv_status make_replica(qv_ctx *ctx, replica *r, const arguments *a, const
     qv_settings s = a->s; /* borrowed texts */
     s.seed = (uint64_t)index + 1;
     qv_trainer_options o = {.items = data->items, .n_items = data->data.n, .gpu = gpu};
-    r->ctx = qv_ctx_new();
+    r->ctx = index == 0 ? qv_bench_ctx() : qv_ctx_new(); /* the others would warn of the same */
     if (!r->ctx) return qv_fail(ctx, QV_ERR_MEMORY, "no memory for training %d", index);
     r->status = qv_trainer_new(r->ctx, &r->trainer, &s, &data->data, &o, QV_BENCH_CLASSES);
     return check(ctx, r, 1);
 }
 
+/* Side by side; plans, captures and caches are made, and how long a pass takes is known. */
+static qv_status warm_up(qv_ctx *ctx, const arguments *a, replica *all, int n, double *seconds)
+{
+    double since = 0;
+    for (int i = 0; qv_bench_is_cold(a->seconds, 1, i, since); i++) {
+        const qv_status status = time_round(ctx, all, n, 1, true, seconds);
+        if (status != QV_OK) return status;
+        if (i == 0) since = qv_now();
+    }
+    return QV_OK;
+}
+
 static void print_line(const arguments *a, const replica *all, int n, const double *together, const double *in_turn)
 {
-    double samples = (double)n * a->steps * a->s.batch, fast = together[a->rounds / 2], slow = in_turn[a->rounds / 2];
+    const int steps = all[0].runs * a->steps;
+    double samples = (double)n * steps * a->s.batch, fast = together[a->rounds / 2], slow = in_turn[a->rounds / 2];
     double loss = 0;
     for (int i = 0; i < n; i++) loss += all[i].loss / n;
     printf("{\"bench\": \"replicas\", \"device\": \"%s\", \"order\": \"%s\", \"width\": %d, \"blocks\": %d, \"batch\": "
@@ -94,7 +113,7 @@ static void print_line(const arguments *a, const replica *all, int n, const doub
            "\"frames\": %d, \"mels\": %d, \"replicas\": %d, \"rounds\": %d, \"steps\": %d, \"samples_per_s\": %s, "
            "\"one_after_other_samples_per_s\": %s, \"ratio\": %s, \"loss\": %s}\n",
            qv_exec_describe(qv_trainer_exec(all[0].trainer)), qv_order_name((qv_block_order)a->s.order), a->s.width,
-           a->s.blocks, a->s.batch, a->frames, a->mels, n, a->rounds, a->steps,
+           a->s.blocks, a->s.batch, qv_settings_patch_frames(&a->s), a->s.mels, n, a->rounds, steps,
            qv_figure_of("%.1f", samples / fast).text, qv_figure_of("%.1f", samples / slow).text,
            qv_figure_of("%.3f", slow / fast).text, qv_figure_of("%.6f", loss).text);
     fflush(stdout);
@@ -106,17 +125,19 @@ static qv_status measure(qv_ctx *ctx, const arguments *a, int n)
     replica all[MOST] = {0};
     qv_made_up data = {0};
     qv_gpu_device *gpu = NULL;
-    double *together = NULL, *in_turn = NULL, ignored;
+    double *together = NULL, *in_turn = NULL, seconds;
     QV_TRY(qv_alloc(ctx, &together, (size_t)a->rounds, sizeof *together));
     QV_TRY(qv_alloc(ctx, &in_turn, (size_t)a->rounds, sizeof *in_turn));
-    QV_TRY(qv_made_up_new(ctx, &data, (size_t)a->s.batch * (size_t)a->steps, a->frames, a->mels));
+    QV_TRY(qv_made_up_new(ctx, &data, (size_t)a->s.batch * (size_t)a->steps, qv_settings_patch_frames(&a->s),
+                          a->s.mels));
     if (a->s.device == QV_DEVICE_CUDA) QV_TRY(qv_gpu_open(ctx, &gpu, a->s.gpu));
     if (gpu) qv_gpu_expect(gpu, n);
     for (int i = 0; i < n; i++) QV_TRY(make_replica(ctx, &all[i], a, &data, gpu, i));
-    QV_TRY(time_round(ctx, all, n, true, &ignored)); /* plans, captures, caches */
+    QV_TRY(warm_up(ctx, a, all, n, &seconds));
+    const int runs = qv_bench_runs(a->seconds, a->rounds, seconds);
     for (int i = 0; i < a->rounds; i++) {
-        QV_TRY(time_round(ctx, all, n, true, &together[i]));
-        QV_TRY(time_round(ctx, all, n, false, &in_turn[i]));
+        QV_TRY(time_round(ctx, all, n, runs, true, &together[i]));
+        QV_TRY(time_round(ctx, all, n, runs, false, &in_turn[i]));
     }
     qv_bench_sort(together, a->rounds);
     qv_bench_sort(in_turn, a->rounds);
@@ -133,25 +154,11 @@ done:
     return status;
 }
 
-/* The next number of a list "8,16,64"; false at its end. */
-static bool next_number(const char **list, int *value)
-{
-    char *end;
-    if (!**list) return false;
-    *value = (int)strtol(*list, &end, 10);
-    if (end == *list || (*end && *end != ',') || *value < 1) {
-        fprintf(stderr, "bench_replicas: %s: expected numbers from 1 on, as in 8,16,64\n", *list);
-        exit(2);
-    }
-    *list = *end ? end + 1 : end;
-    return true;
-}
-
 static qv_status measure_all(qv_ctx *ctx, arguments *a)
 {
-    for (const char *batches = a->batches; next_number(&batches, &a->s.batch);) {
+    for (const char *batches = a->batches; qv_bench_next("batch", &batches, &a->s.batch);) {
         int n;
-        for (const char *replicas = a->replicas; next_number(&replicas, &n);) {
+        for (const char *replicas = a->replicas; qv_bench_next("replicas", &replicas, &n);) {
             if (n > MOST) return qv_fail(ctx, QV_ERR_USAGE, "--replicas %d: at most %d", n, MOST);
             qv_status status = measure(ctx, a, n);
             if (status != QV_OK) return status;
@@ -162,32 +169,24 @@ static qv_status measure_all(qv_ctx *ctx, arguments *a)
 
 static void parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
 {
-    static const struct option options[] = {{"device", 1, NULL, 'D'},
-                                            {"precision", 1, NULL, 'P'},
+    static const struct option options[] = {{"device", 1, NULL, 0},
+                                            {"precision", 1, NULL, 0},
                                             {"batch", 1, NULL, 'n'},
                                             {"replicas", 1, NULL, 'r'},
                                             {"rounds", 1, NULL, 'R'},
                                             {"steps", 1, NULL, 's'},
-                                            {"width", 1, NULL, 'w'},
-                                            {"blocks", 1, NULL, 'b'},
-                                            {"frames", 1, NULL, 'f'},
-                                            {"mels", 1, NULL, 'm'},
+                                            {"seconds", 1, NULL, 'S'},
+                                            {"width", 1, NULL, 0},
+                                            {"blocks", 1, NULL, 0},
+                                            {"frames", 1, NULL, 0},
+                                            {"mels", 1, NULL, 0},
                                             {0}};
     int c, at = 0;
     while ((c = getopt_long(argc, argv, "", options, &at)) != -1) {
         const char *name = options[at].name;
         switch (c) {
-        case 'D':
-            qv_bench_set(ctx, &a->s, "run.device", optarg);
-            break;
-        case 'P':
-            qv_bench_set(ctx, &a->s, "run.precision", optarg);
-            break;
-        case 'w':
-            qv_bench_set(ctx, &a->s, "net.width", optarg);
-            break;
-        case 'b':
-            qv_bench_set(ctx, &a->s, "net.blocks", optarg);
+        case 0:
+            qv_bench_option(ctx, &a->s, name, optarg);
             break;
         case 'n':
             a->batches = optarg;
@@ -201,11 +200,8 @@ static void parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
         case 's':
             a->steps = qv_bench_number(name, optarg, 1);
             break;
-        case 'f':
-            a->frames = qv_bench_number(name, optarg, 1);
-            break;
-        case 'm':
-            a->mels = qv_bench_number(name, optarg, 1);
+        case 'S':
+            a->seconds = qv_bench_real(name, optarg, 60);
             break;
         default:
             exit(2);
@@ -215,16 +211,15 @@ static void parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
         fprintf(stderr, "unexpected word %s\n", argv[optind]);
         exit(2);
     }
-    a->s.mels = a->mels;
-    a->s.patch_seconds = a->frames * a->s.hop;
+    if (a->seconds < 0) a->seconds = qv_bench_span(&a->s);
 }
 
 int main(int argc, char **argv)
 {
-    arguments a = {.frames = 64, .mels = 64, .rounds = 5, .steps = 20, .batches = "8,16,64", .replicas = "1,2,4,8,16"};
-    qv_ctx *ctx = qv_ctx_new();
+    arguments a = {.rounds = 5, .steps = 20, .seconds = -1, .batches = "8,16,64", .replicas = "1,2,4,8,16"};
+    qv_ctx *ctx = qv_bench_ctx();
     if (!ctx) return 1;
-    qv_status status = qv_bench_settings(ctx, &a.s, a.frames, a.mels);
+    qv_status status = qv_bench_settings(ctx, &a.s);
     if (status == QV_OK) {
         parse(ctx, &a, argc, argv);
         status = measure_all(ctx, &a);

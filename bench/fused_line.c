@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench.h"
 #include "kernels/kernels.h"
-#include "made_up.h"
 
 enum { CANDIDATES = 8 };
 

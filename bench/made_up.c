@@ -1,6 +1,5 @@
 #include "made_up.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/random.h"
@@ -41,37 +40,12 @@ void qv_made_up_free(qv_made_up *d)
     *d = (qv_made_up){0};
 }
 
-qv_status qv_bench_settings(qv_ctx *ctx, qv_settings *s, int frames, int mels)
+qv_status qv_bench_settings(qv_ctx *ctx, qv_settings *s)
 {
     qv_status status = qv_settings_init(ctx, s);
     if (status == QV_OK) status = qv_settings_preset(ctx, s, "reference");
-    s->mels = mels;
-    s->patch_seconds = frames * s->hop;
+    s->batch = s->patch_frames = s->mels = 64;
     s->lr = 0.001;
     s->epochs = 1 << 20; /* the rate stays where it is */
     return status;
 }
-
-void qv_bench_set(qv_ctx *ctx, qv_settings *s, const char *name, const char *value)
-{
-    if (qv_settings_set(ctx, s, name, value) == QV_OK) return;
-    fprintf(stderr, "%s\n", qv_ctx_message(ctx));
-    exit(2);
-}
-
-int qv_bench_number(const char *option, const char *value, int least)
-{
-    char *end;
-    long n = strtol(value, &end, 10);
-    if (end != value && !*end && n >= least && n <= 1 << 20) return (int)n;
-    fprintf(stderr, "--%s %s: expected a whole number from %d to %d\n", option, value, least, 1 << 20);
-    exit(2);
-}
-
-static int by_value(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-void qv_bench_sort(double *times, int n) { qsort(times, (size_t)n, sizeof *times, by_value); }

@@ -17,16 +17,8 @@ typedef struct qv_made_up {
 qv_status qv_made_up_new(qv_ctx *ctx, qv_made_up *d, size_t recordings, int patch, int mels);
 void qv_made_up_free(qv_made_up *d);
 
-/* The reference network on patches of so many frames and bands, SGD with momentum; the rest at its defaults. */
-qv_status qv_bench_settings(qv_ctx *ctx, qv_settings *s, int frames, int mels);
-
-/* Opens a setting given as text, with the name of the program before the message; ends the process with 2. */
-void qv_bench_set(qv_ctx *ctx, qv_settings *s, const char *name, const char *value);
-
-/* The whole number that an option was given, from `least` on; ends the process with 2 where there is none. */
-int qv_bench_number(const char *option, const char *value, int least);
-
-/* In ascending order. */
-void qv_bench_sort(double *times, int n);
+/* The reference network on batches of 64 patches of 64 frames and bands, SGD with momentum; the rest at its
+ * defaults. */
+qv_status qv_bench_settings(qv_ctx *ctx, qv_settings *s);
 
 #endif

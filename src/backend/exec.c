@@ -57,6 +57,8 @@ const char *qv_exec_describe(const qv_exec *e) { return e->description; }
 
 size_t qv_exec_bytes(const qv_exec *e) { return e->bytes; }
 
+size_t qv_exec_without_plan(const qv_exec *e) { return e->without_plan; }
+
 double qv_exec_seconds(const qv_exec *e, qv_list list, size_t i)
 {
     return e->profiled[list] ? e->class->seconds(e, list, i) / (double)e->profiled[list] : 0;

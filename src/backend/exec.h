@@ -71,6 +71,8 @@ qv_status qv_exec_bind(qv_ctx *ctx, qv_exec *e, int buffer, const void *data, si
 const char *qv_exec_describe(const qv_exec *e);
 /* Bytes of all memory that the exec holds. */
 size_t qv_exec_bytes(const qv_exec *e);
+/* Convolutions that run slower than they might, on the program's own kernel for want of a plan of the libraries. */
+size_t qv_exec_without_plan(const qv_exec *e);
 /* Seconds that op i takes in a run of the list, with options.profile: the mean of the runs that were timed, on a GPU
  * all but the first, which loads what the libraries load lazily. 0: none was. */
 double qv_exec_seconds(const qv_exec *e, qv_list list, size_t i);

@@ -25,6 +25,7 @@ struct qv_exec {
     qv_exec_options o;
     uint64_t depth; /* steps that may be on their way */
     size_t bytes;   /* of all memory held */
+    size_t without_plan;              /* convolutions that the libraries have no plan for */
     uint64_t profiled[QV_LIST_COUNT]; /* runs whose ops were timed */
     char description[256];
 };

@@ -75,7 +75,7 @@ static qv_status plan_conv(qv_ctx *ctx, cuda_exec *e, qv_cuda_op *b)
     if (status != QV_ERR_UNSUPPORTED) return status;
     qv_debug(ctx, "%s of %s: no plan (%s), convolved by the direct kernel", qv_op_info_of(kind).name,
              e->base.p->layers[b->op.layer], qv_ctx_message(ctx));
-    e->direct++;
+    e->base.without_plan++;
     return QV_OK;
 }
 
@@ -149,10 +149,10 @@ qv_status qv_cuda_prepare(qv_ctx *ctx, cuda_exec *e, size_t *scratch)
         }
         if (e->base.o.poison) QV_TRY(qv_program_lifetimes(ctx, e->base.p, (qv_list)k, &e->first[k], &e->last[k]));
     }
-    if (e->direct)
+    if (e->base.without_plan)
         qv_warn(ctx,
                 "cuDNN has no plan for %zu of the network's convolutions, which take longer for it (--verbose: which)",
-                e->direct);
+                e->base.without_plan);
 done:
     return status;
 }

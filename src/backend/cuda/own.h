@@ -177,7 +177,6 @@ typedef struct cuda_exec {
     qv_cuda_op *ops[QV_LIST_COUNT];
     qv_range *ranges; /* [n_ranges] */
     size_t n_ranges;
-    size_t direct; /* convolutions without a plan */
     int32_t *first[QV_LIST_COUNT], *last[QV_LIST_COUNT];
     /* feed.c */
     qv_feed feed;
