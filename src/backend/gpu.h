@@ -32,6 +32,9 @@ qv_status qv_gpu_open(qv_ctx *ctx, qv_gpu_device **out, const char *which);
 void qv_gpu_expect(qv_gpu_device *g, int execs);
 /* After the last exec on it. */
 void qv_gpu_close(qv_gpu_device *g);
+/* Whether it still computes after an error: some, such as an address that is not there, end all that the process can do
+ * with it. QV_ERR_DEVICE: it does not. */
+qv_status qv_gpu_answers(qv_ctx *ctx, const qv_gpu_device *g);
 /* "NVIDIA H100, cuDNN 9.13.0, cuBLAS 13.0.0" and the like. */
 const char *qv_gpu_describe(const qv_gpu_device *g);
 

@@ -25,6 +25,9 @@ static const char help_text[] =
     "      --seed N           of the data; default: another one each time, printed\n"
     "      --thorough         also tensors beyond the caches; takes minutes on a processor\n"
     "      --small            ops on short operands only: for a GPU that is emulated\n"
+    "      --only LIST        of the ops these, and whole steps or the training where step or training is in it:\n"
+    "                         --only conv,conv_grad_x,training\n"
+    "      --skip LIST        all but these\n"
     "      --cases            a line a case\n"
     "      --json             one JSON object instead of the table\n"
     "  -j, --threads N        of the CPU\n";
@@ -32,6 +35,7 @@ static const char help_text[] =
 typedef struct arguments {
     qv_settings s;
     qv_selftest_options o;
+    const char *only, *skip;
     bool json, help;
 } arguments;
 
@@ -60,10 +64,10 @@ static qv_status parse_seed(qv_ctx *ctx, const char *text, uint64_t *seed)
     return QV_OK;
 }
 
-static const struct option options[] = {
-    {"device", 1, NULL, 'd'}, {"precision", 1, NULL, 'p'}, {"seed", 1, NULL, 's'},    {"thorough", 0, NULL, 't'},
-    {"cases", 0, NULL, 'c'},  {"json", 0, NULL, 'J'},      {"threads", 1, NULL, 'j'}, {"small", 0, NULL, 'S'},
-    {"help", 0, NULL, 'h'},   {0}};
+static const struct option options[] = {{"device", 1, NULL, 'd'},   {"precision", 1, NULL, 'p'}, {"seed", 1, NULL, 's'},
+                                        {"thorough", 0, NULL, 't'}, {"cases", 0, NULL, 'c'},     {"json", 0, NULL, 'J'},
+                                        {"threads", 1, NULL, 'j'},  {"small", 0, NULL, 'S'},     {"only", 1, NULL, 'O'},
+                                        {"skip", 1, NULL, 'X'},     {"help", 0, NULL, 'h'},      {0}};
 static const char letters[] = "d:j:h";
 
 const struct option *qv_cli_selftest_options(void) { return options; }
@@ -93,6 +97,12 @@ static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
         case 'S':
             a->o.limit = 4096;
             break;
+        case 'O':
+            a->only = optarg;
+            break;
+        case 'X':
+            a->skip = optarg;
+            break;
         case 'c':
             a->o.every_case = true;
             break;
@@ -107,7 +117,9 @@ static qv_status parse(qv_ctx *ctx, arguments *a, int argc, char **argv)
         }
     }
     if (optind < argc)
-        status = qv_fail(ctx, QV_ERR_USAGE, "unexpected word %s; see quaver selftest --help", argv[optind]);
+        QV_TRY(qv_fail(ctx, QV_ERR_USAGE, "unexpected word %s; see quaver selftest --help", argv[optind]));
+    if (a->only) QV_TRY(qv_selftest_leave_out(ctx, &a->o, a->only, false));
+    if (a->skip) QV_TRY(qv_selftest_leave_out(ctx, &a->o, a->skip, true));
 done:
     return status;
 }
@@ -170,11 +182,13 @@ static void print_summary(const arguments *a, const printer *p, const qv_selftes
     printf("\ndevice     %s\n", r->device);
     printf("precision  %s\n", a->s.device == QV_DEVICE_REF ? "double" : precision);
     printf("data       seed %" PRIu64 "; the same again: quaver selftest --device %s --precision %s --seed %" PRIu64
-           "%s%s\n",
+           "%s%s%s%s%s%s\n",
            a->o.seed, qv_device_name(a->s.device), precision, a->o.seed, a->o.thorough ? " --thorough" : "",
-           a->o.limit ? " --small" : "");
+           a->o.limit ? " --small" : "", a->only ? " --only " : "", a->only ? a->only : "", a->skip ? " --skip " : "",
+           a->skip ? a->skip : "");
     for (int i = 0; i < PARTS; i++) {
         const part *s = &p->parts[i];
+        if (s->rows == 0) continue;
         printf("%-10s %zu of %zu within bounds, %zu cases; nearest to its bound: %s at %.0f %%\n", s->title,
                s->rows - s->bad, s->rows, s->cases, s->worst.name, 100 * s->worst.worst.share);
     }

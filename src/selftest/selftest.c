@@ -1,5 +1,7 @@
 #include "selftest/selftest.h"
 
+#include <stdio.h>
+
 #include "selftest/own.h"
 
 static qv_status check_ops(qv_selftest_run *r)
@@ -7,9 +9,11 @@ static qv_status check_ops(qv_selftest_run *r)
     for (int kind = 0; kind < QV_OP_COUNT; kind++) {
         const char *name = qv_op_info_of((qv_op_kind)kind).name;
         qv_report(r->ctx, "selftest, ops", "ops", kind, QV_OP_COUNT);
+        if (r->o->left_out[kind]) continue;
         qv_selftest_begin(r, "op", name);
         qv_status status = qv_check_op(r->ctx, &r->device, (qv_op_kind)kind,
                                        &(qv_choice){r->o->seed, r->o->limit, r->o->thorough}, qv_selftest_add, r);
+        status = qv_selftest_outlive(r, status);
         if (status != QV_OK) return qv_fail_prefix(r->ctx, status, "%s", name);
         qv_selftest_end(r);
     }
@@ -30,9 +34,10 @@ qv_status qv_selftest(qv_ctx *ctx, const qv_selftest_options *o, qv_selftest_res
     r.device.pool = pool;
     if (r.device.device == QV_DEVICE_CUDA) QV_TRY(qv_gpu_open(ctx, &gpu, r.device.which));
     r.device.gpu = gpu;
+    snprintf(result->device, sizeof result->device, "%s", gpu ? qv_gpu_describe(gpu) : qv_device_name(r.device.device));
     QV_TRY(check_ops(&r));
-    QV_TRY(qv_selftest_steps(&r));
-    QV_TRY(qv_selftest_training(&r));
+    if (!o->left_out[QV_SELFTEST_STEPS]) QV_TRY(qv_selftest_steps(&r));
+    if (!o->left_out[QV_SELFTEST_TRAINING]) QV_TRY(qv_selftest_training(&r));
 done:
     qv_selftest_end(&r);
     result->seconds = qv_now() - start;

@@ -21,12 +21,16 @@ typedef struct qv_selftest_row {
     char trouble[200]; /* what is wrong beside the numbers, "": nothing */
 } qv_selftest_row;
 
+/* What can be left out: each op, all steps, the training. */
+enum { QV_SELFTEST_STEPS = QV_OP_COUNT, QV_SELFTEST_TRAINING, QV_SELFTEST_PARTS };
+
 typedef struct qv_selftest_options {
     const qv_settings *settings; /* [run]: device, precision, threads, instruction set */
     uint64_t seed;
     bool thorough;   /* also cases with tensors beyond the caches */
     size_t limit;    /* cases of ops with a longer operand are left out (emulations); 0: none are */
     bool every_case; /* a row a case and not an op */
+    bool left_out[QV_SELFTEST_PARTS];
     void (*on_row)(void *user, const qv_selftest_row *row);
     void *user;
 } qv_selftest_options;
@@ -37,7 +41,12 @@ typedef struct qv_selftest_result {
     double seconds;
 } qv_selftest_result;
 
-/* Status is QV_OK whether or not something is outside its bound: result->failed says so. */
+/* Leaves out what the list names (ops, "step", "training", between commas), or what it does not name. QV_ERR_USAGE for
+ * a name that there is not, and where nothing is left. */
+qv_status qv_selftest_leave_out(qv_ctx *ctx, qv_selftest_options *o, const char *list, bool named);
+
+/* Status is QV_OK whether or not something is outside its bound: result->failed says so. QV_ERR_DEVICE: the GPU does
+ * nothing more in this process; what it did last is a row, and what was to come is not tested. */
 qv_status qv_selftest(qv_ctx *ctx, const qv_selftest_options *o, qv_selftest_result *result);
 
 #endif

@@ -4,10 +4,16 @@
 
 #include "selftest/own.h"
 
-void qv_selftest_begin(qv_selftest_run *r, const char *part, const char *name)
+static void clear(qv_selftest_run *r, const char *part, const char *name)
 {
     r->row = (qv_selftest_row){.part = part};
     snprintf(r->row.name, sizeof r->row.name, "%s", name);
+}
+
+void qv_selftest_begin(qv_selftest_run *r, const char *part, const char *name)
+{
+    clear(r, part, name);
+    qv_debug(r->ctx, "%s %s: begun", part, name);
 }
 
 /* Whether a case is worse than what the row shows: trouble first, then shares of the bound. */
@@ -43,7 +49,9 @@ void qv_selftest_end(qv_selftest_run *r)
     if (r->row.cases == 0) return;
     qv_selftest_row row = r->row;
     r->o->on_row(r->o->user, &row);
-    qv_selftest_begin(r, row.part, row.name);
+    qv_debug(r->ctx, "%s %s: %zu cases, %zu outside%s%s", row.part, row.name, row.cases, row.failed,
+             row.trouble[0] ? ": " : "", row.trouble);
+    clear(r, row.part, row.name);
 }
 
 void qv_selftest_complain(qv_selftest_run *r, const char *fmt, ...)
@@ -61,5 +69,7 @@ qv_status qv_selftest_outlive(qv_selftest_run *r, qv_status status)
     if (status != QV_ERR_DEVICE) return status;
     qv_selftest_complain(r, "%s", qv_ctx_message(r->ctx));
     qv_selftest_end(r);
-    return QV_OK;
+    if (!r->device.gpu || qv_gpu_answers(r->ctx, r->device.gpu) == QV_OK) return QV_OK;
+    return qv_fail_prefix(r->ctx, QV_ERR_DEVICE,
+                          "the GPU does nothing more in this process, --skip leaves out what is to blame");
 }

@@ -103,6 +103,15 @@ expect 2 'one of cpu, ref, ref32, cuda' "$simt" study "$T/study.ini" --out "$T/n
 expect 2 'run.precision = bf16 needs run.device = cuda' "$simt" study "$T/study.ini" --out "$T/no" --no-cache --precision bf16
 expect 0 '4 at a time: at most about' "$simt" study "$T/study.ini" --out "$T/no" --no-cache --device cuda --precision bf16 --dry-run
 
+# A GPU that does nothing more after an error: what it struck is named, what comes after is left to another process.
+ops="--device cuda --small --seed 1 --only relu,pool,unit"
+expect 1 'pool: the GPU does nothing more' env SIMT_PLANT=lost:average "$simt" selftest $ops -v
+[ "$(grep -c -x -e 'op relu: begun' -e 'op relu: [0-9]* cases, 0 outside' -e 'op pool: begun' "$T/err")" -eq 3 ] || fail 'what began is not said'
+grep -q 'op unit' "$T/err" && fail 'it went on with a GPU that is lost'
+grep -q '^pool .*OUTSIDE' "$T/out" || fail 'what the error struck is no row'
+expect 0 '2 of 2 within bounds' "$simt" selftest $ops --skip pool
+expect 1 '"stopped": "pool: the GPU' env SIMT_PLANT=lost:average "$simt" selftest $ops --json
+
 # The program of this build has no GPU, or does not know what one is: it works, and says so.
 if ! "$plain" doctor | grep -q ' can be used: '; then
     expect 1 '--device cpu' "$plain" train --manifest "$manifest" --out "$T/no" $tiny --device cuda

@@ -24,6 +24,7 @@ int check(const Launch &l, const void *kernel)
 void launch(const Launch &shape, const void *kernel, std::function<void()> body)
 {
     const Hold hold;
+    if (planted("lost", shape.name)) lose_device();
     int error = call_fails() ? UNKNOWN : check(shape, kernel);
     if (planted("launch", shape.name)) return;
     if (!error) error = enqueue(shape.stream, [shape, body = std::move(body)] { run_grid(shape, body); });

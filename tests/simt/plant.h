@@ -6,6 +6,7 @@
  *   capture:N    steps N and N + 1 of every captured graph change places
  *   set:0        cudaMemsetAsync does nothing
  *   launch:NAME  kernels whose launch names NAME do not run
+ *   lost:NAME    nor do these, and every call fails from then on, as after an address that is not there
  *   far:NAME     their 16-byte loads read the vector behind the one they should */
 #ifndef SIMT_PLANT_H
 #define SIMT_PLANT_H

@@ -24,6 +24,7 @@ struct {
     cudaError_t kernels = cudaSuccess; /* what asking for one answers */
 } machine;
 long calls_left; /* until one fails */
+bool lost;       /* all do */
 
 thread_local int error_now;
 int resources[simt::RESOURCES];
@@ -187,7 +188,9 @@ size_t dynamic_limit(const void *kernel)
 
 void set_dynamic_limit(const void *kernel, size_t bytes) { limits[kernel] = bytes; }
 
-bool call_fails() { return calls_left && !--calls_left; }
+bool call_fails() { return lost || (calls_left && !--calls_left); }
+
+void lose_device() { lost = true; }
 
 int kernel_error()
 {

@@ -335,6 +335,7 @@ bool capture_forbids()
 cudaError_t cudaDeviceSynchronize(void)
 {
     const simt::Hold hold;
+    if (simt::call_fails()) return note(cudaErrorUnknown);
     return note(static_cast<cudaError_t>(simt::synchronize()));
 }
 

@@ -37,6 +37,8 @@ int last_error();
 
 /* Does a test want this call to fail? Counts it. */
 bool call_fails();
+/* From now on each does. */
+void lose_device();
 
 /* Most dynamic shared memory that a launch of the kernel may ask for. */
 size_t dynamic_limit(const void *kernel);

@@ -333,6 +333,12 @@ static qv_status run_one_by_one(trial *t, bool *named)
     return status;
 }
 
+/* Nothing that is asked after such an error would say anything. */
+static bool is_lost(const trial *t, qv_status status)
+{
+    return status == QV_ERR_DEVICE && t->d->gpu && qv_gpu_answers(t->ctx, t->d->gpu) != QV_OK;
+}
+
 /* What a device refuses or fails at is its answer and not a failure of the check: cases are then tried one by one, to
  * name it. */
 static qv_status run_program(trial *t)
@@ -344,6 +350,7 @@ static qv_status run_program(trial *t)
     trial_end(t);
     if (status != QV_ERR_UNSUPPORTED && status != QV_ERR_DEVICE) return status;
     snprintf(answer, sizeof answer, "%s", qv_ctx_message(t->ctx));
+    if (is_lost(t, status)) return qv_fail(t->ctx, QV_ERR_DEVICE, "%s", answer);
     status = t->n > 1 ? run_one_by_one(t, &named) : QV_OK;
     if (status == QV_OK && !named) complain(&t->entries[0], answer);
     return status;

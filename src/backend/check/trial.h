@@ -30,7 +30,8 @@ typedef struct qv_choice {
 } qv_choice;
 
 /* Runs cases of one op and hands each to fn. What a device refuses or does wrong is a case that did not pass; another
- * status than QV_OK means that the check could not be made. */
+ * status than QV_OK means that the check could not be made, QV_ERR_DEVICE that the GPU does nothing more after what the
+ * message says. */
 typedef void (*qv_case_fn)(void *user, const qv_case *c);
 qv_status qv_check_op(qv_ctx *ctx, const qv_exec_options *d, qv_op_kind kind, const qv_choice *choice, qv_case_fn fn,
                       void *user);

@@ -177,6 +177,16 @@ void qv_gpu_close(qv_gpu_device *g)
     free(g);
 }
 
+qv_status qv_gpu_answers(qv_ctx *ctx, const qv_gpu_device *g)
+{
+    qv_status status = qv_cuda_check(ctx, cudaSetDevice(g->ordinal), "cudaSetDevice(%d)", g->ordinal);
+    if (status != QV_OK) return status;
+    qv_cuda_lock(true);
+    const cudaError_t e = cudaDeviceSynchronize();
+    qv_cuda_unlock();
+    return qv_cuda_check(ctx, e, "cudaDeviceSynchronize");
+}
+
 const char *qv_gpu_describe(const qv_gpu_device *g) { return g->description; }
 
 int qv_gpu_ordinal(const qv_gpu_device *g) { return g->ordinal; }
