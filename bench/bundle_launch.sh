@@ -65,4 +65,5 @@ if [ -n "$lacks" ]; then
     } | sed 's/: :/: /' >&2
     exit 1
 fi
-exec "$program" "$@"
+# shellcheck disable=SC2086 # QV_UNDER: a tool, with its options, under which it is to run
+exec ${QV_UNDER:-} "$program" "$@"

@@ -34,7 +34,7 @@ build=$dir/build tree=$dir/quaver-gpu
 # empty folder, which is the current one.
 # shellcheck disable=SC2016 # the loader expands it
 cmake -S "$source" -B "$build" -DCMAKE_BUILD_TYPE=Release -DQV_CUDA=ON -DQV_ONEDNN=OFF -DQV_TESTS=ON -DQV_BENCH=ON \
-    -DCMAKE_CUDA_ARCHITECTURES="$arch" -DCMAKE_INSTALL_RPATH='$ORIGIN/../lib' -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON \
+    -DCMAKE_CUDA_ARCHITECTURES="$arch" -DCMAKE_CUDA_FLAGS=-lineinfo -DCMAKE_INSTALL_RPATH='$ORIGIN/../lib' -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON \
     -DCMAKE_EXE_LINKER_FLAGS=-Wl,--disable-new-dtags >"$dir/build.log" 2>&1 || { tail -20 "$dir/build.log" >&2; die "configuring failed"; }
 programs="quaver test_kernels_gpu"
 for bench in "$source"/bench/bench_*.c; do programs="$programs $(basename "$bench" .c)"; done
@@ -68,8 +68,10 @@ chmod +x "$tree/launch" "$tree/gpu_check.sh"
 cp "$source"/bench/peers/*.py "$tree/peers/"
 cp -r "$source/data" "$tree/data"
 cp "$source/LICENSE" "$source/NOTICE" "$tree/"
-git -C "$source" rev-parse --short HEAD >"$tree/COMMIT" 2>/dev/null || echo unknown >"$tree/COMMIT"
-echo "Quaver for GPUs of compute capability $arch. ./gpu_check.sh OUT checks and measures everything; ./quaver is the program." >"$tree/BUNDLE"
+git -C "$source" describe --always --dirty >"$tree/COMMIT" 2>/dev/null || echo unknown >"$tree/COMMIT"
+cuda=$(sed -n 's/^#define QV_CUDA_VERSION "\(.*\)"$/\1/p' "$build/generated/quaver_build.h" 2>/dev/null || true)
+echo "Quaver for GPUs of compute capability $arch${cuda:+, by CUDA $cuda, whose major the driver and the libraries must have}. \
+./gpu_check.sh OUT checks and measures everything; ./quaver is the program." >"$tree/BUNDLE"
 
 tar -C "$dir" -czf "$dir/quaver-gpu.tar.gz.tmp" quaver-gpu
 mv "$dir/quaver-gpu.tar.gz.tmp" "$dir/quaver-gpu.tar.gz"

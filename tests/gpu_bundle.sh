@@ -73,6 +73,8 @@ cp -L "$library" "$dir/cuda/lib64/libnvrtc.so.97"
 looks '' ":$dir/cuda/lib64"
 cp -L "$library" "$tree/lib/libnvrtc.so.97"
 looks '' ''
+said=$(PATH=$dir/bin:$PATH LACKING='' QV_UNDER='echo under' "$tree/quaver" what 2>&1)
+[ "$said" = "under $tree/bin/quaver what" ] || { echo "under a tool runs $said"; bad=1; }
 rm "$tree/lib/libnvrtc.so.97"
 said=$(PATH=$dir/bin:$PATH LACKING='' LD_LIBRARY_PATH='' CUDA_HOME=/nonexistent PYTHON=/nonexistent "$tree/quaver" 2>&1) ||
     { echo "without NVRTC nothing starts: $said"; bad=1; }

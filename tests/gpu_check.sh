@@ -29,13 +29,13 @@ expect() {
 }
 
 # --- limits ---
-for parts in cpu,selftest,kernels,fused,profile,sweep,replicas,step,train,sanitizer cpu,kernels step; do
+for parts in cpu,selftest,train,kernels,fused,profile,sweep,replicas,step,sanitizer cpu,kernels step; do
     sum=$(sh "$check" --parts $parts --limits | awk '{ sum += $2 } END { print sum }')
     [ "$sum" -eq 540 ] || { echo "the limits of $parts are $sum s in sum, expected 540"; bad=1; }
 done
 [ "$(sh "$check" --limits | wc -l)" -eq 10 ] || { echo "expected ten parts"; bad=1; }
-[ "$(sh "$check" --limits | sed -n 's/^selftest //p')" -eq 110 ] || { echo "the selftest has another share"; bad=1; }
-sh "$check" --help | grep -q -e '--parts step --seconds 300 OUT2$' || { echo "--help has no two commands"; bad=1; }
+[ "$(sh "$check" --limits | sed -n 's/^selftest //p')" -eq 100 ] || { echo "the selftest has another share"; bad=1; }
+sh "$check" --help | grep -q -e '--parts step --seconds 280 OUT2$' || { echo "--help has no two commands"; bad=1; }
 sh "$check" --parts nothing "$dir/none" 2>/dev/null && { echo "a part that does not exist was taken"; bad=1; }
 
 # --- what racecheck and synccheck look at: the ops of kernels whose threads exchange something ---
@@ -71,10 +71,43 @@ made() {
     chmod +x "$1"
 }
 made "$dir/made/quaver" <<'END'
-case $1 in
-doctor) echo "  0            NVIDIA Made Up, compute capability 9.0, 79.6 GiB" ;;
-selftest) echo '{"cases": 3, "failed": 0}' ;;
+usable() { printf '  0            NVIDIA Made Up, compute capability 9.0, 79.6 GiB\n  cuda:0       can be used: NVIDIA Made Up\n'; }
+# Ops that begin, may hang ($HANGS) or leave the GPU unusable ($BREAKS), and end; as the selftest says it.
+test_ops() {
+    for op in "op conv" "op pool" "step preact, odd" "training 50 steps"; do
+        name=${op#op } name=${name%% *}
+        case ,$skipped, in *,"$name",*) continue ;; esac
+        echo "$op: begun" >&2
+        [ "$op" != "${HANGS:-}" ] || exec sleep 100
+        [ "$op" != "${BREAKS:-}" ] || { printf '{\n "stopped": "%s: the GPU does nothing more",\n "failed": 1\n}\n' "$op"; exit 1; }
+        [ "$op" != "${ERRS:-}" ] || { echo "$op: 3 cases, 2 outside: not the same twice" >&2; errs=1; continue; }
+        echo "$op: 3 cases, 0 outside" >&2
+    done
+    printf '{\n "stopped": "", "cases": 3, "failed": 0,\n "rows": [{"cases": 1}]\n}\n'
+    exit ${errs:-0}
+}
+# What the GPU trains with WRONG: bits, UA, class or records.
+train() {
+    mkdir -p "$out"
+    echo weights >"$out/best.safetensors"
+    case $* in *cuda*bf16*) [ "$WRONG" != UA ] || { echo "gap 1 points: UA 0.300 in training, 0.300 in test"; return; } ;; esac
+    echo "weights $([ "$WRONG" != bits ] || echo "$out")" >"$out/last.safetensors"
+    case $* in *resume*) ;; *half*) trap 'exit 130' INT; while :; do sleep 0.1; done ;; esac
+    printf 'UA        0.700\ngap       10.0 points: UA 0.800 in training, 0.700 in test\n'
+}
+skipped='' out='' command=$1
+for word; do
+    case ${last:-} in --skip) skipped=$word ;; --out) out=$word ;; --device) device=$word ;; esac
+    last=$word
+done
+case $command in
+doctor) usable ;;
+selftest) test_ops ;;
 --version) echo "quaver 0" ;;
+train) train "$@" ;;
+eval) echo "UA        0.700" ;;
+predict) [ "$WRONG$device" != classcuda ] && printf 'a,b\nx.wav,0.5001\n' >"$out" || printf 'a,b\nx.wav,0.6\n' >"$out" ;;
+study) mkdir -p "$out/records"; for i in 1 2 3 4 5 6 7 8; do [ "$WRONG$i" = records8 ] || : >"$out/records/$i"; done ;;
 esac
 END
 made "$dir/made/bench_kernels" <<'END'
@@ -86,25 +119,31 @@ END
 made "$dir/made/bench_fused" <<'END'
 echo '{"bench": "fused", "apart_ms": 2.0, "fused_ms": 1.0, "ratio": 2.0}'
 echo '{"bench": "fused", "supported": false}'
+echo 'AUTOTUNE convolution(64x64)'
+echo "{'no': 'JSON'}"
+echo '{"half a li'
 echo '{"bench": "fused_step", "preset": "small", "pattern": "conv+stats", "supported": 1, "unsupported": 1, "apart_ms": 2.5, "fused_ms": 1.5, "again_ms": 0.5, "saved_ms": 0.25}'
 END
 made "$dir/made/bench_replicas" <<'END'
-echo "out of memory" >&2
+echo "out of memory, öäü" >&2
 exit 3
 END
 begin=$(date +%s)
 mkdir "$dir/seen"
-PATH=$path QV_BUILD=$dir/made QV_CORPORA='' OUT=$dir/out SEEN=$dir/seen sh "$check" --python /nonexistent --seconds 20 \
-    --parts selftest,fused,profile,replicas,train,kernels "$dir/out" >"$dir/out.log" 2>&1
+PATH=$path QV_BUILD=$dir/made QV_CORPORA='' WRONG='' OUT=$dir/out SEEN=$dir/seen sh "$check" --python /nonexistent \
+    --seconds 30 --parts selftest,train,fused,profile,replicas,kernels "$dir/out" >"$dir/out.log" 2>&1
 code=$?
 took=$(($(date +%s) - begin))
 [ $code -eq 1 ] || { echo "exit code $code, expected 1"; bad=1; }
-expect 'selftest: passed: fp32: 0 of 3 outside, tf32: 0 of 3 outside, bf16: 0 of 3 outside' "$dir/out.log"
+expect 'selftest: passed: fp32: 0 of 12 cases outside, tf32: 0 of 12 cases outside, bf16: 0 of 12 cases outside' "$dir/out.log"
+head='corpus ok, cpu UA 0.700, fp32 UA 0.700' halves='whole UA 0.700, interrupted ok, resumed UA 0.700'
+tail='eval-cpu UA 0.700, predict-cpu ok, eval-cuda UA 0.700, predict-cuda ok, study ok; no EMO-DB .*'
+expect "train: passed: $head, bf16 UA 0.700, $halves, $tail" "$dir/out.log"
+expect ' *{"part": "train", "step": "bf16", "ok": true, "ua": 0.700, "ua_in_training": 0.800, "seconds": .*' "$dir/out/gpu.json"
 expect 'fused: passed: 1 comparisons, 1 not supported' "$dir/out.log"
 expect ' *small *conv+stats *1 *2.5 *1.5 *0.5 *0.25' "$dir/out.log"
 expect 'profile: skipped: bench_step was not built (cmake -S . -B build -DQV_BENCH=ON)' "$dir/out.log"
-expect 'replicas: failed: exit code 3, 0 of 6 sizes; .*out of memory' "$dir/out.log"
-expect 'train: skipped: no corpus.*' "$dir/out.log"
+expect 'replicas: failed: exit code 3, 0 of 12 sizes; .*out of memory, ??????' "$dir/out.log"
 expect 'kernels: failed: time limit, 1 cases' "$dir/out.log"
 left "$dir/out"
 expect 'kernels .* time limit, 1 cases' "$dir/out/summary.txt"
@@ -113,11 +152,51 @@ expect '.*"device": "NVIDIA Made Up".*"memory": "79.6 GiB", "compute_capability"
 expect ' "complete": true, .*' "$dir/out/gpu.json"
 # What a run that is killed in its last part leaves.
 expect ' "complete": false, .*' "$dir/seen/gpu.json"
-expect '.*"name": "train", "status": "skipped", "seconds": [0-9]*, "before": null, "after": null.*' "$dir/seen/gpu.json"
-expect 'out of memory' "$dir/seen/logs/replicas.log"
+expect '.*"name": "profile", "status": "skipped", "seconds": [0-9]*, "before": null, "after": null.*' "$dir/seen/gpu.json"
+expect 'out of memory.*' "$dir/seen/logs/replicas.log"
 grep -q '"name": "kernels"' "$dir/seen/gpu.json" && { echo "a part was recorded before it ended"; bad=1; }
 # The last part has what the others left, and no more; some seconds go to starting and to the record.
-if [ $took -lt 15 ] || [ $took -gt 40 ]; then echo "it took $took s of 20"; bad=1; fi
+if [ $took -lt 25 ] || [ $took -gt 60 ]; then echo "it took $took s of 30"; bad=1; fi
+
+# --- what trains wrongly, and ops that hang or leave the GPU unusable ---
+# wrong WHAT SAYS: a run of the part train.
+wrong() {
+    PATH=$path QV_BUILD=$dir/made WRONG=$1 sh "$check" --python /nonexistent --parts train "$dir/wrong" >"$dir/wrong.log" 2>&1 &&
+        { echo "wrong $1 is no failure"; bad=1; }
+    expect "train: failed: exit code 1, $2; .*" "$dir/wrong.log"
+}
+wrong UA "$head, bf16 UA in training 0.300, on the processor 0.800, $halves, $tail"
+wrong bits "$head, bf16 UA 0.700, ${halves%UA 0.700}other bits in last.safetensors, $tail"
+wrong class "$head, bf16 UA 0.700, $halves, $(echo "$tail" | sed 's/predict-cuda ok/predict-cuda not what the processor says/')"
+wrong records "$head, bf16 UA 0.700, $halves, $(echo "$tail" | sed 's/study ok/study 7 of 8 records/')"
+# struck VARIABLE=OP SAYS: a run of the part selftest.
+struck() {
+    env "$1" PATH="$path" QV_BUILD="$dir/made" QV_QUIET=3 sh "$check" --python /nonexistent --parts selftest --seconds 60 "$dir/struck" \
+        >"$dir/struck.log" 2>&1 && { echo "$1 is no failure"; bad=1; }
+    expect "selftest: failed: exit code 1, $2; .*" "$dir/struck.log"
+}
+all='0 of 9 cases outside'
+struck 'HANGS=op pool' "fp32: $all, op pool does not end, tf32: $all, bf16: $all"
+each='2 of 12 cases outside in op conv'
+struck 'ERRS=op conv' "fp32: $each, tf32: $each, bf16: $each"
+broke='ended it with exit code 1'
+struck 'BREAKS=step preact, odd' "fp32: $all, step preact, odd $broke, tf32: $all, step preact, odd $broke, bf16: $all, step preact, odd $broke"
+tar -C "$dir" -xzf "$dir/struck/logs.tar.gz"
+[ "$(cat "$dir/logs/selftest-bf16.log")" = "$(printf '%s\n' 'op conv: begun' 'op conv: 3 cases, 0 outside' 'op pool: begun' \
+    'op pool: 3 cases, 0 outside' 'step preact, odd: begun' 'training 50 steps: begun' 'training 50 steps: 3 cases, 0 outside')" ] ||
+    { echo "the selftest went on with:"; cat "$dir/logs/selftest-bf16.log"; bad=1; }
+# And what struck it is looked at by memcheck.
+made "$dir/bin/compute-sanitizer" <<'END'
+case $* in *selftest*) echo "========= Invalid __global__ write of size 2 bytes" ;; *) echo "[  PASSED  ] 1 test(s)." ;; esac
+echo "$@"
+END
+made "$dir/made/test_kernels_gpu" </dev/null
+BREAKS='op pool' PATH=$path QV_BUILD=$dir/made sh "$check" --python /nonexistent --parts selftest,sanitizer "$dir/struck" >"$dir/struck.log" 2>&1
+looked='memcheck of fp32-pool 1 FOUND (Invalid __global__ write of size 2 bytes [^)]*)'
+expect "sanitizer: failed: exit code 99, $looked, memcheck clean, racecheck clean, initcheck clean, synccheck clean; .*" "$dir/struck.log"
+tar -C "$dir" -xzf "$dir/struck/logs.tar.gz"
+expect ".*/quaver selftest --device cuda --precision fp32 --only pool --small -q" "$dir/logs/sanitizer-memcheck-fp32-pool.log"
+rm "$dir/made/test_kernels_gpu"
 
 # --- doctor fails, or nothing starts; how often is asked, and with what ---
 mkdir "$dir/sick"
@@ -128,6 +207,11 @@ doctor) echo "no driver"; exit 4 ;;
 esac
 END
 made "$dir/sick/bench_step" <<'END'
+case $* in *--profile*)
+    echo 'conv               1.234 ms   56.7 %' >&2
+    echo '  conv          64 x   64 x    1 to   64 x   64 x   32, 3 x 3, groups 1:    0.1234 ms,   1234.5 GFLOP/s (stem.conv)' >&2
+    ;;
+esac
 while [ "$1" != --batch ]; do shift; done
 for n in $(echo "$2" | tr , ' '); do echo "{\"batch\": $n}"; done
 END
@@ -135,7 +219,14 @@ made "$dir/sick/test_kernels_gpu" </dev/null
 # Tests and benches that find no device end well; what they did is nothing all the same.
 made "$dir/bin/compute-sanitizer" <<'END'
 echo "${QV_OPS:-all}" "$@"
-case $* in *synccheck*) echo "ALL TESTS SKIPPED: no CUDA device" ;; *) echo "[  PASSED  ] 1 test(s)." ;; esac
+echo "========= COMPUTE-SANITIZER"
+case $* in
+*memcheck*) echo "========= Invalid __global__ read of size 4 bytes"; echo "=========     at pool+0x10 in pool.cu:67"; sleep 100 ;;
+*initcheck*) echo "========= Uninitialized __global__ memory read of size 4 bytes"; echo "=========     at add.cu:7"; exit 99 ;;
+*synccheck*) echo "ALL TESTS SKIPPED: no CUDA device" ;;
+*) echo "[  PASSED  ] 1 test(s)." ;;
+esac
+echo "========= ERROR SUMMARY: 0 errors"
 END
 made "$dir/sick/bench_kernels" <<'END'
 echo "bench_kernels: skipped, no CUDA device: none there, $*"
@@ -149,7 +240,7 @@ case $1 in
 *clocks.sm*) echo "1980, 98.55, [N/A]" ;;
 esac
 END
-PATH=$path QV_BUILD=$dir/sick sh "$check" --python /nonexistent --seconds 60 --parts sweep,kernels,fused,sanitizer "$dir/ill" \
+PATH=$path QV_BUILD=$dir/sick sh "$check" --python /nonexistent --seconds 30 --parts sweep,profile,kernels,fused,sanitizer "$dir/ill" \
     >"$dir/ill.log" 2>&1
 [ $? -eq 1 ] || { echo "a doctor that fails is no failure"; bad=1; }
 expect 'doctor: failed: exit code 4; doctor.log ends: no driver' "$dir/ill.log"
@@ -157,13 +248,31 @@ expect 'sweep: passed: 21 of 21 sizes' "$dir/ill.log"
 expect '.*"name": "sweep", .*"before": {"sm_mhz": 1980, "power_w": 98.55, "temperature_c": null}, "after": {.*' "$dir/ill/gpu.json"
 expect 'kernels: failed: exit code 1, 0 cases; kernels.log ends: .* none there, --seconds 0[.]0[0-9]*' "$dir/ill.log"
 expect 'fused: failed: exit code 1, 0 comparisons, 0 not supported; fused.log ends: .* none there' "$dir/ill.log"
-expect 'sanitizer: failed: exit code 1, memcheck clean, racecheck clean, initcheck clean, synccheck ran no test; .*' "$dir/ill.log"
+expect 'profile: passed: 6 lines' "$dir/ill.log"
+expect ' *{"precision": "bf16", "batch": 64, "op": "conv", "ms": 1.234, "percent": 56.7}.*' "$dir/ill/gpu.json"
+line='"op": "conv", "from": "64 x 64 x 1", "to": "64 x 64 x 32", "kernel": 3, "groups": 1, "ms": 0.1234, "gflops": 1234.5'
+expect " *{\"precision\": \"fp32\", \"batch\": 256, $line, \"weights\": \"stem.conv\"}.*" "$dir/ill/gpu.json"
+read_at='1 FOUND, time limit (Invalid __global__ read of size 4 bytes at pool+0x10 in pool.cu:67)'
+unread='1 FOUND (Uninitialized __global__ memory read of size 4 bytes at add.cu:7)'
+expect "sanitizer: failed: exit code 1, memcheck $read_at, racecheck clean, initcheck $unread, synccheck ran no test; .*" "$dir/ill.log"
+expect ' *{"part": "sanitizer", "tool": "memcheck", "of": "tests", "found": 1, "exit_code": 124}.*' "$dir/ill/gpu.json"
 left "$dir/ill"
 tar -C "$dir" -xzf "$dir/ill/logs.tar.gz"
 expect "all --tool memcheck .* --small --every 19 --only in_tight_memory" "$dir/logs/sanitizer-memcheck.log"
 expect "$shared --tool racecheck .*" "$dir/logs/sanitizer-racecheck.log"
 expect "all --tool initcheck .*" "$dir/logs/sanitizer-initcheck.log"
 expect "$shared --tool synccheck .*" "$dir/logs/sanitizer-synccheck.log"
+
+made "$dir/sick/quaver" <<'END'
+case $1 in
+doctor) echo "  cuda:0       cannot be used: the driver speaks CUDA 12.2" ;;
+--version) echo "quaver 0" ;;
+esac
+END
+PATH=$path QV_BUILD=$dir/sick sh "$check" --python /nonexistent --parts cpu,sweep "$dir/old" >"$dir/old.log" 2>&1
+[ $? -eq 1 ] || { echo "a driver that is too old is no failure"; bad=1; }
+expect 'doctor: failed: NVIDIA Made Up: cannot be used: the driver speaks CUDA 12.2' "$dir/old.log"
+expect 'sweep: skipped: cannot be used: the driver speaks CUDA 12.2' "$dir/old.log"
 
 made "$dir/sick/quaver" <<'END'
 echo "no such library" >&2
@@ -230,8 +339,12 @@ words="$dir/it's made up"
 mkdir "$words"
 cp "$dir/made/quaver" "$words/quaver"
 made "$words/bench_step" <<'END'
-[ "$# $1 $2 $3 $5" = "6 --device cuda --precision --batch" ] || exit 1
-echo "{\"bench\": \"step\", \"contender\": \"quaver\", \"batch\": $6, \"median_ms\": 1.0}"
+case "$# $1 $2 $3 $5 ${7:-}" in
+'6 --device cuda --precision --batch ') tuned=false ms=1.0 ;;
+'7 --device cuda --precision --batch --autotune') tuned=true ms=0.5 ;;
+*) exit 1 ;;
+esac
+echo "{\"bench\": \"step\", \"contender\": \"quaver\", \"batch\": $6, \"autotune\": $tuned, \"median_ms\": $ms}"
 END
 # Each contender takes $EACH seconds; that of $SLOW never ends, that of $BROKEN ends badly.
 made "$words/python" <<'END'
@@ -260,14 +373,20 @@ step() {
     [ $code -eq "$4" ] || { echo "step $1: exit code $code, expected $4"; bad=1; }
     expect "step: $5" "$dir/$1.log"
 }
-step whole 60 EACH=0 0 'passed: 54 timings in 6 of 6 comparisons, 0 contenders missing'
+step whole 60 EACH=0 0 'passed: 48 timings in 4 of 4 comparisons, 0 contenders missing'
 expect ' *{"round": 3, "bench": "step", "contender": "compile", "precision": "bf16-stored", "batch": 64, .*' "$dir/whole/gpu.json"
-expect ' *{"round": 1, "precision": "tf32", "bench": "step", "contender": "quaver", "batch": 64, .*' "$dir/whole/gpu.json"
+expect ' *{"round": 1, "precision": "tf32", "bench": "step", "contender": "quaver", "batch": 64, "autotune": true, .*' "$dir/whole/gpu.json"
+expect ' *tf32 *quaver tuned *64 *0.5 *' "$dir/whole/summary.txt"
+expect 'eager / quaver, bf16, batch 64 *2.00 *>= 3 *missed' "$dir/whole/summary.txt"
+expect 'eager / quaver tuned, bf16, batch 256 *4.00 *>= 1.8 *reached' "$dir/whole/summary.txt"
+expect 'compiled / quaver, tf32, batch 64 *2.00 *>= 1.3 *reached' "$dir/whole/summary.txt"
+expect 'ms a step, bf16, batch 64 *1.00 *<= 1.037 *reached' "$dir/whole/summary.txt"
+expect 'least share of the copy bandwidth *no figure *>= 0.85 *' "$dir/whole/summary.txt"
 step broken 60 BROKEN=compile 1 \
-    'failed: exit code 1, 51 timings in 6 of 6 comparisons, 1 contenders missing: compile bf16-stored 64; .*'
-step short 12 EACH=2 0 'passed: [36] timings in [12] of 6 comparisons, 0 contenders missing'
+    'failed: exit code 1, 45 timings in 4 of 4 comparisons, 1 contenders missing: compile bf16-stored 64; .*'
+step short 14 EACH=2 0 'passed: [0-9]* timings in [123] of 4 comparisons, 0 contenders missing'
 step slow 6 SLOW=compile-graph 1 \
-    'failed: time limit, 2 timings in 1 of 6 comparisons, 1 contenders missing: compile-graph bf16-stored 64'
+    'failed: time limit, 3 timings in 1 of 4 comparisons, 1 contenders missing: compile-graph bf16-stored 64'
 
 if command -v python3 >/dev/null; then
     for json in out/gpu seen/gpu ill/gpu whole/gpu; do
