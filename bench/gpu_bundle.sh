@@ -1,18 +1,19 @@
 #!/bin/sh
 # Makes, on a machine with a CUDA toolkit and without a GPU, what another machine with a GPU needs to run gpu_check.sh:
 #
-#   gpu_bundle.sh [--arch 90] [--jobs N] DIR        DIR/quaver-gpu.tar.gz, unpacked by: tar xzf quaver-gpu.tar.gz
+#   gpu_bundle.sh [--arch 90] [--jobs N] [--no-lines] DIR        DIR/quaver-gpu.tar.gz, unpacked by: tar xzf quaver-gpu.tar.gz
 #
 # Inside: the program, the kernels' tests, the benches and their peers, configurations, and the shared libraries that a
 # system need not have. The GPU's libraries are not: cuDNN, cuBLAS and NVRTC are found there in LD_LIBRARY_PATH, in the
-# CUDA toolkit, or in a PyTorch installation. --arch takes CMake's list of architectures: "80-real;90-real". A bundle of
-# more than 45 MiB is refused: with the checkout beside it, it has to go where 64 MiB are let through.
+# CUDA toolkit, or in a PyTorch installation. --arch takes CMake's list of architectures: "80-real;90-real". Kernels know
+# their source lines, by which compute-sanitizer names what it finds; --no-lines leaves them out. A bundle of more than
+# 45 MiB is refused: with the checkout beside it, it has to go where 64 MiB are let through.
 set -eu
 
-usage() { echo "usage: gpu_bundle.sh [--arch 90] [--jobs N] DIR" >&2; exit 2; }
+usage() { echo "usage: gpu_bundle.sh [--arch 90] [--jobs N] [--no-lines] DIR" >&2; exit 2; }
 die() { echo "gpu_bundle.sh: $*" >&2; exit 1; }
 
-arch=90 jobs=$(getconf _NPROCESSORS_ONLN) dir='' most=45
+arch=90 jobs=$(getconf _NPROCESSORS_ONLN) lines=-lineinfo dir='' most=45
 while [ $# -gt 0 ]; do
     case $1 in
     --arch | --jobs)
@@ -20,6 +21,7 @@ while [ $# -gt 0 ]; do
         case $1 in --arch) arch=$2 ;; --jobs) jobs=$2 ;; esac
         shift 2
         ;;
+    --no-lines) lines=''; shift ;;
     -*) usage ;;
     *) [ -z "$dir" ] || usage; dir=$1; shift ;;
     esac
@@ -34,7 +36,7 @@ build=$dir/build tree=$dir/quaver-gpu
 # empty folder, which is the current one.
 # shellcheck disable=SC2016 # the loader expands it
 cmake -S "$source" -B "$build" -DCMAKE_BUILD_TYPE=Release -DQV_CUDA=ON -DQV_ONEDNN=OFF -DQV_TESTS=ON -DQV_BENCH=ON \
-    -DCMAKE_CUDA_ARCHITECTURES="$arch" -DCMAKE_CUDA_FLAGS=-lineinfo -DCMAKE_INSTALL_RPATH='$ORIGIN/../lib' -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON \
+    -DCMAKE_CUDA_ARCHITECTURES="$arch" -DCMAKE_CUDA_FLAGS="$lines" -DCMAKE_INSTALL_RPATH='$ORIGIN/../lib' -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON \
     -DCMAKE_EXE_LINKER_FLAGS=-Wl,--disable-new-dtags >"$dir/build.log" 2>&1 || { tail -20 "$dir/build.log" >&2; die "configuring failed"; }
 programs="quaver test_kernels_gpu"
 for bench in "$source"/bench/bench_*.c; do programs="$programs $(basename "$bench" .c)"; done
@@ -79,4 +81,4 @@ size=$(du -k "$dir/quaver-gpu.tar.gz" | cut -f 1)
 echo "inside:"
 (cd "$tree" && find . -type f -exec du -k {} + | sort -k 2 | sed 's/^\([0-9]*\)\t\.\//  \1 KiB\t/')
 echo "$dir/quaver-gpu.tar.gz: $((size / 1024)).$((size % 1024 * 10 / 1024)) MiB, commit $(cat "$tree/COMMIT"), architectures $arch"
-[ "$size" -le $((most * 1024)) ] || die "the bundle is larger than $most MiB: fewer architectures make it smaller"
+[ "$size" -le $((most * 1024)) ] || die "the bundle is larger than $most MiB: --arch 90-real (no PTX for later GPUs) and --no-lines make it smaller"

@@ -7,11 +7,12 @@
 #
 #   cpu        quaver selftest on the processor: the control
 #   selftest   quaver selftest on the GPU, in fp32, tf32 and bf16
-#   train      quaver train, eval, predict, study and --resume, on recordings that the program makes, against the processor; and
-#              the five EMO-DB folds in fp32 and bf16, where QV_CORPORA names a folder with emodb in it
+#   train      quaver train, --resume, eval, predict and study, on recordings that the program makes, against the
+#              processor; and the five EMO-DB folds in fp32 and bf16, where QV_CORPORA names a folder with emodb in it
 #   kernels    each kernel's share of the copy bandwidth measured in the same run
 #   fused      cuDNN's fused patterns against separate ops, in turn (bench/bench_fused.c)
-#   profile    what each kind of op and each convolution takes of a training step, of 256 samples in bf16 and fp32, of 64 in bf16
+#   profile    what each kind of op and each convolution takes of a training step, of 256 samples in bf16 and fp32, and
+#              of 64 in bf16
 #   sweep      training steps, batches of 16 to 1024 (fp32: to 256), in each precision; in bf16 two sizes with run.autotune
 #   replicas   several trainings side by side
 #   step       training steps against PyTorch's, in turn (bench/peers/torch_step.py); Quaver's also with run.autotune
@@ -35,8 +36,8 @@
 #
 # Leaves three files, anew after each part, so that a run that is killed leaves what it has: OUT/gpu.json has device,
 # versions, commit, every figure, and the GPU's clock, power and temperature before and after each part ("complete":
-# false where it was stopped); OUT/summary.txt is the table that is printed, with what is asked for below it; OUT/logs.tar.gz what each part printed, in
-# PART.log.
+# false where it was stopped); OUT/summary.txt is the table that is printed, with what is asked for below it;
+# OUT/logs.tar.gz what each part printed, in PART.log.
 set -u
 LC_ALL=C # awk reads and writes numbers with a point
 export LC_ALL
@@ -226,7 +227,7 @@ version=$(timeout -k 5 60 "$quaver" --version 2>"$logs/doctor.log") || {
 }
 # It starts, so what doctor stumbles over is no reason to try nothing else: the parts say what works.
 part=doctor
-timeout -k 5 120 "$quaver" doctor >"$logs/doctor.log" 2>&1
+timeout -k 5 60 "$quaver" doctor >"$logs/doctor.log" 2>&1
 doctor=$?
 [ $doctor -eq 0 ] || verdict $doctor
 
@@ -281,7 +282,7 @@ part_cpu() {
 # The quiet seconds after which something is taken to hang: each op of the selftest takes a few.
 most_quiet=${QV_QUIET:-30}
 
-# watched N LOG COMMAND...: as limited, and stopped where its log has not grown for so long.
+# watched N LOG COMMAND...: as limited, and stopped where its log has not grown for so long; 125: it was.
 watched() {
     limit=$(((part_until - $(date +%s) + $1 - 1) / $1)) log=$2 size=0
     shift 2
@@ -294,7 +295,7 @@ watched() {
         [ "$now" -eq "$size" ] || size=$now grown=$(date +%s)
         [ $(($(date +%s) - grown)) -lt "$most_quiet" ] || break
     done
-    if kill $child 2>/dev/null; then wait $child; return 124; fi # timeout hands it on
+    if kill $child 2>/dev/null; then wait $child; return 125; fi # timeout hands it on
     wait $child
 }
 
@@ -328,15 +329,15 @@ selftest_in() {
         grep -q '"stopped": ""' "$work/selftest.json" && break
         at=$(last_begun "$log") why="ended it with exit code $code" before_it=$tested
         case $code in
-        124 | 137)
-            why="does not end"
-            hung=$hung${hung:+,}$(echo "$at" | to_skip)
-            ;;
+        124 | 137) why="when its time was over" ;;
+        125) why="does not end" ;;
         esac
         broken="$broken, ${at:-its start} $why"
-        [ -z "$at" ] || echo "$1 $(echo "$at" | to_skip)" >>"$work/struck"
+        case $code:$at in 124:* | 137:* | *:) break ;; esac
+        [ $code -ne 125 ] || hung=$hung${hung:+,}$(echo "$at" | to_skip)
+        echo "$1 $(echo "$at" | to_skip)" >>"$work/struck"
         tested=$(begun "$log")${hung:+,$hung}
-        case ,$tested, in *,training,* | ,, | ",$before_it,") break ;; esac
+        case ,$tested, in *,training,* | ",$before_it,") break ;; esac
     done
     [ -z "$broken" ] || [ "$code" -ne 0 ] || code=1
     [ "$code" -eq 0 ] || worst=$code
@@ -540,12 +541,12 @@ part_step() {
     worst=0 lacking='' missing=0 asked=0 slowest=0
     : >"$work/took"
     # All of them, then again with what the compiler has kept, three times at most; each is begun only where there is
-    # time for it: what it took before, else what the slowest so far would have taken for it.
+    # time for it and an eighth more: what it took before, else what the slowest so far would have taken for it.
     for round in 1 2 3; do
         while read -r precision peers_precision batch contenders; do
             begin=$(date +%s) of=$(weight "$contenders") name="$precision $peers_precision $batch $contenders"
             took=$(sed -n "s/^$name //p" "$work/took" | tail -n 1)
-            [ $((part_until - begin)) -gt "${took:-$((slowest * of / 100))}" ] || continue
+            [ $((part_until - begin)) -gt $((${took:-$((slowest * of / 100))} * 9 / 8)) ] || continue
             compare $round "$precision" "$peers_precision" "$batch" "$contenders" </dev/null
             [ $round -gt 1 ] || asked=$((asked + 1))
             took=$(($(date +%s) - begin))
@@ -561,11 +562,11 @@ END
     verdict $worst "$said${lacking:+: $lacking}"
 }
 
-# Rounds of two hundred steps, or of fewer where there is less than 100 s: a round of eight trainings of 64 is the longest.
+# Rounds of as many steps as there are seconds, two hundred at most.
 part_replicas() {
     bench=$(tool bench_replicas) batches=64,16,8 trainings=1,2,4,8
     [ -n "$bench" ] || { skip "bench_replicas was not built (cmake -S . -B build -DQV_BENCH=ON)"; return; }
-    steps=$((2 * (part_until - $(date +%s))))
+    steps=$((part_until - $(date +%s)))
     [ $steps -ge 20 ] || steps=20
     [ $steps -le 200 ] || steps=200
     limited 1 "$bench" --device "$device" --precision bf16 --rounds 3 --steps $steps --batch $batches --replicas $trainings \
@@ -647,7 +648,8 @@ use_checkpoint() {
         ask "eval-$on" eval --checkpoint "$checkpoint" --manifest "$made" --device "$on"
         answer "$(awk -v is="$(ua_of "eval-$on")" -v cpu="$(ua_of eval-cpu)" \
             'BEGIN { if (is == "" || (is - cpu) ^ 2 > 0.02 ^ 2) printf "UA %s, on the processor %s", is, cpu }')"
-        ask "predict-$on" predict --checkpoint "$checkpoint" --device "$on" --out "$work/train/$on.csv" "$work/train/corpus/wav/s01_anger_01.wav"
+        ask "predict-$on" predict --checkpoint "$checkpoint" --device "$on" --out "$work/train/$on.csv" \
+            "$work/train/corpus/wav/s01_anger_01.wav"
         answer "$(paste -d, "$work/train/cpu.csv" "$work/train/$on.csv" 2>&1 | awk -F, '
             { for (i = NF / 2; i > 0; i--) if ($i != $(i + NF / 2) && !($i ~ /^[0-9.]+$/ && ($i - $(i + NF / 2)) ^ 2 < 1e-6)) bad = 1 }
             END { if (bad || NR != 2) printf "not what the processor says" }')"
