@@ -711,9 +711,9 @@ part_train() {
 json_part() {
     printf '  {"name": "%s", "status": "%s", "seconds": %d, "before": %s, "after": %s, "note": "%s", "figures": [' \
         "$1" "$2" "$3" "$4" "$5" "$(quote "$6")"
-    # A line a figure. What a library prints among them is none, and neither is half a line.
+    # A line a figure, however long. What a library prints among them is none, and neither is half a line.
     if [ -s "$logs/$1.jsonl" ]; then
-        awk '/^\{".*\}$/ { printf "%s\n   %s", comma, $0; comma = "," }' "$logs/$1.jsonl"
+        awk 'BEGIN { ORS = "" } /^\{".*\}$/ { print comma "\n   " $0; comma = "," }' "$logs/$1.jsonl"
     fi
     printf ']}'
 }
