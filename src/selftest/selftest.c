@@ -34,7 +34,8 @@ qv_status qv_selftest(qv_ctx *ctx, const qv_selftest_options *o, qv_selftest_res
     r.device.pool = pool;
     if (r.device.device == QV_DEVICE_CUDA) QV_TRY(qv_gpu_open(ctx, &gpu, r.device.which));
     r.device.gpu = gpu;
-    snprintf(result->device, sizeof result->device, "%s", gpu ? qv_gpu_describe(gpu) : qv_device_name((int)r.device.device));
+    snprintf(result->device, sizeof result->device, "%s",
+             gpu ? qv_gpu_describe(gpu) : qv_device_name((int)r.device.device));
     QV_TRY(check_ops(&r));
     if (!o->left_out[QV_SELFTEST_STEPS]) QV_TRY(qv_selftest_steps(&r));
     if (!o->left_out[QV_SELFTEST_TRAINING]) QV_TRY(qv_selftest_training(&r));
