@@ -250,7 +250,7 @@ static void print_line(const study *b, int n)
     printf("{\"bench\": \"study\", \"contender\": \"quaver\", \"device\": \"%s\", \"precision\": \"%s\", "
            "\"order\": \"%s\", \"width\": %d, \"blocks\": %d, \"batch\": %d, \"frames\": %d, \"mels\": %d, "
            "\"recordings\": %d, \"hours\": %.3f, \"replicas\": %d, \"epochs\": %d, \"of\": %d, \"every\": %d, ",
-           b->maker.gpu ? qv_gpu_describe(b->maker.gpu) : qv_device_name(s->device),
+           b->maker.gpu ? qv_gpu_describe(b->maker.gpu) : qv_settings_choice(s, "run.device"),
            qv_precision_name((qv_precision)s->precision), qv_order_name((qv_block_order)s->order), s->width, s->blocks,
            s->batch, qv_settings_patch_frames(s), s->mels, b->recordings, (double)b->features.frames * s->hop / 3600, n,
            s->epochs, b->of, s->eval_every);

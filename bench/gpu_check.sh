@@ -15,11 +15,12 @@
 #              of 64 in bf16
 #   sweep      training steps, batches of 16 to 1024 (fp32: to 256), in each precision; in bf16 two sizes with run.autotune
 #   replicas   several trainings side by side
+#   study      what 400 trainings of a study take, several at a time, and in PyTorch one after the other
 #   step       training steps against PyTorch's, in turn (bench/peers/torch_step.py); Quaver's also with run.autotune
 #   sanitizer  compute-sanitizer memcheck, racecheck, initcheck and synccheck on some small cases of the kernels' tests
 #
 # It runs from a checkout that was built (QV_BUILD, default build/) or from the bundle of gpu_bundle.sh. All parts
-# together take --seconds at most (540, since GPUs are often lent for ten minutes a command): each has a share of them,
+# together take --seconds at most (540, for queues that give ten minutes): each has a share of them,
 # and what a part leaves goes to those after it. A part that cannot run is skipped with the reason; one that fails, takes
 # too long or ends without a result does not stop the others, and an op that hangs or leaves the GPU unusable does not
 # stop the selftest of those after it. Exit code 1 if a part failed, or the program cannot use the GPU that is there; 0 if
@@ -29,7 +30,7 @@
 # first, then other sizes and precisions, then all of them again. Two commands give it time enough for each:
 #
 #   gpu_check.sh --parts cpu,selftest,train,kernels,fused,profile,sweep,replicas,sanitizer --seconds 420 OUT1
-#   gpu_check.sh --parts step --seconds 280 OUT2
+#   gpu_check.sh --parts study,step --seconds 280 OUT2
 #
 # --device cuda:1 or cuda:GPU-1b2c... (nvidia-smi -L) makes that GPU the only one that any of the programs sees. Numbers
 # are nvidia-smi's, or where CUDA_VISIBLE_DEVICES is set, places in it; cuda is the first.
@@ -48,7 +49,7 @@ usage() {
     exit 2
 }
 
-all_parts=cpu,selftest,train,kernels,fused,profile,sweep,replicas,step,sanitizer
+all_parts=cpu,selftest,train,kernels,fused,profile,sweep,replicas,study,step,sanitizer
 parts=$all_parts seconds=540 device=cuda python=${PYTHON:-} limits=0 out=
 while [ $# -gt 0 ]; do
     case $1 in
@@ -69,7 +70,7 @@ for p in $(echo "$parts" | tr , ' '); do
     case ,$all_parts, in *,"$p",*) ;; *) echo "gpu_check.sh: there is no part $p; parts are $all_parts" >&2; exit 2 ;; esac
 done
 
-# Seconds of 540.
+# What each part has of all the time: its number over the sum of those that are asked for.
 share_of() {
     case $1 in
     cpu) echo 10 ;;
@@ -77,6 +78,7 @@ share_of() {
     train | replicas) echo 50 ;;
     kernels | fused | sweep) echo 40 ;;
     profile) echo 20 ;;
+    study) echo 80 ;;
     step) echo 130 ;;
     sanitizer) echo 60 ;;
     esac
@@ -527,14 +529,41 @@ compare() {
     done
 }
 
+# Why PyTorch cannot be compared with; nothing where it can.
+no_torch() {
+    if [ -z "$torch" ]; then
+        echo "no PyTorch in ${python:-python3} (--python names another one)"
+    elif ! limited 2 "$python" -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' 2>>"$logs/$part.log"; then
+        echo "PyTorch $torch finds no GPU"
+    fi
+}
+
+# A third of each training's epochs, which bench_study multiplies; its other parts are whole.
+part_study() {
+    bench=$(tool bench_study) trainings=8,4,1
+    [ -n "$bench" ] || { skip "bench_study was not built (cmake -S . -B build -DQV_BENCH=ON)"; return; }
+    limited 2 "$bench" --device "$device" --precision bf16 --epochs 20 --replicas $trainings \
+        >"$logs/study.jsonl" 2>"$logs/study.log"
+    code=$? said="$(figures "$logs/study.jsonl") of $(count $trainings) numbers of trainings" why=$(no_torch)
+    if [ -n "$why" ]; then
+        said="$said; $why"
+    else
+        limited 1 "$python" "$peers/torch_study.py" --device cuda --precision bf16-stored \
+            --beside "cat $(quoted "$logs/study.jsonl")" >"$logs/study-beside.jsonl" 2>>"$logs/study.log"
+        beside=$?
+        [ $code -ne 0 ] || code=$beside
+        [ ! -s "$logs/study-beside.jsonl" ] || cp "$logs/study-beside.jsonl" "$logs/study.jsonl"
+        compared=$(grep -c '"contender".*"ratio"' "$logs/study.jsonl") said="$said, $compared of 2 ways of PyTorch"
+        [ $code -ne 0 ] || [ "$compared" -eq 2 ] || code=1
+    fi
+    verdict $code "$said"
+}
+
 part_step() {
     bench=$(tool bench_step)
     [ -n "$bench" ] || { skip "bench_step was not built (cmake -S . -B build -DQV_BENCH=ON)"; return; }
-    [ -n "$torch" ] || { skip "no PyTorch in ${python:-python3} (--python names another one)"; return; }
-    limited 2 "$python" -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' 2>>"$logs/step.log" || {
-        skip "PyTorch $torch finds no GPU"
-        return
-    }
+    why=$(no_torch)
+    [ -z "$why" ] || { skip "$why"; return; }
     # Another command on this machine finds what this one has compiled.
     TORCHINDUCTOR_CACHE_DIR=${TMPDIR:-/tmp}/quaver-inductor-$(id -u) TORCHINDUCTOR_FX_GRAPH_CACHE=1
     export TORCHINDUCTOR_CACHE_DIR TORCHINDUCTOR_FX_GRAPH_CACHE
@@ -791,7 +820,7 @@ print_table() {
 # takes an H200 0.61 ms; the passes are those that move half a GiB, since smaller ones may find it in the cache.
 print_goals() {
     echo
-    for name in step sweep kernels replicas; do [ ! -f "$logs/$name.jsonl" ] || cat "$logs/$name.jsonl"; done | awk "$awk_value"'
+    for name in step sweep kernels replicas study; do [ ! -f "$logs/$name.jsonl" ] || cat "$logs/$name.jsonl"; done | awk "$awk_value"'
         value("median_ms") != "" && value("bench") == "step" {
             name = value("precision") " " contender() " " value("batch") (value("round") == "" ? " alone" : "")
             sum[name] += value("median_ms"); n[name]++
@@ -803,6 +832,10 @@ print_goals() {
         value("bench") == "replicas" && value("replicas") + 0 > 1 && value("ratio") + 0 > best[value("batch")] + 0 {
             best[value("batch")] = value("ratio") + 0; with[value("batch")] = value("replicas")
         }
+        value("bench") == "study" && value("contender") == "quaver" && value("total_min") != "" {
+            if (minutes == "" || value("total_min") + 0 < minutes) { minutes = value("total_min") + 0; lanes = value("replicas") }
+        }
+        value("bench") == "study" && value("ratio") != "" { study = faster(study, value("ratio") + 0) }
         function ms(name) { return n[name] ? sum[name] / n[name] : "" }
         function faster(a, b) { return a == "" || (b != "" && b < a) ? b : a }
         function over(a, b) { return a == "" || b == "" ? "" : a / b }
@@ -819,6 +852,8 @@ print_goals() {
         function compiled(precision, batch) { return faster(ms(precision " compile-graph " batch), ms(precision " compile " batch)) }
         END {
             printf "%-66s %9s %9s\n", "goal", "measured", "asked"
+            goal("minutes of 400 trainings, evaluations counted" (lanes ? ", " lanes " at a time" : ""), minutes, "<=", 30)
+            goal("eager one after the other / quaver, 400 trainings", study, ">=", 3)
             against("eager", "bf16", 64, eager(64), 3)
             against("eager", "bf16", 256, eager(256), 1.8)
             against("compiled", "bf16", 64, compiled("bf16-stored", 64), 1.4)

@@ -29,13 +29,13 @@ expect() {
 }
 
 # --- limits ---
-for parts in cpu,selftest,train,kernels,fused,profile,sweep,replicas,step,sanitizer cpu,kernels step; do
+for parts in cpu,selftest,train,kernels,fused,profile,sweep,replicas,study,step,sanitizer cpu,kernels step; do
     sum=$(sh "$check" --parts $parts --limits | awk '{ sum += $2 } END { print sum }')
     [ "$sum" -eq 540 ] || { echo "the limits of $parts are $sum s in sum, expected 540"; bad=1; }
 done
-[ "$(sh "$check" --limits | wc -l)" -eq 10 ] || { echo "expected ten parts"; bad=1; }
-[ "$(sh "$check" --limits | sed -n 's/^selftest //p')" -eq 100 ] || { echo "the selftest has another share"; bad=1; }
-sh "$check" --help | grep -q -e '--parts step --seconds 280 OUT2$' || { echo "--help has no two commands"; bad=1; }
+[ "$(sh "$check" --limits | wc -l)" -eq 11 ] || { echo "expected eleven parts"; bad=1; }
+[ "$(sh "$check" --limits | sed -n 's/^selftest //p')" -eq 87 ] || { echo "the selftest has another share"; bad=1; }
+sh "$check" --help | grep -q -e '--parts study,step --seconds 280 OUT2$' || { echo "--help has no two commands"; bad=1; }
 sh "$check" --parts nothing "$dir/none" 2>/dev/null && { echo "a part that does not exist was taken"; bad=1; }
 
 # --- what racecheck and synccheck look at: the ops of kernels whose threads exchange something ---
@@ -358,9 +358,16 @@ case "$# $1 $2 $3 $5 ${7:-}" in
 esac
 echo "{\"bench\": \"step\", \"contender\": \"quaver\", \"batch\": $6, \"autotune\": $tuned, \"median_ms\": $ms}"
 END
+made "$words/bench_study" <<'END'
+[ "$*" = '--device cuda --precision bf16 --epochs 20 --replicas 8,4,1' ] || exit 1
+for line in '8, "total_min": 20.0' '4, "total_min": 25.0' '1, "total_min": 40.0'; do
+    echo "{\"bench\": \"study\", \"contender\": \"quaver\", \"replicas\": $line}"
+done
+END
 # Each contender takes $EACH seconds; that of $SLOW never ends, that of $BROKEN ends badly.
 made "$words/python" <<'END'
 case $2 in *version*) echo 2.0; exit ;; *is_available*) exit ;; esac
+script=$1
 while [ $# -gt 0 ]; do
     case $1 in
     --contenders) contenders=$2 ;; --beside) beside=$2 ;; --batch) batch=$2 ;; --precision) precision=$2 ;;
@@ -368,6 +375,13 @@ while [ $# -gt 0 ]; do
     shift
 done
 eval "$beside"
+case $script in *torch_study.py)
+    for line in "eager\", \"ratio\": 4.0" "channels-last\", \"${BROKEN:-ratio}\": 2.5"; do
+        echo "{\"bench\": \"study\", \"contender\": \"$line}"
+    done
+    exit
+    ;;
+esac
 for contender in $(echo "$contenders" | tr , ' '); do
     line="{\"round\": 0, \"bench\": \"step\", \"contender\": \"$contender\", \"precision\": \"$precision\", \"batch\": $batch"
     case $contender in
@@ -400,8 +414,22 @@ step short 12 EACH=2 0 'passed: [0-9]* timings in [123] of 4 comparisons, 0 cont
 step slow 6 SLOW=compile-graph 1 \
     'failed: time limit, 3 timings in 1 of 4 comparisons, 1 contenders missing: compile-graph bf16-stored 64'
 
+# study NAME PYTHON VARIABLE=VALUE CODE SAYS
+study() {
+    env BROKEN='' "$3" PATH="$path" QV_BUILD="$words" sh "$check" --python "$2" --parts study "$dir/$1" >"$dir/$1.log" 2>&1
+    code=$?
+    [ $code -eq "$4" ] || { echo "study $1: exit code $code, expected $4"; bad=1; }
+    expect "study: $5" "$dir/$1.log"
+}
+study learned "$words/python" EACH=0 0 'passed: 3 of 3 numbers of trainings, 2 of 2 ways of PyTorch'
+expect 'minutes of 400 trainings, evaluations counted, 8 at a time *20.00 *<= 30 *reached' "$dir/learned/summary.txt"
+expect 'eager one after the other / quaver, 400 trainings *2.50 *>= 3 *missed' "$dir/learned/summary.txt"
+study alone /nonexistent EACH=0 0 'passed: 3 of 3 numbers of trainings; no PyTorch in /nonexistent .*'
+expect 'minutes of 400 trainings, .*reached' "$dir/alone/summary.txt"
+study lame "$words/python" BROKEN=failed 1 'failed: exit code 1, 3 of 3 numbers of trainings, 1 of 2 ways of PyTorch; .*'
+
 if command -v python3 >/dev/null; then
-    for json in out/gpu seen/gpu ill/gpu whole/gpu struck/gpu; do
+    for json in out/gpu seen/gpu ill/gpu whole/gpu struck/gpu learned/gpu; do
         python3 -m json.tool "$dir/$json.json" >/dev/null || { echo "$json.json is no JSON"; bad=1; }
     done
 else

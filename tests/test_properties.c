@@ -320,7 +320,8 @@ static void size_of_a_batch_does_not_change_answers(void **state)
             double bound = device == QV_DEVICE_REF ? 1e-14 : 64 * 0x1p-24;
             for (size_t i = 0; k && i < toy.n * 3; i++)
                 if (!(fabs(probs[i] - first[i]) <= bound))
-                    fail_msg("batch %d on %s: %.9g, %.9g alone", batches[k], qv_device_name(device), probs[i], first[i]);
+                    fail_msg("batch %d on %s: %.9g, %.9g alone", batches[k], qv_settings_choice(&s, "run.device"),
+                             probs[i], first[i]);
             qv_trainer_free(t);
         }
     }

@@ -518,7 +518,8 @@ static void devices_agree(void **state)
             double error = fabs(other[i] - answers[i]);
             if (!(error <= worst)) worst = error;
         }
-        if (!(worst <= bound)) print_error("%s is off by %g, allowed are %g\n", qv_device_name(s.device), worst, bound);
+        if (!(worst <= bound))
+            print_error("%s is off by %g, allowed are %g\n", qv_settings_choice(&s, "run.device"), worst, bound);
         assert_true(worst <= bound);
         free(other);
         qv_trainer_free(t);

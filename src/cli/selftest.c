@@ -183,7 +183,7 @@ static void print_summary(const arguments *a, const printer *p, const qv_selftes
     printf("precision  %s\n", a->s.device == QV_DEVICE_REF ? "double" : precision);
     printf("data       seed %" PRIu64 "; the same again: quaver selftest --device %s --precision %s --seed %" PRIu64
            "%s%s%s%s%s%s\n",
-           a->o.seed, qv_device_name(a->s.device), precision, a->o.seed, a->o.thorough ? " --thorough" : "",
+           a->o.seed, qv_settings_choice(&a->s, "run.device"), precision, a->o.seed, a->o.thorough ? " --thorough" : "",
            a->o.limit ? " --small" : "", a->only ? " --only " : "", a->only ? a->only : "", a->skip ? " --skip " : "",
            a->skip ? a->skip : "");
     for (int i = 0; i < PARTS; i++) {

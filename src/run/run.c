@@ -369,7 +369,7 @@ static qv_status start_summary(qv_ctx *ctx, run_state *r)
     m->speakers = r->manifest->n_speakers;
     QV_TRY(qv_summary_classes(ctx, m, r->manifest->classes, r->manifest->n_classes));
     m->seed = s->seed;
-    QV_TRY(qv_summary_set(ctx, &m->device, "%s", qv_device_name(s->device)));
+    QV_TRY(qv_summary_set(ctx, &m->device, "%s", qv_settings_choice(s, "run.device")));
     QV_TRY(describe_network(ctx, r));
     if (!m->started) QV_TRY(now_text(ctx, &m->started));
     QV_TRY(describe_protocol(ctx, r));

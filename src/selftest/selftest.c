@@ -29,13 +29,13 @@ qv_status qv_selftest(qv_ctx *ctx, const qv_selftest_options *o, qv_selftest_res
     double start = qv_now();
     qv_selftest_run r = {.ctx = ctx, .o = o, .result = result};
     *result = (qv_selftest_result){0};
-    QV_TRY(qv_pool_new(ctx, &pool, o->settings->threads ? o->settings->threads : qv_cpu_count()));
+    QV_TRY(qv_pool_new(ctx, &pool, qv_threads(o->settings->threads)));
     r.device = qv_settings_exec(o->settings);
     r.device.pool = pool;
     if (r.device.device == QV_DEVICE_CUDA) QV_TRY(qv_gpu_open(ctx, &gpu, r.device.which));
     r.device.gpu = gpu;
     snprintf(result->device, sizeof result->device, "%s",
-             gpu ? qv_gpu_describe(gpu) : qv_device_name((int)r.device.device));
+             gpu ? qv_gpu_describe(gpu) : qv_settings_choice(o->settings, "run.device"));
     QV_TRY(check_ops(&r));
     if (!o->left_out[QV_SELFTEST_STEPS]) QV_TRY(qv_selftest_steps(&r));
     if (!o->left_out[QV_SELFTEST_TRAINING]) QV_TRY(qv_selftest_training(&r));

@@ -183,7 +183,7 @@ static qv_status describe(qv_ctx *ctx, qv_study_record *r, const qv_study_job *j
     for (int i = 0; i < m->n_classes; i++) QV_TRY(qv_strdup(ctx, &r->classes[r->n_classes++], m->classes[i]));
     QV_TRY(qv_strdup(ctx, &r->version, QV_VERSION));
     QV_TRY(qv_strdup(ctx, &r->program, job->maker->program));
-    QV_TRY(qv_strdup(ctx, &r->device, qv_device_name(cell->settings.device)));
+    QV_TRY(qv_strdup(ctx, &r->device, qv_settings_choice(&cell->settings, "run.device")));
     QV_TRY(qv_strdup(ctx, &r->isa, job->maker->isa));
     const bool on_gpu = cell->settings.device == QV_DEVICE_CUDA;
     QV_TRY(qv_strdup(ctx, &r->libraries, on_gpu ? qv_gpu_describe(job->maker->gpu) : qv_cpu_conv_name().text));

@@ -497,5 +497,3 @@ const char *qv_settings_choice(const qv_settings *s, const char *name)
 }
 
 const char *qv_settings_isa(const qv_settings *s) { return s->isa ? find("run.isa")->choices[s->isa] : NULL; }
-
-const char *qv_device_name(int d) { return find("run.device")->choices[d]; }

@@ -119,6 +119,5 @@ const char *qv_settings_name(size_t i);
 const char *qv_settings_near(const char *name);
 /* The word that is chosen for the setting of that name, which must be one of words. */
 const char *qv_settings_choice(const qv_settings *s, const char *name);
-const char *qv_device_name(int d);
 
 #endif
