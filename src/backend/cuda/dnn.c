@@ -7,6 +7,7 @@
 
 #include "backend/cuda/dnn_blas.h"
 #include "backend/cuda/dnn_plan.h"
+#include "backend/gpu.h"
 #include "base/round.h"
 
 enum {
