@@ -18,7 +18,11 @@ sed -n 's/.*"loss": \([^,}]*\).*/\1/p' "$dir/out" | awk -v lines="$lines" '
     $1 !~ /^[0-9.]+$/ || !(off > 0.0005) { print "a loss of " $1; bad = 1 }
     END { if (NR != lines) { print NR " losses, expected " lines; bad = 1 } exit bad }' || exit 1
 case " $* " in *" --profile "*)
-    sed -n "$(sed -n "s/^profile_table='\(.*\)'\$/\1/p" "$source/bench/gpu_check.sh")" "$dir/table" >"$dir/read"
+    profile_tables='' # that of the script
+    eval "$(sed -n "/^profile_tables='/,/p'\$/p" "$source/bench/gpu_check.sh")"
+    tr -s ' ' <"$dir/table" | sed -n "$profile_tables" >"$dir/read"
+    grep -q '{"op": "conv_grad_w", "from": .*, "ms": [0-9.]*, .*, "weights": "stem.conv.grad"}' "$dir/read" ||
+        { echo "no convolution was read"; exit 1; }
     for op in conv conv_grad_w bn_apply sgd; do
         grep -q -x "{\"op\": \"$op\", \"ms\": [0-9.]*, \"percent\": [0-9.]*}" "$dir/read" || { echo "no $op was read"; exit 1; }
     done
