@@ -162,6 +162,8 @@ expect 2 'holds a run (config.ini)' -- study merge "$T/study" --out "$T/run"
 check 'a study took the report of a run' cmp "$T/kept.html" "$T/run/report.html"
 check 'a study left something beside a run' test ! -e "$T/run/study.ini" -a ! -e "$T/run/lock"
 expect 0 '4 records copied' -- study merge "$T/study" --out "$T/joined"
+check 'the page of joined folders says how they were joined' \
+    grep -q "^quaver study merge .*/study --out .*/joined" "$T/joined/report.html"
 check 'a merged study has another report' cmp "$T/study/report.csv" "$T/joined/report.csv"
 expect 2 'holds no study' -- study report "$T/nowhere"
 expect 2 'takes no option but --json' -- study report "$T/study" --seeds 5

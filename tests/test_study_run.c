@@ -32,10 +32,10 @@ static void records_do_not_depend_on_threads_or_shards(void **state)
     snprintf(two, sizeof two, "%s/shard2", x->dir);
     snprintf(three, sizeof three, "%s/shard3", x->dir);
     const char *shards[] = {one, two, three};
-    qv_assert_ok(x->ctx, qv_study_merge(x->ctx, qv_toy_study_folder(x, "merged"), shards, 3, NULL));
+    qv_assert_ok(x->ctx, qv_study_merge(x->ctx, qv_toy_study_folder(x, "merged"), shards, 3, NULL, NULL));
     assert_true(qv_toy_study_digest(x, "merged", 24) == digest);
-    qv_assert_ok(x->ctx,
-                 qv_study_merge(x->ctx, qv_toy_study_folder(x, "merged"), shards, 1, NULL)); /* again: nothing new */
+    qv_assert_ok(x->ctx, qv_study_merge(x->ctx, qv_toy_study_folder(x, "merged"), shards, 1, NULL,
+                                        NULL)); /* again: nothing new */
     char *a = qv_toy_study_file(x, "one", "report.csv"), *b = qv_toy_study_file(x, "merged", "report.csv");
     assert_string_equal(a, b);
     free(a);
@@ -73,12 +73,13 @@ static void a_merge_looks_before_it_writes(void **state)
     snprintf(one, sizeof one, "%s/part", x->dir);
     snprintf(two, sizeof two, "%s/foreign", x->dir);
     snprintf(more, sizeof more, "%s/more", x->dir);
-    assert_int_equal(qv_study_merge(x->ctx, qv_toy_study_folder(x, "joined"), (const char *[]){one, two}, 2, NULL),
-                     QV_ERR_USAGE);
+    assert_int_equal(
+        qv_study_merge(x->ctx, qv_toy_study_folder(x, "joined"), (const char *[]){one, two}, 2, NULL, NULL),
+        QV_ERR_USAGE);
     qv_test_says(qv_ctx_message(x->ctx), "was begun with another study");
     assert_false(qv_path_exists(qv_toy_study_folder(x, "joined")));
     char *answer = NULL; /* what was there counts as a part, with its seeds */
-    qv_assert_ok(x->ctx, qv_study_merge(x->ctx, more, (const char *[]){one}, 1, &answer));
+    qv_assert_ok(x->ctx, qv_study_merge(x->ctx, more, (const char *[]){one}, 1, NULL, &answer));
     qv_test_says(answer, "Interim: 3 of 36 runs are in");
     free(answer);
 }

@@ -213,7 +213,7 @@ static qv_status merge(qv_ctx *ctx, const arguments *a, int n, char **words)
         return qv_fail(ctx, QV_ERR_USAGE, "quaver study merge DIR... --out DIR joins folders of one study");
     if (a->of_a_run)
         return qv_fail(ctx, QV_ERR_USAGE, "quaver study merge trains nothing, and takes no option but --out and --json");
-    qv_status status = qv_study_merge(ctx, a->o.out, (const char *const *)words, (size_t)n, &answer);
+    qv_status status = qv_study_merge(ctx, a->o.out, (const char *const *)words, (size_t)n, a->o.command, &answer);
     if (status == QV_OK) status = print_answer(ctx, a->json, a->o.out, answer);
     free(answer);
     return status;

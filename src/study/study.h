@@ -33,7 +33,9 @@ qv_status qv_study_run(qv_ctx *ctx, qv_study *s, const qv_study_options *o, char
 qv_status qv_study_predict(qv_ctx *ctx, qv_study *s, const qv_study_options *o, qv_buf *text);
 
 /* Joins the records of folders of one study in `out`, and writes the report there. Another study is refused before
- * anything is written, by the first line that differs; records of the same run must be the same. */
-qv_status qv_study_merge(qv_ctx *ctx, const char *out, const char *const *folders, size_t n, char **answer);
+ * anything is written, by the first line that differs; records of the same run must be the same. command: what repeats
+ * the joining, for the page; NULL: not said. */
+qv_status qv_study_merge(qv_ctx *ctx, const char *out, const char *const *folders, size_t n, const char *command,
+                         char **answer);
 
 #endif

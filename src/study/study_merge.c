@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/io.h"
+#include "base/text.h"
 #include "study/study_records.h"
 #include "study/study_report.h"
 
@@ -80,12 +81,25 @@ done:
 }
 
 /* That with the most seeds. */
-static const qv_plan *largest_plan(const part *parts, size_t n)
+static qv_plan *largest_plan(part *parts, size_t n)
 {
-    const qv_plan *most = &parts[0].plan;
+    qv_plan *most = &parts[0].plan;
     for (size_t i = 1; i < n; i++)
         if (parts[i].plan.seeds > most->seeds) most = &parts[i].plan;
     return most;
+}
+
+/* What trained a part repeats it there, and what joined the parts the rest. */
+static qv_status add_command(qv_ctx *ctx, qv_plan *p, const char *command)
+{
+    qv_buf b = {0};
+    if (!command || (p->command && strstr(p->command, command))) return QV_OK;
+    if (p->command) qv_buf_printf(&b, "%s\n", p->command);
+    qv_buf_puts(&b, command);
+    free(p->command);
+    qv_status status = qv_buf_take(ctx, &b, &p->command);
+    if (status == QV_OK) qv_calm(p->command);
+    return status;
 }
 
 /* What was in `out` before is a part like the others, the last. */
@@ -118,7 +132,8 @@ done:
     return status;
 }
 
-qv_status qv_study_merge(qv_ctx *ctx, const char *out, const char *const *folders, size_t n, char **answer)
+qv_status qv_study_merge(qv_ctx *ctx, const char *out, const char *const *folders, size_t n, const char *command,
+                         char **answer)
 {
     qv_status status = QV_OK;
     qv_run_lock lock = {.fd = -1};
@@ -128,6 +143,7 @@ qv_status qv_study_merge(qv_ctx *ctx, const char *out, const char *const *folder
     QV_TRY(lock_plan(ctx, &lock, out));
     QV_TRY(list_parts(ctx, parts, &all, out, folders)); /* nothing is written before all of it fits */
     QV_TRY(qv_study_claim_folder(ctx, parts[0].study, out));
+    QV_TRY(add_command(ctx, largest_plan(parts, all), command));
     QV_TRY(qv_plan_write(ctx, largest_plan(parts, all), out));
     qv_run_lock_close(&lock);
     for (size_t i = 0; i < n; i++) {
