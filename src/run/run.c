@@ -272,7 +272,7 @@ static qv_status describe_protocol(qv_ctx *ctx, run_state *r)
     QV_TRY(qv_summary_set(ctx, &m->labels, "%s", s->labels));
     QV_TRY(qv_summary_set(ctx, &m->normalization, "%s", qv_settings_choice(s, "features.normalize")));
     QV_TRY(qv_summary_set(ctx, &m->loudness, "%s", qv_settings_choice(s, "features.loudness")));
-    QV_TRY(qv_summary_set(ctx, &m->bn_eval, qv_settings_choice(s, "eval.bn")));
+    QV_TRY(qv_summary_set(ctx, &m->bn_eval, "%s", qv_settings_choice(s, "eval.bn")));
     QV_TRY(describe_epoch_rule(ctx, r));
     m->transductive = s->normalize == QV_NORM_SPEAKER;
     m->folds_planned = (int)r->folds->n;
