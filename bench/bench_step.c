@@ -161,7 +161,7 @@ static qv_status measure_all(qv_ctx *ctx, arguments *a)
 {
     qv_status status = QV_OK;
     qv_pool *pool = NULL;
-    QV_TRY(qv_pool_new(ctx, &pool, a->s.threads ? a->s.threads : qv_cpu_count()));
+    QV_TRY(qv_pool_new(ctx, &pool, qv_threads(a->s.threads)));
     a->trainer.pool = pool;
     for (const char *batches = a->batches; qv_bench_next("batch", &batches, &a->s.batch);) QV_TRY(measure(ctx, a));
 done:
